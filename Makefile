@@ -1,0 +1,23 @@
+# `make demo` and `make test` do all the set-up they need; a second run finds it done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := dev,geo
+SETUP := $(VENV)/.setup-done
+
+.PHONY: setup demo test test-slow lint types constraints clean
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "lightning_seg needs Python 3.11, 3.12 or 3.13; $(PYTHON) is %d.%d. Name another with: make PYTHON=python3.12" % v)'
+	@echo "Setting up $(VENV) (once; a few minutes on a slow line) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# The whole dependency closure, for every Python and system that pyproject.toml admits.
+constraints: $(SETUP)
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
+		--no-header --no-annotate --output-file constraints.txt --upgrade
