@@ -1,0 +1,150 @@
+"""What all datasets share: splits, loaders, transforms."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_seg.data.datasets import PairDataset, Sample, collate
+from lightning_seg.data.labels import Color, LabelDecoder
+from lightning_seg.data.pairs import Pair, check_sizes
+from lightning_seg.data.sampling import evaluation_sampler, world_size
+from lightning_seg.data.transforms import Transform, TransformPipeline
+from lightning_seg.errors import InputError
+
+Split = Literal["train", "val", "test", "predict"]
+
+_SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("predict",),
+    None: ("train", "val", "test", "predict"),
+}
+
+
+class SegmentationDataModule(LightningDataModule):
+    """Base of all datasets: a subclass says which files a split has, and what their labels mean.
+
+    Batches are dicts: ``image`` float32 (B, C, H, W) in [0, 1]; ``mask`` int64 (B, H, W) of 0..K-1
+    and 255 for ignored, absent in ``predict``; ``name`` list of str. Validation, test and predict
+    give every whole image exactly once, on any number of processes.
+
+    Args:
+        root: The dataset's folder.
+        class_names: Names of the classes 0..K-1.
+        class_colors: RGB colours (0 to 255) of the classes in pictures.
+        labels: Decodes label files.
+        in_channels: Channels of every image.
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training samples.
+        eval_transforms: albumentations transforms of all other samples, such as Resize.
+        value_range: Lowest and highest image value; by default those of the integer type, and
+            0 and 1 for decimal numbers.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        class_names: Sequence[str],
+        class_colors: Sequence[Color],
+        labels: LabelDecoder,
+        in_channels: int = 3,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        train_transforms: Sequence[Transform] | None = None,
+        eval_transforms: Sequence[Transform] | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root)
+        self.class_names = tuple(class_names)
+        self.class_colors = tuple(class_colors)
+        self.num_classes = len(self.class_names)
+        self.in_channels = in_channels
+        self.labels = labels
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.num_workers = num_workers
+        self.value_range = value_range
+        self.train_pipeline = TransformPipeline(train_transforms)
+        self.eval_pipeline = TransformPipeline(eval_transforms)
+        self.datasets: dict[Split, Dataset[Sample]] = {}
+
+    @abstractmethod
+    def pairs(self, split: Split) -> list[Pair]:
+        """The files of one split, in a stable order; those of ``predict`` without labels."""
+
+    def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
+        """The dataset over one split's files."""
+        training = split == "train"
+        pipeline = self.train_pipeline if training else self.eval_pipeline
+        return PairDataset(
+            pairs, self.labels, self.in_channels, pipeline, training, self.value_range
+        )
+
+    def setup(self, stage: str | None = None) -> None:
+        """Finds and checks the files of the stage's splits.
+
+        Raises:
+            InputError: A file or folder is missing, no image, or of another size than its label.
+        """
+        for split in _SPLITS_OF_STAGE[stage]:
+            if split in self.datasets:
+                continue
+            pairs = self.pairs(split)
+            if not pairs:
+                raise InputError(
+                    f"The {split} split of {self.root.absolute()} holds no images. "
+                    "Check the folder, or the setting that chooses the split."
+                )
+            check_sizes(pairs)
+            self.datasets[split] = self.dataset(split, pairs)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Shuffled training batches; an incomplete last one is dropped if there are others."""
+        dataset = self.datasets["train"]
+        per_process = len(dataset) // world_size()  # type: ignore[arg-type]
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=True,
+            # A last batch of one sample would break batch normalisation.
+            drop_last=per_process >= self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=collate,
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Whole validation images, each once."""
+        return self._evaluation_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Whole test images, each once."""
+        return self._evaluation_dataloader("test")
+
+    def predict_dataloader(self) -> DataLoader[Sample]:
+        """Whole images without masks, each once."""
+        return self._evaluation_dataloader("predict")
+
+    def _evaluation_dataloader(self, split: Split) -> DataLoader[Sample]:
+        dataset = self.datasets[split]
+        return DataLoader(
+            dataset,
+            batch_size=self.eval_batch_size,
+            sampler=evaluation_sampler(dataset),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=collate,
+        )

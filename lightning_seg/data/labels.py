@@ -1,0 +1,166 @@
+"""From label files to class masks: ids or colours in, 0..K-1 and 255 out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from lightning_seg.errors import InputError
+
+IGNORE_INDEX = 255
+Color = tuple[int, int, int]
+
+_UNKNOWN = 254
+_MOST_CLASSES = 254
+
+
+@dataclass(frozen=True)
+class IdLabels:
+    """Labels that store one number a pixel.
+
+    Args:
+        values: The number that stands for each class, in the classes' order.
+        ignored: Numbers that mean "not labelled"; they become 255.
+        mend: What to do about a number that is neither; ends the error message.
+    """
+
+    values: tuple[int, ...]
+    ignored: tuple[int, ...] = (IGNORE_INDEX,)
+    mend: str = "Correct the label file."
+    colors = False
+
+    def __call__(
+        self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
+    ) -> np.ndarray:
+        """Maps ids (H, W) of any integer type to a mask (H, W) uint8.
+
+        Raises:
+            InputError: A value is neither a class nor ignored; names file, value, place (``origin``
+                is the window's upper left corner in the file), count and mend.
+        """
+        if not np.issubdtype(label.dtype, np.integer):
+            raise InputError(
+                f"{path}: class ids must be whole numbers, this file has {label.dtype}. "
+                "Save it with 8 or 16 bits."
+            )
+        table = _id_table(self.values, self.ignored)
+        # What lies outside the table meets its last entry, which no class has.
+        inside = (label >= 0) & (label < len(table) - 1)
+        mask = table[np.where(inside, label, len(table) - 1).astype(np.int64)]
+        if (unknown := mask == _UNKNOWN).any():
+            row, column = _first(unknown)
+            raise InputError(
+                f"{path}: label value {label[row, column]} at row {row + origin[0]}, column "
+                f"{column + origin[1]} ({int(unknown.sum())} unknown pixels in all) is none of the "
+                f"{len(self.values)} classes ({_ranges(self.values)}). {self.mend}"
+            )
+        return mask
+
+
+@dataclass(frozen=True)
+class ColorLabels:
+    """Labels that paint each class in an RGB colour (0 to 255).
+
+    Args:
+        values: The colour of each class, in the classes' order.
+        ignored: Colours that mean "not labelled"; they become 255.
+        mend: What to do about a colour that is neither; ends the error message.
+    """
+
+    values: tuple[Color, ...]
+    ignored: tuple[Color, ...] = ()
+    mend: str = "Correct the label file."
+    colors = True
+
+    def __call__(
+        self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
+    ) -> np.ndarray:
+        """Maps colours (H, W, 3) uint8 to a mask (H, W) uint8.
+
+        Raises:
+            InputError: A colour is neither a class nor ignored; names file, colour, place
+                (``origin`` is the window's upper left corner in the file), count and mend.
+        """
+        mask = _color_table(self.values, self.ignored)[_codes(label)]
+        if (unknown := mask == _UNKNOWN).any():
+            row, column = _first(unknown)
+            raise InputError(
+                f"{path}: label colour {tuple(label[row, column].tolist())} at row "
+                f"{row + origin[0]}, column {column + origin[1]} ({int(unknown.sum())} unknown "
+                f"pixels in all) belongs to none of the {len(self.values)} classes. {self.mend}"
+            )
+        return mask
+
+
+LabelDecoder = IdLabels | ColorLabels
+
+
+def distinct_colors(count: int) -> tuple[Color, ...]:
+    """As many different RGB colours, by the PASCAL VOC palette rule (0 is black).
+
+    The three lowest bits of each 3-bit group of the index go to R, G and B from bit 7 downward.
+    """
+    return tuple(_voc_color(index) for index in range(count))
+
+
+def _voc_color(index: int) -> Color:
+    channels = [0, 0, 0]
+    for group in range(8):
+        for channel in range(3):
+            channels[channel] |= (index >> (3 * group + channel) & 1) << (7 - group)
+    return channels[0], channels[1], channels[2]
+
+
+@lru_cache(maxsize=8)
+def _id_table(values: tuple[int, ...], ignored: tuple[int, ...]) -> np.ndarray:
+    _check_values(values, ignored)
+    if min((*values, *ignored)) < 0:
+        raise InputError(f"Label values must not be negative: {sorted((*values, *ignored))[0]}.")
+    return _table(max((*values, *ignored)) + 2, values, ignored)
+
+
+@lru_cache(maxsize=4)
+def _color_table(values: tuple[Color, ...], ignored: tuple[Color, ...]) -> np.ndarray:
+    # One byte for each of the 2^24 colours: one look-up a pixel, whatever the number of classes.
+    _check_values(values, ignored)
+    return _table(1 << 24, [_code(color) for color in values], [_code(color) for color in ignored])
+
+
+def _table(size: int, values: Sequence[int], ignored: Sequence[int]) -> np.ndarray:
+    table = np.full(size, _UNKNOWN, np.uint8)
+    table[list(values)] = np.arange(len(values), dtype=np.uint8)
+    table[list(ignored)] = IGNORE_INDEX
+    return table
+
+
+def _check_values(values: Sequence[object], ignored: Sequence[object]) -> None:
+    everything = [*values, *ignored]
+    if len(values) > _MOST_CLASSES:
+        raise InputError(f"{len(values)} classes are too many: at most {_MOST_CLASSES}.")
+    if twice := [value for value in everything if everything.count(value) > 1]:
+        raise InputError(
+            f"The label value {twice[0]} stands for more than one class (or for a class and for "
+            "'ignored'). Give each class its own value."
+        )
+
+
+def _code(color: Color) -> int:
+    return (color[0] << 16) | (color[1] << 8) | color[2]
+
+
+def _codes(label: np.ndarray) -> np.ndarray:
+    wide = label.astype(np.int32)
+    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+
+
+def _first(where: np.ndarray) -> tuple[int, int]:
+    row, column = np.unravel_index(int(where.argmax()), where.shape)
+    return int(row), int(column)
+
+
+def _ranges(values: tuple[int, ...]) -> str:
+    if values == tuple(range(len(values))):
+        return f"0 to {len(values) - 1}"
+    return ", ".join(map(str, values))

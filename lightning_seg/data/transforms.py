@@ -1,0 +1,99 @@
+"""albumentations pipelines that are seeded, checked, and never turn padding into a class."""
+
+import difflib
+import inspect
+import os
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+# albumentations asks the package index for news when it is imported; training must not.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+from albumentations.core.composition import BaseCompose
+
+from lightning_seg.data.labels import IGNORE_INDEX
+from lightning_seg.errors import InputError
+
+Transform: TypeAlias = A.BasicTransform | BaseCompose
+
+
+class TransformPipeline:
+    """Applies transforms to an image and its mask alike.
+
+    albumentations keeps its random numbers in each pipeline, so that every epoch and every worker
+    would repeat the same ones; here each call is seeded by its caller.
+
+    Args:
+        transforms: albumentations transforms, applied in order; none for no change.
+
+    Raises:
+        InputError: A transform was given an argument it does not know, or would pad masks with a
+            class.
+    """
+
+    def __init__(self, transforms: Sequence[Transform] | None = None) -> None:
+        self._compose = A.Compose(list(transforms or ()))
+        for transform in _leaves(self._compose):
+            _check_arguments(transform)
+            _check_mask_padding(transform)
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray | None, seed: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Transforms an image (H, W, C) uint8 or float32 in [0, 1] and a mask (H, W) uint8."""
+        if not self._compose.transforms:
+            return image, mask
+        self._compose.set_random_seed(seed)
+        if mask is None:
+            return self._compose(image=image)["image"], None
+        result = self._compose(image=image, mask=mask)
+        return result["image"], result["mask"]
+
+
+def draw_seed(index: int) -> int:
+    """A seed for one training sample, from torch's random state and the sample's index.
+
+    torch's state differs between epochs and workers and follows ``seed_everything``; processes may
+    share it, but never an index.
+    """
+    drawn = int(torch.randint(2**31, ()))
+    return int(np.random.SeedSequence((drawn, index)).generate_state(1)[0])
+
+
+def _leaves(compose: BaseCompose) -> Iterator[A.BasicTransform]:
+    for transform in compose.transforms:
+        if isinstance(transform, BaseCompose):
+            yield from _leaves(transform)
+        else:
+            yield transform
+
+
+def _check_arguments(transform: A.BasicTransform) -> None:
+    # albumentations only warns, and runs with the default.
+    if not transform.invalid_args:
+        return
+    name, wrong = type(transform).__name__, transform.invalid_args[0]
+    known = [p for p in inspect.signature(type(transform).__init__).parameters if p != "self"]
+    near = difflib.get_close_matches(wrong, known, n=1)
+    suggestion = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known)}."
+    raise InputError(f"The transform {name} has no argument {wrong}. {suggestion}")
+
+
+def _check_mask_padding(transform: A.BasicTransform) -> None:
+    fill = getattr(transform, "fill_mask", None)
+    if fill is None or fill == IGNORE_INDEX or not _pads_with_constant(transform):
+        return
+    raise InputError(
+        f"The transform {type(transform).__name__} would label what it pads as class {fill:g}. "
+        f"Give it fill_mask={IGNORE_INDEX}, so that padding is ignored."
+    )
+
+
+def _pads_with_constant(transform: A.BasicTransform) -> bool:
+    if not getattr(transform, "pad_if_needed", True):
+        return False
+    return getattr(transform, "border_mode", cv2.BORDER_CONSTANT) == cv2.BORDER_CONSTANT
