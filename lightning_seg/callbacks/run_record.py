@@ -1,0 +1,92 @@
+"""What a run was and how it went, in its folder."""
+
+import json
+import os
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+_PACKAGES = (
+    "lightning_seg",
+    "lightning",
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "timm",
+    "albumentations",
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+)
+
+
+class RunRecord(Callback):
+    """Writes each start to ``environment.jsonl`` and each training epoch to ``epochs.jsonl``.
+
+    A resumed run appends to the same files, so nothing of the first part is lost. Read the epochs
+    with ``pandas.read_json("epochs.jsonl", lines=True)``.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Writes the environment at the start of a fit."""
+        if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:
+            folder = _folder(trainer)
+            folder.mkdir(parents=True, exist_ok=True)
+            _append(folder / "environment.jsonl", environment())
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the epoch's clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Appends the epoch's figures: every logged scalar, the learning rates and the seconds."""
+        if not trainer.is_global_zero or trainer.fast_dev_run:
+            return
+        rates = [
+            group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups
+        ]
+        figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        record = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "seconds": round(time.perf_counter() - self._started, 3),
+            "learning_rate": rates if len(rates) > 1 else rates[0],
+            **figures,
+        }
+        _append(_folder(trainer) / "epochs.jsonl", record)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, hardware and command of this process."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "packages": {name: v for name in _PACKAGES if (v := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _folder(trainer: Trainer) -> Path:
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def _append(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")

@@ -1,0 +1,185 @@
+"""The command line: ``lightning-seg fit|validate|test|predict``."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jsonargparse import ArgumentError, Namespace, _typehints
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+# Imported for their classes: what has been imported can be named shortly in a config.
+from lightning_seg import data, heads, inference, losses, networks, tasks  # noqa: F401
+from lightning_seg.callbacks import (
+    AtomicCheckpointIO,
+    BoundaryMetrics,
+    PredictionPanels,
+    PredictionWriter,
+    RunRecord,
+)
+from lightning_seg.config_errors import explain
+from lightning_seg.errors import InputError
+
+CHECKPOINTS = "checkpoints"
+
+
+class SegmentationCLI(LightningCLI):
+    """LightningCLI in subclass mode, with one folder for each run.
+
+    ``run_dir`` receives the config, checkpoints (``last`` and ``best`` by boundary IoU), figures,
+    pictures and TensorBoard files. ``--ckpt_path last`` and ``best`` are those of ``run_dir``.
+    """
+
+    parsers: ClassVar[list[LightningArgumentParser]] = []
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser that takes no abbreviations and raises instead of exiting."""
+        parser = super().init_parser(**kwargs, allow_abbrev=False, exit_on_error=False)
+        self.parsers.append(parser)
+        return parser
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses without carrying a class's options over to the class that replaces it."""
+        with _no_options_of_replaced_classes():
+            super().parse_arguments(parser, args)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the run's folder, its callbacks and the links from the data to the model."""
+        parser.add_argument(
+            "--run_dir",
+            type=str,
+            default="runs/unnamed",
+            help="Folder of this run: config, checkpoints, figures, pictures, TensorBoard files.",
+        )
+        parser.link_arguments("run_dir", "trainer.default_root_dir")
+        for name in ("num_classes", "in_channels"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_lightning_class_args(BoundaryMetrics, "boundary_metrics")
+        parser.add_lightning_class_args(PredictionPanels, "panels")
+
+    def _parse_ckpt_path(self) -> None:
+        # Lightning would write the checkpoint's hyper-parameters over the command line's.
+        return
+
+    def before_instantiate_classes(self) -> None:
+        """Finds the checkpoint, and refuses to mix two runs in one folder."""
+        config = self.config[self.subcommand]
+        run_dir = Path(config.run_dir)
+        config.ckpt_path = _checkpoint(config.get("ckpt_path"), run_dir)
+        fresh = self.subcommand == "fit" and config.ckpt_path is None
+        if fresh and not config.trainer.fast_dev_run:
+            _refuse_second_run(run_dir)
+        self.save_config_kwargs = {
+            "config_filename": "config.yaml" if fresh else f"config_{self.subcommand}.yaml",
+            "overwrite": True,
+        }
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with the run's logger, checkpoints and records."""
+        config = self._get(self.config, "trainer")
+        run_dir = self._get(self.config, "run_dir")
+        if config.logger in (None, True):
+            kwargs.setdefault("logger", TensorBoardLogger(run_dir, name="", version=""))
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        kwargs.setdefault("plugins", [*plugins, AtomicCheckpointIO()])
+        self.trainer_defaults = {"callbacks": _callbacks(run_dir, config)}
+        return super().instantiate_trainer(**kwargs)
+
+
+@contextmanager
+def _no_options_of_replaced_classes() -> Iterator[None]:
+    """Drops every option of a class that a later config or option replaces by another.
+
+    jsonargparse keeps those that the new class happens to accept: AdamW's weight decay would
+    silently become SGD's.
+    """
+
+    def discard(parser: Any, previous: Any, value: Any) -> None:
+        if previous and "init_args" in previous and previous["class_path"] != value["class_path"]:
+            previous["init_args"] = Namespace()
+
+    name = "discard_init_args_on_class_path_change"
+    original = getattr(_typehints, name)
+    setattr(_typehints, name, discard)
+    try:
+        yield
+    finally:
+        setattr(_typehints, name, original)
+
+
+def _callbacks(run_dir: str, trainer_config: Any) -> list[Any]:
+    callbacks: list[Any] = [RunRecord(), PredictionWriter()]
+    if trainer_config.enable_checkpointing is False:
+        return callbacks
+    folder = Path(run_dir, CHECKPOINTS)
+    last = ModelCheckpoint(
+        folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    best = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor="val/boundary_iou",
+        mode="max",
+        enable_version_counter=False,
+    )
+    return [*callbacks, best, last]
+
+
+def _checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
+    if ckpt_path is None:
+        return None
+    named = ckpt_path in ("last", "best")
+    path = run_dir / CHECKPOINTS / f"{ckpt_path}.ckpt" if named else Path(ckpt_path)
+    if not path.is_file():
+        beside = ", ".join(sorted(str(p) for p in path.parent.glob("*.ckpt"))) or "none"
+        raise InputError(
+            f"--ckpt_path {ckpt_path}: there is no checkpoint {path} (checkpoints in that folder: "
+            f"{beside}). Give the path of a checkpoint, or name its run with --run_dir."
+        )
+    return str(path)
+
+
+@rank_zero_only
+def _refuse_second_run(run_dir: Path) -> None:
+    if any((run_dir / CHECKPOINTS).glob("*.ckpt")):
+        raise InputError(
+            f"{run_dir} already holds a run. Go on with it (--ckpt_path last), give the new run a "
+            "folder of its own (--run_dir ...), or remove the old one."
+        )
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the command line; errors of the person's making end in one message and status 2."""
+    sys.path.insert(0, str(Path.cwd()))  # classes of the person's own are found where they work
+    given = sys.argv[1:] if args is None else args
+    try:
+        SegmentationCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=42,
+            auto_configure_optimizers=False,
+            args=args,
+        )
+    except ArgumentError as error:
+        options = [o for p in SegmentationCLI.parsers for a in p._actions for o in a.option_strings]
+        _fail(explain(str(error), given, options))
+    except InputError as error:
+        # From a loader's worker process it comes with the worker's traceback before it.
+        _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
+
+
+def _fail(message: str) -> None:
+    print(f"lightning-seg: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

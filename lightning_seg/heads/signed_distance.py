@@ -1,0 +1,71 @@
+"""The cascade that regresses signed distances and classifies from them."""
+
+from collections.abc import Collection
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_seg.heads.head import Head
+from lightning_seg.targets import SignedDistance
+
+
+class SignedDistanceHead(Head):
+    """Signed-distance cascade of Audebert et al. (2019), section 3.
+
+    The features are convolved to K distance maps, clamped to [-1, 1] as their targets are; features
+    and distances together are convolved to the class scores. Without a distance loss
+    (``distance: []``) it is the cross-entropy baseline of equal size.
+
+    Args:
+        in_channels: Channels of the features under ``decoder``.
+        num_classes: K, at least 2.
+        clip: Distance in pixels at which targets saturate; the paper gives no figure.
+        void: ``ignore`` measures to valid pixels only, ``background`` takes void for background of
+            every class, as the paper does.
+        kernel_size: Odd side of both convolutions; the paper gives none for the second.
+    """
+
+    predictions = ("logits", "distance")
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        clip: float = 10.0,
+        void: Literal["ignore", "background"] = "ignore",
+        kernel_size: int = 3,
+    ) -> None:
+        super().__init__(in_channels, num_classes)
+        self.target = SignedDistance(clip=clip, void=void)
+        self.distance = nn.Conv2d(in_channels, num_classes, kernel_size, padding="same")
+        self.classifier = nn.Conv2d(
+            in_channels + num_classes, num_classes, kernel_size, padding="same"
+        )
+        # A map saturated on the wrong side gets no gradient: start well inside [-1, 1].
+        nn.init.normal_(self.distance.weight, std=0.01)
+        assert self.distance.bias is not None
+        nn.init.zeros_(self.distance.bias)
+
+    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """``decoder`` (B, C, h, w) to ``logits`` and ``distance`` in [-1, 1], each (B, K, h, w)."""
+        x = features["decoder"]
+        distance = F.hardtanh(self.distance(x))
+        return {"logits": self.classifier(torch.cat([x, distance], dim=1)), "distance": distance}
+
+    def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
+        """``distance``: signed distances divided by ``clip``, (B, K, H, W) in [-1, 1]."""
+        del image
+        return {"distance": self.target(mask, self.num_classes)} if "distance" in wanted else {}
+
+    def statistics(
+        self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
+    ) -> dict[str, Tensor]:
+        """``distance_stuck``: share of distances saturated on the wrong side of the boundary."""
+        if "distance" not in targets:
+            return {}
+        distance, target = predictions["distance"], targets["distance"]
+        valid = (mask != self.target.ignore_index).unsqueeze(1)
+        stuck = (distance.abs() >= 1) & (distance * target < 0) & valid
+        return {"distance_stuck": stuck.sum() / (valid.sum() * self.num_classes).clamp(min=1)}

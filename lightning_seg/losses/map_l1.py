@@ -1,0 +1,62 @@
+"""Mean absolute error of a regressed map."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lightning_seg.losses.base import Loss, promote
+
+
+def map_l1(
+    prediction: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    class_weights: Tensor | None = None,
+    ignore_index: int = 255,
+) -> Tensor:
+    """Mean of ``|prediction - target|`` over the valid pixels and the channels.
+
+    With class weights it is ``sum_k w_k e_k / sum_k w_k``, e_k the mean error of channel k.
+
+    Args:
+        prediction: (B, C, H, W) floating point, in the target's units.
+        target: (B, C, H, W), the same shape.
+        mask: (B, H, W) int64, read for ``ignore_index`` alone.
+        class_weights: (C,) non-negative, or None for equal weights.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Returns:
+        Scalar >= 0, float32 (float64 for float64 predictions); 0 where no pixel is valid.
+    """
+    prediction = promote(prediction)
+    valid = (mask != ignore_index).unsqueeze(1)
+    error = torch.where(valid, (prediction - target.to(prediction.dtype)).abs(), 0.0)
+    per_channel = error.sum(dim=(0, 2, 3)) / valid.sum().clamp(min=1)
+    if class_weights is None:
+        return per_channel.mean()
+    weights = class_weights.to(per_channel)
+    return (weights * per_channel).sum() / weights.sum()
+
+
+class MapL1Loss(Loss):
+    """L1 between a predicted and a target map, as Audebert et al. (2019) regress distances.
+
+    Args:
+        class_weights: One weight a channel (median frequency, say), or None.
+        ignore_index: Label of the pixels that count nowhere.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self, class_weights: Sequence[float] | None = None, ignore_index: int = 255
+    ) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+        weights = None if class_weights is None else torch.tensor(list(class_weights))
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar; see `map_l1`."""
+        return map_l1(prediction, target, mask, self.class_weights, self.ignore_index)

@@ -1,0 +1,89 @@
+"""U-Net over any timm encoder (Ronneberger et al. 2015)."""
+
+from collections.abc import Sequence
+from math import log2
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_seg.networks.encoder import Encoder
+from lightning_seg.networks.network import Network
+
+
+class Unet(Network):
+    """U-Net: an encoder's pyramid, merged from coarse to fine by nearest upsampling and skips.
+
+    Works for any height and width: each step is upsampled to the size of its skip.
+
+    Args:
+        in_channels: Number of image channels.
+        encoder: A timm model name.
+        pretrained: Load timm's pretrained encoder weights.
+        decoder_channels: Channels of the decoder's steps, coarse to fine; the last is at full
+            resolution, the one before at half, and so on; steps coarser than the first share it.
+    """
+
+    stride = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        encoder: str = "resnet34",
+        pretrained: bool = False,
+        decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
+    ) -> None:
+        pyramid = Encoder(encoder, in_channels, pretrained)
+        super().__init__(in_channels, pyramid.mean, pyramid.std)
+        self.encoder = pyramid
+        self.out_channels = decoder_channels[-1]
+
+        *skip_channels, channels = pyramid.channels
+        skips = list(zip(pyramid.strides[:-1], skip_channels, strict=True))[::-1]
+        finest = pyramid.strides[0]
+        skips += [(finest >> step, 0) for step in range(1, finest.bit_length())]
+        self.decoder = nn.ModuleList()
+        for stride, skip in skips:
+            width = decoder_channels[max(len(decoder_channels) - 1 - int(log2(stride)), 0)]
+            self.decoder.append(_DecoderBlock(channels + skip, width))
+            channels = width
+        self.decoder_strides = [stride for stride, _ in skips]
+        self.decoder.apply(_initialize)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Image (B, C, H, W) in [0, 1] to ``{"decoder": (B, out_channels, H, W)}``."""
+        height, width = image.shape[-2:]
+        *skips, x = self.encoder(self.normalize(image))
+        for block, stride in zip(self.decoder, self.decoder_strides, strict=True):
+            skip = skips.pop() if skips else None
+            size = (-(-height // stride), -(-width // stride)) if skip is None else skip.shape[-2:]
+            x = block(x, size, skip)
+        return {"decoder": x}
+
+
+class _DecoderBlock(nn.Module):
+    """Upsample, join the skip, convolve twice."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(
+            *_conv_bn_relu(in_channels, out_channels), *_conv_bn_relu(out_channels, out_channels)
+        )
+
+    def forward(self, x: Tensor, size: Sequence[int], skip: Tensor | None) -> Tensor:
+        if x.shape[-2:] != tuple(size):
+            x = F.interpolate(x, size=tuple(size), mode="nearest")
+        return self.convs(x if skip is None else torch.cat([x, skip], dim=1))
+
+
+def _conv_bn_relu(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
+    return (
+        nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_uniform_(module.weight, mode="fan_in", nonlinearity="relu")

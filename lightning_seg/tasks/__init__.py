@@ -1,0 +1,6 @@
+"""Tasks: LightningModules, what is trained, validated, tested and predicted."""
+
+from lightning_seg.tasks.optimization import Optimization
+from lightning_seg.tasks.segmentation import SegmentationTask
+
+__all__ = ["Optimization", "SegmentationTask"]

@@ -1,0 +1,85 @@
+"""An optimiser, its schedule and the learning-rate factors of parameter groups."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_seg.errors import InputError
+
+
+@dataclass
+class Optimization:
+    """How a task's parameters are trained.
+
+    Args:
+        optimizer: Called with the parameter groups; AdamW at 1e-3 by default.
+        step_schedule: Called with ``(optimizer, steps)``, steps being the whole run's number of
+            optimiser steps, and stepped after each: ``PolynomialLR`` or ``CosineAnnealingLR``.
+        epoch_schedule: Called with ``(optimizer,)`` and stepped after each epoch: ``MultiStepLR``,
+            or ``ReduceLROnPlateau``, which follows ``monitor``.
+        monitor: The logged value that ``ReduceLROnPlateau`` follows.
+        lr_factors: Factor on the learning rate of the parameters under a module, by its path:
+            ``{"network.encoder": 0.1, "head": 10.0}``. The longest matching path counts.
+    """
+
+    optimizer: Callable[[Iterable[Any]], Optimizer] = field(
+        default_factory=lambda: partial(AdamW, lr=1e-3, weight_decay=0.01)
+    )
+    step_schedule: Callable[[Optimizer, int], LRScheduler] | None = None
+    epoch_schedule: Callable[[Optimizer], LRScheduler] | None = None
+    monitor: str = "val/loss"
+    lr_factors: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.step_schedule is not None and self.epoch_schedule is not None:
+            raise InputError(
+                "optimization has both a step_schedule and an epoch_schedule; give one of them"
+            )
+
+    def configure(self, module: LightningModule) -> OptimizerLRScheduler:
+        """What ``configure_optimizers`` returns for ``module``, attached to its trainer."""
+        optimizer = self.optimizer(self._groups(module))
+        for group in optimizer.param_groups:
+            group["lr"] *= group.pop("lr_factor")
+        configured: dict[str, Any] = {"optimizer": optimizer}
+        if self.step_schedule is not None:
+            steps = module.trainer.estimated_stepping_batches
+            if math.isinf(steps):
+                raise InputError(
+                    "step_schedule needs a run of known length; set trainer.max_epochs or "
+                    "trainer.max_steps"
+                )
+            schedule = self.step_schedule(optimizer, int(steps))
+            configured["lr_scheduler"] = {"scheduler": schedule, "interval": "step"}
+        elif self.epoch_schedule is not None:
+            configured["lr_scheduler"] = {
+                "scheduler": self.epoch_schedule(optimizer),
+                "interval": "epoch",
+                "monitor": self.monitor,
+            }
+        return cast(OptimizerLRScheduler, configured)
+
+    def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        groups: dict[float, list[nn.Parameter]] = {}
+        unmatched = set(self.lr_factors)
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                paths = [p for p in self.lr_factors if name == p or name.startswith(p + ".")]
+                factor = self.lr_factors[max(paths, key=len)] if paths else 1.0
+                groups.setdefault(factor, []).append(parameter)
+                unmatched -= set(paths)
+        if unmatched:
+            children = ", ".join(name for name, _ in module.named_children())
+            raise InputError(
+                f"optimization.lr_factors names {sorted(unmatched)}, but the task trains nothing "
+                f"there; paths begin with one of: {children}"
+            )
+        return [{"params": group, "lr_factor": factor} for factor, group in groups.items()]

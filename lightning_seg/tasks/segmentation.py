@@ -1,0 +1,189 @@
+"""The LightningModule that trains a network with a head and any number of losses."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from lightning_seg.errors import InputError
+from lightning_seg.heads import Head
+from lightning_seg.inference import SlidingWindow
+from lightning_seg.losses import WeightedLoss
+from lightning_seg.metrics import PerSampleMean
+from lightning_seg.networks import Network, no_pretrained_weights
+from lightning_seg.tasks.optimization import Optimization
+
+Batch = dict[str, Any]
+
+
+class SegmentationTask(LightningModule):
+    """Network, head and losses of a boundary-aware segmentation method.
+
+    Batches are dicts with ``image`` (B, C, H, W) float32 in [0, 1], ``mask`` (B, H, W) int64 (not
+    for predict) and ``name``. Metrics and pictures are callbacks' business; the evaluation steps
+    return what those need: ``logits`` (B, K, H, W), ``mask``, ``predictions`` and ``targets`` (maps
+    by name) and ``name``.
+
+    Args:
+        num_classes: K; the command line takes it from the data.
+        in_channels: Number of image channels; the command line takes it from the data.
+        network: Called with ``in_channels``.
+        head: Called with the network's ``out_channels`` and ``num_classes``.
+        losses: Terms of the objective by prediction of the head. Every prediction must be a key;
+            an empty list leaves it unsupervised.
+        optimization: Optimiser and schedule.
+        inference: How images are evaluated and predicted; whole and at once by default.
+
+    Raises:
+        InputError: Keys of ``losses`` that are not the head's predictions, or no loss at all.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        network: Callable[[int], Network],
+        head: Callable[[int, int], Head],
+        losses: dict[str, list[WeightedLoss]],
+        optimization: Optimization | None = None,
+        inference: SlidingWindow | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.num_classes = num_classes
+        self.network = network(in_channels)
+        self.head = head(self.network.out_channels, num_classes)
+        _check_losses(losses, self.head)
+        # Module names cannot be repeated: two losses of a kind on one prediction are numbered.
+        self.losses = nn.ModuleDict()
+        self.loss_terms: list[tuple[str, str, float]] = []
+        for prediction, terms in losses.items():
+            for term in terms:
+                name = f"{prediction}_{type(term.loss).__name__}"
+                while name in self.losses:
+                    name += "_"
+                self.losses[name] = term.loss
+                self.loss_terms.append((prediction, name, term.weight))
+        self.optimization = optimization or Optimization()
+        self.inference = inference
+        self.validation_loss = PerSampleMean()
+        self.test_loss = PerSampleMean()
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Image (B, C, H, W) in [0, 1] to the head's predictions at the image's size."""
+        predictions: dict[str, Tensor] = self.head(self.network(image))
+        return {name: _resize(maps, image.shape[-2:]) for name, maps in predictions.items()}
+
+    def infer(self, image: Tensor) -> dict[str, Tensor]:
+        """The predictions for whole images, by sliding windows where those are asked for."""
+        if self.inference is None:
+            return self(image)
+        averaged = self.inference(self._probabilities, image)
+        probabilities = averaged.pop("logits")
+        # Averaged probabilities leave as their logarithms: softmax gives them back.
+        tiny = torch.finfo(probabilities.dtype).tiny
+        return {"logits": probabilities.clamp(min=tiny).log(), **averaged}
+
+    def _probabilities(self, image: Tensor) -> dict[str, Tensor]:
+        predictions = {name: maps.float() for name, maps in self(image).items()}
+        return predictions | {"logits": predictions["logits"].softmax(dim=1)}
+
+    def targets(self, batch: Batch) -> dict[str, Tensor]:
+        """The targets of the supervised maps: the batch's own, else computed on its device."""
+        given: dict[str, Tensor] = batch.get("targets", {})
+        wanted = {prediction for prediction, _, _ in self.loss_terms} - {"logits", *given}
+        return {**given, **self.head.targets(batch["image"], batch["mask"], wanted)}
+
+    def objective(
+        self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of all losses, and each unweighted term by name."""
+        total = predictions["logits"].new_zeros((), dtype=torch.float32)
+        terms = {}
+        for prediction, name, weight in self.loss_terms:
+            maps = predictions[prediction]
+            arguments = (mask,) if prediction == "logits" else (targets[prediction], mask)
+            terms[name] = self.losses[name](maps, *arguments)
+            total = total + weight * terms[name]
+        return total, terms
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Forward and objective on one batch; logs ``train/loss`` and its terms."""
+        predictions, targets = self(batch["image"]), self.targets(batch)
+        loss, terms = self.objective(predictions, targets, batch["mask"])
+        size = len(batch["image"])
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        watched = terms if len(terms) > 1 else {}
+        watched = watched | self.head.statistics(predictions, targets, batch["mask"])
+        self.log_dict({f"train/{name}": v for name, v in watched.items()}, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """Predictions for whole images and their loss, averaged image by image."""
+        outputs = self._evaluate(batch, self.validation_loss)
+        self.log("val/loss", self.validation_loss, prog_bar=True, add_dataloader_idx=False)
+        return outputs
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """As `validation_step`, logged as ``test/loss``."""
+        outputs = self._evaluate(batch, self.test_loss)
+        self.log("test/loss", self.test_loss, add_dataloader_idx=False)
+        return outputs
+
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """Labels (B, H, W) uint8 (int32 from 256 classes on) and the other predictions by name."""
+        predictions = self.infer(batch["image"])
+        labels = predictions.pop("logits").argmax(dim=1)
+        kind = torch.uint8 if self.num_classes <= 256 else torch.int32
+        return {"labels": labels.to(kind), "predictions": predictions, "name": batch["name"]}
+
+    def _evaluate(self, batch: Batch, mean_loss: PerSampleMean) -> Batch:
+        predictions, targets, mask = self.infer(batch["image"]), self.targets(batch), batch["mask"]
+        losses = []
+        for i in range(len(mask)):
+            one = slice(i, i + 1)
+            image_predictions = {name: maps[one] for name, maps in predictions.items()}
+            image_targets = {name: maps[one] for name, maps in targets.items()}
+            losses.append(self.objective(image_predictions, image_targets, mask[one])[0])
+        mean_loss.update(torch.stack(losses))
+        return {
+            "logits": predictions["logits"],
+            "mask": mask,
+            "predictions": {k: v for k, v in predictions.items() if k != "logits"},
+            "targets": targets,
+            "name": batch.get("name"),
+        }
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Optimiser and schedule, see `Optimization`."""
+        return self.optimization.configure(self)
+
+    @classmethod
+    def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> Self:
+        """Lightning's own, without the pretrained weights that the checkpoint replaces anyway."""
+        with no_pretrained_weights():
+            return super().load_from_checkpoint(*args, **kwargs)
+
+
+def _resize(maps: Tensor, size: torch.Size) -> Tensor:
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def _check_losses(losses: dict[str, list[WeightedLoss]], head: Head) -> None:
+    names = type(head).__name__, ", ".join(head.predictions)
+    if set(losses) != set(head.predictions):
+        unknown = sorted(set(losses) - set(head.predictions))
+        missing = sorted(set(head.predictions) - set(losses))
+        found = f"has no entry for {missing}" if missing else f"names {unknown}"
+        raise InputError(
+            f"losses {found}, but {names[0]} predicts: {names[1]}. Give each of them a list of "
+            "losses, [] for a prediction that is not supervised."
+        )
+    if not any(losses.values()):
+        raise InputError("losses has no loss at all; give at least one prediction a loss")
