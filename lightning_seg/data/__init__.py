@@ -2,5 +2,7 @@
 
 from lightning_seg.data.base import SegmentationDataModule
 from lightning_seg.data.camvid import CamVidDataModule
+from lightning_seg.data.folder import FolderDataModule
+from lightning_seg.data.isprs import ISPRSDataModule
 
-__all__ = ["CamVidDataModule", "SegmentationDataModule"]
+__all__ = ["CamVidDataModule", "FolderDataModule", "ISPRSDataModule", "SegmentationDataModule"]

@@ -38,7 +38,7 @@ class SegmentationDataModule(LightningDataModule):
         root: The dataset's folder.
         class_names: Names of the classes 0..K-1.
         class_colors: RGB colours (0 to 255) of the classes in pictures.
-        labels: Decodes label files.
+        decoder: Decodes label files.
         in_channels: Channels of every image.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
@@ -55,7 +55,7 @@ class SegmentationDataModule(LightningDataModule):
         root: str | Path,
         class_names: Sequence[str],
         class_colors: Sequence[Color],
-        labels: LabelDecoder,
+        decoder: LabelDecoder,
         in_channels: int = 3,
         batch_size: int = 8,
         eval_batch_size: int = 1,
@@ -70,7 +70,7 @@ class SegmentationDataModule(LightningDataModule):
         self.class_colors = tuple(class_colors)
         self.num_classes = len(self.class_names)
         self.in_channels = in_channels
-        self.labels = labels
+        self.decoder = decoder
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
@@ -88,7 +88,7 @@ class SegmentationDataModule(LightningDataModule):
         training = split == "train"
         pipeline = self.train_pipeline if training else self.eval_pipeline
         return PairDataset(
-            pairs, self.labels, self.in_channels, pipeline, training, self.value_range
+            pairs, self.decoder, self.in_channels, pipeline, training, self.value_range
         )
 
     def setup(self, stage: str | None = None) -> None:

@@ -58,7 +58,7 @@ class CamVidDataModule(SegmentationDataModule):
             root=root,
             class_names=tuple(CAMVID_CLASSES),
             class_colors=tuple(CAMVID_CLASSES.values()),
-            labels=IdLabels(tuple(range(len(CAMVID_CLASSES))), ignored=(_VOID,)),
+            decoder=IdLabels(tuple(range(len(CAMVID_CLASSES))), ignored=(_VOID,)),
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,

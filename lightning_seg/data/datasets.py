@@ -24,7 +24,7 @@ class PairDataset(Dataset[Sample]):
 
     Args:
         pairs: The files.
-        labels: Decodes label files.
+        decoder: Decodes label files.
         in_channels: Channels of every image.
         pipeline: Transforms of image and mask.
         training: Draws new random transforms at every visit; otherwise a sample's random
@@ -36,14 +36,14 @@ class PairDataset(Dataset[Sample]):
     def __init__(
         self,
         pairs: Sequence[Pair],
-        labels: LabelDecoder,
+        decoder: LabelDecoder,
         in_channels: int,
         pipeline: TransformPipeline,
         training: bool = False,
         value_range: tuple[float, float] | None = None,
     ) -> None:
         self.pairs = tuple(pairs)
-        self.labels = labels
+        self.decoder = decoder
         self.in_channels = in_channels
         self.pipeline = pipeline
         self.training = training
@@ -58,7 +58,7 @@ class PairDataset(Dataset[Sample]):
         image = scale_values(image, self.value_range, pair.image)
         mask = None
         if pair.label is not None:
-            mask = self.labels(read_label(pair.label, self.labels.colors), pair.label)
+            mask = self.decoder(read_label(pair.label, self.decoder.colors), pair.label)
         seed = draw_seed(index) if self.training else index
         return make_sample(*self.pipeline(image, mask, seed), pair.name)
 

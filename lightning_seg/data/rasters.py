@@ -96,6 +96,7 @@ def _read_segments(page: tifffile.TiffPage, area: Window) -> np.ndarray:
         if len(encoded) < page.databytecounts[index]:
             raise OSError(f"strip or tile {index} is cut off")
         block, (plane, _, top, left, _), _ = page.decode(encoded, index, jpegtables=page.jpegtables)
+        assert block is not None, "only empty data decode to None"
         bands = slice(plane * channels, (plane + 1) * channels)
         _paste(result[..., bands], area, block[0], top, left)
     return result[..., 0] if result.shape[2] == 1 else result
@@ -127,8 +128,9 @@ def _segments_in(page: tifffile.TiffPage, area: Window) -> list[int]:
 
 def _read_with_pillow(path: Path, page: tifffile.TiffPage, window: Window | None) -> np.ndarray:
     if window is not None or page.samplesperpixel > 4:
+        compression = tifffile.COMPRESSION(page.compression).name
         raise InputError(
-            f"{path} is compressed with {tifffile.COMPRESSION(page.compression).name}, which needs rasterio here: "
+            f"{path} is compressed with {compression}, which needs rasterio here: "
             "pip install 'lightning_seg[geo]', or save the file uncompressed or with Deflate."
         )
     with Image.open(path) as image:

@@ -74,6 +74,16 @@ def read_label(path: Path, colors: bool) -> np.ndarray:
     return label_colors(array, path) if colors else _label_ids(array, path)
 
 
+def read_window(path: Path, window: rasters.Window) -> np.ndarray:
+    """A window of a TIFF raster, (H, W) or (H, W, C), without decoding the rest of the file.
+
+    Raises:
+        InputError: The file is missing or damaged, or its compression needs rasterio.
+    """
+    with _naming(path):
+        return rasters.read_raster(path, window)
+
+
 def fit_channels(array: np.ndarray, in_channels: int, path: Path) -> np.ndarray:
     """Brings an image (H, W) or (H, W, C) to (H, W, in_channels) where that loses nothing."""
     array = array[..., None] if array.ndim == 2 else array

@@ -1,0 +1,197 @@
+"""The ISPRS 2D Semantic Labeling benchmark: Potsdam and Vaihingen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, cast
+
+from torch.utils.data import Dataset
+
+from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.crops import RandomCrops
+from lightning_seg.data.datasets import Sample
+from lightning_seg.data.labels import Color, ColorLabels
+from lightning_seg.data.pairs import Pair
+from lightning_seg.data.transforms import Transform
+from lightning_seg.errors import InputError
+
+Area = Literal["potsdam", "vaihingen"]
+Bands = Literal["RGB", "IRRG", "RGBIR"]
+Labels = Literal["full", "eroded"]
+
+ISPRS_CLASSES: dict[str, Color] = {
+    "impervious surface": (255, 255, 255),
+    "building": (0, 0, 255),
+    "low vegetation": (0, 255, 255),
+    "tree": (0, 255, 0),
+    "car": (255, 255, 0),
+    "clutter": (255, 0, 0),
+}
+
+# The benchmark's training tiles are divided here into train and val: for Potsdam every other tile
+# of one outer column is held out; for Vaihingen the areas held out by Volpi and Tuia, 2017.
+_SPLITS: dict[Area, dict[Split, str]] = {
+    "potsdam": {
+        "train": "2_10 2_11 2_12 3_10 3_11 4_10 4_11 4_12 5_10 5_11 6_7 6_8 6_9 6_10 6_11 6_12 "
+        "7_7 7_8 7_9 7_10 7_11",
+        "val": "3_12 5_12 7_12",
+        "test": "2_13 2_14 3_13 3_14 4_13 4_14 4_15 5_13 5_14 5_15 6_13 6_14 6_15 7_13",
+    },
+    "vaihingen": {
+        "train": "1 3 5 7 13 17 21 23 26 32 37",
+        "val": "11 15 28 30 34",
+        "test": "2 4 6 8 10 12 14 16 20 22 24 27 29 31 33 35 38",
+    },
+}
+
+_IMAGES: dict[tuple[Area, Bands], str] = {
+    ("potsdam", "RGB"): "2_Ortho_RGB/top_potsdam_{}_RGB.tif",
+    ("potsdam", "IRRG"): "3_Ortho_IRRG/top_potsdam_{}_IRRG.tif",
+    ("potsdam", "RGBIR"): "4_Ortho_RGBIR/top_potsdam_{}_RGBIR.tif",
+    ("vaihingen", "IRRG"): "top/top_mosaic_09cm_area{}.tif",
+}
+
+_LABELS: dict[tuple[Area, Labels], str] = {
+    ("potsdam", "full"): "5_Labels_all/top_potsdam_{}_label.tif",
+    ("potsdam", "eroded"): "5_Labels_all_noBoundary/top_potsdam_{}_label_noBoundary.tif",
+    ("vaihingen", "full"): "gts_for_participants/top_mosaic_09cm_area{}.tif",
+    ("vaihingen", "eroded"): ("gts_eroded_for_participants/top_mosaic_09cm_area{}_noBoundary.tif"),
+}
+
+_BLACK = (0, 0, 0)
+
+
+class ISPRSDataModule(SegmentationDataModule):
+    """ISPRS Potsdam (38 tiles of 6000 x 6000, 5 cm) or Vaihingen (33 of about 2000 x 2500, 9 cm).
+
+    Files are read where they lie, under their official names. Training samples are random crops,
+    read without the rest of the tile; validation, test and predict give whole tiles.
+
+    Source: ISPRS 2D Semantic Labeling Contest, www.isprs.org, "Benchmarks".
+
+    Args:
+        root: The folder that holds ``2_Ortho_RGB`` and so on; by default ``data/potsdam`` or
+            ``data/vaihingen``.
+        area: Which of the two cities.
+        bands: Which image: red, green, blue and infrared as named; Vaihingen has IRRG alone. By
+            default RGB for Potsdam.
+        labels: The full labels, or those whose class boundaries are eroded by 3 pixels (black,
+            ignored).
+        crop_size: Height and width of a training crop in pixels.
+        samples_per_epoch: Training crops an epoch.
+        train_tiles: Tiles to train on, such as "2_10" (Vaihingen: "1"); by default the benchmark's
+            training tiles without those of ``val_tiles``' default.
+        val_tiles: Tiles to validate on; by default some of the benchmark's training tiles.
+        test_tiles: Tiles for test and predict; by default the benchmark's.
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training crops.
+        eval_transforms: albumentations transforms of whole tiles.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        area: Area = "potsdam",
+        bands: Bands | None = None,
+        labels: Labels = "full",
+        crop_size: int = 256,
+        samples_per_epoch: int = 10_000,
+        train_tiles: Sequence[str] | None = None,
+        val_tiles: Sequence[str] | None = None,
+        test_tiles: Sequence[str] | None = None,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        train_transforms: list[Transform] | None = None,
+        eval_transforms: list[Transform] | None = None,
+    ) -> None:
+        chosen: Bands = bands or ("RGB" if area == "potsdam" else "IRRG")
+        if (area, chosen) not in _IMAGES:
+            raise InputError(f"Vaihingen has no {chosen} images. Set bands to IRRG.")
+        super().__init__(
+            root=f"data/{area}" if root is None else root,
+            class_names=tuple(ISPRS_CLASSES),
+            class_colors=tuple(ISPRS_CLASSES.values()),
+            decoder=_decoder(labels),
+            in_channels=4 if chosen == "RGBIR" else 3,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+        )
+        self.area: Area = area
+        self.crop_size = crop_size
+        self.samples_per_epoch = samples_per_epoch
+        self._image_name = _IMAGES[area, chosen]
+        self._label_name = _LABELS[area, labels]
+        self.tiles: dict[Split, tuple[str, ...]] = {}
+        for split, given in (("train", train_tiles), ("val", val_tiles), ("test", test_tiles)):
+            split = cast(Split, split)
+            self.tiles[split] = tuple(_SPLITS[area][split].split() if given is None else given)
+        _refuse_shared_tiles(self.tiles)
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """The tiles of one split, in the order of its list."""
+        if not self.root.is_dir():
+            raise InputError(
+                f"The folder {self.root.absolute()} does not exist. Ask for the {self.area} tiles "
+                "at www.isprs.org (Benchmarks, 2D Semantic Labeling), and set root to the folder "
+                f"that holds {self._image_name.split('/')[0]}."
+            )
+        predicting = split == "predict"
+        pairs = [
+            self._pair(tile, predicting) for tile in self.tiles["test" if predicting else split]
+        ]
+        self._refuse_missing(split, pairs)
+        return pairs
+
+    def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
+        """Random crops to train on, whole tiles otherwise."""
+        if split != "train":
+            return super().dataset(split, pairs)
+        decoder = cast(ColorLabels, self.decoder)
+        return RandomCrops(
+            pairs,
+            decoder,
+            self.in_channels,
+            self.train_pipeline,
+            self.crop_size,
+            self.samples_per_epoch,
+        )
+
+    def _pair(self, tile: str, predicting: bool) -> Pair:
+        image = self.root / self._image_name.format(tile)
+        label = None if predicting else self.root / self._label_name.format(tile)
+        return Pair(image.stem, image, label)
+
+    def _refuse_missing(self, split: Split, pairs: Sequence[Pair]) -> None:
+        wanted = [path for pair in pairs for path in (pair.image, pair.label) if path is not None]
+        missing = [path for path in wanted if not path.is_file()]
+        if missing:
+            setting = "test_tiles" if split == "predict" else f"{split}_tiles"
+            raise InputError(
+                f"{len(missing)} of {len(wanted)} files of the {split} tiles are missing, first "
+                f"{missing[0]}. Add them, or list the tiles you have in {setting} (in quotes in "
+                'YAML: "2_10").'
+            )
+
+
+def _decoder(labels: Labels) -> ColorLabels:
+    colors = tuple(ISPRS_CLASSES.values())
+    if labels == "eroded":
+        return ColorLabels(colors, (_BLACK,), "Fetch the official label file again.")
+    mend = (
+        "Fetch the official label file again; for labels with black boundaries set labels: eroded."
+    )
+    return ColorLabels(colors, (), mend)
+
+
+def _refuse_shared_tiles(tiles: dict[Split, tuple[str, ...]]) -> None:
+    listed = [tile for split in tiles.values() for tile in split]
+    if twice := [tile for tile in listed if listed.count(tile) > 1]:
+        raise InputError(
+            f"Tile {twice[0]} is listed more than once in train_tiles, val_tiles and test_tiles. "
+            "Keep it in one list."
+        )

@@ -1,0 +1,79 @@
+"""Divides names into train, val and test: by shares, or by the person's own lists."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from lightning_seg.data.reading import IMAGE_SUFFIXES
+from lightning_seg.errors import InputError
+
+SPLITS = ("train", "val", "test")
+
+
+def split_by_fractions(
+    names: Iterable[str], fractions: tuple[float, float, float], seed: int
+) -> dict[str, list[str]]:
+    """Divides names by shares for train, val and test that sum to 1.
+
+    A name's place follows from its own hash and the seed, so the order in which a file system
+    lists files, and the machine, change nothing. A share above 0 gets at least one name if there
+    are three or more.
+
+    Raises:
+        InputError: A share is negative, or they do not sum to 1.
+    """
+    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise InputError(
+            f"fractions are {list(fractions)}, but the shares of train, val and test must be 0 or "
+            "more and sum to 1."
+        )
+    shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    least = 1 if len(shuffled) >= len(SPLITS) else 0
+    val, test = (max(round(len(shuffled) * f), least if f else 0) for f in fractions[1:])
+    return {
+        "val": sorted(shuffled[:val]),
+        "test": sorted(shuffled[val : val + test]),
+        "train": sorted(shuffled[val + test :]),
+    }
+
+
+def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Divides names by text files that hold one name a line, with or without an image suffix.
+
+    Args:
+        names: All names there are.
+        lists: The text file of each split.
+
+    Raises:
+        InputError: A file is missing, names what is not there, or names what was already named.
+    """
+    places: dict[str, str] = {}
+    result: dict[str, list[str]] = {}
+    for split, path in lists.items():
+        result[split] = []
+        for place, name in _lines(path):
+            if name not in names:
+                raise InputError(
+                    f"{place} names {name}, but there is no such image. Correct the list, or add "
+                    "the image."
+                )
+            if name in places:
+                raise InputError(
+                    f"{place} names {name}, which {places[name]} names already. An image must be "
+                    "in one split, once."
+                )
+            places[name] = place
+            result[split].append(name)
+    return result
+
+
+def _lines(path: Path) -> Iterable[tuple[str, str]]:
+    if not path.is_file():
+        raise InputError(f"The list {path.absolute()} does not exist. Correct its path.")
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        name = line.strip()
+        if not name:
+            continue
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            name = Path(name).with_suffix("").as_posix()
+        yield f"{path}, line {number},", name
