@@ -1,0 +1,12 @@
+"""Measures of segmentations that look at boundaries, as torchmetrics metrics.
+
+The same measures as pure functions are in `lightning_seg.metrics.functional`. IoU, F1 and accuracy
+are torchmetrics' own.
+"""
+
+from lightning_seg.metrics.boundary_f import BoundaryFMeasure
+from lightning_seg.metrics.boundary_iou import BoundaryIoU
+from lightning_seg.metrics.per_sample_mean import PerSampleMean
+from lightning_seg.metrics.trimap_iou import TrimapIoU
+
+__all__ = ["BoundaryFMeasure", "BoundaryIoU", "PerSampleMean", "TrimapIoU"]

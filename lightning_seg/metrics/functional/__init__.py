@@ -1,0 +1,26 @@
+"""The metrics as pure functions of tensors; needs PyTorch and NumPy alone."""
+
+from lightning_seg.metrics.functional.boundary_f import (
+    boundary_f_counts,
+    boundary_f_scores,
+    tolerance_in_pixels,
+)
+from lightning_seg.metrics.functional.boundary_iou import (
+    boundary_iou,
+    boundary_iou_counts,
+    boundary_width,
+)
+from lightning_seg.metrics.functional.contours import ContourCounts
+from lightning_seg.metrics.functional.trimap_iou import trimap_iou, trimap_iou_counts
+
+__all__ = [
+    "ContourCounts",
+    "boundary_f_counts",
+    "boundary_f_scores",
+    "boundary_iou",
+    "boundary_iou_counts",
+    "boundary_width",
+    "tolerance_in_pixels",
+    "trimap_iou",
+    "trimap_iou_counts",
+]

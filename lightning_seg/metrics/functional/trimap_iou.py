@@ -1,0 +1,156 @@
+"""IoU inside and outside bands of growing width around the true boundaries."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lightning_seg.metrics.functional.bits import BITS, label_bits
+from lightning_seg.metrics.functional.labels import check_settings, label_maps
+from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
+from lightning_seg.metrics.functional.windows import (
+    code_dtype,
+    differs_within,
+    histograms,
+    slide,
+)
+
+Region = Literal["boundary", "interior"]
+Band = Literal["transition", "per_class", "void"]
+
+
+def check_trimap_iou(
+    num_classes: int,
+    widths: Sequence[int],
+    region: str,
+    band: str,
+    average: str | None = "macro",
+) -> None:
+    """Raise a ValueError where the settings of trimap IoU make no sense."""
+    check_settings(
+        num_classes,
+        region=(region, ("boundary", "interior")),
+        band=(band, ("transition", "per_class", "void")),
+        average=(average, ("macro", None)),
+    )
+    if len(widths) == 0 or any(not isinstance(w, int) or w < 1 for w in widths):
+        raise ValueError(f"widths is {tuple(widths)}; expected whole numbers of px, at least 1.")
+
+
+def trimap_iou_counts(
+    preds: Tensor,
+    target: Tensor,
+    num_classes: int,
+    widths: Sequence[int] = (1, 2, 3, 5, 10),
+    region: Region = "boundary",
+    band: Band = "transition",
+    ignore_index: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Intersection and union of each class within bands around the truth, summed over the batch.
+
+    Void pixels are never counted; image borders make no boundary. Bands are squares around the
+    boundary: all distances are Chebyshev distances. One pass serves all widths.
+
+    Args:
+        preds: Labels (B, H, W) or scores (B, K, H, W).
+        target: Labels (B, H, W); the bands come from it alone.
+        num_classes: K.
+        widths: Half-widths of the bands in px, W of them, in any order.
+        region: "boundary" for the pixels in the band, "interior" for the others.
+        band: "transition": the pixels that have a differently labelled, not void pixel within the
+            width; void makes no boundary. One band for all classes, as SEMEDA (Chen et al., 2020)
+            and EPL (2022) measure. "per_class": each class has its own band on both sides of its
+            outline, and the outline towards void counts; the true pixels of a class count in the
+            inner half, predicted ones in both (the trimap IoU of Cheng et al., CVPR 2021).
+            "void": the pixels that have void within the width (DeepLab's script for VOC, whose
+            objects have a void outline).
+        ignore_index: The label of void pixels.
+
+    Returns:
+        Intersection and union, int64 (W, K).
+
+    Raises:
+        ValueError: If a setting, a shape, a type or (on the CPU) a label is wrong.
+    """
+    check_trimap_iou(num_classes, widths, region, band)
+    pred, truth = label_maps(preds, target, num_classes, ignore_index)
+    ordered = sorted(set(widths))
+    truth_level = _truth_levels(truth, ordered, band, num_classes)
+    pred_level = truth_level
+    if band == "per_class":
+        outside = _levels_of_prediction(pred, truth, ordered, num_classes)
+        pred_level = torch.where(pred == truth, truth_level, outside)
+    is_void = truth == num_classes
+    pred = pred.masked_fill(is_void, num_classes)
+    common = pred.masked_fill(pred != truth, num_classes)
+    intersection, pred_size, truth_size = (
+        _count_by_level(labels, level, len(ordered), num_classes)
+        for labels, level in ((common, truth_level), (pred, pred_level), (truth, truth_level))
+    )
+    union = pred_size + truth_size - intersection
+    chosen = [ordered.index(w) for w in widths]
+    return _region(intersection, region)[chosen], _region(union, region)[chosen]
+
+
+def trimap_iou(
+    preds: Tensor,
+    target: Tensor,
+    num_classes: int,
+    widths: Sequence[int] = (1, 2, 3, 5, 10),
+    region: Region = "boundary",
+    band: Band = "transition",
+    ignore_index: int | None = None,
+    average: Average = "macro",
+) -> Tensor:
+    """Trimap IoU of a batch at every width; see `trimap_iou_counts` for the arguments.
+
+    Returns:
+        float64 (W,), the mean over the classes present in the region (NaN if none is), or with
+        `average=None` (W, K), NaN for classes absent.
+    """
+    check_trimap_iou(num_classes, widths, region, band, average)
+    counts = trimap_iou_counts(preds, target, num_classes, widths, region, band, ignore_index)
+    return average_classes(ratio(*counts), average)
+
+
+def _truth_levels(truth: Tensor, widths: list[int], band: Band, num_classes: int) -> Tensor:
+    """How many of the ascending widths are too narrow to hold the pixel, uint8 or int32."""
+    is_void = truth == num_classes
+    labels = is_void.to(torch.uint8) if band == "void" else truth
+    see_through = is_void if band == "transition" else None
+    levels = torch.zeros_like(truth)
+    for in_band in differs_within(labels, widths, see_through):
+        levels += ~in_band
+    return levels
+
+
+def _levels_of_prediction(
+    pred: Tensor, truth: Tensor, widths: list[int], num_classes: int
+) -> Tensor:
+    """For each pixel, how many widths are too narrow to reach a true pixel of its predicted class.
+
+    The classes are bits of one number, so that one filter looks for BITS of them at once.
+    """
+    levels = torch.zeros_like(pred)
+    for first in range(0, num_classes, BITS):
+        count = min(BITS, num_classes - first)
+        wanted = label_bits(pred, first, count)
+        near = label_bits(truth, first, count)
+        for width, previous in zip(widths, [0, *widths]):
+            near = slide(near, width - previous, torch.bitwise_or, 0)
+            levels += (wanted != 0) & ((near & wanted) == 0)
+    return levels
+
+
+def _count_by_level(labels: Tensor, levels: Tensor, num_widths: int, num_classes: int) -> Tensor:
+    """Pixels of each level and class: int64 (num_widths + 1, K)."""
+    bins = (num_widths + 1) * (num_classes + 1)
+    dtype = code_dtype(bins)
+    codes = levels.to(dtype) * (num_classes + 1) + labels.to(dtype)
+    return histograms(codes, bins).sum(dim=0).view(num_widths + 1, num_classes + 1)[:, :-1]
+
+
+def _region(by_level: Tensor, region: Region) -> Tensor:
+    inside = by_level.cumsum(dim=0)
+    return inside[:-1] if region == "boundary" else inside[-1] - inside[:-1]

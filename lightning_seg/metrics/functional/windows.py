@@ -1,0 +1,92 @@
+"""Extremes over square windows and histograms of label maps, on any device, without a host wait."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def slide(
+    maps: Tensor, radius: int, combine: Callable[[Tensor, Tensor], Tensor], neutral: int
+) -> Tensor:
+    """Combine each pixel's square window of side 2 radius + 1, cut off at the image border.
+
+    Rows first, then columns, each by windows that double in length: about 2 log2(radius) passes.
+
+    Args:
+        maps: (..., H, W), any integer type.
+        radius: Chebyshev radius in pixels, at least 0.
+        combine: An operation for which `combine(a, a) == a`: `torch.minimum`, `torch.maximum`,
+            `torch.bitwise_or`.
+        neutral: The value that changes nothing: `combine(a, neutral) == a`.
+
+    Returns:
+        A map of the same shape and type.
+    """
+    for dim in (-1, -2):
+        reach = min(radius, max(maps.shape[dim] - 1, 0))
+        margins = (reach, reach) if dim == -1 else (0, 0, reach, reach)
+        maps = pad(maps, margins, value=neutral)
+        length, full = 1, 2 * reach + 1
+        while length < full:
+            step = min(length, full - length)
+            rest = maps.shape[dim] - step
+            maps = combine(maps.narrow(dim, 0, rest), maps.narrow(dim, step, rest))
+            length += step
+    return maps
+
+
+def differs_within(
+    labels: Tensor, radii: Sequence[int], see_through: Tensor | None = None
+) -> list[Tensor]:
+    """Where a pixel's window of side 2 radius + 1 holds more than one label.
+
+    One minimum and one maximum filter serve all classes at once, and each radius goes on from
+    the one before.
+
+    Args:
+        labels: (B, H, W), uint8 or int32, at least 0.
+        radii: Chebyshev radii in pixels, ascending.
+        see_through: Boolean (B, H, W), pixels whose label counts for nothing. What is returned
+            at these pixels themselves has no meaning.
+
+    Returns:
+        A boolean map (B, H, W) for each radius.
+    """
+    top = torch.iinfo(labels.dtype).max
+    low, high = labels, labels
+    if see_through is not None:
+        low, high = labels.masked_fill(see_through, top), labels.masked_fill(see_through, 0)
+    found = []
+    for radius, previous in zip(radii, [0, *radii]):
+        low = slide(low, radius - previous, torch.minimum, top)
+        high = slide(high, radius - previous, torch.maximum, 0)
+        found.append(low != high)
+    return found
+
+
+def histograms(codes: Tensor, bins: int) -> Tensor:
+    """How often each value occurs in each image.
+
+    Args:
+        codes: (B, H, W), integers from 0 to bins - 1.
+        bins: How many values there are.
+
+    Returns:
+        int64 (B, bins).
+    """
+    batch, height, width = codes.shape
+    if codes.device.type == "cpu":
+        counts = [torch.bincount(image.reshape(-1), minlength=bins) for image in codes]
+        return torch.stack(counts) if counts else torch.zeros((0, bins), dtype=torch.int64)
+    # bincount would make the host wait. A row of counts for each image row keeps threads apart.
+    rows = torch.zeros((batch * height, bins), dtype=torch.int64, device=codes.device)
+    ones = torch.ones((), dtype=torch.int64, device=codes.device).expand(batch * height, width)
+    rows.scatter_add_(1, codes.reshape(batch * height, width).long(), ones)
+    return rows.view(batch, height, bins).sum(dim=1)
+
+
+def code_dtype(bins: int) -> torch.dtype:
+    """The smaller of uint8 and int32 that holds 0 to bins - 1; the small one counts faster."""
+    return torch.uint8 if bins <= 256 else torch.int32

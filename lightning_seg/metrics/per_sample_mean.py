@@ -1,0 +1,48 @@
+"""The mean of a value each sample has, exact for any split of the samples."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+FRACTION = 2**40
+LIMIT = 2.0**39
+
+
+class PerSampleMean(Metric):
+    """Mean over samples, the same to the bit for any batch size, order and number of processes.
+
+    Floating sums depend on their order; here whole parts and fractions (in steps of 2^-40, about
+    1e-12) are added up as int64. Made for losses: one value a sample.
+
+    `update(values)` takes floats of any shape, one for each sample; `compute()` returns a float64
+    scalar, NaN if there was no sample or one that is not finite or beyond 2^39 (5e11) in size.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+
+    whole: Tensor
+    fraction: Tensor
+    samples: Tensor
+    unusable: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("whole", "fraction", "samples", "unusable"):
+            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, values: Tensor) -> None:
+        """Add samples."""
+        values = values.detach().double()
+        usable = values.abs() < LIMIT
+        values = torch.where(usable, values, 0.0)
+        whole = values.floor()
+        self.whole += whole.long().sum()
+        self.fraction += torch.round((values - whole) * FRACTION).long().sum()
+        self.samples += values.numel()
+        self.unusable += (~usable).sum()
+
+    def compute(self) -> Tensor:
+        """The mean of all samples."""
+        mean = (self.whole.double() + self.fraction.double() / FRACTION) / self.samples
+        return torch.where(self.unusable > 0, torch.nan, mean)
