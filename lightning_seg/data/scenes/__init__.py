@@ -25,8 +25,10 @@ from lightning_seg.data.scenes.streets import (
 SCENES_VERSION = 1
 """Raised whenever the same seed gives another scene."""
 
+SMALLEST_SCENE = 32
+"""Least side length in pixels."""
+
 _MARGIN = 48
-_SMALLEST = 32
 
 
 def render_scene(seed: int, size: int = 512) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -45,8 +47,8 @@ def render_scene(seed: int, size: int = 512) -> tuple[NDArray[np.uint8], NDArray
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}; a scene's seed is 0 or above")
-    if size < _SMALLEST:
-        raise ValueError(f"size is {size}; a scene is at least {_SMALLEST} pixels wide")
+    if size < SMALLEST_SCENE:
+        raise ValueError(f"size is {size}; a scene is at least {SMALLEST_SCENE} pixels wide")
     # What stands just off the picture still casts its shadow into it.
     canvas = Canvas(np.random.default_rng(seed), size + 2 * _MARGIN)
     _draw_district(canvas)

@@ -1,0 +1,193 @@
+"""Synthetic aerial scenes as a dataset: written in Potsdam's layout, read like Potsdam."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from rich.progress import track
+
+from lightning_seg.data.base import Split
+from lightning_seg.data.isprs import ISPRS_CLASSES, ISPRSDataModule
+from lightning_seg.data.pairs import Pair
+from lightning_seg.data.scenes import SCENES_VERSION, SMALLEST_SCENE, render_scene
+from lightning_seg.data.transforms import Transform
+from lightning_seg.errors import InputError
+
+# A row of tiles for each split, as in Potsdam's names "row_column".
+_ROWS: dict[Split, int] = {"train": 2, "val": 3, "test": 4}
+_FIRST_COLUMN = 10
+_MOST_SCENES = 100_000
+_TIFF_BLOCK = 256
+
+
+class SyntheticDataModule(ISPRSDataModule):
+    """Drawn aerial scenes, for when no benchmark is at hand: the data of the demo.
+
+    ``prepare_data`` draws the scenes that ``root`` lacks and writes them as TIFF tiles under
+    Potsdam's names, with its label colours; everything after that is `ISPRSDataModule`'s. Each
+    split has seeds of its own, and a scene stays the same when the counts change. Scenes of another
+    seed or size in ``root`` are replaced.
+
+    Args:
+        root: The folder to write to and read from.
+        num_train: Scenes to train on.
+        num_val: Scenes to validate on.
+        num_test: Scenes for test and predict.
+        size: Height and width of a scene in pixels of 9 cm, at least 32.
+        seed: What all scenes are drawn from, 0 or above.
+        crop_size: Height and width of a training crop in pixels.
+        samples_per_epoch: Training crops an epoch.
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation, test and predict.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training crops.
+        eval_transforms: albumentations transforms of whole scenes.
+
+    Raises:
+        InputError: A count, the size or the seed is out of its range.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/synthetic",
+        num_train: int = 16,
+        num_val: int = 4,
+        num_test: int = 4,
+        size: int = 512,
+        seed: int = 0,
+        crop_size: int = 256,
+        samples_per_epoch: int = 128,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        train_transforms: list[Transform] | None = None,
+        eval_transforms: list[Transform] | None = None,
+    ) -> None:
+        counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
+        _check(counts, size, seed)
+        super().__init__(
+            root=root,
+            crop_size=crop_size,
+            samples_per_epoch=samples_per_epoch,
+            train_tiles=_tile_names("train", num_train),
+            val_tiles=_tile_names("val", num_val),
+            test_tiles=_tile_names("test", num_test),
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+        )
+        self.size = size
+        self.seed = seed
+
+    def prepare_data(self) -> None:
+        """Draws and writes the scenes that are not there yet.
+
+        Raises:
+            InputError: The folder holds tiles from elsewhere, which would be lost or mixed in.
+        """
+        if self._recorded() != self._record():
+            self._clear()
+            _replace(self._record_path, json.dumps(self._record(), indent=2).encode())
+        missing = [
+            (pair, scene_seed(self.seed, split, index))
+            for split in _ROWS
+            for index, pair in enumerate(map(self._labelled_pair, self.tiles[split]))
+            if not all(path.is_file() for path in _files(pair))
+        ]
+        for pair, seed in track(missing, "Drawing scenes", disable=not missing):
+            self._write(pair, seed)
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """The scenes of one split.
+
+        Raises:
+            InputError: They have not been written, or are of another seed or size.
+        """
+        if self._recorded() != self._record():
+            raise InputError(
+                f"{self.root.absolute()} does not hold the scenes of seed {self.seed} and size "
+                f"{self.size}. Call prepare_data() first (a Trainer does so by itself)."
+            )
+        return super().pairs(split)
+
+    @property
+    def _record_path(self) -> Path:
+        return self.root / "scenes.json"
+
+    def _record(self) -> dict[str, int]:
+        return {"seed": self.seed, "size": self.size, "version": SCENES_VERSION}
+
+    def _recorded(self) -> object:
+        """What the folder says its scenes are; None where it says nothing."""
+        try:
+            return json.loads(self._record_path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+
+    def _labelled_pair(self, tile: str) -> Pair:
+        return self._pair(tile, predicting=False)
+
+    def _clear(self) -> None:
+        """Removes other scenes, before the record says that these are the ones."""
+        folders = {path.parent for path in _files(self._labelled_pair("2_10"))}
+        tiles = [tile for folder in folders for tile in folder.glob("top_potsdam_*.tif")]
+        if tiles and not self._record_path.is_file():
+            raise InputError(
+                f"{self.root.absolute()} holds tiles that are no synthetic scenes, such as "
+                f"{tiles[0].name}. Set root to another folder, or use ISPRSDataModule to read them."
+            )
+        for tile in tiles:
+            tile.unlink()
+
+    def _write(self, pair: Pair, seed: int) -> None:
+        image, labels = render_scene(seed, self.size)
+        colours = np.array(list(ISPRS_CLASSES.values()), np.uint8)
+        for path, pixels in zip(_files(pair), (image, colours[labels]), strict=True):
+            _write_tiff(path, pixels)
+
+
+def scene_seed(seed: int, split: Split, index: int) -> int:
+    """The seed of one scene; no two scenes of any split, index and seed share it."""
+    return (seed * len(_ROWS) + list(_ROWS).index(split)) * _MOST_SCENES + index
+
+
+def _tile_names(split: Split, count: int) -> list[str]:
+    return [f"{_ROWS[split]}_{_FIRST_COLUMN + index}" for index in range(count)]
+
+
+def _check(counts: dict[Split, int], size: int, seed: int) -> None:
+    for split, count in counts.items():
+        if not 1 <= count <= _MOST_SCENES:
+            raise InputError(f"num_{split} is {count}. Set it to 1 to {_MOST_SCENES}.")
+    if size < SMALLEST_SCENE:
+        raise InputError(f"size is {size}. Set it to {SMALLEST_SCENE} pixels or more.")
+    if seed < 0:
+        raise InputError(f"seed is {seed}. Set it to 0 or more.")
+
+
+def _files(pair: Pair) -> tuple[Path, Path]:
+    assert pair.label is not None
+    return pair.image, pair.label
+
+
+def _write_tiff(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(path)
+    block = (_TIFF_BLOCK, _TIFF_BLOCK)
+    tifffile.imwrite(partial, pixels, photometric="rgb", compression="zlib", tile=block)
+    os.replace(partial, path)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _partial(path).write_bytes(content)
+    os.replace(_partial(path), path)
+
+
+def _partial(path: Path) -> Path:
+    """Beside the target, so that moving it into place is one step; a name of this process's own."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
