@@ -78,7 +78,7 @@ def test_a_classifier_of_single_pixel_colours_fails():
     image, labels = pixels(SEEN_NEVER)
     unseen = mean_iou(answer[(image >> 3).astype(np.int64) @ (32 * 32, 32, 1)], labels)
     assert seen_in_training < 0.5
-    assert unseen < 0.4
+    assert unseen < 0.45
 
 
 def test_colour_carries_some_information():
