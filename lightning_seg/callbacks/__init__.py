@@ -1,0 +1,14 @@
+"""Callbacks for any LightningModule: boundary metrics, pictures, predictions as files."""
+
+from lightning_seg.callbacks.boundary_metrics import BoundaryMetrics
+from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs
+from lightning_seg.callbacks.panels import PredictionPanels
+from lightning_seg.callbacks.prediction_writer import PredictionWriter
+
+__all__ = [
+    "BoundaryMetrics",
+    "CaptureForward",
+    "FromOutputs",
+    "PredictionPanels",
+    "PredictionWriter",
+]

@@ -1,0 +1,214 @@
+"""Boundary metrics for any LightningModule."""
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import torch.distributed
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
+from lightning_seg.callbacks.classes import find_class_names, find_num_classes
+from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
+from lightning_seg.callbacks.files import run_folder
+from lightning_seg.callbacks.measures import Measured, Measures, MeasureSettings
+from lightning_seg.callbacks.real_samples import RealSamples, dataloaders
+from lightning_seg.callbacks.report import Report
+
+
+class BoundaryMetrics(Callback):
+    """Measures boundaries and regions in validation and test, in any project.
+
+    Logs ``val/boundary_iou``, ``val/boundary_f``, ``val/trimap_iou/WIDTH``, ``val/iou``, ``val/f1``
+    (means over the classes that occur) and ``val/accuracy`` (share of right pixels), the same under
+    ``test/``; several dataloaders get the suffix ``/dataloader_idx_I``. ``validate`` and ``test``
+    also print a table and write ``metrics.json``, ``per_class.csv`` and ``per_image.csv`` to the
+    folder ``val`` or ``test`` of the run's folder. Each sample counts once on any number of
+    processes, and their number changes nothing in the result.
+
+    Args:
+        num_classes: K; by default that of the datamodule or of the module.
+        extractor: How to get at predictions and truth: `FromOutputs`, `CaptureForward` or a
+            function ``(trainer, pl_module, outputs, batch) -> (pred, target)``. By default the dict
+            that the step returns is searched, then the module's forward is listened to.
+        class_names: Names of the classes; by default the datamodule's or the module's.
+        ignore_index: Label of pixels that do not count.
+        dilation_ratio: Band width of the boundary IoU as a share of the image diagonal.
+        boundary_width: Band width of the boundary IoU in pixels, instead of ``dilation_ratio``.
+        trimap_widths: Band widths of the trimap IoU in pixels.
+        tolerance: Of the boundary F-measure; a share of the diagonal if below 1, else pixels.
+
+    Raises:
+        InputError: (when the trainer starts) Number of classes neither given nor found; (in a step)
+            no predictions or no truth found, or they do not fit.
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        extractor: ExtractorLike | None = None,
+        class_names: list[str] | None = None,
+        ignore_index: int | None = 255,
+        dilation_ratio: float = 0.02,
+        boundary_width: int | None = None,
+        trimap_widths: tuple[int, ...] = (1, 2, 3, 5, 10),
+        tolerance: float = 0.008,
+    ) -> None:
+        self.num_classes = num_classes
+        self.extractor: ExtractorLike = extractor or AutoExtractor()
+        self.class_names = class_names
+        self.ignore_index = ignore_index
+        self.dilation_ratio = dilation_ratio
+        self.boundary_width = boundary_width
+        self.trimap_widths = tuple(trimap_widths)
+        self.tolerance = tolerance
+        self._measures: list[Measures] = []
+        self._real: list[RealSamples] = []
+        self._reports: list[Report] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the number and the names of the classes."""
+        if stage == "predict":
+            return
+        num_classes = find_num_classes(trainer, pl_module, self.num_classes)
+        self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
+        self._settings = MeasureSettings(
+            num_classes,
+            self.ignore_index,
+            self.dilation_ratio,
+            self.boundary_width,
+            self.trimap_widths,
+            self.tolerance,
+        )
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts from nothing."""
+        if not trainer.sanity_checking:
+            self._start(trainer, pl_module, "val")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts from nothing."""
+        self._start(trainer, pl_module, "test")
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Lets the extractor prepare."""
+        if not trainer.sanity_checking and isinstance(self.extractor, Extractor):
+            self.extractor.start_step(pl_module, batch)
+
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Lets the extractor prepare."""
+        if isinstance(self.extractor, Extractor):
+            self.extractor.start_step(pl_module, batch)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Adds the batch's images."""
+        if not trainer.sanity_checking:
+            self._update(trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Adds the batch's images."""
+        self._update(trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the figures; keeps them for the report after ``trainer.validate``."""
+        if not trainer.sanity_checking:
+            self._finish(pl_module, "val", report=trainer.state.fn == TrainerFn.VALIDATING)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the figures and keeps them for the report."""
+        self._finish(pl_module, "test", report=True)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints and writes what ``trainer.validate`` measured."""
+        self._publish(trainer, "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints and writes what ``trainer.test`` measured."""
+        self._publish(trainer, "test")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leaves no hook on the module."""
+        if isinstance(self.extractor, Extractor):
+            self.extractor.end_step()
+
+    def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        loaders = dataloaders(trainer, stage)
+        self._measures = [Measures(self._settings, pl_module.device) for _ in loaders]
+        self._real = [RealSamples(dl, trainer.world_size, trainer.global_rank) for dl in loaders]
+
+    def _update(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        dataloader_idx: int,
+    ) -> None:
+        pred, target = self.extractor(trainer, pl_module, outputs, batch)
+        if isinstance(self.extractor, Extractor):
+            self.extractor.end_step()
+        labels = to_labels(pred.detach(), self._settings.num_classes)
+        target = target.to(labels.device)
+        masks = to_masks(target, labels, self._settings.num_classes, self.ignore_index)
+        labels, masks = labels.to(pl_module.device), masks.to(pl_module.device)
+        real, numbers = self._real[dataloader_idx](len(labels))
+        names = find_names(len(labels), outputs, batch) or [str(n) for n in numbers]
+        for i in range(len(labels)):
+            if real[i]:
+                self._measures[dataloader_idx].update(labels[i], masks[i], names[i], numbers[i])
+
+    def _finish(self, pl_module: LightningModule, stage: str, report: bool) -> None:
+        for index, measures in enumerate(self._measures):
+            measured = measures.compute()
+            suffix = f"/dataloader_idx_{index}" if len(self._measures) > 1 else ""
+            for name, value in measured.scalars.items():
+                # The values are equal on all processes: their maximum is each of them, exactly.
+                pl_module.log(
+                    f"{stage}/{name}{suffix}",
+                    value,
+                    sync_dist=True,
+                    reduce_fx="max",
+                    add_dataloader_idx=False,
+                    prog_bar=name == "boundary_iou",
+                )
+            if report:
+                self._reports.append(self._report(f"{stage}{suffix}", measured, measures))
+        self._measures = []
+
+    def _report(self, title: str, measured: Measured, measures: Measures) -> Report:
+        settings = asdict(self._settings) | {"boundary_f_void": "removed"}
+        return Report(title, measured, self._class_names, settings, _gather(measures.images()))
+
+    def _publish(self, trainer: Trainer, stage: str) -> None:
+        if not self._reports:
+            return
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
+            for report in self._reports:
+                report.print()
+                if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+                    report.write(folder / report.title)
+        self._reports = []
+
+
+def _gather(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, images)
+        images = [row for part in parts for row in part]
+    return sorted(images, key=lambda row: row["number"])

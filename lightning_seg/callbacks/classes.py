@@ -1,0 +1,74 @@
+"""Number, names and colours of the classes, from whoever knows them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+
+from lightning_seg.errors import InputError
+
+Color = tuple[int, int, int]
+
+# Distinct at a glance and when printed grey, after Kenneth Kelly's colours of maximum contrast.
+_PALETTE: tuple[Color, ...] = (
+    (128, 133, 140), (230, 159, 0), (86, 180, 233), (0, 140, 100), (240, 220, 80), (0, 90, 160),
+    (213, 94, 0), (204, 121, 167), (110, 70, 40), (150, 200, 90), (120, 60, 160), (250, 170, 150),
+    (60, 60, 60), (170, 220, 220), (160, 20, 50), (90, 110, 30), (200, 170, 230), (255, 120, 60),
+    (20, 60, 60), (190, 180, 140),
+)  # fmt: skip
+
+
+def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | None = None) -> int:
+    """Number of classes: as given, else the datamodule's, the module's or its hyper-parameters'.
+
+    A module with one output class is a binary one: 2.
+
+    Raises:
+        InputError: It is nowhere to be found, or not a number of classes.
+    """
+    found = given if given is not None else _ask(trainer, pl_module, "num_classes")
+    if found is None:
+        raise InputError(
+            f"The number of classes is not known: neither the datamodule nor "
+            f"{type(pl_module).__name__} has num_classes. Pass num_classes to the callback."
+        )
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise InputError(f"num_classes is {found!r}, expected a whole number from 2 on")
+    return max(found, 2)
+
+
+def find_class_names(
+    trainer: Trainer, pl_module: LightningModule, num_classes: int, given: Sequence[str] | None
+) -> list[str]:
+    """Names of the classes: as given, else the datamodule's or the module's, else numbers.
+
+    Raises:
+        InputError: Given names are not as many as the classes.
+    """
+    if given is not None and len(given) != num_classes:
+        raise InputError(
+            f"class_names holds {len(given)} names, but there are {num_classes} classes"
+        )
+    names = given or _ask(trainer, pl_module, "class_names")
+    if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == num_classes:
+        return [str(name) for name in names]
+    return [f"class {k}" for k in range(num_classes)]
+
+
+def find_class_colors(
+    trainer: Trainer, pl_module: LightningModule, num_classes: int
+) -> list[Color]:
+    """RGB colours (0 to 255): the datamodule's or the module's, else a palette of ours."""
+    colors = _ask(trainer, pl_module, "class_colors")
+    if isinstance(colors, Sequence) and len(colors) == num_classes:
+        return [(int(r), int(g), int(b)) for r, g, b in colors]
+    return [_PALETTE[k % len(_PALETTE)] for k in range(num_classes)]
+
+
+def _ask(trainer: Trainer, pl_module: LightningModule, name: str) -> Any:
+    datamodule = getattr(trainer, "datamodule", None)
+    for source in (datamodule, pl_module, getattr(pl_module, "hparams", None)):
+        value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+        if value is not None:
+            return value
+    return None

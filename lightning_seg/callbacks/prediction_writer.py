@@ -1,0 +1,99 @@
+"""Predicted label maps as files."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from PIL import Image
+from torch import Tensor
+
+from lightning_seg.callbacks.batches import (
+    PREDICTION_KEYS,
+    describe,
+    find_map,
+    find_names,
+    to_labels,
+)
+from lightning_seg.callbacks.classes import Color, find_class_colors, find_num_classes
+from lightning_seg.callbacks.files import file_stem, run_folder, write_atomically
+from lightning_seg.errors import InputError
+
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes each predicted label map as ``NAME.png``: class numbers with a palette of colours.
+
+    ``predict_step`` returns labels (B, H, W) or scores (B, K, H, W), alone or in a dict
+    (``labels``, ``logits``, ...). Names come from the returned dict or the batch, else from the
+    sample's number. Each process writes its own samples. From 257 classes on, the files are
+    16-bit grey.
+
+    Args:
+        output_dir: Folder to write to; by default ``predictions`` in the run's folder.
+
+    Raises:
+        InputError: (in a step) ``predict_step`` returned nothing like a label map.
+    """
+
+    def __init__(self, output_dir: str | None = None) -> None:
+        super().__init__(write_interval="batch")
+        self.output_dir = output_dir
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the folder, the number of classes and their colours."""
+        super().setup(trainer, pl_module, stage)
+        if stage != "predict":
+            return
+        self._folder = run_folder(trainer) / "predictions"
+        if self.output_dir is not None:
+            self._folder = Path(self.output_dir)
+        self._num_classes = find_num_classes(trainer, pl_module)
+        self._colors = find_class_colors(trainer, pl_module, self._num_classes)
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Writes one batch's label maps."""
+        maps = find_map(prediction, ("labels", *PREDICTION_KEYS))
+        if maps is None:
+            raise InputError(
+                f"predict_step of {type(pl_module).__name__} returned {describe(prediction)}; "
+                "PredictionWriter needs labels (B, H, W) or scores (B, K, H, W), alone or in a "
+                "dict under 'labels' or 'logits'."
+            )
+        labels = to_labels(maps, self._num_classes)
+        names = find_names(len(labels), prediction, batch) or _numbered(batch_indices, batch_idx)
+        folder = self._folder
+        if len(trainer.num_predict_batches) > 1:
+            folder = folder / f"dataloader_idx_{dataloader_idx}"
+        for name, image in zip(names, labels, strict=False):
+            write_atomically(folder / f"{file_stem(name)}.png", label_png(image, self._colors))
+
+
+def label_png(labels: Tensor, colors: Sequence[Color]) -> bytes:
+    """A PNG of the labels (H, W): indices with a palette, or 16-bit grey beyond 256 classes."""
+    array = labels.cpu().numpy()
+    if len(colors) > 256:
+        image = Image.fromarray(array.astype(np.uint16))
+    else:
+        image = Image.fromarray(array.astype(np.uint8))
+        image.putpalette([channel for color in colors for channel in color])
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=False)
+    return file.getvalue()
+
+
+def _numbered(batch_indices: Sequence[int] | None, batch_idx: int) -> list[str]:
+    if batch_indices:
+        return [f"{index:06d}" for index in batch_indices]
+    return [f"batch_{batch_idx:06d}"]
