@@ -40,7 +40,7 @@ def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES:
+        if hidden or not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:

@@ -135,16 +135,16 @@ def _plain(image: Image.Image) -> Image.Image:
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Turns what image libraries raise into one error that names the file."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist. Put the file there, or correct the path.")
     try:
         yield
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist. Put the file there, or correct the path.") from (
-            error
-        )
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError) as error:
-        cause = " ".join(str(error).split())
+        # An index error only says that the file lists no image; rasterio names the cause behind it.
+        empty = isinstance(error, IndexError)
+        cause = "no image in it" if empty else " ".join(str(error.__cause__ or error).split())
         raise InputError(
             f"{path} cannot be read as an image ({cause}): it is no image, damaged, or cut off. "
             "Fetch or export the file again, or take it out of the folder."

@@ -88,7 +88,7 @@ def _check_mask_padding(transform: A.BasicTransform) -> None:
     if fill is None or fill == IGNORE_INDEX or not _pads_with_constant(transform):
         return
     raise InputError(
-        f"The transform {type(transform).__name__} would label what it pads as class {fill:g}. "
+        f"The transform {type(transform).__name__} would label what it pads as class {fill}. "
         f"Give it fill_mask={IGNORE_INDEX}, so that padding is ignored."
     )
 

@@ -1,0 +1,292 @@
+from itertools import chain
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from lightning_seg.data import FolderDataModule
+from lightning_seg.errors import InputError
+
+RANDOM = np.random.default_rng(0)
+
+
+def write(root: Path, name: str, size=(12, 16), mask=None, suffix=".png") -> None:
+    """One image and its mask; ``name`` may hold sub-folders."""
+    image, label = root / "images" / f"{name}{suffix}", root / "masks" / f"{name}.png"
+    for path in (image, label):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(RANDOM.integers(0, 256, (*size, 3), dtype=np.uint8)).save(image)
+    mask = RANDOM.integers(0, 3, size, dtype=np.uint8) if mask is None else mask
+    Image.fromarray(mask).save(label)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for index in range(10):
+        write(tmp_path, f"{index:02}", suffix=".jpg" if index % 2 else ".png")
+    return tmp_path
+
+
+def make(root: Path, **settings) -> FolderDataModule:
+    return FolderDataModule(root, **{"num_classes": 3, "num_workers": 0, **settings})
+
+
+def names(data: FolderDataModule) -> dict[str, list[str]]:
+    return {split: [pair.name for pair in data.pairs(split)] for split in ("train", "val", "test")}
+
+
+def test_samples_are_images_in_0_to_1_masks_and_names(root):
+    data = make(root, batch_size=4)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == (4, 3, 12, 16)
+    assert batch["image"].dtype == torch.float32
+    assert 0.9 < batch["image"].max() <= 1.0
+    assert batch["mask"].shape == (4, 12, 16)
+    assert batch["mask"].dtype == torch.int64
+    assert set(batch["name"]) <= {f"{index:02}" for index in range(10)}
+
+
+def test_classes_and_channels_are_known_before_any_file_is_read():
+    data = make(Path("nowhere"), class_names=["ground", "house", "tree"], in_channels=4)
+    assert (data.num_classes, data.in_channels) == (3, 4)
+    assert data.class_names == ("ground", "house", "tree")
+    assert len(set(data.class_colors)) == 3
+
+
+def test_fractions_divide_all_names_the_same_way_every_time(root):
+    split = names(make(root, fractions=(0.6, 0.2, 0.2)))
+    assert [len(split[name]) for name in ("train", "val", "test")] == [6, 2, 2]
+    assert sorted(chain(*split.values())) == [f"{index:02}" for index in range(10)]
+    assert split == names(make(root, fractions=(0.6, 0.2, 0.2)))
+    assert split != names(make(root, fractions=(0.6, 0.2, 0.2), split_seed=1))
+
+
+def test_few_images_still_give_each_split_one(tmp_path):
+    for index in range(3):
+        write(tmp_path, str(index))
+    assert [len(split) for split in names(make(tmp_path)).values()] == [1, 1, 1]
+
+
+def test_fractions_must_sum_to_1(root):
+    with pytest.raises(InputError, match=r"fractions are \[0.8, 0.8, 0.1\]"):
+        make(root, fractions=(0.8, 0.8, 0.1)).setup("fit")
+
+
+def test_lists_name_the_images_of_a_split(root):
+    (root / "a.txt").write_text("03\n01.jpg\n\n")
+    (root / "b.txt").write_text("05\n")
+    data = make(root, train_list="a.txt", val_list="b.txt")
+    data.setup("fit")
+    assert [pair.name for pair in data.pairs("train")] == ["03", "01"]
+    assert [pair.name for pair in data.pairs("val")] == ["05"]
+    with pytest.raises(InputError, match="Set test_list"):
+        data.setup("test")
+
+
+def test_a_list_that_names_a_missing_image_is_refused_with_the_line(root):
+    (root / "a.txt").write_text("03\n33\n")
+    with pytest.raises(InputError, match=r"a\.txt, line 2, names 33, but there is no such image"):
+        make(root, train_list="a.txt").pairs("train")
+
+
+def test_an_image_in_two_lists_is_refused(root):
+    (root / "a.txt").write_text("03\n")
+    (root / "b.txt").write_text("04\n03\n")
+    with pytest.raises(InputError, match=r"b\.txt, line 2, names 03, which .*a\.txt, line 1"):
+        make(root, train_list="a.txt", test_list="b.txt").pairs("train")
+
+
+def test_a_missing_list_is_named(root):
+    with pytest.raises(InputError, match=r"a\.txt does not exist"):
+        make(root, train_list="a.txt").pairs("train")
+
+
+def test_split_folders_are_found_in_the_root(tmp_path):
+    for index, split in enumerate(("train", "val", "test")):
+        write(tmp_path / split, f"town/{index}")
+    assert names(make(tmp_path)) == {"train": ["town/0"], "val": ["town/1"], "test": ["town/2"]}
+
+
+def test_split_folders_are_found_below_images_and_masks(tmp_path):
+    for index, split in enumerate(("train", "val", "test")):
+        write(tmp_path, f"{split}/{index}")
+    assert names(make(tmp_path)) == {"train": ["0"], "val": ["1"], "test": ["2"]}
+
+
+def test_predict_shows_the_test_images_without_masks(root):
+    data = make(root)
+    data.setup("predict")
+    batches = list(data.predict_dataloader())
+    assert [batch["name"][0] for batch in batches] == names(data)["test"]
+    assert all("mask" not in batch for batch in batches)
+
+
+def test_predict_root_may_be_any_folder_of_images(tmp_path):
+    write(tmp_path / "other", "sub/a")
+    data = make(Path("nowhere"), predict_root=tmp_path / "other" / "images")
+    data.setup("predict")
+    assert [batch["name"] for batch in data.predict_dataloader()] == [["sub/a"]]
+
+
+def test_a_palette_of_colours_names_the_classes(tmp_path):
+    palette, ids = (
+        np.array([[0, 0, 0], [255, 0, 0], [9, 9, 9]], np.uint8),
+        RANDOM.integers(0, 3, 192),
+    )
+    ids = ids.reshape(12, 16)
+    write(tmp_path / "test", "a", mask=palette[ids])
+    (tmp_path / "train").mkdir()
+    colors = [(0, 0, 0), (255, 0, 0)]
+    data = make(tmp_path, num_classes=None, palette=colors, ignored=[(9, 9, 9)])
+    data.setup("test")
+    mask = next(iter(data.test_dataloader()))["mask"][0]
+    np.testing.assert_array_equal(mask, np.where(ids == 2, 255, ids))
+    assert data.class_colors == tuple(colors)
+
+
+def test_black_and_white_masks_need_a_palette(tmp_path):
+    for index in range(4):
+        write(tmp_path, str(index), mask=RANDOM.integers(0, 2, (12, 16), dtype=np.uint8) * 255)
+    with pytest.raises(InputError, match=r"only 0 and 255.*palette to \[0, 255\]"):
+        make(tmp_path, num_classes=2).setup("fit")
+    data = make(tmp_path, num_classes=2, palette=[0, 255])
+    data.setup("fit")
+    assert set(data.datasets["train"][0]["mask"].unique().tolist()) == {0, 1}
+    make(tmp_path, num_classes=2, ignored=[255]).setup("fit")
+
+
+def test_a_mask_suffix_is_taken_off(tmp_path):
+    write(tmp_path, "a")
+    (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a_mask.png")
+    data = make(tmp_path, mask_suffix="_mask", fractions=(1.0, 0.0, 0.0))
+    assert [pair.name for pair in data.pairs("train")] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "settings", "expected"),
+    [
+        (np.uint16, 65535, {}, 1.0),
+        (np.uint16, 2048, {"value_range": (0.0, 4096.0)}, 0.5),
+        (np.float32, 0.25, {}, 0.25),
+        (np.float32, 30.0, {"value_range": (10.0, 50.0)}, 0.5),
+    ],
+)
+def test_rasters_of_any_type_come_as_0_to_1(tmp_path, dtype, value, settings, expected):
+    (tmp_path / "images").mkdir()
+    array = np.full((12, 16, 3), value, dtype)
+    tifffile.imwrite(tmp_path / "images" / "a.tif", array, photometric="rgb")
+    data = make(tmp_path, predict_root=tmp_path / "images", **settings)
+    data.setup("predict")
+    image = next(iter(data.predict_dataloader()))["image"]
+    torch.testing.assert_close(image, torch.full((1, 3, 12, 16), expected))
+
+
+def test_decimal_numbers_beyond_1_need_a_range(tmp_path):
+    (tmp_path / "images").mkdir()
+    array = np.full((12, 16, 3), 30.0, np.float32)
+    tifffile.imwrite(tmp_path / "images" / "a.tif", array, photometric="rgb")
+    data = make(tmp_path, predict_root=tmp_path / "images")
+    data.setup("predict")
+    with pytest.raises(InputError, match=r"a\.tif.*from 30 to 30.*Set value_range"):
+        data.datasets["predict"][0]
+
+
+def test_a_missing_folder_is_named_with_the_expected_layout(tmp_path):
+    with pytest.raises(InputError, match=r"images does not exist.*masks of the same names"):
+        make(tmp_path).setup("fit")
+
+
+def test_sizes_that_differ_are_named_before_training(root):
+    write(root, "03", size=(12, 16), suffix=".jpg")
+    Image.fromarray(np.zeros((12, 15), np.uint8)).save(root / "masks" / "03.png")
+    message = r"03\.jpg is 16 x 12 pixels, but its label .*03\.png is 15 x 12\. Make both"
+    with pytest.raises(InputError, match=message):
+        make(root, fractions=(0.5, 0.5, 0.0)).setup("fit")
+
+
+def test_an_image_without_a_mask_is_named(root):
+    (root / "masks" / "03.png").unlink()
+    with pytest.raises(InputError, match=r"1 image\(s\) without a label in .*masks: .*03\.jpg"):
+        make(root).setup("fit")
+
+
+def test_a_mask_without_an_image_is_named(root):
+    (root / "images" / "04.png").unlink()
+    with pytest.raises(InputError, match=r"1 label\(s\) without a image in .*images: .*04\.png"):
+        make(root).setup("fit")
+
+
+def test_two_files_of_one_name_are_refused(root):
+    Image.fromarray(np.zeros((12, 16), np.uint8)).save(root / "images" / "03.png")
+    with pytest.raises(InputError, match=r"03\.jpg and .*03\.png have the same name"):
+        make(root).setup("fit")
+
+
+def test_a_file_that_is_no_image_is_named_before_training(root):
+    (root / "images" / "03.jpg").write_text("no image")
+    with pytest.raises(InputError, match=r"03\.jpg cannot be read as an image"):
+        make(root, fractions=(0.5, 0.5, 0.0)).setup("fit")
+
+
+def test_a_label_value_beyond_the_classes_is_named(tmp_path):
+    write(tmp_path, "a", mask=np.full((12, 16), 7, np.uint8))
+    data = make(tmp_path, fractions=(0.0, 0.0, 1.0))
+    data.setup("test")
+    with pytest.raises(InputError, match=r"a\.png: label value 7 at row 0.*raise num_classes"):
+        list(data.test_dataloader())
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_an_empty_split_is_named(root, split):
+    with pytest.raises(InputError, match=f"The {split} split of .* holds no images"):
+        make(root, fractions=(1.0, 0.0, 0.0)).setup("validate" if split == "val" else "test")
+
+
+def test_images_of_different_sizes_in_one_batch_are_named(tmp_path):
+    write(tmp_path, "a", size=(12, 16))
+    write(tmp_path, "b", size=(12, 18))
+    data = make(tmp_path, fractions=(0.0, 0.0, 1.0), eval_batch_size=2)
+    data.setup("test")
+    with pytest.raises(InputError, match=r"a is 16 x 12 pixels, b is 18 x 12.*eval_batch_size"):
+        list(data.test_dataloader())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_classes": None}, "Set num_classes or class_names"),
+        ({"num_classes": 1}, "Give at least 2"),
+        ({"num_classes": 3, "class_names": ["a", "b"]}, "num_classes 3, class_names 2"),
+        ({"num_classes": 2, "palette": [(0, 0, 0), (0, 0, 256)]}, "no colour"),
+        ({"num_classes": 2, "palette": [0, (0, 0, 255)]}, "numbers alone"),
+        ({"num_classes": 2, "palette": [(0, 0, 0), (1, 1, 1)], "ignored": [3]}, "3 is no colour"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        make(Path("nowhere"), **settings)
+
+
+def test_the_last_incomplete_batch_is_dropped_only_where_others_remain(root):
+    sizes = {}
+    for batch_size in (3, 20):
+        data = make(root, fractions=(0.8, 0.1, 0.1), batch_size=batch_size)
+        data.setup("fit")
+        sizes[batch_size] = [len(batch["name"]) for batch in data.train_dataloader()]
+    assert sizes == {3: [3, 3], 20: [8]}
+
+
+def test_lightning_predicts_with_our_loaders(root):
+    class Echo(pl.LightningModule):
+        def predict_step(self, batch, _):
+            return batch["name"]
+
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    data = make(root, eval_batch_size=2)
+    predicted = trainer.predict(Echo(), datamodule=data)
+    assert list(chain(*predicted)) == names(data)["test"]

@@ -1,0 +1,186 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from lightning_seg.data import rasters
+from lightning_seg.data.rasters import Window
+from lightning_seg.data.reading import image_size, read_image, read_label, read_window
+from lightning_seg.errors import InputError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+WINDOW = Window(row=11, column=29, height=40, width=33)
+
+LAYOUTS = {
+    "uncompressed": {},
+    "strips": {"rowsperstrip": 16},
+    "deflate strips": {"rowsperstrip": 16, "compression": "zlib"},
+    "deflate tiles": {"tile": (32, 32), "compression": "zlib"},
+    "predictor": {"compression": "zlib", "predictor": True},
+    "big endian": {"byteorder": ">"},
+}
+
+
+@pytest.fixture(params=["rasterio", "tifffile"])
+def _engine(request, monkeypatch):
+    if request.param == "tifffile":
+        monkeypatch.setattr(rasters, "rasterio", None)
+    elif rasters.rasterio is None:
+        pytest.skip("rasterio is not installed")
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_window_is_the_same_part_of_the_whole_raster(tmp_path, layout, dtype):
+    path = tmp_path / "a.tif"
+    pixels = PIXELS.astype(dtype) * (257 if dtype == np.uint16 else 1)
+    tifffile.imwrite(path, pixels, photometric="rgb", **layout)
+    np.testing.assert_array_equal(read_image(path, 3), pixels)
+    np.testing.assert_array_equal(read_window(path, WINDOW), pixels[11:51, 29:62])
+    assert read_window(path, WINDOW).dtype == dtype
+
+
+@pytest.mark.usefixtures("_engine")
+def test_bands_stored_apart_are_put_together(tmp_path):
+    path = tmp_path / "a.tif"
+    bands = PIXELS.transpose(2, 0, 1)
+    tifffile.imwrite(
+        path, bands, photometric="rgb", planarconfig="separate", tile=(32, 32), compression="zlib"
+    )
+    assert image_size(path) == (70, 90)
+    np.testing.assert_array_equal(read_window(path, WINDOW), PIXELS[11:51, 29:62])
+
+
+@pytest.mark.usefixtures("_engine")
+def test_a_window_is_read_without_the_rest_of_the_raster(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS, photometric="rgb", rowsperstrip=10, compression="zlib")
+    cut(path)
+    first_rows = read_window(path, Window(0, 0, 20, 90))
+    np.testing.assert_array_equal(first_rows, PIXELS[:20])
+
+
+def test_lzw_without_rasterio_is_read_whole_and_refused_by_window(tmp_path, monkeypatch):
+    monkeypatch.setattr(rasters, "rasterio", None)
+    path = tmp_path / "a.tif"
+    Image.fromarray(PIXELS).save(path, compression="tiff_lzw")
+    np.testing.assert_array_equal(read_image(path, 3), PIXELS)
+    with pytest.raises(InputError, match=r"a\.tif is compressed with LZW.*lightning_seg\[geo\]"):
+        read_window(path, WINDOW)
+
+
+def test_photographs_are_turned_as_their_exif_tag_says(tmp_path):
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:, :30] = 255
+    image = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    assert image_size(tmp_path / "a.jpg") == (40, 60)
+    np.testing.assert_allclose(read_image(tmp_path / "a.jpg", 3), upright, atol=30)
+
+
+def test_grey_images_are_repeated_and_alpha_is_dropped(tmp_path):
+    Image.fromarray(PIXELS[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(np.dstack([PIXELS, PIXELS[..., 0]])).save(tmp_path / "alpha.png")
+    grey = read_image(tmp_path / "grey.png", 3)
+    np.testing.assert_array_equal(grey, PIXELS[..., :1].repeat(3, axis=2))
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png", 1), PIXELS[..., :1])
+    np.testing.assert_array_equal(read_image(tmp_path / "alpha.png", 3), PIXELS)
+
+
+def test_a_raster_of_four_bands_needs_four_channels(tmp_path):
+    path = tmp_path / "a.tif"
+    bands = np.dstack([PIXELS, PIXELS[..., 0]])
+    tifffile.imwrite(path, bands, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(read_image(path, 4), bands)
+    with pytest.raises(InputError, match=r"a\.tif has 4 channel.*Set in_channels to 4"):
+        read_image(path, 3)
+
+
+def test_16_bit_grey_keeps_its_values(tmp_path):
+    values = PIXELS[..., 0].astype(np.uint16) * 257
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", 1)[..., 0], values)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp"])
+def test_a_truncated_image_is_named(tmp_path, name):
+    Image.fromarray(PIXELS).save(tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name} cannot be read.*cut off.*Fetch"):
+        read_image(cut(tmp_path / name), 3)
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_a_truncated_raster_is_named(tmp_path, layout):
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, photometric="rgb", **layout)
+    with pytest.raises(InputError, match=r"a\.tif cannot be read.*cut off.*Fetch"):
+        read_image(cut(tmp_path / "a.tif"), 3)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
+@pytest.mark.parametrize("content", [b"", b"this is a text, whatever its name says"])
+def test_a_file_that_is_no_image_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    for read in (image_size, lambda path: read_image(path, 3)):
+        with pytest.raises(InputError, match=f"{name} cannot be read as an image"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_missing_file_is_named(tmp_path, name):
+    with pytest.raises(InputError, match=f"{name} does not exist"):
+        read_image(tmp_path / name, 3)
+
+
+IDS = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+PALETTE = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
+
+
+def label_image(mode: str) -> Image.Image:
+    if mode == "I;16":
+        return Image.fromarray(IDS.astype(np.uint16))
+    image = Image.fromarray(IDS)
+    if mode != "P":
+        return image.convert(mode)
+    image.putpalette(PALETTE.tobytes())
+    return image
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "LA", "I;16"])
+def test_ids_are_read_from_every_kind_of_png(tmp_path, mode):
+    label_image(mode).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png", colors=False), IDS)
+
+
+def test_a_one_bit_label_holds_0_and_1(tmp_path):
+    Image.fromarray(IDS > 0).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png", colors=False), IDS > 0)
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "RGBA"])
+def test_colours_are_read_from_every_kind_of_png(tmp_path, mode):
+    label_image("P").convert(mode).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png", colors=True), PALETTE[IDS])
+
+
+def test_grey_is_a_colour_of_three_equal_parts(tmp_path):
+    label_image("L").save(tmp_path / "a.png")
+    expected = np.stack([IDS, IDS, IDS], axis=2)
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png", colors=True), expected)
+
+
+def test_a_colour_label_where_ids_are_expected_names_the_palette(tmp_path):
+    label_image("P").convert("RGB").save(tmp_path / "a.png")
+    message = r"a\.png is a colour label.*\(255, 0, 0\) at row 0, column 1.*as palette"
+    with pytest.raises(InputError, match=message):
+        read_label(tmp_path / "a.png", colors=False)

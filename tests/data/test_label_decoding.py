@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from lightning_seg.data.labels import ColorLabels, IdLabels, distinct_colors
+from lightning_seg.errors import InputError
+
+COLORS = ((255, 255, 255), (0, 0, 255), (0, 255, 255), (255, 0, 0))
+PATH = Path("some/label.png")
+
+
+@given(arrays(np.int64, (5, 7), elements=st.integers(0, len(COLORS))))
+def test_each_colour_becomes_its_class_and_ignored_colours_255(ids):
+    palette = np.array([*COLORS, (0, 0, 0)], np.uint8)
+    expected = np.where(ids == len(COLORS), 255, ids)
+    decode = ColorLabels(COLORS, ignored=((0, 0, 0),))
+    np.testing.assert_array_equal(decode(palette[ids], PATH), expected)
+
+
+@pytest.mark.parametrize("wrong", [(254, 255, 255), (0, 1, 255), (0, 0, 0), (255, 0, 255)])
+def test_an_unknown_colour_is_named_with_its_place_count_and_mend(wrong):
+    label = np.full((4, 6, 3), 255, np.uint8)
+    label[2, 3] = label[3, 5] = wrong
+    message = (
+        rf"label\.png: label colour \({wrong[0]}, {wrong[1]}, {wrong[2]}\) at row 2, column 3 "
+        r"\(2 unknown pixels in all\).*Do this\."
+    )
+    with pytest.raises(InputError, match=message):
+        ColorLabels(COLORS, mend="Do this.")(label, PATH)
+
+
+def test_places_in_a_window_are_places_in_the_file():
+    with pytest.raises(InputError, match="row 100, column 201 "):
+        ColorLabels(COLORS)(np.array([[COLORS[0], (9, 9, 9)]], np.uint8), PATH, origin=(100, 200))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_ids_stay_and_255_is_ignored(dtype):
+    label = np.array([[0, 1, 2, 255]], dtype)
+    np.testing.assert_array_equal(IdLabels((0, 1, 2))(label, PATH), [[0, 1, 2, 255]])
+
+
+def test_values_stand_for_classes_in_their_order():
+    label = np.array([[255, 0, 7]], np.uint8)
+    decode = IdLabels((0, 255), ignored=(7,))
+    np.testing.assert_array_equal(decode(label, PATH), [[1, 0, 255]])
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(3, np.uint8), (254, np.uint8), (1000, np.uint16), (-1, np.int16)]
+)
+def test_a_value_beyond_the_classes_is_named_with_its_place_count_and_mend(value, dtype):
+    label = np.zeros((3, 4), dtype)
+    label[1, 2] = value
+    message = (
+        rf"label\.png: label value {value} at row 1, column 2 \(1 unknown pixels in all\) is none "
+        r"of the 3 classes \(0 to 2\)\. Do this\."
+    )
+    with pytest.raises(InputError, match=message):
+        IdLabels((0, 1, 2), mend="Do this.")(label, PATH)
+
+
+def test_decimal_labels_are_refused():
+    with pytest.raises(InputError, match=r"whole numbers.*float32"):
+        IdLabels((0, 1))(np.zeros((2, 2), np.float32), PATH)
+
+
+@pytest.mark.parametrize(("values", "ignored"), [((0, 1, 1), ()), ((0, 255), (255,))])
+def test_one_value_cannot_mean_two_things(values, ignored):
+    with pytest.raises(InputError, match="more than one class"):
+        IdLabels(values, ignored)(np.zeros((2, 2), np.uint8), PATH)
+
+
+def test_colours_follow_the_voc_palette():
+    colors = distinct_colors(256)
+    assert (colors[0], colors[1], colors[3]) == ((0, 0, 0), (128, 0, 0), (128, 128, 0))
+    assert colors[255] == (224, 224, 192)
+    assert len(set(colors)) == 256

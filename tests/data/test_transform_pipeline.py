@@ -1,0 +1,145 @@
+import os
+import subprocess
+import sys
+
+import albumentations as A
+import cv2
+import numpy as np
+import pytest
+import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import seed_everything
+from PIL import Image
+
+from lightning_seg.data import FolderDataModule, SegmentationDataModule
+from lightning_seg.data.transforms import TransformPipeline, draw_seed
+from lightning_seg.errors import InputError
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+MASK = (IMAGE[..., 0] > 128).astype(np.uint8)
+
+
+def test_a_seed_gives_the_same_result_whatever_came_before():
+    pipeline = TransformPipeline([A.RandomCrop(8, 8), A.RandomBrightnessContrast()])
+    first = pipeline(IMAGE, MASK, seed=1)
+    other = pipeline(IMAGE, MASK, seed=2)
+    again = pipeline(IMAGE, MASK, seed=1)
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_image_and_mask_move_together():
+    pipeline = TransformPipeline([A.RandomCrop(8, 8), A.HorizontalFlip()])
+    image = np.stack([MASK] * 3, axis=2)
+    for seed in range(8):
+        moved, mask = pipeline(image, MASK, seed)
+        np.testing.assert_array_equal(moved[..., 0], mask)
+
+
+def test_processes_that_share_a_random_state_still_differ_by_index():
+    torch.manual_seed(0)
+    first = draw_seed(0)
+    torch.manual_seed(0)
+    assert draw_seed(1) != first
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    for index in range(8):
+        Image.fromarray(IMAGE).save(tmp_path / "images" / f"{index}.png")
+        Image.fromarray(MASK).save(tmp_path / "masks" / f"{index}.png")
+    return tmp_path
+
+
+def visits(folder, num_workers: int) -> list[list[bytes]]:
+    """What each of two epochs made of one and the same picture, sample by sample."""
+    seed_everything(3, workers=True)
+    crop = A.RandomCrop(16, 16)
+    data = FolderDataModule(
+        folder,
+        num_classes=2,
+        fractions=(1.0, 0.0, 0.0),
+        batch_size=2,
+        num_workers=num_workers,
+        train_transforms=[crop, A.RandomBrightnessContrast(p=1.0)],
+    )
+    data.datasets["train"] = data.dataset("train", data.pairs("train"))
+    loader = data.train_dataloader()
+    return [[i.numpy().tobytes() for b in loader for i in b["image"]] for _ in range(2)]
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_augmentations_differ_between_epochs_and_workers_and_runs_repeat(folder, num_workers):
+    first, second = visits(folder, num_workers)
+    assert len(set(first) | set(second)) == 16
+    assert visits(folder, num_workers) == [first, second]
+
+
+@pytest.mark.parametrize("wrap", [lambda t: t, lambda t: A.OneOf([A.Compose([t])])])
+def test_a_misspelt_argument_is_named_with_the_nearest_one(wrap):
+    with pytest.warns(UserWarning, match="brightness_limt"):
+        transform = A.RandomBrightnessContrast(brightness_limt=0.1)
+    message = "RandomBrightnessContrast has no argument brightness_limt. Did you mean brightness_l"
+    with pytest.raises(InputError, match=message):
+        TransformPipeline([wrap(transform)])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_misspelt_argument_in_yaml_is_refused(nested):
+    transform = {"class_path": "albumentations.HorizontalFlip", "init_args": {"prob": 0.5}}
+    if nested:
+        transform = {"class_path": "albumentations.OneOf", "init_args": {"transforms": [transform]}}
+    init_args = {"root": "x", "num_classes": 2, "train_transforms": [transform]}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(SegmentationDataModule, "data")
+    config = {"data": {"class_path": "FolderDataModule", "init_args": init_args}}
+    with pytest.raises(Exception, match="prob"):
+        parser.parse_object(config)
+    parsed = str(transform).replace("prob", "p")
+    config["data"]["init_args"]["train_transforms"] = [eval(parsed)]
+    assert parser.parse_object(config).data.class_path.endswith("FolderDataModule")
+
+
+PADDING = [
+    lambda **fill: A.PadIfNeeded(64, 64, **fill),
+    lambda **fill: A.RandomCrop(64, 64, pad_if_needed=True, **fill),
+    lambda **fill: A.Rotate((45, 45), p=1.0, **fill),
+    lambda **fill: A.Affine(scale=0.5, p=1.0, **fill),
+    lambda **fill: A.OneOf([A.Perspective(p=1.0, **fill), A.SafeRotate(p=1.0, **fill)], p=1.0),
+]
+
+
+@pytest.mark.parametrize("make", PADDING)
+def test_padding_that_would_become_a_class_is_refused(make):
+    with pytest.raises(InputError, match="fill_mask=255"):
+        TransformPipeline([make()])
+
+
+@pytest.mark.parametrize("make", PADDING)
+def test_padding_is_ignored(make):
+    class_1 = np.ones((32, 48), np.uint8)
+    _, mask = TransformPipeline([make(fill_mask=255)])(IMAGE, class_1, seed=0)
+    assert set(np.unique(mask)) <= {1, 255}
+
+
+def test_mirrored_borders_and_crops_need_no_fill():
+    reflect = A.Rotate(border_mode=cv2.BORDER_REFLECT_101)
+    TransformPipeline([reflect, A.RandomCrop(8, 8), A.HorizontalFlip()])
+
+
+def test_albumentations_does_not_ask_the_network_for_news():
+    code = (
+        "import socket, sys\n"
+        "def refuse(*args, **kwargs): print('ASKED', args[:2]); raise OSError\n"
+        "socket.getaddrinfo = socket.socket.connect = refuse\n"
+        "import lightning_seg.data\n"
+    )
+    unset = {k: v for k, v in os.environ.items() if k != "NO_ALBUMENTATIONS_UPDATE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=unset, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ASKED" not in done.stdout
