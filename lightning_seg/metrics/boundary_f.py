@@ -83,7 +83,7 @@ class BoundaryFMeasure(Metric):
             self.add_state("counts", zeros.repeat(4, 1), dist_reduce_fx="sum")
         else:
             self.add_state("scores", zeros, dist_reduce_fx="sum")
-            self.add_state("present", zeros, dist_reduce_fx="sum")
+            self.add_state("present", zeros.clone(), dist_reduce_fx="sum")
             self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
         settings = fingerprint(num_classes, tolerance, ignore_index, void)
         self.add_state("settings", settings, dist_reduce_fx="max")
@@ -94,12 +94,13 @@ class BoundaryFMeasure(Metric):
             preds, target, self.num_classes, self.tolerance, self.ignore_index, self.void
         )
         if self.pooled:
-            self.counts += torch.stack(counts).sum(dim=1)
+            self.counts = self.counts + torch.stack(counts).sum(dim=1)
             return
         _, _, scores = boundary_f_scores(counts)
-        self.scores += torch.round(scores.nan_to_num(nan=0.0) * ONE).long().sum(dim=0)
-        self.present += (~scores.isnan()).sum(dim=0)
-        self.images += len(scores)
+        fixed = torch.round(scores.nan_to_num(nan=0.0) * ONE).long()
+        self.scores = self.scores + fixed.sum(dim=0)
+        self.present = self.present + (~scores.isnan()).sum(dim=0)
+        self.images = self.images + len(scores)
 
     def compute(self) -> Tensor:
         """The score of all that was counted."""

@@ -71,7 +71,7 @@ class BoundaryIoU(Metric):
         self.average: Average = average
         zeros = torch.zeros(num_classes, dtype=torch.int64)
         self.add_state("intersection", zeros, dist_reduce_fx="sum")
-        self.add_state("union", zeros, dist_reduce_fx="sum")
+        self.add_state("union", zeros.clone(), dist_reduce_fx="sum")
         settings = fingerprint(num_classes, dilation_ratio, width, ignore_index, void, border)
         self.add_state("settings", settings, dist_reduce_fx="max")
 
@@ -87,8 +87,8 @@ class BoundaryIoU(Metric):
             self.void,
             self.border,
         )
-        self.intersection += intersection
-        self.union += union
+        self.intersection = self.intersection + intersection
+        self.union = self.union + union
 
     def compute(self) -> Tensor:
         """The score of all that was counted."""

@@ -37,10 +37,11 @@ class PerSampleMean(Metric):
         usable = values.abs() < LIMIT
         values = torch.where(usable, values, 0.0)
         whole = values.floor()
-        self.whole += whole.long().sum()
-        self.fraction += torch.round((values - whole) * FRACTION).long().sum()
-        self.samples += values.numel()
-        self.unusable += (~usable).sum()
+        self.whole = self.whole + whole.long().sum()
+        fixed = torch.round((values - whole) * FRACTION).long()
+        self.fraction = self.fraction + fixed.sum()
+        self.samples = self.samples + values.numel()
+        self.unusable = self.unusable + (~usable).sum()
 
     def compute(self) -> Tensor:
         """The mean of all samples."""

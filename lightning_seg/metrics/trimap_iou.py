@@ -70,7 +70,7 @@ class TrimapIoU(Metric):
         self.average: Average = average
         zeros = torch.zeros((len(self.widths), num_classes), dtype=torch.int64)
         self.add_state("intersection", zeros, dist_reduce_fx="sum")
-        self.add_state("union", zeros, dist_reduce_fx="sum")
+        self.add_state("union", zeros.clone(), dist_reduce_fx="sum")
         settings = fingerprint(num_classes, self.widths, region, band, ignore_index)
         self.add_state("settings", settings, dist_reduce_fx="max")
 
@@ -85,8 +85,8 @@ class TrimapIoU(Metric):
             self.band,
             self.ignore_index,
         )
-        self.intersection += intersection
-        self.union += union
+        self.intersection = self.intersection + intersection
+        self.union = self.union + union
 
     def compute(self) -> Tensor:
         """The score at each width of all that was counted."""

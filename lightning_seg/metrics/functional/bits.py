@@ -5,24 +5,24 @@ import math
 import torch
 from torch import Tensor
 
-BITS = 31  # classes an int32 holds without its sign
+BITS = 30  # classes an int32 map holds: bits 1 to 30
 
 
 def label_bits(labels: Tensor, first: int, count: int) -> Tensor:
-    """A map whose only bit says which class a pixel has.
+    """A map whose only bit says which class a pixel has: bit 1 for the first class asked for.
 
     Args:
         labels: (B, H, W) integers.
-        first: The class of the lowest bit.
+        first: The first class.
         count: How many classes, at most BITS.
 
     Returns:
         int32 (B, H, W), 0 for labels outside of first to first + count - 1.
     """
-    shift = labels.to(torch.int32) - first
-    known = (shift >= 0) & (shift < count)
+    # Lower labels fall on bit 0, higher ones on bit count + 1; both are then cut off.
+    shift = (labels.to(torch.int32) - first).clamp_(-1, count).add_(1)
     one = torch.ones((), dtype=torch.int32, device=labels.device)
-    return torch.bitwise_left_shift(one, shift.clamp_(0, count - 1)) * known
+    return torch.bitwise_left_shift(one, shift).bitwise_and_(2 ** (count + 1) - 2)
 
 
 def dilate_disk(maps: Tensor, radius: int) -> Tensor:
@@ -45,11 +45,11 @@ def dilate_disk(maps: Tensor, radius: int) -> Tensor:
         for step in range(half + 1, math.isqrt(radius * radius - dy * dy) + 1):
             half = step
             if step < width:
-                run[..., step:] |= maps[..., :-step]
-                run[..., :-step] |= maps[..., step:]
+                run[..., step:].bitwise_or_(maps[..., :-step])
+                run[..., :-step].bitwise_or_(maps[..., step:])
         if dy == 0:
             union |= run
         elif dy < height:
-            union[..., dy:, :] |= run[..., :-dy, :]
-            union[..., :-dy, :] |= run[..., dy:, :]
+            union[..., dy:, :].bitwise_or_(run[..., :-dy, :])
+            union[..., :-dy, :].bitwise_or_(run[..., dy:, :])
     return union

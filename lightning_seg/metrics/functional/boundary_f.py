@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from lightning_seg.metrics.functional.bits import dilate_disk
-from lightning_seg.metrics.functional.contours import ContourCounts, match_contours
-from lightning_seg.metrics.functional.labels import check_settings, label_maps
+from lightning_seg.metrics.functional.contours import ContourCounts
+from lightning_seg.metrics.functional.labels import check_settings, equals, label_maps, lift
+from lightning_seg.metrics.functional.match_contours import match_contours
 
 ContourVoid = Literal["zeroed", "removed"]
 
@@ -68,11 +69,11 @@ def boundary_f_counts(
     """
     check_boundary_f(num_classes, tolerance, void)
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
-    radius = tolerance_in_pixels(tolerance, *truth.shape[-2:])
-    is_void = truth == num_classes
+    radius = tolerance_in_pixels(tolerance, truth.shape[-2], truth.shape[-1])
+    is_void = equals(truth, num_classes)
     if void == "zeroed" or ignore_index is None:
-        return match_contours(pred.masked_fill(is_void, num_classes), truth, num_classes, radius)
-    pred, truth = (labels.masked_fill(is_void, num_classes + 1) for labels in (pred, truth))
+        return match_contours(lift(pred, is_void, num_classes), truth, num_classes, radius)
+    pred, truth = (lift(labels, is_void, num_classes + 1) for labels in (pred, truth))
     near_void = dilate_disk(is_void, radius)
     return match_contours(pred, truth, num_classes, radius, uncounted=near_void)
 
@@ -94,7 +95,10 @@ def boundary_f_scores(counts: ContourCounts) -> tuple[Tensor, Tensor, Tensor]:
     both = precision + recall
     score = torch.where(both > 0, 2 * precision * recall / both, 0.0)
     absent = (counts.pred + counts.truth) == 0
-    return tuple(values.masked_fill(absent, torch.nan) for values in (precision, recall, score))
+    precision, recall, score = (
+        values.masked_fill(absent, torch.nan) for values in (precision, recall, score)
+    )
+    return precision, recall, score
 
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:

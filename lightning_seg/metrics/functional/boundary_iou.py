@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_seg.metrics.functional.labels import check_settings, label_maps
+from lightning_seg.metrics.functional.labels import check_settings, equals, label_maps, lift
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
 from lightning_seg.metrics.functional.windows import differs_within, histograms
 
@@ -79,20 +79,21 @@ def boundary_iou_counts(
     """
     check_boundary_iou(num_classes, dilation_ratio, width, void)
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
-    band_width = width or boundary_width(*truth.shape[-2:], dilation_ratio)
-    is_void = truth == num_classes
+    if width is None:
+        width = boundary_width(truth.shape[-2], truth.shape[-1], dilation_ratio)
+    is_void = equals(truth, num_classes)
     see_through = is_void if void == "transparent" else None
     if void == "zeroed":
-        pred = pred.masked_fill(is_void, num_classes)
-    [in_pred] = differs_within(pred, [band_width], see_through)
-    [in_truth] = differs_within(truth, [band_width], see_through)
+        pred = lift(pred, is_void, num_classes)
+    [in_pred] = differs_within(pred, [width], see_through)
+    [in_truth] = differs_within(truth, [width], see_through)
     if border:
-        rim = _image_rim(truth, band_width)
+        rim = _image_rim(truth, width)
         in_pred |= rim
         in_truth |= rim
-    pred = pred.masked_fill(~in_pred | is_void, num_classes)
-    truth = truth.masked_fill(~in_truth, num_classes)
-    common = pred.masked_fill(pred != truth, num_classes)
+    pred = lift(pred, ~in_pred | is_void, num_classes)
+    truth = lift(truth, ~in_truth, num_classes)
+    common = lift(pred, pred != truth, num_classes)
     intersection, pred_size, truth_size = (
         histograms(labels, num_classes + 1).sum(dim=0)[:-1] for labels in (common, pred, truth)
     )

@@ -28,6 +28,24 @@ def check_settings(num_classes: int, **choices: tuple[object, Sequence[object]])
             )
 
 
+def equals(labels: Tensor, value: int) -> Tensor:
+    """Where a map has a value; bytes compare with a map 20 times as fast as with a number."""
+    return labels == torch.full_like(labels, value)
+
+
+def lift(labels: Tensor, mask: Tensor, value: int) -> Tensor:
+    """The map with `value`, which no label exceeds, where the mask is set.
+
+    Without a branch for each pixel, so many times as fast on the CPU as `masked_fill`.
+    """
+    return torch.maximum(labels, as_numbers(mask, labels.dtype) * value)
+
+
+def as_numbers(mask: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
+    """A boolean map as zeros and ones."""
+    return mask.view(torch.uint8) if dtype == torch.uint8 else mask.to(dtype)
+
+
 def label_maps(
     preds: Tensor, target: Tensor, num_classes: int, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
@@ -83,28 +101,30 @@ def _compact(labels: Tensor, num_classes: int, ignore_index: int | None, name: s
         labels = labels.to(torch.uint8)
     if labels.device.type == "cpu" and labels.numel() > 0:
         lowest, highest = (int(v) for v in labels.aminmax())
+        if lowest >= 0 and highest <= 255:
+            labels = labels.to(torch.uint8)
         if lowest < 0 or highest >= num_classes:
             _check_range(labels, num_classes, ignore_index, name)
-        if lowest >= 0 and highest <= 255:
-            labels = labels.to(torch.uint8)  # the comparisons below are then several times faster
-    no_class = labels >= num_classes
-    if labels.dtype != torch.uint8:
-        no_class |= labels < 0
-    if ignore_index is not None and 0 <= ignore_index < num_classes:
-        no_class |= labels == ignore_index
     # One value above "no class" must stay free: contours mark pixels to look through with it.
     dtype = torch.uint8 if num_classes < 255 else torch.int32
-    return labels.masked_fill(no_class, 0).to(dtype).masked_fill_(no_class, num_classes)
+    if labels.dtype == torch.uint8:
+        compact = labels.to(dtype).clamp(max=num_classes)
+    else:
+        compact = labels.clamp(-1, num_classes)
+        compact = torch.where(compact < 0, num_classes, compact).to(dtype)
+    if ignore_index is not None and 0 <= ignore_index < num_classes:
+        compact = lift(compact, equals(compact, ignore_index), num_classes)
+    return compact
 
 
 def _check_range(labels: Tensor, num_classes: int, ignore_index: int | None, name: str) -> None:
-    wrong = (labels < 0) | (labels >= num_classes)
-    if ignore_index is not None:
-        wrong &= labels.long() != ignore_index
-    if bool(wrong.any()):
+    known = labels
+    if ignore_index is not None and (labels.dtype != torch.uint8 or 0 <= ignore_index <= 255):
+        known = labels * ~equals(labels, ignore_index)
+    wrong = [int(v) for v in known.aminmax() if not 0 <= v < num_classes]
+    if wrong:
         void = "" if ignore_index is None else f" or {ignore_index} (ignore_index)"
         hint = " If it marks void pixels, name it as ignore_index." if ignore_index is None else ""
         raise ValueError(
-            f"{name} holds the label {int(labels[wrong][0])}; expected 0 to "
-            f"{num_classes - 1}{void}.{hint}"
+            f"{name} holds the label {wrong[0]}; expected 0 to {num_classes - 1}{void}.{hint}"
         )

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from lightning_seg.metrics.functional.bits import BITS, label_bits
-from lightning_seg.metrics.functional.labels import check_settings, label_maps
+from lightning_seg.metrics.functional.labels import (
+    as_numbers,
+    check_settings,
+    equals,
+    label_maps,
+    lift,
+)
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
 from lightning_seg.metrics.functional.windows import (
     code_dtype,
@@ -80,10 +86,11 @@ def trimap_iou_counts(
     pred_level = truth_level
     if band == "per_class":
         outside = _levels_of_prediction(pred, truth, ordered, num_classes)
-        pred_level = torch.where(pred == truth, truth_level, outside)
-    is_void = truth == num_classes
-    pred = pred.masked_fill(is_void, num_classes)
-    common = pred.masked_fill(pred != truth, num_classes)
+        right = as_numbers(pred == truth)
+        pred_level = right * truth_level + (1 - right) * outside
+    is_void = equals(truth, num_classes)
+    pred = lift(pred, is_void, num_classes)
+    common = lift(pred, pred != truth, num_classes)
     intersection, pred_size, truth_size = (
         _count_by_level(labels, level, len(ordered), num_classes)
         for labels, level in ((common, truth_level), (pred, pred_level), (truth, truth_level))
@@ -115,13 +122,13 @@ def trimap_iou(
 
 
 def _truth_levels(truth: Tensor, widths: list[int], band: Band, num_classes: int) -> Tensor:
-    """How many of the ascending widths are too narrow to hold the pixel, uint8 or int32."""
-    is_void = truth == num_classes
-    labels = is_void.to(torch.uint8) if band == "void" else truth
+    """How many of the ascending widths are too narrow to hold the pixel, uint8."""
+    is_void = equals(truth, num_classes)
+    labels = as_numbers(is_void) if band == "void" else truth
     see_through = is_void if band == "transition" else None
-    levels = torch.zeros_like(truth)
+    levels = torch.zeros_like(truth, dtype=torch.uint8)
     for in_band in differs_within(labels, widths, see_through):
-        levels += ~in_band
+        levels += as_numbers(~in_band)
     return levels
 
 
@@ -132,14 +139,15 @@ def _levels_of_prediction(
 
     The classes are bits of one number, so that one filter looks for BITS of them at once.
     """
-    levels = torch.zeros_like(pred)
+    levels = torch.zeros_like(pred, dtype=torch.uint8)
     for first in range(0, num_classes, BITS):
         count = min(BITS, num_classes - first)
         wanted = label_bits(pred, first, count)
         near = label_bits(truth, first, count)
         for width, previous in zip(widths, [0, *widths]):
             near = slide(near, width - previous, torch.bitwise_or, 0)
-            levels += (wanted != 0) & ((near & wanted) == 0)
+            missing = wanted & ~near
+            levels += missing.clamp(max=1).to(torch.uint8)
     return levels
 
 

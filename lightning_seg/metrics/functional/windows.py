@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from lightning_seg.metrics.functional.labels import as_numbers, lift
+
 
 def slide(
     maps: Tensor, radius: int, combine: Callable[[Tensor, Tensor], Tensor], neutral: int
@@ -57,7 +59,8 @@ def differs_within(
     top = torch.iinfo(labels.dtype).max
     low, high = labels, labels
     if see_through is not None:
-        low, high = labels.masked_fill(see_through, top), labels.masked_fill(see_through, 0)
+        low = lift(labels, see_through, top)
+        high = labels * as_numbers(~see_through, labels.dtype)
     found = []
     for radius, previous in zip(radii, [0, *radii]):
         low = slide(low, radius - previous, torch.minimum, top)

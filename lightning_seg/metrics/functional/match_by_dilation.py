@@ -1,0 +1,75 @@
+"""Matching contours by dilating whole maps, many classes at once, on any device.
+
+Nothing here makes the host wait for the device.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lightning_seg.metrics.functional.bits import BITS, dilate_disk, label_bits
+from lightning_seg.metrics.functional.contours import ContourCounts, block
+from lightning_seg.metrics.functional.labels import as_numbers, equals, lift
+from lightning_seg.metrics.functional.windows import code_dtype, histograms
+
+
+class _Contours(NamedTuple):
+    """Where contours are (B, H, W), and four maps that name the classes there, each once.
+
+    K stands where there is none to name.
+    """
+
+    mask: Tensor
+    classes: list[Tensor]
+
+
+def match_by_dilation(
+    pred: Tensor, truth: Tensor, num_classes: int, radius: int, uncounted: Tensor | None = None
+) -> ContourCounts:
+    """`match_contours` by one dilation of the other map's contours for every BITS classes."""
+    contours = [_contours(labels, num_classes) for labels in (pred, truth)]
+    matched = [[torch.zeros_like(pred, dtype=torch.uint8) for _ in range(4)] for _ in contours]
+    for first in range(0, num_classes, BITS):
+        count = min(BITS, num_classes - first)
+        blocks = [block(label_bits(labels, first, count)) for labels in (pred, truth)]
+        near = [
+            dilate_disk((a | b | c | d) * as_numbers(own.mask, a.dtype), radius)
+            for (a, b, c, d), own in zip(blocks, contours)
+        ]
+        for bits, other, found in zip(blocks, reversed(near), matched):
+            for bit, hit in zip(bits, found):
+                hit += (bit & other).clamp_(max=1).to(torch.uint8)
+    pred_counts, truth_counts = (
+        _count(own.classes, found, num_classes, uncounted) for own, found in zip(contours, matched)
+    )
+    return ContourCounts(*pred_counts, *truth_counts)
+
+
+def _contours(labels: Tensor, num_classes: int) -> _Contours:
+    members = block(labels)
+    classes: list[Tensor] = []
+    distinct = torch.zeros_like(labels, dtype=torch.uint8)
+    for i, label in enumerate(members):
+        repeated = equals(label, num_classes + 1)
+        for earlier in members[:i]:
+            repeated |= label == earlier
+        distinct += as_numbers(~repeated)
+        classes.append(lift(label.clamp(max=num_classes), repeated, num_classes))
+    alone = equals(distinct.clamp_(min=1), 1)
+    return _Contours(~alone, [lift(label, alone, num_classes) for label in classes])
+
+
+def _count(
+    classes: list[Tensor], matched: list[Tensor], num_classes: int, uncounted: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Contour pixels and matched ones of each image and class."""
+    bins = 2 * (num_classes + 1)
+    dtype = code_dtype(bins)
+    total = torch.zeros((len(classes[0]), bins), dtype=torch.int64, device=classes[0].device)
+    for labels, hit in zip(classes, matched):
+        if uncounted is not None:
+            labels = lift(labels, uncounted, num_classes)
+        total += histograms(labels.to(dtype) + hit.to(dtype) * (num_classes + 1), bins)
+    missed, found = total.view(-1, 2, num_classes + 1)[..., :-1].unbind(dim=1)
+    return missed + found, found
