@@ -57,8 +57,8 @@ def match_pairs(
     Raises:
         InputError: An image has no label, or a label no image; the folders are for the message.
     """
-    _refuse_unpaired(images, labels, "image", f"label in {label_folder}")
-    _refuse_unpaired(labels, images, "label", f"image in {image_folder}")
+    _refuse_unpaired(images, labels, "image", f"a label in {label_folder}")
+    _refuse_unpaired(labels, images, "label", f"an image in {image_folder}")
     return [Pair(name, path, labels[name]) for name, path in images.items()]
 
 
@@ -90,6 +90,6 @@ def _refuse_unpaired(
     shown = ", ".join(str(path) for path in alone[:_SHOWN])
     more = f" and {len(alone) - _SHOWN} more" if len(alone) > _SHOWN else ""
     raise InputError(
-        f"{len(alone)} {what}(s) without a {wanted}: {shown}{more}. "
+        f"{len(alone)} {what}(s) without {wanted}: {shown}{more}. "
         f"Add what is missing, or take the {what}(s) out; the names must be equal but for suffixes."
     )

@@ -217,7 +217,7 @@ def test_an_image_without_a_mask_is_named(root):
 
 def test_a_mask_without_an_image_is_named(root):
     (root / "images" / "04.png").unlink()
-    with pytest.raises(InputError, match=r"1 label\(s\) without a image in .*images: .*04\.png"):
+    with pytest.raises(InputError, match=r"1 label\(s\) without an image in .*images: .*04\.png"):
         make(root).setup("fit")
 
 
