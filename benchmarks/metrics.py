@@ -165,8 +165,8 @@ def measure(title: str, pred: np.ndarray, truth: np.ndarray, repeats: int) -> No
     )
     print(f"\n{title} (counts equal)")
     for name, milliseconds in times.items():
-        other = times.get(name.split(",")[0] + " by class")
-        ratio = f"{other / milliseconds:8.1f}x" if other and "by class" not in name else ""
+        other = times.get(f"{name} by class")
+        ratio = f"{other / milliseconds:8.1f}x" if other else ""
         print(f"  {name:34s}{milliseconds:10.1f} ms{ratio}")
 
 

@@ -79,11 +79,18 @@ def histograms(codes: Tensor, bins: int) -> Tensor:
     Returns:
         int64 (B, bins).
     """
+    if codes.device.type != "cpu":
+        return histograms_by_row(codes, bins)
+    counts = [torch.bincount(image.reshape(-1), minlength=bins) for image in codes]
+    return torch.stack(counts) if counts else torch.zeros((0, bins), dtype=torch.int64)
+
+
+def histograms_by_row(codes: Tensor, bins: int) -> Tensor:
+    """`histograms` for accelerators, where `torch.bincount` would make the host wait.
+
+    Each image row is counted for itself, so that threads seldom meet at one count.
+    """
     batch, height, width = codes.shape
-    if codes.device.type == "cpu":
-        counts = [torch.bincount(image.reshape(-1), minlength=bins) for image in codes]
-        return torch.stack(counts) if counts else torch.zeros((0, bins), dtype=torch.int64)
-    # bincount would make the host wait. A row of counts for each image row keeps threads apart.
     rows = torch.zeros((batch * height, bins), dtype=torch.int64, device=codes.device)
     ones = torch.ones((), dtype=torch.int64, device=codes.device).expand(batch * height, width)
     rows.scatter_add_(1, codes.reshape(batch * height, width).long(), ones)

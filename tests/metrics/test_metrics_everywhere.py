@@ -1,0 +1,248 @@
+"""What holds for every boundary metric: inputs, invariances, torchmetrics' machinery."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torchmetrics import MetricCollection
+
+from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, TrimapIoU
+from lightning_seg.metrics.functional import (
+    boundary_f_counts,
+    boundary_iou_counts,
+    trimap_iou_counts,
+)
+from lightning_seg.metrics.functional.windows import histograms, histograms_by_row
+
+VOID = 255
+K = 4
+METRICS = {
+    "boundary_iou": lambda: BoundaryIoU(K, width=2, ignore_index=VOID, average=None),
+    "boundary_iou_removed": lambda: BoundaryIoU(K, ignore_index=VOID, void="removed"),
+    "trimap_iou": lambda: TrimapIoU(K, ignore_index=VOID, average=None),
+    "trimap_iou_per_class": lambda: TrimapIoU(K, band="per_class", ignore_index=VOID),
+    "boundary_f": lambda: BoundaryFMeasure(K, 1, ignore_index=VOID, average=None),
+    "boundary_f_removed": lambda: BoundaryFMeasure(K, 2, ignore_index=VOID, void="removed"),
+    "boundary_f_pooled": lambda: BoundaryFMeasure(K, ignore_index=VOID, pooled=True),
+}
+COUNTS = [
+    lambda p, t: boundary_iou_counts(p, t, K, ignore_index=VOID),
+    lambda p, t: boundary_iou_counts(p, t, K, ignore_index=VOID, void="removed"),
+    lambda p, t: boundary_iou_counts(p, t, K, ignore_index=2, void="zeroed", border=False),
+    lambda p, t: trimap_iou_counts(p, t, K, ignore_index=VOID),
+    lambda p, t: trimap_iou_counts(p, t, K, band="per_class", ignore_index=VOID),
+    lambda p, t: trimap_iou_counts(p, t, K, band="void", ignore_index=VOID),
+    lambda p, t: boundary_f_counts(p, t, K, ignore_index=VOID),
+    lambda p, t: boundary_f_counts(p, t, K, ignore_index=VOID, void="removed"),
+]
+
+
+@pytest.fixture(params=METRICS)
+def metric(request):
+    return METRICS[request.param]()
+
+
+def blobs(count, seed=0, height=24, width=37):
+    """Label maps of blobs with some void in the truth, and predictions somewhat like them."""
+    rng = torch.Generator().manual_seed(seed)
+    noise = torch.rand((count, K, height // 6 + 1, width // 6 + 1), generator=rng)
+    truth = torch.nn.functional.interpolate(noise, (height, width), mode="bilinear").argmax(1)
+    preds = truth.roll((1, 2), dims=(1, 2))
+    preds[:, 5:9] = torch.randint(0, K, preds[:, 5:9].shape, generator=rng)
+    truth[:, 10:14, 5:20] = VOID
+    return preds, truth
+
+
+def value(metric, *batches):
+    metric = copy.deepcopy(metric)
+    for preds, target in batches:
+        metric.update(preds, target)
+    return metric.compute()
+
+
+def fresh(metric):
+    copied = metric.clone()
+    copied.reset()
+    return copied
+
+
+def same(a, b):
+    return a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=-1), b.nan_to_num(nan=-1))
+
+
+def test_any_split_into_batches_in_any_order_is_equal_to_the_bit(metric):
+    preds, target = blobs(7)
+    whole = value(metric, (preds, target))
+    order = torch.tensor([5, 2, 6, 0, 3, 1, 4])
+    for sizes in ([1] * 7, [3, 4], [2, 2, 3]):
+        parts = [(preds[i], target[i]) for i in order.split(sizes)]
+        assert same(value(metric, *parts), whole)
+    assert 0 < whole.nanmean() < 1
+
+
+def test_images_of_different_shapes_add_up(metric):
+    tall, flat = blobs(1, seed=1, height=40, width=13), blobs(1, seed=2, height=1, width=9)
+    batches = [blobs(2), tall, flat]
+    assert same(value(metric, *batches), value(metric, *batches[::-1]))
+
+
+def test_empty_batch_changes_nothing(metric):
+    preds, target = blobs(2)
+    assert same(value(metric, (preds, target), (preds[:0], target[:0])), value(metric, blobs(2)))
+
+
+def test_permuted_classes_permute_the_values(metric):
+    preds, target = blobs(3)
+    renamed = torch.tensor([2, 0, 3, 1])
+    table = torch.cat([renamed, torch.full((VOID - K + 1,), VOID)])
+    before, after = value(metric, (preds, target)), value(metric, (table[preds], table[target]))
+    if metric.average is None:
+        before = before[..., renamed.argsort()]
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-15, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", [BoundaryIoU, TrimapIoU, BoundaryFMeasure])
+def test_a_class_in_no_image_does_not_change_the_mean(kind):
+    few, more = kind(K, ignore_index=VOID), kind(K + 1, ignore_index=VOID)
+    assert same(value(few, blobs(2)), value(more, blobs(2)))
+
+
+def test_scores_of_any_precision_count_as_their_largest(metric):
+    preds, target = blobs(2)
+    scores = torch.nn.functional.one_hot(preds, K).permute(0, 3, 1, 2) * 3.0 - 1
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+        assert same(value(metric, (scores.to(dtype), target)), value(metric, (preds, target)))
+
+
+def test_labels_of_any_integer_type_count_alike(metric):
+    preds, target = blobs(2)
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        assert same(value(metric, (preds.to(dtype), target.to(dtype))), value(metric, blobs(2)))
+
+
+def test_states_are_int64(metric):
+    metric.update(*blobs(1))
+    assert {state.dtype for state in metric.metric_state.values()} == {torch.int64}
+
+
+def test_forward_gives_the_batch_value_and_counts_it(metric):
+    whole = value(metric, blobs(2), blobs(3, seed=1))
+    assert same(metric(*blobs(2)), value(fresh(metric), blobs(2)))
+    metric(*blobs(3, seed=1))
+    assert same(metric.compute(), whole)
+
+
+def test_pickle_and_clone_carry_the_counts(metric):
+    metric.update(*blobs(2))
+    for copied in (pickle.loads(pickle.dumps(metric)), metric.clone()):
+        assert same(copied.compute(), metric.compute())
+        copied.update(*blobs(1, seed=5))
+    assert same(metric.compute(), value(fresh(metric), blobs(2)))
+
+
+def test_reset_forgets(metric):
+    metric.update(*blobs(2))
+    metric.reset()
+    metric.update(*blobs(1, seed=3))
+    assert same(metric.compute(), value(fresh(metric), blobs(1, seed=3)))
+
+
+def test_a_batch_under_inference_mode_and_one_outside(metric):
+    whole = value(metric, blobs(2), blobs(1, seed=1))
+    with torch.inference_mode():
+        metric.update(*blobs(2))
+    metric.update(*blobs(1, seed=1))
+    assert same(metric.compute(), whole)
+
+
+def test_collection_does_not_mix_up_settings_that_agree_on_the_first_batch():
+    blank = torch.zeros((1, 8, 8), dtype=torch.int64)
+    settings = {
+        "narrow": BoundaryFMeasure(K, 1, ignore_index=VOID),
+        "wide": BoundaryFMeasure(K, 3, ignore_index=VOID),
+        "iou": BoundaryIoU(K, width=1, ignore_index=VOID),
+        "iou_wide": BoundaryIoU(K, width=3, ignore_index=VOID),
+    }
+    together = MetricCollection({k: m.clone() for k, m in settings.items()})
+    for batch in ((blank, blank), blobs(2)):
+        together.update(*batch)
+    for name, score in together.compute().items():
+        assert same(score, value(settings[name], (blank, blank), blobs(2)))
+
+
+def test_collection_counts_equal_settings_once():
+    together = MetricCollection(
+        {
+            "mean": BoundaryIoU(K, ignore_index=VOID),
+            "per_class": BoundaryIoU(K, ignore_index=VOID, average=None),
+        }
+    )
+    together.update(*blobs(2))
+    assert len(together.compute_groups) == 1
+    assert together.compute()["mean"] == together.compute()["per_class"].nanmean()
+
+
+def test_flips_change_no_iou():
+    for name in ("boundary_iou", "boundary_iou_removed", "trimap_iou", "trimap_iou_per_class"):
+        preds, target = blobs(2)
+        for dims in ((1,), (2,), (1, 2)):
+            flipped = (preds.flip(dims), target.flip(dims))
+            assert same(value(METRICS[name](), flipped), value(METRICS[name](), (preds, target)))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_counting_never_waits_for_the_device(count):
+    """A meta tensor has no values to wait for: whoever asks for one gets an error."""
+    target = torch.zeros((2, 9, 11), dtype=torch.int64, device="meta")
+    for preds in (target, torch.zeros((2, K, 9, 11), device="meta")):
+        assert all(c.is_meta for c in count(preds, target))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("count", COUNTS)
+def test_counts_are_equal_on_the_gpu(count):
+    preds, target = blobs(3)
+    for ours, theirs in zip(count(preds, target), count(preds.cuda(), target.cuda())):
+        assert torch.equal(ours, theirs.cpu())
+
+
+def test_accelerators_histograms_equal_the_cpus():
+    codes = torch.randint(0, 9, (3, 5, 7), dtype=torch.uint8)
+    assert torch.equal(histograms_by_row(codes, 11), histograms(codes, 11))
+
+
+@pytest.mark.parametrize(
+    ("preds", "target", "message"),
+    [
+        (
+            torch.zeros(1, 4, 4).long(),
+            torch.zeros(1, 4, 5).long(),
+            r"\(1, 4, 4\), target \(1, 4, 5",
+        ),
+        (torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4).long(), "One score a pixel is not enough"),
+        (torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4).long(), r"expected \(B, 4, H, W\)"),
+        (torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4), "expected integer labels"),
+        (torch.full((1, 4, 4), 4), torch.zeros(1, 4, 4).long(), "preds holds the label 4"),
+        (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), 7), "target holds the label 7"),
+        (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), -1), "target holds the label -1"),
+        (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), 300), "0 to 3 or 255"),
+    ],
+)
+def test_wrong_input_raises_and_says_what_is_wrong(metric, preds, target, message):
+    with pytest.raises(ValueError, match=message):
+        metric.update(preds, target)
+
+
+def test_void_label_that_was_not_named_raises_with_a_hint():
+    with pytest.raises(ValueError, match="name it as ignore_index"):
+        BoundaryIoU(K).update(torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), VOID))
+
+
+@pytest.mark.parametrize("ignore_index", [-1, -100, 1000])
+def test_ignore_index_may_be_any_number(ignore_index):
+    preds, target = blobs(2)
+    renamed = torch.where(target == VOID, ignore_index, target)
+    for kind in (BoundaryIoU, TrimapIoU, BoundaryFMeasure):
+        other, usual = kind(K, ignore_index=ignore_index), kind(K, ignore_index=VOID)
+        assert same(value(other, (preds, renamed)), value(usual, (preds, target)))
