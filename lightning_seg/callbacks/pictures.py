@@ -214,7 +214,7 @@ def _distance_row(
     cells = [(k, kind, maps) for k in shown for kind, maps in kinds.items()]
     norm = Normalize(-_DISTANCE_LIMIT, _DISTANCE_LIMIT)
     for axis in axes:
-        _frame(axis)
+        axis.set_visible(False)
     for axis, (k, kind, maps) in zip(axes, cells, strict=False):
         if maps is None:
             continue
@@ -223,6 +223,8 @@ def _distance_row(
         if distances.min() < 0 < distances.max():
             axis.contour(distances, levels=[0.0], colors="black", linewidths=0.9)
         axis.set_title(f"{picture.class_names[k]}: {kind} distance", fontsize=12)
+        axis.set_visible(True)
+        _frame(axis)
     scale = ScalarMappable(norm, _DISTANCE_COLORS)
     bar.figure.colorbar(scale, cax=bar, ticks=[-1, 0, 1])
     bar.set_ylim(-1, 1)

@@ -1,0 +1,102 @@
+import json
+
+import pytest
+from foreign_modules import ReturnsDict, ReturnsNothing, Scenes, loader, trainer
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
+
+from lightning_seg.callbacks import BoundaryMetrics, PredictionPanels
+from lightning_seg.data.sampling import evaluation_sampler
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork"),
+]
+
+
+class Unpadded(ReturnsDict):
+    """Evaluates with our own sampler."""
+
+    def val_dataloader(self):
+        scenes = Scenes(7, as_dict=True, names=True)
+        return DataLoader(scenes, batch_size=2, sampler=evaluation_sampler(scenes))
+
+
+class Padded(ReturnsDict):
+    """Leaves sampling to Lightning."""
+
+    def val_dataloader(self):
+        return loader(7, as_dict=True, names=True)
+
+
+class Nameless(ReturnsNothing):
+    """Captured from its forward, which Lightning redirects under DDP in fit."""
+
+    def val_dataloader(self):
+        return [loader(7), loader(5, seed=1)]
+
+
+def validated(module, folder, devices, **kwargs):
+    strategy = "ddp_fork" if devices > 1 else "auto"
+    t = trainer(folder, BoundaryMetrics(), devices=devices, strategy=strategy, **kwargs)
+    found = t.validate(module, verbose=False)
+    files = {
+        str(path.relative_to(folder)): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    return found, files
+
+
+@pytest.mark.parametrize("module", [Padded, Unpadded, Nameless])
+def test_two_processes_give_what_one_gives_to_the_bit(module, tmp_path):
+    one = validated(module(), tmp_path / "one", 1)
+    two = validated(module(), tmp_path / "two", 2)
+    assert one == two
+    assert one[1]
+
+
+def test_three_processes_of_which_one_sees_only_repeats(tmp_path):
+    class Four(ReturnsNothing):
+        def val_dataloader(self):
+            return loader(4, batch_size=1)
+
+    one = validated(Four(), tmp_path / "one", 1)
+    three = validated(Four(), tmp_path / "three", 3)
+    assert one == three
+
+
+def test_two_processes_while_fitting_give_what_one_gives(tmp_path):
+    found = []
+    for devices in (1, 2):
+        strategy = "ddp_fork" if devices > 1 else "auto"
+        t = trainer(
+            tmp_path, BoundaryMetrics(), PredictionPanels(), devices=devices, strategy=strategy,
+            num_sanity_val_steps=1,
+        )  # fmt: skip
+        t.fit(Nameless(), loader(4))
+        found.append({k: v.item() for k, v in t.callback_metrics.items()})
+    assert found[0] == found[1]
+    assert "val/boundary_iou/dataloader_idx_1" in found[0]
+
+
+def test_warns_where_repeats_cannot_be_told(tmp_path):
+    from lightning_seg.callbacks.real_samples import RealSamples
+
+    scenes = Scenes(7)
+
+    class Custom(DistributedSampler):
+        def __iter__(self):
+            return iter(range(self.num_samples))
+
+    custom = Custom(scenes, num_replicas=2, rank=0)
+    for sampler in (custom, SequentialSampler(scenes)):
+        data = DataLoader(scenes, batch_size=2, sampler=sampler)
+        with pytest.warns(UserWarning, match=f"count samples twice: {type(sampler).__name__}"):
+            RealSamples(data, processes=2, rank=0)
+
+
+def test_metrics_json_counts_each_sample_once(tmp_path):
+    _, files = validated(Padded(), tmp_path, 2)
+    assert json.loads(files["val/metrics.json"])["samples"] == 7
+    names = [line.split(",")[0] for line in files["val/per_image.csv"].splitlines()[1:]]
+    assert names == [f"scene/{i}" for i in range(7)]

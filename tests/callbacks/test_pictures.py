@@ -1,0 +1,169 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from foreign_modules import HidesItself, ReturnsNothing, WithDistances, loader, trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from lightning_seg.callbacks import PredictionPanels
+from lightning_seg.callbacks.panels import _spread, _to_rgb
+from lightning_seg.callbacks.pictures import Picture, boundary_band, boundary_errors, draw, render
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+CAMVID = Path(__file__).resolve().parents[3] / "shared" / "data" / "camvid"
+
+
+def two_halves(shift=0, **kwargs):
+    truth = np.zeros((40, 60), np.int64)
+    truth[:, 30:] = 1
+    return Picture(
+        title="halves",
+        image=np.full((40, 60, 3), 120, np.uint8),
+        truth=truth,
+        prediction=np.roll(truth, shift, axis=1) if shift else truth.copy(),
+        class_names=["left", "right"],
+        class_colors=[(200, 40, 40), (40, 40, 200)],
+        **kwargs,
+    )
+
+
+def test_band_is_the_pixels_within_the_width_of_another_class():
+    band = boundary_band(two_halves().truth, 2, width=3)
+    assert np.flatnonzero(band.all(axis=0)).tolist() == [27, 28, 29, 30, 31, 32]
+    assert np.flatnonzero(band.any(axis=0)).tolist() == [27, 28, 29, 30, 31, 32]
+
+
+def test_void_and_image_borders_make_no_band():
+    labels = np.zeros((20, 20), np.int64)
+    labels[5:10] = 255
+    assert not boundary_band(labels, 2, width=4).any()
+
+
+def test_band_looks_across_void_but_never_holds_it():
+    labels = two_halves().truth
+    labels[:, 29:31] = 255
+    band = boundary_band(labels, 2, width=3)
+    assert np.flatnonzero(band.any(axis=0)).tolist() == [28, 31]
+
+
+def test_errors_are_red_and_right_is_green_in_the_band_and_the_rest_is_grey():
+    errors = boundary_errors(two_halves(shift=2, band_width=4)).astype(int)
+    red, green, blue = errors[20].T
+    assert np.flatnonzero(red > green + 50).tolist() == [30, 31]
+    assert np.flatnonzero(green > red + 50).tolist() == [26, 27, 28, 29, 32, 33]
+    rest = [*range(26), *range(34, 60)]
+    assert np.array_equal(red[rest], green[rest])
+    assert np.array_equal(red[rest], blue[rest])
+
+
+def test_a_drawn_picture_shows_the_classes_in_their_colours():
+    pixels = render(draw(two_halves()))
+    for color in ((200, 40, 40), (40, 40, 200)):
+        share = (np.abs(pixels.astype(int) - color) <= 2).all(axis=-1).mean()
+        # Half of each of two cells of four.
+        assert 0.05 < share < 0.25
+
+
+def texts(figure):
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_a_picture_can_be_read_on_its_own():
+    distance = np.linspace(-1, 1, 60)[None, None].repeat(40, 1).repeat(2, 0)
+    figure = draw(two_halves(shift=2, distance=distance, true_distance=-distance))
+    found = texts(figure)
+    for text in (
+        "halves", "image", "truth", "prediction", "left", "right", "wrong",
+        "left: predicted distance", "right: true distance", "boundary", "far in",
+    ):  # fmt: skip
+        assert text in found
+    assert any("wrong within 2 px" in text for text in found)
+
+
+@pytest.mark.parametrize("void", [False, True])
+def test_the_legend_tells_of_void_only_where_there_is_some(void):
+    picture = two_halves()
+    if void:
+        picture.truth[:3] = 255
+    assert ("not labelled" in texts(draw(picture))) is void
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_an_image_of_one_class_or_of_void_alone_is_drawn(fill):
+    picture = two_halves(distance=-np.ones((2, 40, 60)))
+    picture.truth[:] = fill
+    picture.prediction[:] = 0
+    assert "no boundaries in the truth" in texts(draw(picture))
+
+
+def test_samples_are_spread_evenly():
+    assert _spread(4, 100) == {12, 37, 62, 87}
+    assert _spread(4, 2) == {0, 1}
+    assert _spread(0, 5) == set()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_any_channels_and_range_are_shown(channels):
+    shown = _to_rgb(torch.randn(channels, 8, 9))
+    assert shown.shape == (8, 9, 3)
+    assert (shown.min(), shown.max()) == (0, 255)
+
+
+def test_a_fit_writes_the_same_samples_every_nth_epoch_and_the_last(tmp_path):
+    panels = PredictionPanels(num_images=2, every_n_epochs=2)
+    t = trainer(tmp_path, panels, max_epochs=5, num_sanity_val_steps=1)
+    t.fit(WithDistances(), loader(as_dict=True), loader(6, as_dict=True, names=True))
+    found = sorted(path.name for path in (tmp_path / "pictures" / "val").iterdir())
+    assert found == [f"scene_{i}_epoch_{e:03d}.png" for i in (1, 4) for e in (1, 3, 4)]
+
+
+def test_picture_files_are_large_and_not_blank(tmp_path):
+    t = trainer(tmp_path, PredictionPanels(num_images=1))
+    t.test(WithDistances(), loader(as_dict=True, names=True), verbose=False)
+    (path,) = (tmp_path / "pictures" / "test").iterdir()
+    pixels = cv2.imread(str(path))
+    assert pixels.shape[0] > 400
+    assert pixels.shape[1] > 1500
+    assert pixels.std() > 30
+
+
+def test_pictures_of_a_module_that_returns_nothing_go_to_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = TensorBoardLogger(str(tmp_path), name="", version="")
+    t = trainer(tmp_path, PredictionPanels(num_images=2), logger=logger)
+    t.validate(ReturnsNothing(), loader(), verbose=False)
+    events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    assert sorted(events.Tags()["images"]) == ["val/sample 1", "val/sample 3"]
+    assert not t.lightning_module._forward_hooks
+
+
+def test_panels_compute_nothing_again_and_listen_only_for_chosen_samples(tmp_path):
+    module = ReturnsNothing()
+    t = trainer(tmp_path, PredictionPanels(num_images=1))
+    t.validate(module, loader(), verbose=False)
+    assert module.calls == len(loader())
+
+
+def test_no_pictures_asked_for_means_no_extractor_needed(tmp_path):
+    t = trainer(tmp_path, PredictionPanels(num_images=0))
+    t.validate(HidesItself(), loader(), verbose=False)
+    assert not (tmp_path / "pictures").exists()
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason=f"no CamVid frames in {CAMVID}")
+def test_a_real_frame_is_drawn():
+    from lightning_seg.data.camvid import CAMVID_CLASSES
+
+    name = sorted(path.name for path in (CAMVID / "val").iterdir())[0]
+    image = cv2.imread(str(CAMVID / "val" / name))[..., ::-1].copy()
+    truth = cv2.imread(str(CAMVID / "valannot" / name), cv2.IMREAD_UNCHANGED).astype(np.int64)
+    colors = list(CAMVID_CLASSES.values())
+    picture = Picture(name, image, truth, np.roll(truth, 4, 1), list(CAMVID_CLASSES), colors)
+    pixels = render(draw(picture))
+    assert (pixels == CAMVID_CLASSES["road"]).all(axis=-1).mean() > 0.02

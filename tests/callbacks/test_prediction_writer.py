@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+from foreign_modules import Base, ReturnsDict, Scenes, loader, trainer
+from PIL import Image
+
+from lightning_seg.callbacks import PredictionWriter
+from lightning_seg.callbacks.prediction_writer import label_png
+from lightning_seg.errors import InputError
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+COLORS = [(255, 255, 255), (0, 0, 255), (10, 200, 30)]
+
+
+class Colored(ReturnsDict):
+    class_colors = COLORS
+
+
+def predict(module, folder, writer=None, count=5, names=True, **kwargs):
+    t = trainer(folder, writer or PredictionWriter(), **kwargs)
+    t.predict(module, loader(count, as_dict=True, names=names), return_predictions=False)
+
+
+def expected(index):
+    return Scenes(5)[index][0].argmax(0).numpy()
+
+
+def test_files_are_named_after_samples_and_hold_labels_and_palette(tmp_path):
+    predict(Colored(), tmp_path)
+    folder = tmp_path / "predictions"
+    assert sorted(p.name for p in folder.iterdir()) == [f"scene_{i}.png" for i in range(5)]
+    image = Image.open(folder / "scene_3.png")
+    assert image.mode == "P"
+    assert np.array_equal(np.array(image), expected(3))
+    assert np.array_equal(np.array(image.convert("RGB")), np.array(COLORS)[expected(3)])
+
+
+def test_two_processes_write_what_one_writes(tmp_path):
+    predict(Colored(), tmp_path / "one")
+    predict(Colored(), tmp_path / "two", devices=2, strategy="ddp_fork")
+    one, two = (
+        {p.name: p.read_bytes() for p in (tmp_path / run / "predictions").iterdir()}
+        for run in ("one", "two")
+    )
+    assert one == two
+    assert len(one) == 5
+
+
+def test_output_dir_is_where_files_go(tmp_path):
+    predict(Colored(), tmp_path / "run", PredictionWriter(str(tmp_path / "maps")))
+    assert len(list((tmp_path / "maps").iterdir())) == 5
+    assert not (tmp_path / "run" / "predictions").exists()
+
+
+def test_scores_of_nameless_samples_are_numbered(tmp_path):
+    class Scores(Base):
+        def predict_step(self, batch, batch_idx):
+            return self(batch["image"])
+
+    predict(Scores(), tmp_path, names=False)
+    names = sorted(p.name for p in (tmp_path / "predictions").iterdir())
+    assert names == [f"{i:06d}.png" for i in range(5)]
+    image = np.array(Image.open(tmp_path / "predictions" / "000004.png"))
+    assert np.array_equal(image, expected(4))
+
+
+def test_more_than_256_classes_are_written_with_16_bits(tmp_path):
+    labels = torch.arange(600, dtype=torch.int32).view(20, 30)
+    path = tmp_path / "labels.png"
+    path.write_bytes(label_png(labels, [(0, 0, 0)] * 600))
+    assert np.array_equal(np.array(Image.open(path)), labels.numpy())
+
+
+def test_says_what_predict_step_returned_where_it_is_no_label_map(tmp_path):
+    class Odd(Base):
+        def predict_step(self, batch, batch_idx):
+            return {"count": 3}
+
+    with pytest.raises(InputError, match="predict_step of Odd returned a dict with the keys 'cou"):
+        predict(Odd(), tmp_path)
+
+
+def test_a_name_cannot_leave_the_folder(tmp_path):
+    class Escapes(Colored):
+        def predict_step(self, batch, batch_idx):
+            return super().predict_step(batch, batch_idx) | {"name": ["../../up", "b"]}
+
+    predict(Escapes(), tmp_path, count=2)
+    names = sorted(p.name for p in (tmp_path / "predictions").iterdir())
+    assert names == ["b.png", "up.png"]
