@@ -21,3 +21,25 @@ $(SETUP): pyproject.toml constraints.txt
 constraints: $(SETUP)
 	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --output-file constraints.txt --upgrade
+
+lint: $(SETUP)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || (echo "Run: $(BIN)/ruff format ." && exit 1)
+
+types: $(SETUP)
+	@$(BIN)/mypy
+
+test: lint types
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+
+test-slow: $(SETUP)
+	$(BIN)/python -m pytest -m slow
+
+# Train on synthetic scenes, test on unseen ones; the folder is the demo's own and made anew.
+demo: $(SETUP)
+	@rm -rf runs/demo
+	@$(BIN)/lightning-seg fit --config configs/experiment/synthetic/demo.yaml
+	@$(BIN)/lightning-seg test --config configs/experiment/synthetic/demo.yaml --ckpt_path best
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,10 +1,14 @@
 """The command line: ``lightning-seg fit|validate|test|predict``."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
+
+# Lightning still calls jsonargparse by names of older versions; nobody here can mend that.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 from jsonargparse import ArgumentError, Namespace, _typehints
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -154,10 +158,9 @@ def _refuse_second_run(run_dir: Path) -> None:
         )
 
 
-def main(args: list[str] | None = None) -> None:
+def main() -> None:
     """Runs the command line; errors of the person's making end in one message and status 2."""
     sys.path.insert(0, str(Path.cwd()))  # classes of the person's own are found where they work
-    given = sys.argv[1:] if args is None else args
     try:
         SegmentationCLI(
             LightningModule,
@@ -166,14 +169,23 @@ def main(args: list[str] | None = None) -> None:
             subclass_mode_data=True,
             seed_everything_default=42,
             auto_configure_optimizers=False,
-            args=args,
         )
     except ArgumentError as error:
         options = [o for p in SegmentationCLI.parsers for a in p._actions for o in a.option_strings]
-        _fail(explain(str(error), given, options))
-    except InputError as error:
-        # From a loader's worker process it comes with the worker's traceback before it.
-        _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
+        _fail(explain(str(error), sys.argv[1:], options))
+    except ValueError as error:
+        _fail(_input_error(error))
+
+
+def _input_error(error: BaseException) -> str:
+    """The message of the InputError that caused an error; any other error is ours, and raised."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, InputError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        raise error
+    # From a loader's worker process it comes with the worker's traceback before it.
+    return str(cause).rsplit("InputError: ", 1)[-1].strip()
 
 
 def _fail(message: str) -> None:

@@ -1,0 +1,29 @@
+"""Edges of a label map by the 8-neighbour rule."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def semantic_edges(mask: Tensor, ignore_index: int = 255) -> Tensor:
+    """Pixels with a differently labelled pixel among their 8 neighbours.
+
+    Edges are two pixels wide, one on each side. The image's border makes no edge, nor does void,
+    which is never an edge itself (Chen et al. 2020, section 3.1, where both are left open).
+
+    Args:
+        mask: (B, H, W) integers.
+        ignore_index: Label of void pixels.
+
+    Returns:
+        (B, H, W) bool, on the mask's device.
+    """
+    valid = mask != ignore_index
+    labels = mask.float()
+    lowest = -_neighbour_maximum(torch.where(valid, -labels, -torch.inf))
+    highest = _neighbour_maximum(torch.where(valid, labels, -torch.inf))
+    return valid & (lowest != highest)
+
+
+def _neighbour_maximum(values: Tensor) -> Tensor:
+    return F.max_pool2d(values.unsqueeze(1), 3, stride=1, padding=1).squeeze(1)

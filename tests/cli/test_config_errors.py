@@ -1,0 +1,154 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
+
+
+def edit(old, new):
+    path = Path("config.yaml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def printed(run, *args):
+    status, out, err = run(*FIT, *args, "--print_config")
+    assert status == 0, err
+    return out
+
+
+def test_print_config_shows_the_whole_run(run):
+    out = printed(run)
+    assert "class_path: lightning_seg.heads.SignedDistanceHead" in out
+    assert "clip: 8.0" in out
+
+
+def test_options_of_a_replaced_class_are_gone(run):
+    out = printed(run, "--model.optimization.optimizer=SGD")
+    section = out[out.index("torch.optim.SGD") : out.index("step_schedule")]
+    assert "weight_decay: 0.0\n" in section
+
+
+def test_options_of_a_class_replaced_by_a_second_config_are_gone(run, workplace):
+    (workplace / "sgd.yaml").write_text(
+        "model: {class_path: SegmentationTask, init_args: {optimization: "
+        "{optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.5}}}}}\n"
+    )
+    out = printed(run, "--config", "sgd.yaml")
+    section = out[out.index("torch.optim.SGD") : out.index("step_schedule")]
+    assert "weight_decay: 0.0\n" in section
+    assert "lr: 0.5\n" in section
+    assert "encoder: test_resnet" in out
+
+
+def test_an_option_of_the_same_class_leaves_the_others(run):
+    out = printed(run, "--model.optimization.optimizer.lr=0.5")
+    section = out[out.index("torch.optim.AdamW") : out.index("step_schedule")]
+    assert "weight_decay: 0.3\n" in section
+    assert "lr: 0.5\n" in section
+
+
+def test_a_misspelt_key_names_file_line_class_and_the_nearest(refused):
+    edit("encoder:", "encodr:")
+    message = refused(*FIT)
+    line = Path("config.yaml").read_text().splitlines().index("        encodr: test_resnet") + 1
+    assert f"'encodr' is not a setting of Unet (config.yaml:{line})" in message
+    assert "encoder" in message.split("Did you mean")[1]
+
+
+def test_a_misspelt_key_in_an_included_file_names_that_file(refused, workplace):
+    edit("optimization: ", "optimization: adamw.yaml # ")
+    (workplace / "adamw.yaml").write_text(
+        "optimizer: {class_path: torch.optim.AdamW}\nmonitr: val/loss\n"
+    )
+    assert "'monitr' is not a setting of Optimization (adamw.yaml:2)" in refused(*FIT)
+
+
+def test_a_misspelt_option_names_the_nearest(refused):
+    message = refused(*FIT, "--trainer.max_epoch=3")
+    assert "no option --trainer.max_epoch." in message
+    assert "--trainer.max_epochs" in message
+
+
+def test_abbreviations_are_refused(refused):
+    assert "no option --trainer.max_ep" in refused(*FIT, "--trainer.max_ep", "3")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "kind", "value"),
+    [
+        ("batch_size: 2", "batch_size: two", "batch_size", "int", "two"),
+        ("clip: 8.0", "clip: far", "clip", "float", "far"),
+        ("max_epochs: 1", "max_epochs: soon", "max_epochs", "int", "soon"),
+    ],
+)
+def test_a_wrong_type_names_key_value_and_file(refused, old, new, key, kind, value):
+    edit(old, new)
+    message = refused(*FIT)
+    assert key in message
+    assert f"expected {kind}" in message
+    assert value in message
+    assert "config.yaml:" in message
+
+
+def test_an_unknown_class_is_named(refused):
+    edit("class_path: SignedDistanceHead", "class_path: SignedDistancHead")
+    assert "SignedDistancHead" in refused(*FIT)
+
+
+def test_a_missing_config_file_is_named(refused):
+    assert "nowhere.yaml" in refused("fit", "--config", "nowhere.yaml")
+
+
+def test_no_arguments_say_what_there_is(run):
+    status, out, err = run()
+    assert status == 2
+    assert "fit" in out + err
+    assert "Traceback" not in out + err
+
+
+def test_a_missing_data_folder_is_named(refused):
+    shutil.rmtree("my_folder")
+    assert "my_folder" in refused(*FIT)
+
+
+def test_a_truncated_image_is_named_also_from_a_worker_process(refused):
+    edit("num_workers: 0", "num_workers: 1")
+    for image in Path("my_folder/images").iterdir():
+        image.write_bytes(image.read_bytes()[:-500])
+    message = refused(*FIT)
+    assert "my_folder/images/" in message
+    assert ".png" in message
+
+
+def test_a_label_beyond_the_classes_is_named(refused):
+    edit("num_classes: 3", "num_classes: 2")
+    message = refused(*FIT)
+    assert "my_folder/masks/" in message
+    assert "2" in message
+
+
+@pytest.mark.parametrize("name", ["last", "best", "somewhere.ckpt"])
+def test_a_missing_checkpoint_is_an_error_not_a_fresh_start(refused, name):
+    message = refused(*FIT, "--ckpt_path", name)
+    assert f"--ckpt_path {name}" in message
+    assert "--run_dir" in message
+
+
+def test_a_misspelt_transform_argument_is_an_error(refused):
+    edit(
+        "    num_workers: 0\n",
+        "    num_workers: 0\n    train_transforms:\n"
+        "      - class_path: albumentations.HorizontalFlip\n        init_args: {prob: 0.5}\n",
+    )
+    message = refused(*FIT)
+    assert "HorizontalFlip" in message
+    assert "prob" in message
+
+
+def test_a_missing_loss_says_what_the_head_predicts(refused):
+    edit("      distance:\n", "      distances:\n")
+    message = refused(*FIT)
+    assert "SignedDistanceHead predicts: logits, distance" in message

@@ -1,0 +1,104 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lightning_seg.tasks import SegmentationTask
+
+FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
+
+
+@pytest.fixture
+def fitted(run):
+    status, _, err = run(*FIT)
+    assert status == 0, err
+    return Path("run")
+
+
+def test_a_run_leaves_everything_in_its_folder(fitted):
+    names = {str(p.relative_to(fitted)) for p in fitted.rglob("*") if p.is_file()}
+    assert {"config.yaml", "environment.jsonl", "epochs.jsonl"} <= names
+    assert {"checkpoints/last.ckpt", "checkpoints/best.ckpt"} <= names
+    assert any(name.startswith("pictures/") for name in names)
+    assert any("events.out.tfevents" in name for name in names)
+    epoch = json.loads((fitted / "epochs.jsonl").read_text().splitlines()[0])
+    assert {"epoch", "train/loss", "val/loss", "val/boundary_iou", "val/trimap_iou/3"} <= set(epoch)
+    assert json.loads((fitted / "environment.jsonl").read_text())["packages"]["torch"]
+
+
+def test_testing_a_checkpoint_prints_the_same_table_again(fitted, run):
+    test = ("test", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path")
+    _, first, _ = run(*test, "best")
+    figures = json.loads((fitted / "test" / "metrics.json").read_text())
+    _, again, _ = run(*test, "run/checkpoints/best.ckpt")
+    assert "boundary IoU" in first
+    assert first == again
+    assert json.loads((fitted / "test" / "metrics.json").read_text()) == figures
+
+
+def test_the_saved_config_is_a_whole_config(fitted, run):
+    status, _, err = run("validate", "--config", "run/config.yaml", "--ckpt_path", "last")
+    assert status == 0, err
+
+
+def test_the_number_of_classes_comes_from_the_data(fitted):
+    checkpoint = torch.load(fitted / "checkpoints" / "last.ckpt", weights_only=False)
+    assert checkpoint["hyper_parameters"]["num_classes"] == 3
+    assert (
+        "num_classes"
+        not in yaml.safe_load((fitted / "config.yaml").read_text())["model"]["init_args"]
+    )
+
+
+def test_a_checkpoint_loads_with_nothing_else_at_hand(fitted):
+    task = SegmentationTask.load_from_checkpoint(fitted / "checkpoints" / "last.ckpt")
+    assert task.head.target.clip == 8.0
+    assert task.eval()(torch.rand(1, 3, 20, 30))["logits"].shape == (1, 3, 20, 30)
+
+
+def test_a_stopped_run_goes_on(fitted, run):
+    status, _, err = run(*FIT, "--ckpt_path", "last", "--trainer.max_epochs", "3")
+    assert status == 0, err
+    epochs = [json.loads(line) for line in (fitted / "epochs.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2]
+    assert [epoch["step"] for epoch in epochs] == [2, 4, 6]
+    assert (fitted / "config.yaml").exists()
+    assert (fitted / "config_fit.yaml").exists()
+
+
+def test_resuming_keeps_what_the_command_line_says(fitted, run):
+    status, _, err = run(
+        *FIT, "--ckpt_path", "last", "--trainer.max_epochs", "2", "--model.head.clip", "5"
+    )
+    assert status == 0, err
+    config = yaml.safe_load((fitted / "config_fit.yaml").read_text())
+    assert config["model"]["init_args"]["head"]["init_args"]["clip"] == 5.0
+
+
+def test_a_second_run_in_the_same_folder_is_refused(fitted, refused):
+    assert "run already holds a run" in refused(*FIT)
+
+
+def test_predict_writes_label_maps(fitted, run):
+    status, _, err = run(
+        "predict", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last"
+    )
+    assert status == 0, err
+    assert len(list((fitted / "predictions").rglob("*.png"))) == 2
+
+
+def test_a_class_of_the_persons_own_is_found_where_they_work(run, workplace):
+    (workplace / "my_heads.py").write_text(
+        "from lightning_seg.heads import ClassificationHead\n"
+        "class MyHead(ClassificationHead):\n    pass\n"
+    )
+    (workplace / "mine.yaml").write_text(
+        "model:\n  class_path: SegmentationTask\n  init_args:\n"
+        "    head: {class_path: my_heads.MyHead}\n"
+        "    losses: {logits: [{loss: {class_path: torch.nn.CrossEntropyLoss,"
+        " init_args: {ignore_index: 255}}}]}\n"
+    )
+    status, _, err = run(*FIT, "--config", "mine.yaml")
+    assert status == 0, err

@@ -1,0 +1,20 @@
+"""Shared paths of the tests."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def camvid_root() -> Path:
+    """The real CamVid frames, where this machine has them."""
+    root = SHARED / "data" / "camvid"
+    if not root.is_dir():
+        pytest.skip(f"the CamVid frames are not at {root}")
+    return root

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from lightning_seg.heads import ClassificationHead, SignedDistanceHead
+from lightning_seg.targets import SignedDistance
+
+
+@pytest.fixture
+def features():
+    generator = torch.Generator().manual_seed(0)
+    return {"decoder": torch.randn(2, 64, 12, 10, generator=generator)}
+
+
+def test_the_classifier_gives_scores(features):
+    assert ClassificationHead(64, 5)(features)["logits"].shape == (2, 5, 12, 10)
+
+
+def test_the_cascade_gives_scores_and_distances_in_range(features):
+    head = SignedDistanceHead(64, 5)
+    predictions = head({"decoder": 1e3 * features["decoder"]})
+    assert {k: v.shape for k, v in predictions.items()} == {
+        "logits": (2, 5, 12, 10),
+        "distance": (2, 5, 12, 10),
+    }
+    assert predictions["distance"].abs().max() == 1
+
+
+def test_the_cascade_classifies_from_its_distances(features):
+    head = SignedDistanceHead(64, 5)
+    head(features)["logits"].sum().backward()
+    assert head.distance.weight.grad.abs().sum() > 0
+
+
+def test_the_added_convolution_has_the_size_of_the_paper():
+    """SegNet, 6 classes: 29,450,256 parameters with the cascade, 29,446,470 without."""
+    count = sum(p.numel() for p in SignedDistanceHead(64, 6).parameters())
+    plain = sum(p.numel() for p in ClassificationHead(64, 6).parameters())
+    assert count - plain == 29_450_256 - 29_446_470
+
+
+def test_the_target_is_the_clipped_distance_over_its_clip():
+    mask = torch.zeros(1, 20, 20, dtype=torch.int64)
+    mask[:, :, 10:] = 1
+    head = SignedDistanceHead(8, 2, clip=4.0)
+    target = head.targets(torch.rand(1, 3, 20, 20), mask, {"distance"})["distance"]
+    assert torch.equal(target, SignedDistance(clip=4.0)(mask, 2))
+    assert target[0, 1, 0, 8:12].tolist() == [-0.5, -0.25, 0.25, 0.5]
+
+
+def test_targets_nobody_wants_are_not_computed():
+    mask = torch.zeros(1, 4, 4, dtype=torch.int64)
+    assert SignedDistanceHead(8, 2).targets(torch.rand(1, 3, 4, 4), mask, set()) == {}
+
+
+def test_distances_stuck_on_the_wrong_side_are_counted():
+    mask = torch.zeros(1, 4, 4, dtype=torch.int64)
+    mask[:, :, 2:] = 1
+    mask[:, 0] = 255
+    head = SignedDistanceHead(8, 2, clip=1.0)
+    targets = {"distance": SignedDistance(clip=1.0)(mask, 2)}
+    right = {"distance": targets["distance"].clone()}
+    wrong = {"distance": -targets["distance"]}
+    assert head.statistics(right, targets, mask)["distance_stuck"] == 0
+    assert head.statistics(wrong, targets, mask)["distance_stuck"] == 1
+
+
+@pytest.mark.parametrize("head", [ClassificationHead, SignedDistanceHead])
+def test_one_class_is_refused(head):
+    with pytest.raises(ValueError, match="a binary task is two classes"):
+        head(8, 1)

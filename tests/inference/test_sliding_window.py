@@ -1,0 +1,57 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_seg.inference import SlidingWindow
+
+
+def identity(image):
+    return {"image": image, "twice": 2 * image}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    window=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    overlap=st.sampled_from([0.0, 0.25, 0.5, 0.75]),
+    batch_size=st.integers(1, 5),
+)
+def test_an_identity_comes_back_as_it_went_in(height, width, window, overlap, batch_size):
+    image = torch.randint(0, 256, (2, 3, height, width)).float()
+    sliding = SlidingWindow(window, overlap, batch_size)
+    stitched = sliding(identity, image)
+    torch.testing.assert_close(stitched["image"], image, rtol=1e-6, atol=0)
+    torch.testing.assert_close(stitched["twice"], 2 * image, rtol=1e-6, atol=0)
+
+
+def test_every_window_has_the_asked_size_and_batches_are_bounded():
+    shapes = []
+
+    def record(image):
+        shapes.append(tuple(image.shape))
+        return {"image": image}
+
+    SlidingWindow((8, 6), 0.5, batch_size=4)(record, torch.rand(1, 3, 21, 13))
+    assert {shape[1:] for shape in shapes} == {(3, 8, 6)}
+    assert all(shape[0] <= 4 for shape in shapes)
+
+
+def test_overlapping_windows_are_averaged():
+    calls = iter(range(100))
+
+    def numbered(image):
+        return {"n": torch.full_like(image[:, :1], next(calls))}
+
+    stitched = SlidingWindow((1, 4), 0.5, batch_size=1)(numbered, torch.rand(1, 3, 1, 6))
+    assert stitched["n"].flatten().tolist() == [0, 0, 0.5, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"size": (0, 4)}, {"size": (4, 4), "overlap": 1.0}, {"size": (4, 4), "batch_size": 0}],
+)
+def test_bad_arguments_are_named(arguments):
+    with pytest.raises(ValueError, match=list(arguments)[-1]):
+        SlidingWindow(**arguments)

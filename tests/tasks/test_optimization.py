@@ -1,0 +1,74 @@
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.optim.lr_scheduler import MultiStepLR, PolynomialLR, ReduceLROnPlateau
+
+from lightning_seg.errors import InputError
+from lightning_seg.tasks import Optimization
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
+SGD = partial(torch.optim.SGD, lr=0.1)
+
+
+def rates(trainer):
+    return [group["lr"] for group in trainer.optimizers[0].param_groups]
+
+
+def test_a_step_schedule_reaches_its_end_with_the_run(make_task, loader):
+    schedule = lambda optimizer, steps: PolynomialLR(optimizer, steps, power=1.0)  # noqa: E731
+    task = make_task(optimization=Optimization(SGD, step_schedule=schedule))
+    trainer = Trainer(max_epochs=2, **QUIET)
+    trainer.fit(task, loader(batch_size=2))
+    assert trainer.global_step == 6
+    assert rates(trainer) == [pytest.approx(0.0)]
+
+
+def test_an_epoch_schedule_steps_once_an_epoch(make_task, loader):
+    schedule = partial(MultiStepLR, milestones=[2], gamma=0.1)
+    task = make_task(optimization=Optimization(SGD, epoch_schedule=schedule))
+    trainer = Trainer(max_epochs=2, **QUIET)
+    trainer.fit(task, loader(batch_size=2))
+    assert rates(trainer) == [pytest.approx(0.01)]
+
+
+def test_a_plateau_schedule_follows_its_monitor(make_task, loader):
+    schedule = partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5)  # losses sink
+    task = make_task(optimization=Optimization(SGD, epoch_schedule=schedule, monitor="train/loss"))
+    trainer = Trainer(max_epochs=4, **QUIET)
+    trainer.fit(task, loader(batch_size=5))
+    assert rates(trainer)[0] < 0.1
+
+
+def test_learning_rate_factors_count_by_the_longest_path(make_task, loader):
+    factors = {"network": 0.5, "network.encoder": 0.1}
+    task = make_task(optimization=Optimization(SGD, lr_factors=factors))
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(task, loader(batch_size=2))
+    assert sorted(rates(trainer)) == [
+        pytest.approx(0.01),
+        pytest.approx(0.05),
+        pytest.approx(0.1),
+    ]
+    sizes = sum(len(group["params"]) for group in trainer.optimizers[0].param_groups)
+    assert sizes == len(list(task.parameters()))
+
+
+def test_a_factor_for_nothing_is_refused(make_task, loader):
+    task = make_task(optimization=Optimization(SGD, lr_factors={"encoder": 0.1}))
+    with pytest.raises(InputError, match=r"\['encoder'\].*network, head"):
+        Trainer(max_steps=1, **QUIET).fit(task, loader(batch_size=2))
+
+
+def test_two_schedules_are_refused():
+    with pytest.raises(InputError, match="give one of them"):
+        Optimization(
+            SGD, step_schedule=PolynomialLR, epoch_schedule=partial(MultiStepLR, milestones=[1])
+        )

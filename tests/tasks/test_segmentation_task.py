@@ -1,0 +1,147 @@
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Trainer, seed_everything
+
+from lightning_seg.errors import InputError
+from lightning_seg.heads import ClassificationHead
+from lightning_seg.inference import SlidingWindow
+from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, WeightedLoss, cross_entropy, map_l1
+from lightning_seg.tasks import SegmentationTask
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
+
+
+def test_a_step_trains_every_parameter(make_task, loader):
+    task = make_task()
+    before = {name: p.detach().clone() for name, p in task.named_parameters()}
+    Trainer(max_steps=3, **QUIET).fit(task, loader(batch_size=2))
+    assert [name for name, p in task.named_parameters() if torch.equal(p, before[name])] == []
+
+
+def test_the_objective_is_the_weighted_sum_of_its_terms(make_task, samples):
+    task = make_task().eval()
+    image, mask = samples[1]["image"][None], samples[1]["mask"][None]
+    batch = {"image": image, "mask": mask}
+    predictions, targets = task(image), task.targets(batch)
+    total, terms = task.objective(predictions, targets, mask)
+    expected = cross_entropy(predictions["logits"], mask) + 2 * map_l1(
+        predictions["distance"], targets["distance"], mask
+    )
+    assert total.item() == pytest.approx(expected.item())
+    assert set(terms) == {"logits_CrossEntropyLoss", "distance_MapL1Loss"}
+
+
+def test_an_unsupervised_distance_is_the_baseline_of_equal_size(make_task, samples):
+    losses = {"logits": [WeightedLoss(CrossEntropyLoss())], "distance": []}
+    baseline, method = make_task(losses), make_task()
+    assert sum(p.numel() for p in baseline.parameters()) == sum(
+        p.numel() for p in method.parameters()
+    )
+    assert (
+        baseline.targets({"image": samples[0]["image"][None], "mask": samples[0]["mask"][None]})
+        == {}
+    )
+
+
+def test_two_losses_of_a_kind_both_count(make_task, samples):
+    twice = [WeightedLoss(CrossEntropyLoss()), WeightedLoss(CrossEntropyLoss(), weight=0.5)]
+    task = make_task({"logits": twice}, head=ClassificationHead).eval()
+    image, mask = samples[0]["image"][None], samples[0]["mask"][None]
+    predictions = task(image)
+    total, _ = task.objective(predictions, {}, mask)
+    assert total.item() == pytest.approx(1.5 * cross_entropy(predictions["logits"], mask).item())
+
+
+def test_a_target_that_the_batch_brings_is_used(make_task, samples):
+    task = make_task()
+    cached = torch.rand(1, 3, 40, 64)
+    batch = {"image": samples[0]["image"][None], "mask": samples[0]["mask"][None]}
+    assert task.targets(batch | {"targets": {"distance": cached}})["distance"] is cached
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_the_validation_loss_is_the_mean_over_images(make_task, loader, batch_size):
+    task = make_task()
+    one = Trainer(**QUIET).validate(task, loader(batch_size=1), verbose=False)[0]["val/loss"]
+    many = Trainer(**QUIET).validate(task, loader(batch_size=batch_size), verbose=False)
+    assert many[0]["val/loss"] == pytest.approx(one, abs=2e-7)
+
+
+def test_losses_must_name_every_prediction(make_task):
+    with pytest.raises(InputError, match=r"no entry for \['distance'\].*\[\] for a prediction"):
+        make_task({"logits": [WeightedLoss(CrossEntropyLoss())]})
+    with pytest.raises(InputError, match=r"names \['boundary'\]"):
+        losses = {"logits": [], "boundary": [WeightedLoss(MapL1Loss())]}
+        make_task(losses, head=ClassificationHead)
+    with pytest.raises(InputError, match="no loss at all"):
+        make_task({"logits": [], "distance": []})
+
+
+def test_sliding_windows_give_probabilities_that_sum_to_one(make_task, samples):
+    task = make_task(inference=SlidingWindow((16, 16), overlap=0.5)).eval()
+    with torch.no_grad():
+        predictions = task.infer(samples[0]["image"][None])
+    total = predictions["logits"].exp().sum(dim=1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    assert predictions["distance"].shape == (1, 3, 40, 64)
+
+
+def test_one_window_over_the_whole_image_changes_nothing(make_task, samples):
+    image = samples[0]["image"][None]
+    task = make_task(inference=SlidingWindow((40, 64))).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(
+            task.infer(image)["logits"].softmax(1), task(image)["logits"].softmax(1)
+        )
+
+
+def test_predictions_are_label_maps(make_task, loader):
+    task = make_task()
+    outputs = Trainer(**QUIET).predict(task, loader(batch_size=2))
+    assert [o["labels"].dtype for o in outputs] == [torch.uint8] * 3
+    assert outputs[-1]["labels"].shape == (1, 40, 64)
+    assert outputs[-1]["name"] == ["4"]
+
+
+def test_a_checkpoint_is_all_that_loading_needs(make_task, loader, samples, tmp_path):
+    task = make_task()
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(task, loader(batch_size=2))
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    loaded = SegmentationTask.load_from_checkpoint(tmp_path / "task.ckpt", weights_only=False)
+    image = samples[0]["image"][None]
+    assert torch.equal(loaded.eval()(image)["logits"], task.eval()(image)["logits"])
+
+
+def test_training_repeats_with_its_seed(make_task, loader):
+    def train():
+        seed_everything(1, verbose=False)
+        task = make_task()
+        Trainer(max_steps=4, deterministic=True, **QUIET).fit(
+            task, loader(batch_size=2, shuffle=True)
+        )
+        return torch.cat([p.detach().flatten() for p in task.parameters()])
+
+    assert torch.equal(train(), train())
+
+
+def test_overfits_a_batch(make_task, loader, samples):
+    from lightning_seg.tasks import Optimization
+
+    seed_everything(0, verbose=False)
+    optimizer = partial(torch.optim.AdamW, lr=5e-3)
+    task = make_task(optimization=Optimization(optimizer=optimizer))
+    Trainer(max_steps=80, **QUIET).fit(task, loader(batch_size=5))
+    image = torch.stack([s["image"] for s in samples])
+    mask = torch.stack([s["mask"] for s in samples])
+    with torch.no_grad():
+        labels = task(image)["logits"].argmax(1)  # in training mode: its own batch statistics
+    assert (labels == mask)[mask != 255].float().mean() > 0.95
