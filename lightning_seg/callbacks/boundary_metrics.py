@@ -124,8 +124,7 @@ class BoundaryMetrics(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the figures; keeps them for the report after ``trainer.validate``."""
-        if not trainer.sanity_checking:
-            self._finish(pl_module, "val", report=trainer.state.fn == TrainerFn.VALIDATING)
+        self._finish(pl_module, "val", report=trainer.state.fn == TrainerFn.VALIDATING)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the figures and keeps them for the report."""

@@ -1,15 +1,19 @@
 import json
+import os
+import warnings
 
 import pytest
 from foreign_modules import ReturnsDict, ReturnsNothing, Scenes, loader, trainer
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
-from lightning_seg.callbacks import BoundaryMetrics, PredictionPanels
+from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, PredictionPanels
+from lightning_seg.callbacks.real_samples import RealSamples
 from lightning_seg.data.sampling import evaluation_sampler
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
-    pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork"),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
 ]
 
 
@@ -79,9 +83,38 @@ def test_two_processes_while_fitting_give_what_one_gives(tmp_path):
     assert "val/boundary_iou/dataloader_idx_1" in found[0]
 
 
-def test_warns_where_repeats_cannot_be_told(tmp_path):
-    from lightning_seg.callbacks.real_samples import RealSamples
+def test_the_step_that_lightning_redirects_through_forward_is_not_taken_for_a_prediction(tmp_path):
+    class ReturnsPredictions(Nameless):
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            return {"preds": self(batch[0]).argmax(1).roll(5)}
 
+    callback = BoundaryMetrics(extractor=CaptureForward())
+    t = trainer(tmp_path, callback, devices=2, strategy="ddp_fork")
+    t.fit(ReturnsPredictions(), loader(4))
+    one, _ = validated(Nameless(), tmp_path, 1)
+    assert (
+        t.callback_metrics["val/iou/dataloader_idx_0"].item() == one[0]["val/iou/dataloader_idx_0"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sampler", "real"),
+    [
+        (DistributedSampler(Scenes(5), num_replicas=2, rank=1, shuffle=False), [True, True, False]),
+        (UnrepeatedDistributedSampler(Scenes(5), num_replicas=2, rank=1), [True, True]),
+    ],
+)
+def test_known_samplers_are_trusted_without_a_warning(sampler, real):
+    data = DataLoader(Scenes(5), batch_size=2, sampler=sampler)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        follow = RealSamples(data, processes=2, rank=1)
+    found = [follow(size) for size in (2, len(sampler) - 2)]
+    assert [flag for flags, _ in found for flag in flags] == real
+    assert found[0][1] == [1, 3]
+
+
+def test_warns_where_repeats_cannot_be_told():
     scenes = Scenes(7)
 
     class Custom(DistributedSampler):
