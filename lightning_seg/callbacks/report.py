@@ -22,6 +22,8 @@ _PER_CLASS = {
     "boundary_f": "boundary F",
 }
 
+_TRIMAP = "trimap_iou/"
+
 
 @dataclass
 class Report:
@@ -41,11 +43,9 @@ class Report:
     settings: dict[str, Any]
     images: list[dict[str, Any]]
 
-    def print(self, console: Console | None = None) -> None:
-        """Prints the table per class and that of trimap IoU by width."""
-        console = console or Console()
-        console.print(self._class_table())
-        console.print(self._trimap_table())
+    def print(self) -> None:
+        """Prints one table: figures of each class, their means, and mean trimap IoU by width."""
+        Console().print(self._table())
 
     def write(self, folder: Path) -> None:
         """Writes ``metrics.json``, ``per_class.csv`` and ``per_image.csv``."""
@@ -69,7 +69,7 @@ class Report:
             for k, name in enumerate(self.class_names)
         ]
 
-    def _class_table(self) -> Table:
+    def _table(self) -> Table:
         accuracy = self.measured.scalars["accuracy"].item()
         table = Table(
             title=f"{self.title}: {len(self.images)} images, pixel accuracy {accuracy:.4f}",
@@ -83,19 +83,10 @@ class Report:
         table.add_section()
         scalars = self.measured.scalars
         table.add_row("mean", *(_cell(scalars[key].item()) for key in _PER_CLASS), style="bold")
-        return table
-
-    def _trimap_table(self) -> Table:
-        widths = {
-            name.removeprefix("trimap_iou/"): value.item()
-            for name, value in self.measured.scalars.items()
-            if name.startswith("trimap_iou/")
-        }
-        table = Table(title=f"{self.title}: trimap IoU", title_justify="left")
-        table.add_column("width")
-        for width in widths:
-            table.add_column(f"{width} px", justify="right")
-        table.add_row("mean", *map(_cell, widths.values()), style="bold")
+        table.add_section()
+        for name, value in scalars.items():
+            if name.startswith(_TRIMAP):
+                table.add_row(f"trimap, {name.removeprefix(_TRIMAP)} px", _cell(value.item()))
         return table
 
 

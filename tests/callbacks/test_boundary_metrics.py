@@ -226,7 +226,8 @@ def test_prints_one_row_a_class_the_mean_and_the_trimap_widths(tmp_path, capsys)
     for key in ("iou", "f1", "boundary_iou", "boundary_f"):
         assert f"{expected()[key]:.4f}" in row
     assert sum(name in line for line in lines for name in ("ground", "house", "car")) == 3
-    assert any("10 px" in line for line in lines)
+    row = next(line for line in lines if "trimap, 10 px" in line)
+    assert f"{expected()['trimap_iou/10']:.4f}" in row
 
 
 def test_fit_writes_no_files(tmp_path):
