@@ -9,7 +9,7 @@ def semantic_edges(mask: Tensor, ignore_index: int = 255) -> Tensor:
     """Pixels with a differently labelled pixel among their 8 neighbours.
 
     Edges are two pixels wide, one on each side. The image's border makes no edge, nor does void,
-    which is never an edge itself (Chen et al. 2020, section 3.1, where both are left open).
+    which is never an edge itself (Chen et al. 2020, section 3.3, which leaves both open).
 
     Args:
         mask: (B, H, W) integers.
@@ -18,8 +18,8 @@ def semantic_edges(mask: Tensor, ignore_index: int = 255) -> Tensor:
     Returns:
         (B, H, W) bool, on the mask's device.
     """
-    valid = mask != ignore_index
-    labels = mask.float()
+    labels = mask.float()  # what pooling takes; exact for any label
+    valid = labels != ignore_index
     lowest = -_neighbour_maximum(torch.where(valid, -labels, -torch.inf))
     highest = _neighbour_maximum(torch.where(valid, labels, -torch.inf))
     return valid & (lowest != highest)

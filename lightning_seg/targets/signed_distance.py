@@ -2,9 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from lightning_seg.targets._signed_distance_opencv import opencv_signed_distance
@@ -30,8 +29,8 @@ def signed_distance(
     Args:
         mask: (B, H, W) integers, labels 0..num_classes-1 or ``ignore_index``.
         num_classes: K.
-        clip: Largest distance in pixels; by default the image's diagonal, which no distance
-            reaches.
+        clip: Largest distance in pixels, not necessarily a whole number; by default the image's
+            diagonal, which no distance reaches.
         ignore_index: Label of void pixels.
         void: ``ignore``: distances are measured to valid pixels only. ``background``: void belongs
             to no class, so it bounds every class it touches (the paper's way).
@@ -39,7 +38,7 @@ def signed_distance(
     Returns:
         (B, K, H, W) float32 in pixels within [-clip, clip], positive inside. A class absent from
         an image is -clip all over it; one that fills it (with ``ignore``: its valid pixels) is
-        +clip there. Void pixels lie outside every class.
+        +clip there. Void pixels lie outside every class: they hold minus the distance to it.
 
     Raises:
         ValueError: Wrong shape or dtype, no class, a clip that is not positive, or an unknown
@@ -51,14 +50,22 @@ def signed_distance(
         )
     if num_classes < 1:
         raise ValueError(f"num_classes is {num_classes}, but must be at least 1")
-    if clip is not None and not clip > 0:
-        raise ValueError(f"clip is {clip}, but must be a positive number of pixels")
-    if void not in ("ignore", "background"):
-        raise ValueError(f"void is {void!r}, but must be 'ignore' or 'background'")
+    if clip is not None:
+        _check_clip(clip)
+    _check_void(void)
     limit = math.hypot(*mask.shape[1:]) if clip is None else float(clip)
     compute = opencv_signed_distance if mask.device.type == "cpu" else torch_signed_distance
-    with torch.no_grad():
-        return compute(mask, num_classes, limit, ignore_index, void == "background")
+    return compute(mask, num_classes, limit, ignore_index, void == "background")
+
+
+def _check_clip(clip: float) -> None:
+    if not 0 < clip < math.inf:
+        raise ValueError(f"clip is {clip}, but must be a positive, finite number of pixels")
+
+
+def _check_void(void: str) -> None:
+    if void not in get_args(Void):
+        raise ValueError(f"void is {void!r}, but must be 'ignore' or 'background'")
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,15 @@ class SignedDistance:
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
-        if not 0 < self.clip < math.inf:
-            raise ValueError(f"clip is {self.clip}, but must be a positive number of pixels")
+        _check_clip(self.clip)
+        _check_void(self.void)
 
     @property
     def key(self) -> str:
         """Name and parameters, fit for a file name."""
-        return f"signed_distance-clip={self.clip:g}-void={self.void}-ignore={self.ignore_index}"
+        return (
+            f"signed_distance-clip={float(self.clip)}-void={self.void}-ignore={self.ignore_index}"
+        )
 
     def __call__(self, mask: Tensor, num_classes: int) -> Tensor:
         """Mask (B, H, W) to (B, K, H, W) float32 in [-1, 1], on the mask's device."""
