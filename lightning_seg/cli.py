@@ -47,6 +47,14 @@ class SegmentationCLI(LightningCLI):
         self.parsers.append(parser)
         return parser
 
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand in ("validate", "test"):
+            parser.set_defaults({"verbose": False})  # BoundaryMetrics prints the one table
+        return parser
+
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses without carrying a class's options over to the class that replaces it."""
         with _no_options_of_replaced_classes():
@@ -95,6 +103,11 @@ class SegmentationCLI(LightningCLI):
         self.trainer_defaults = {"callbacks": _callbacks(run_dir, config)}
         return super().instantiate_trainer(**kwargs)
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        super()._run_subcommand(subcommand)
+        if self.trainer.is_global_zero:
+            _say_where(Path(self._get(self.config, "run_dir")))
+
 
 @contextmanager
 def _no_options_of_replaced_classes() -> Iterator[None]:
@@ -133,6 +146,18 @@ def _callbacks(run_dir: str, trainer_config: Any) -> list[Any]:
         enable_version_counter=False,
     )
     return [*callbacks, best, last]
+
+
+def _say_where(run_dir: Path) -> None:
+    found = {
+        "Pictures": run_dir / "pictures",
+        "Predictions": run_dir / "predictions",
+        "Checkpoints": run_dir / CHECKPOINTS,
+    }
+    lines = [f"{name + ':':13}{path}" for name, path in found.items() if path.is_dir()]
+    if any(run_dir.glob("events.out.tfevents*")):
+        lines.append(f"{'TensorBoard:':13}tensorboard --logdir {run_dir}")
+    print("\n".join(lines))
 
 
 def _checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:

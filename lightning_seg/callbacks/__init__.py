@@ -1,14 +1,18 @@
 """Callbacks for any LightningModule: boundary metrics, pictures, predictions as files."""
 
+from lightning_seg.callbacks.atomic_checkpoint import AtomicCheckpointIO
 from lightning_seg.callbacks.boundary_metrics import BoundaryMetrics
 from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs
 from lightning_seg.callbacks.panels import PredictionPanels
 from lightning_seg.callbacks.prediction_writer import PredictionWriter
+from lightning_seg.callbacks.run_record import RunRecord
 
 __all__ = [
+    "AtomicCheckpointIO",
     "BoundaryMetrics",
     "CaptureForward",
     "FromOutputs",
     "PredictionPanels",
     "PredictionWriter",
+    "RunRecord",
 ]

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_seg.callbacks.files import run_folder
+
 _PACKAGES = (
     "lightning_seg",
     "lightning",
@@ -36,8 +38,8 @@ class RunRecord(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes the environment at the start of a fit."""
-        if stage == "fit" and trainer.is_global_zero and not trainer.fast_dev_run:
-            folder = _folder(trainer)
+        folder = run_folder(trainer)  # a collective call: on every process
+        if stage == "fit" and trainer.is_global_zero and not _is_trial(trainer):
             folder.mkdir(parents=True, exist_ok=True)
             _append(folder / "environment.jsonl", environment())
 
@@ -47,7 +49,8 @@ class RunRecord(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Appends the epoch's figures: every logged scalar, the learning rates and the seconds."""
-        if not trainer.is_global_zero or trainer.fast_dev_run:
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero or _is_trial(trainer):
             return
         rates = [
             group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups
@@ -60,7 +63,7 @@ class RunRecord(Callback):
             "learning_rate": rates if len(rates) > 1 else rates[0],
             **figures,
         }
-        _append(_folder(trainer) / "epochs.jsonl", record)
+        _append(folder / "epochs.jsonl", record)
 
 
 def environment() -> dict[str, Any]:
@@ -83,8 +86,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _folder(trainer: Trainer) -> Path:
-    return Path(trainer.log_dir or trainer.default_root_dir)
+def _is_trial(trainer: Trainer) -> bool:
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:
