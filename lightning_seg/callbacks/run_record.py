@@ -46,6 +46,11 @@ class RunRecord(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the epoch's clock."""
         self._started = time.perf_counter()
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes that this epoch has validation figures of its own."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Appends the epoch's figures: every logged scalar, the learning rates and the seconds."""
@@ -55,7 +60,12 @@ class RunRecord(Callback):
         rates = [
             group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups
         ]
-        figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        # Lightning keeps the last validation's figures through epochs without one.
+        figures = {
+            name: value.item()
+            for name, value in trainer.callback_metrics.items()
+            if self._validated or not name.startswith("val")
+        }
         record = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,

@@ -78,8 +78,8 @@ def test_the_validation_loss_is_the_mean_over_images(make_task, loader, batch_si
 def test_losses_must_name_every_prediction(make_task):
     with pytest.raises(InputError, match=r"no entry for \['distance'\].*\[\] for a prediction"):
         make_task({"logits": [WeightedLoss(CrossEntropyLoss())]})
+    losses = {"logits": [], "boundary": [WeightedLoss(MapL1Loss())]}
     with pytest.raises(InputError, match=r"names \['boundary'\]"):
-        losses = {"logits": [], "boundary": [WeightedLoss(MapL1Loss())]}
         make_task(losses, head=ClassificationHead)
     with pytest.raises(InputError, match="no loss at all"):
         make_task({"logits": [], "distance": []})

@@ -1,0 +1,50 @@
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+
+from lightning_seg.callbacks import AtomicCheckpointIO
+
+
+def test_a_checkpoint_comes_back(tmp_path):
+    path = tmp_path / "deep" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"weights": torch.arange(3)}, path)
+    assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["weights"], torch.arange(3))
+    assert os.listdir(path.parent) == ["last.ckpt"]
+
+
+def test_nothing_is_written_to_the_temporary_folder(tmp_path, monkeypatch):
+    """It may be on another file system, from where a move is a copy."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    AtomicCheckpointIO().save_checkpoint({"a": 1}, tmp_path / "last.ckpt")
+    assert (tmp_path / "last.ckpt").is_file()
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    with pytest.raises(AttributeError):
+        AtomicCheckpointIO().save_checkpoint({"epoch": 2, "bad": lambda: None}, path)
+    assert AtomicCheckpointIO().load_checkpoint(path) == {"epoch": 1}
+    assert os.listdir(tmp_path) == ["last.ckpt"]
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
+    path = tmp_path / "last.ckpt"
+    weights = torch.rand(2_000_000)
+    AtomicCheckpointIO().save_checkpoint({"epoch": 0, "weights": weights}, path)
+    chance = random.Random(0)
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            epoch = 0
+            while True:
+                epoch += 1
+                AtomicCheckpointIO().save_checkpoint({"epoch": epoch, "weights": weights}, path)
+        time.sleep(chance.uniform(0.02, 0.1))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["weights"], weights)
