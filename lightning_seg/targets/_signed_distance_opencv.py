@@ -69,6 +69,8 @@ def opencv_signed_distance(
             _measure_outside(job)
     for job in jobs:
         _write_inside(job)
+    if not void_is_background:
+        np.copyto(output, 0, where=(labels == num_classes)[:, None])
     return torch.from_numpy(output)
 
 
@@ -78,7 +80,7 @@ def _compact_labels(
     """The mask with void as ``num_classes``, in bytes where they suffice: fast to read."""
     kind: type[np.unsignedinteger] = np.uint8 if num_classes < 256 else np.uint32
     labels = mask.astype(kind)
-    np.putmask(labels, mask == ignore_index, num_classes)
+    np.copyto(labels, num_classes, where=mask == ignore_index)
     return labels
 
 
@@ -88,10 +90,13 @@ def _measure_outside(job: _Job) -> None:
     around = job.box.grown(job.reach, image.labels.shape).slices
     away = (image.labels[around] != job.label).view(np.uint8)
     distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's last digit depends on where the array lies in memory. Squares are whole numbers: back
+    # from them, equal masks have equal distances to the bit.
+    np.sqrt(np.rint(np.square(distance, out=distance), out=distance), out=distance)
     np.minimum(distance, np.float32(job.limit), out=distance)
     if job.label < len(image.distances):
         np.negative(distance, out=image.distances[job.label][around])
-    np.putmask(distance, away == 0, job.limit)
+    np.copyto(distance, job.limit, where=away == 0)
     with image.nearest_lock:
         nearest = image.nearest[around]
         np.minimum(nearest, distance, out=nearest)

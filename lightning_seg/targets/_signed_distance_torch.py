@@ -24,7 +24,8 @@ def torch_signed_distance(
     inner = outer.masked_fill(member, reach * reach).amin(dim=1, keepdim=True)
     outside = _clipped_root(outer[:, :num_classes], reach, limit)
     inside = _clipped_root(inner, reach, limit)
-    return torch.where(member[:, :num_classes], inside, -outside)
+    distance = torch.where(member[:, :num_classes], inside, -outside)
+    return distance if void_is_background else distance.masked_fill_(label_map == num_classes, 0)
 
 
 def _clipped_root(squared: Tensor, reach: int, limit: float) -> Tensor:

@@ -32,13 +32,14 @@ def signed_distance(
         clip: Largest distance in pixels, not necessarily a whole number; by default the image's
             diagonal, which no distance reaches.
         ignore_index: Label of void pixels.
-        void: ``ignore``: distances are measured to valid pixels only. ``background``: void belongs
-            to no class, so it bounds every class it touches (the paper's way).
+        void: ``ignore``: distances are measured between valid pixels only, and are 0 at void ones.
+            ``background``: void lies outside every class and bounds those it touches (the paper's
+            way).
 
     Returns:
         (B, K, H, W) float32 in pixels within [-clip, clip], positive inside. A class absent from
         an image is -clip all over it; one that fills it (with ``ignore``: its valid pixels) is
-        +clip there. Void pixels lie outside every class: they hold minus the distance to it.
+        +clip there.
 
     Raises:
         ValueError: Wrong shape or dtype, no class, a clip that is not positive, or an unknown
@@ -91,9 +92,8 @@ class SignedDistance:
     @property
     def key(self) -> str:
         """Name and parameters, fit for a file name."""
-        return (
-            f"signed_distance-clip={float(self.clip)}-void={self.void}-ignore={self.ignore_index}"
-        )
+        clip = float(self.clip)  # 10 and 10.0 are one target
+        return f"signed_distance-clip={clip}-void={self.void}-ignore={self.ignore_index}"
 
     def __call__(self, mask: Tensor, num_classes: int) -> Tensor:
         """Mask (B, H, W) to (B, K, H, W) float32 in [-1, 1], on the mask's device."""
