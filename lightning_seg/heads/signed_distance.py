@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.heads.head import Head
+from lightning_seg.heads.recoverable_clamp import recoverable_clamp
 from lightning_seg.targets import SignedDistance
 
 
@@ -25,6 +26,9 @@ class SignedDistanceHead(Head):
         void: ``ignore`` measures to valid pixels only, ``background`` takes void for background of
             every class, as the paper does.
         kernel_size: Odd side of both convolutions; the paper gives none for the second.
+        recoverable: Let gradients through the clamp where they lead back into [-1, 1]. With the
+            plain clamp (False, as in the paper) a distance saturated on the wrong side never
+            learns again, and a class whose whole map saturates is lost.
     """
 
     predictions = ("logits", "distance")
@@ -36,14 +40,16 @@ class SignedDistanceHead(Head):
         clip: float = 10.0,
         void: Literal["ignore", "background"] = "ignore",
         kernel_size: int = 3,
+        recoverable: bool = True,
     ) -> None:
         super().__init__(in_channels, num_classes)
+        self.recoverable = recoverable
         self.target = SignedDistance(clip=clip, void=void)
         self.distance = nn.Conv2d(in_channels, num_classes, kernel_size, padding="same")
         self.classifier = nn.Conv2d(
             in_channels + num_classes, num_classes, kernel_size, padding="same"
         )
-        # A map saturated on the wrong side gets no gradient: start well inside [-1, 1].
+        # Start well inside [-1, 1], where every gradient passes.
         nn.init.normal_(self.distance.weight, std=0.01)
         assert self.distance.bias is not None
         nn.init.zeros_(self.distance.bias)
@@ -51,7 +57,8 @@ class SignedDistanceHead(Head):
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """``decoder`` (B, C, h, w) to ``logits`` and ``distance`` in [-1, 1], each (B, K, h, w)."""
         x = features["decoder"]
-        distance = F.hardtanh(self.distance(x))
+        distance = self.distance(x)
+        distance = recoverable_clamp(distance) if self.recoverable else F.hardtanh(distance)
         return {"logits": self.classifier(torch.cat([x, distance], dim=1)), "distance": distance}
 
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:

@@ -55,7 +55,8 @@ class SegmentationTask(LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.num_classes = num_classes
-        self.network = network(in_channels)
+        # Channels last is how convolutions run fastest, on CPUs and on GPUs' tensor cores.
+        self.network = network(in_channels).to(memory_format=torch.channels_last)
         self.head = head(self.network.out_channels, num_classes)
         _check_losses(losses, self.head)
         # Module names cannot be repeated: two losses of a kind on one prediction are numbered.

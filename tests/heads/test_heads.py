@@ -1,7 +1,9 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lightning_seg.heads import ClassificationHead, SignedDistanceHead
+from lightning_seg.heads.recoverable_clamp import recoverable_clamp
 from lightning_seg.targets import SignedDistance
 
 
@@ -36,6 +38,23 @@ def test_the_added_convolution_has_the_size_of_the_paper():
     count = sum(p.numel() for p in SignedDistanceHead(64, 6).parameters())
     plain = sum(p.numel() for p in ClassificationHead(64, 6).parameters())
     assert count - plain == 29_450_256 - 29_446_470
+
+
+def test_the_recoverable_clamp_is_hardtanh_but_for_gradients_that_lead_back():
+    values = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0]).repeat(2, 1).requires_grad_()
+    clamped = recoverable_clamp(values)
+    assert torch.equal(clamped, F.hardtanh(values))
+    descent = torch.tensor([[1.0], [-1.0]])  # the first row is to sink, the second to rise
+    (clamped * descent).sum().backward()
+    assert values.grad.tolist() == [[0, 0, 1, 1, 1, 1, 1], [-1, -1, -1, -1, -1, 0, 0]]
+
+
+@pytest.mark.parametrize(("recoverable", "recovers"), [(True, True), (False, False)])
+def test_a_class_saturated_on_the_wrong_side_can_learn_again(features, recoverable, recovers):
+    head = SignedDistanceHead(64, 2, recoverable=recoverable)
+    torch.nn.init.constant_(head.distance.bias, -50.0)
+    head(features)["distance"].sub(1).abs().mean().backward()
+    assert bool(head.distance.bias.grad.abs().sum() > 0) == recovers
 
 
 def test_the_target_is_the_clipped_distance_over_its_clip():
