@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from lightning_seg.callbacks.files import atomic_file
+from lightning_seg.files import atomic_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

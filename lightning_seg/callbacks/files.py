@@ -1,12 +1,7 @@
-"""Where callbacks write, and how: whole files or none."""
+"""Where callbacks write."""
 
-import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from lightning.pytorch import Trainer
 
@@ -14,32 +9,6 @@ from lightning.pytorch import Trainer
 def run_folder(trainer: Trainer) -> Path:
     """The run's folder; every process must call it, since they agree on it together."""
     return Path(trainer.log_dir or trainer.default_root_dir)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file beside ``path``, synced and renamed to it at the end: a kill leaves old or new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        # mkstemp's files are private to their owner; these are as readable as any other.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.fchmod(handle, 0o666 & ~umask)
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes ``content`` to ``path`` as `atomic_file` does."""
-    with atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def file_stem(name: str) -> str:

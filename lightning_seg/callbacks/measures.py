@@ -10,6 +10,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, TrimapIoU
+from lightning_seg.metrics.functional.ratios import as_float64
 
 
 @dataclass(frozen=True)
@@ -102,16 +103,16 @@ class Measures:
 
 
 def _measured(values: dict[str, Tensor], widths: Sequence[int]) -> Measured:
-    confusion = values["confusion"].double()
+    confusion = as_float64(values["confusion"])
     hits, truth, predicted = confusion.diagonal(), confusion.sum(dim=1), confusion.sum(dim=0)
     per_class = {
         # A class in neither map is 0/0 = NaN and left out of the mean.
         "iou": hits / (truth + predicted - hits),
         "f1": 2 * hits / (truth + predicted),
-        "boundary_iou": values["boundary_iou"].double(),
-        "boundary_f": values["boundary_f"].double(),
+        "boundary_iou": as_float64(values["boundary_iou"]),
+        "boundary_f": as_float64(values["boundary_f"]),
     }
-    trimaps = values["trimap_iou"].double()
+    trimaps = as_float64(values["trimap_iou"])
     per_class |= {f"trimap_iou/{w}": row for w, row in zip(widths, trimaps, strict=True)}
     scalars = {name: row.nanmean() for name, row in per_class.items()}
     return Measured({"accuracy": hits.sum() / confusion.sum(), **scalars}, per_class)

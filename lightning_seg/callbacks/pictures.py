@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import torch
+
+from lightning_seg.metrics.functional.windows import differs_within
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
@@ -146,12 +149,9 @@ def boundary_band(labels: np.ndarray, num_classes: int, width: int) -> np.ndarra
     Void (any other label) and the image border make no boundary. It is the band of the trimap IoU.
     """
     valid = (labels >= 0) & (labels < num_classes)
-    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    low = np.where(valid, labels, num_classes).astype(np.float32)
-    high = np.where(valid, labels, -1).astype(np.float32)
-    smallest = cv2.erode(low, kernel, borderValue=float(num_classes))
-    largest = cv2.dilate(high, kernel, borderValue=-1.0)
-    return valid & (smallest != largest)
+    known = torch.from_numpy(np.where(valid, labels, 0).astype(np.int32))[None]
+    (differs,) = differs_within(known, [width], torch.from_numpy(~valid)[None])
+    return valid & differs[0].numpy()
 
 
 def boundary_errors(picture: Picture) -> np.ndarray:

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.callbacks.files import write_atomically
 from lightning_seg.callbacks.measures import Measured
+from lightning_seg.files import write_atomically
 
 _PER_CLASS = {
     "iou": "IoU",

@@ -12,7 +12,7 @@ from lightning_seg.metrics.functional.boundary_f import (
     check_boundary_f,
 )
 from lightning_seg.metrics.functional.contours import ContourCounts
-from lightning_seg.metrics.functional.ratios import Average, average_classes
+from lightning_seg.metrics.functional.ratios import Average, as_float64, average_classes
 
 # A score of 1 in fixed point: steps of 2.3e-13, room for two million images.
 ONE = 2**42
@@ -98,8 +98,9 @@ class BoundaryFMeasure(Metric):
             return
         _, _, scores = boundary_f_scores(counts)
         fixed = torch.round(scores.nan_to_num(nan=0.0) * ONE).long()
-        self.scores = self.scores + fixed.sum(dim=0)
-        self.present = self.present + (~scores.isnan()).sum(dim=0)
+        present = ~scores.isnan()
+        self.scores = self.scores + fixed.sum(dim=0).to(self.scores.device)
+        self.present = self.present + present.sum(dim=0).to(self.present.device)
         self.images = self.images + len(scores)
 
     def compute(self) -> Tensor:
@@ -112,7 +113,8 @@ class BoundaryFMeasure(Metric):
             if self.absent_score is None:
                 return scores
             return torch.where(scores.isnan(), self.absent_score, scores)
-        total = self.scores.double() / ONE
+        total, present = as_float64(self.scores) / ONE, as_float64(self.present)
         if self.absent_score is None:
-            return total / self.present
-        return (total + self.absent_score * (self.images - self.present)) / self.images
+            return total / present
+        images = as_float64(self.images)
+        return (total + self.absent_score * (images - present)) / images

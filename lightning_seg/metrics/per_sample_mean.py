@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lightning_seg.metrics.functional.ratios import as_float64
+
 FRACTION = 2**40
 LIMIT = 2.0**39
 
@@ -33,17 +35,18 @@ class PerSampleMean(Metric):
 
     def update(self, values: Tensor) -> None:
         """Add samples."""
-        values = values.detach().double()
+        values = as_float64(values.detach())
         usable = values.abs() < LIMIT
         values = torch.where(usable, values, 0.0)
         whole = values.floor()
-        self.whole = self.whole + whole.long().sum()
+        self.whole = self.whole + whole.long().sum().to(self.whole.device)
         fixed = torch.round((values - whole) * FRACTION).long()
-        self.fraction = self.fraction + fixed.sum()
+        self.fraction = self.fraction + fixed.sum().to(self.fraction.device)
         self.samples = self.samples + values.numel()
-        self.unusable = self.unusable + (~usable).sum()
+        self.unusable = self.unusable + (~usable).sum().to(self.unusable.device)
 
     def compute(self) -> Tensor:
         """The mean of all samples."""
-        mean = (self.whole.double() + self.fraction.double() / FRACTION) / self.samples
-        return torch.where(self.unusable > 0, torch.nan, mean)
+        total = as_float64(self.whole) + as_float64(self.fraction) / FRACTION
+        mean = total / as_float64(self.samples)
+        return torch.where(as_float64(self.unusable) > 0, torch.nan, mean)

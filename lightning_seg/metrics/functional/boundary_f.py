@@ -10,6 +10,7 @@ from lightning_seg.metrics.functional.bits import dilate_disk
 from lightning_seg.metrics.functional.contours import ContourCounts
 from lightning_seg.metrics.functional.labels import check_settings, equals, label_maps, lift
 from lightning_seg.metrics.functional.match_contours import match_contours
+from lightning_seg.metrics.functional.ratios import as_float64
 
 ContourVoid = Literal["zeroed", "removed"]
 
@@ -21,7 +22,7 @@ def check_boundary_f(
     check_settings(
         num_classes, void=(void, ("zeroed", "removed")), average=(average, ("macro", None))
     )
-    if tolerance < 0 or (tolerance >= 1 and tolerance != int(tolerance)):
+    if not 0 <= tolerance < math.inf or (tolerance >= 1 and tolerance != int(tolerance)):
         raise ValueError(
             f"tolerance is {tolerance}; expected a share of the image diagonal below 1, "
             "or a whole number of px."
@@ -94,7 +95,7 @@ def boundary_f_scores(counts: ContourCounts) -> tuple[Tensor, Tensor, Tensor]:
     recall = _share(counts.matched_truth, counts.truth)
     both = precision + recall
     score = torch.where(both > 0, 2 * precision * recall / both, 0.0)
-    absent = (counts.pred + counts.truth) == 0
+    absent = as_float64(counts.pred + counts.truth) == 0
     precision, recall, score = (
         values.masked_fill(absent, torch.nan) for values in (precision, recall, score)
     )
@@ -102,4 +103,5 @@ def boundary_f_scores(counts: ContourCounts) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:
-    return torch.where(whole > 0, part.double() / whole.double(), 1.0)
+    part, whole = as_float64(part), as_float64(whole)
+    return torch.where(whole > 0, part / whole, 1.0)

@@ -28,8 +28,10 @@ def check_boundary_iou(
     )
     if not dilation_ratio > 0:
         raise ValueError(f"dilation_ratio is {dilation_ratio}; expected a share above 0, as 0.02.")
-    if width is not None and width < 1:
-        raise ValueError(f"width is {width}; expected at least 1 px, or None for dilation_ratio.")
+    if width is not None and not (isinstance(width, int) and width >= 1):
+        raise ValueError(
+            f"width is {width}; expected a whole number of at least 1 px, or None for dilation_ratio."
+        )
 
 
 def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int:

@@ -9,7 +9,12 @@ Average = Literal["macro"] | None
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Quotient of two counts in float64, NaN where the denominator is 0."""
-    return numerator.double() / denominator.double()
+    return as_float64(numerator) / as_float64(denominator)
+
+
+def as_float64(values: Tensor) -> Tensor:
+    """The values in float64; on the CPU where their device (Apple's GPUs) has no such numbers."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def average_classes(values: Tensor, average: Average) -> Tensor:

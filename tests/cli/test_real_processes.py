@@ -1,0 +1,57 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
+
+
+def epochs():
+    path = Path("run/epochs.jsonl")
+    return (
+        [json.loads(line)["epoch"] for line in path.read_text().splitlines()]
+        if path.exists()
+        else []
+    )
+
+
+def test_a_killed_run_goes_on_where_its_last_checkpoint_was(run):
+    command = [sys.executable, "-m", "lightning_seg.cli", *FIT, "--trainer.max_epochs", "1000"]
+    with Path("log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    deadline = time.monotonic() + 240
+    while len(epochs()) < 3 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = epochs()
+    assert len(before) >= 3, Path("log").read_text()
+
+    status, _, err = run(*FIT, "--ckpt_path", "last", "--trainer.max_epochs", str(len(before) + 2))
+    assert status == 0, err
+    after = epochs()
+    # The last checkpoint may be of the epoch before the last recorded one, never older.
+    resumed = after[len(before) :]
+    assert resumed[0] in (before[-1], before[-1] + 1)
+    assert resumed == list(range(resumed[0], len(before) + 2))
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_two_processes_measure_what_one_does(run, stage):
+    fork = ("--trainer.devices", "2", "--trainer.strategy", "ddp_fork")
+    wide = ("--data.fractions", "[0.25, 0.375, 0.375]")  # three images for two processes
+    status, _, err = run(*FIT, *fork, *wide)
+    assert status == 0, err
+    evaluate = (stage, "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last", *wide)
+    folder = Path("run", "val" if stage == "validate" else stage)
+    figures = []
+    for processes in ((), fork):
+        status, _, err = run(*evaluate, *processes)
+        assert status == 0, err
+        figures.append([(folder / name).read_text() for name in ("metrics.json", "per_image.csv")])
+    assert figures[0] == figures[1]
