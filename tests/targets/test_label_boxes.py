@@ -35,6 +35,13 @@ def test_are_as_small_as_the_objects_in_them():
     assert boxes == {(20, 23, 40, 45), (150, 160, 150, 151)}
 
 
+def test_objects_near_each_others_boxes_share_one():
+    labels = np.zeros((200, 200), np.uint8)
+    labels[:, 0] = labels[0, :112] = labels[195, 145] = 1
+    assert [box for label, box in label_boxes(labels, 2, 20) if label == 1] == [(0, 200, 0, 146)]
+    assert len([box for label, box in label_boxes(labels, 2, 10) if label == 1]) == 2
+
+
 def test_absent_labels_have_none():
     assert {label for label, _ in label_boxes(np.full((9, 9), 3, np.uint8), 40, 5)} == {3}
     assert not list(label_boxes(np.full((9, 9), 40, np.uint8), 40, 5))

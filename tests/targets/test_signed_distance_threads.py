@@ -33,13 +33,6 @@ class Distances(Dataset):
         return signed_distance(large_mask(index), 6, 20.0)[0]
 
 
-def test_two_calls_agree_to_the_bit_wherever_their_memory_lies():
-    first = signed_distance(large_mask(), 6, 250.0)
-    blocks = [torch.empty(size) for size in range(1000, 1020)]
-    again = [signed_distance(large_mask(), 6, 250.0) for _ in blocks]
-    assert all(torch.equal(distance, first) for distance in again)
-
-
 def test_one_thread_and_many_agree_to_the_bit():
     many = signed_distance(large_mask(), 6, 20.0)
     torch.set_num_threads(1)
