@@ -176,9 +176,9 @@ def test_the_mask_is_left_as_it_was(distance):
 
 
 def test_clips_beyond_small_integers_are_exact(distance):
-    labels = np.zeros((2, 400), np.int64)
+    labels = np.zeros((400, 300), np.int64)
     labels[0, 0] = 1
-    for clip in (127.0, 128.0, 181.5, 255.0, 256.0, 399.0):
+    for clip in (127.0, 128.0, 181.0, 256.0, 399.0):
         close(distance(torch.from_numpy(labels)[None], 2, clip)[0], by_scipy(labels, 2, clip))
 
 
