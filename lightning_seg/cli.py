@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,6 +28,7 @@ from lightning_seg.callbacks import (
 )
 from lightning_seg.config_errors import explain
 from lightning_seg.errors import InputError
+from lightning_seg.networks import no_pretrained_weights
 
 CHECKPOINTS = "checkpoints"
 
@@ -53,6 +54,8 @@ class SegmentationCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand in ("validate", "test"):
             parser.set_defaults({"verbose": False})  # BoundaryMetrics prints the one table
+        if subcommand == "predict":
+            parser.set_defaults({"return_predictions": False})  # PredictionWriter has them
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -83,13 +86,32 @@ class SegmentationCLI(LightningCLI):
         config = self.config[self.subcommand]
         run_dir = Path(config.run_dir)
         config.ckpt_path = _checkpoint(config.get("ckpt_path"), run_dir)
-        fresh = self.subcommand == "fit" and config.ckpt_path is None
+        if self.subcommand != "fit" and config.ckpt_path is None:
+            raise InputError(
+                f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
+            )
+        own = (run_dir / CHECKPOINTS).resolve()
+        resumed = config.ckpt_path and Path(config.ckpt_path).resolve().parent == own
+        fresh = self.subcommand == "fit" and not resumed
         if fresh and not config.trainer.fast_dev_run:
             _refuse_second_run(run_dir)
         self.save_config_kwargs = {
             "config_filename": "config.yaml" if fresh else f"config_{self.subcommand}.yaml",
             "overwrite": True,
         }
+
+    def instantiate_classes(self) -> None:
+        """The data, the model and the trainer; without pretrained weights if a checkpoint follows.
+
+        Raises:
+            InputError: A value that a class refuses.
+        """
+        followed = self._get(self.config, "ckpt_path") is not None
+        try:
+            with no_pretrained_weights() if followed else nullcontext():
+                super().instantiate_classes()
+        except ValueError as error:
+            raise InputError(_first_cause(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's logger, checkpoints and records."""
@@ -176,7 +198,7 @@ def _checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
 
 @rank_zero_only
 def _refuse_second_run(run_dir: Path) -> None:
-    if any((run_dir / CHECKPOINTS).glob("*.ckpt")):
+    if any((run_dir / CHECKPOINTS).glob("*.ckpt")) or (run_dir / "epochs.jsonl").exists():
         raise InputError(
             f"{run_dir} already holds a run. Go on with it (--ckpt_path last), give the new run a "
             "folder of its own (--run_dir ...), or remove the old one."
@@ -185,7 +207,8 @@ def _refuse_second_run(run_dir: Path) -> None:
 
 def main() -> None:
     """Runs the command line; errors of the person's making end in one message and status 2."""
-    sys.path.insert(0, str(Path.cwd()))  # classes of the person's own are found where they work
+    sys.path.append(str(Path.cwd()))  # classes of the person's own are found where they work
+    SegmentationCLI.parsers.clear()
     try:
         SegmentationCLI(
             LightningModule,
@@ -198,19 +221,28 @@ def main() -> None:
     except ArgumentError as error:
         options = [o for p in SegmentationCLI.parsers for a in p._actions for o in a.option_strings]
         _fail(explain(str(error), sys.argv[1:], options))
-    except ValueError as error:
-        _fail(_input_error(error))
+    except InputError as error:
+        # From a loader's worker process it comes with the worker's traceback before it.
+        _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        told = " ".join(str(error).split())[:400]
+        _fail(
+            f"the checkpoint does not fit the configured model ({told} ...). Use the config.yaml "
+            "of the checkpoint's own run."
+        )
 
 
-def _input_error(error: BaseException) -> str:
-    """The message of the InputError that caused an error; any other error is ours, and raised."""
+def _first_cause(error: BaseException) -> str:
+    """What was said first, before jsonargparse told of its options."""
+    chain: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, InputError):
+    while cause is not None:
+        chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        raise error
-    # From a loader's worker process it comes with the worker's traceback before it.
-    return str(cause).rsplit("InputError: ", 1)[-1].strip()
+    ours = [e for e in chain if isinstance(e, InputError)]
+    return str((ours or [e for e in chain if isinstance(e, ValueError)])[-1])
 
 
 def _fail(message: str) -> None:

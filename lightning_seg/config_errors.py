@@ -77,12 +77,15 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _line_of(key: str, args: Sequence[str]) -> str:
-    """`` (file:line)`` of the key in the configuration files of the command line."""
-    for path in _config_files(args):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            if re.match(rf"\s*(- )?['\"]?{re.escape(key)}['\"]?\s*:", line):
-                return f" ({path}:{number})"
-    return ""
+    """`` (file:line)`` of the key in the configuration files; none if it stands at several."""
+    pattern = re.compile(rf"\s*(- )?['\"]?{re.escape(key)}['\"]?\s*:")
+    found = [
+        f" ({path}:{number})"
+        for path in _config_files(args)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if pattern.match(line)
+    ]
+    return found[0] if len(found) == 1 else ""
 
 
 def _config_files(args: Sequence[str]) -> list[Path]:

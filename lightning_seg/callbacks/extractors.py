@@ -102,7 +102,9 @@ class CaptureForward(Extractor):
         self._reset()
 
     def _reset(self) -> None:
-        self._outputs: list[Any] = []
+        self._captured: Tensor | None = None
+        self._calls = 0
+        self._differing = False
         self._inner_calls: list[int] = []
         self.target: Tensor | None = None
 
@@ -129,8 +131,17 @@ class CaptureForward(Extractor):
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         # Under DDP, Lightning sends the whole step through the module's own forward. Such a call
         # holds the real one inside it; its output is the step's and no prediction.
-        if self._inner_calls.pop() == 0:
-            self._outputs.append(output)
+        if self._inner_calls.pop() > 0 or self.target is None:
+            return
+        maps = find_map(output, PREDICTION_KEYS)
+        if maps is None or len(maps) != len(self.target):
+            return
+        # Only the last is kept: a sliding window calls many times.
+        before = self._captured
+        if before is not None and (before.shape != maps.shape or not torch.equal(before, maps)):
+            self._differing = True
+        self._captured = maps
+        self._calls += 1
 
     def _module(self, pl_module: LightningModule) -> nn.Module:
         try:
@@ -142,24 +153,20 @@ class CaptureForward(Extractor):
                 f"{self.module_path!r}; its children are: {known}"
             ) from error
 
-    def prediction(self, like: Tensor) -> Tensor | None:
+    def prediction(self) -> Tensor | None:
         """The captured prediction that fits the truth, or None.
 
         Raises:
             InputError: The module ran more than once in the step, with different results.
         """
-        found = [find_map(output, PREDICTION_KEYS) for output in self._outputs]
-        maps = [m for m in found if m is not None and len(m) == len(like)]
-        if not maps:
-            return None
-        if any(m.shape != maps[-1].shape or not torch.equal(m, maps[-1]) for m in maps[:-1]):
+        if self._differing:
             name = self.module_path or "the module's forward"
             raise InputError(
-                f"{name} ran {len(maps)} times in one step, with different results. Which one is "
+                f"{name} ran {self._calls} times in one step, with different results. Which one is "
                 "the prediction? Return it from the step, or give an extractor: "
                 "FromOutputs(pred_key, target_key) or CaptureForward(module_path)."
             )
-        return maps[-1]
+        return self._captured
 
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
@@ -170,7 +177,7 @@ class CaptureForward(Extractor):
                 f"CaptureForward found no truth in the batch ({describe(batch)}). "
                 "Name its key with CaptureForward(target_key=...)."
             )
-        pred = self.prediction(self.target)
+        pred = self.prediction()
         if pred is None:
             name = self.module_path or f"{type(pl_module).__name__} itself"
             raise InputError(
@@ -210,7 +217,7 @@ class AutoExtractor(Extractor):
             target = self._capture.target
         pred = find_map(outputs, PREDICTION_KEYS) if isinstance(outputs, Mapping) else None
         if pred is None and target is not None:
-            pred = self._capture.prediction(target)
+            pred = self._capture.prediction()
         if pred is not None and target is not None:
             return pred, target
         missing = [n for n, v in (("predictions", pred), ("the truth", target)) if v is None]

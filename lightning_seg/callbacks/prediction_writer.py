@@ -73,11 +73,13 @@ class PredictionWriter(BasePredictionWriter):
                 "dict under 'labels' or 'logits'."
             )
         labels = to_labels(maps, self._num_classes)
-        names = find_names(len(labels), prediction, batch) or _numbered(batch_indices, batch_idx)
+        names = find_names(len(labels), prediction, batch) or _numbered(
+            len(labels), batch_indices, batch_idx
+        )
         folder = self._folder
         if len(trainer.num_predict_batches) > 1:
             folder = folder / f"dataloader_idx_{dataloader_idx}"
-        for name, image in zip(names, labels, strict=False):
+        for name, image in zip(names, labels, strict=True):
             write_atomically(folder / f"{file_stem(name)}.png", label_png(image, self._colors))
 
 
@@ -94,7 +96,7 @@ def label_png(labels: Tensor, colors: Sequence[Color]) -> bytes:
     return file.getvalue()
 
 
-def _numbered(batch_indices: Sequence[int] | None, batch_idx: int) -> list[str]:
-    if batch_indices:
+def _numbered(count: int, batch_indices: Sequence[int] | None, batch_idx: int) -> list[str]:
+    if batch_indices and len(batch_indices) == count:
         return [f"{index:06d}" for index in batch_indices]
-    return [f"batch_{batch_idx:06d}"]
+    return [f"batch_{batch_idx:06d}_{i}" for i in range(count)]

@@ -1,6 +1,7 @@
 """What a run was and how it went, in its folder."""
 
 import json
+import math
 import os
 import platform
 import sys
@@ -14,6 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_seg.callbacks.files import run_folder
+from lightning_seg.files import write_atomically
 
 _PACKAGES = (
     "lightning_seg",
@@ -32,7 +34,8 @@ _PACKAGES = (
 class RunRecord(Callback):
     """Writes each start to ``environment.jsonl`` and each training epoch to ``epochs.jsonl``.
 
-    A resumed run appends to the same files, so nothing of the first part is lost. Read the epochs
+    A resumed run appends to the same files, so nothing of the first part is lost; epochs that it
+    trains again replace the recorded ones. Read the epochs
     with ``pandas.read_json("epochs.jsonl", lines=True)``.
     """
 
@@ -42,6 +45,15 @@ class RunRecord(Callback):
         if stage == "fit" and trainer.is_global_zero and not _is_trial(trainer):
             folder.mkdir(parents=True, exist_ok=True)
             _append(folder / "environment.jsonl", environment())
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drops recorded epochs that are about to be trained again."""
+        path = run_folder(trainer) / "epochs.jsonl"
+        if trainer.is_global_zero and not _is_trial(trainer) and path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if json.loads(line)["epoch"] < trainer.current_epoch]
+            if len(kept) < len(lines):
+                write_atomically(path, "".join(f"{line}\n" for line in kept))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the epoch's clock."""
@@ -62,7 +74,7 @@ class RunRecord(Callback):
         ]
         # Lightning keeps the last validation's figures through epochs without one.
         figures = {
-            name: value.item()
+            name: number if math.isfinite(number := value.item()) else None
             for name, value in trainer.callback_metrics.items()
             if self._validated or not name.startswith("val")
         }

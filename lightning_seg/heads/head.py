@@ -1,8 +1,17 @@
 """What every head is: features in, named predictions out, and the target of each."""
 
 from collections.abc import Collection
+from typing import Protocol
 
 from torch import Tensor, nn
+
+
+class Target(Protocol):
+    """A target object of `lightning_seg.targets`."""
+
+    @property
+    def key(self) -> str:
+        """Name and parameters."""
 
 
 class Head(nn.Module):
@@ -18,6 +27,7 @@ class Head(nn.Module):
 
     Attributes:
         predictions: Names of the predictions, the keys of the task's ``losses``.
+        target_of: The target object of each regressed prediction; its key names cached targets.
     """
 
     predictions: tuple[str, ...] = ("logits",)
@@ -31,6 +41,7 @@ class Head(nn.Module):
             )
         self.in_channels = in_channels
         self.num_classes = num_classes
+        self.target_of: dict[str, Target] = {}
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Features (B, C, h, w) by name to predictions (B, K, h, w) by name."""

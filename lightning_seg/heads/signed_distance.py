@@ -45,6 +45,7 @@ class SignedDistanceHead(Head):
         super().__init__(in_channels, num_classes)
         self.recoverable = recoverable
         self.target = SignedDistance(clip=clip, void=void)
+        self.target_of = {"distance": self.target}
         self.distance = nn.Conv2d(in_channels, num_classes, kernel_size, padding="same")
         self.classifier = nn.Conv2d(
             in_channels + num_classes, num_classes, kernel_size, padding="same"

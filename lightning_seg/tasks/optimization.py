@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_seg.errors import InputError
 
@@ -51,21 +51,41 @@ class Optimization:
             group["lr"] *= group.pop("lr_factor")
         configured: dict[str, Any] = {"optimizer": optimizer}
         if self.step_schedule is not None:
-            steps = module.trainer.estimated_stepping_batches
-            if math.isinf(steps):
-                raise InputError(
-                    "step_schedule needs a run of known length; set trainer.max_epochs or "
-                    "trainer.max_steps"
-                )
-            schedule = self.step_schedule(optimizer, int(steps))
+            schedule = self.step_schedule(optimizer, planned_steps(module))
             configured["lr_scheduler"] = {"scheduler": schedule, "interval": "step"}
         elif self.epoch_schedule is not None:
+            epoch_schedule = self.epoch_schedule(optimizer)
+            # A plateau shows only in epochs with a validation.
+            follows = isinstance(epoch_schedule, ReduceLROnPlateau)
+            follows = follows and self.monitor.startswith("val")
+            period = module.trainer.check_val_every_n_epoch or 1
             configured["lr_scheduler"] = {
-                "scheduler": self.epoch_schedule(optimizer),
+                "scheduler": epoch_schedule,
                 "interval": "epoch",
+                "frequency": period if follows else 1,
                 "monitor": self.monitor,
             }
         return cast(OptimizerLRScheduler, configured)
+
+    def check_resumed(self, module: LightningModule, planned: int | None) -> None:
+        """Refuses to go on with a step schedule that was made for a run of another length.
+
+        Args:
+            module: The task, attached to its trainer.
+            planned: The number of steps its checkpoint was planned for, None if it says nothing.
+
+        Raises:
+            InputError: The run has another length now; its schedule would end early or at zero.
+        """
+        if self.step_schedule is None or planned is None:
+            return
+        steps = planned_steps(module)
+        if steps != planned:
+            raise InputError(
+                f"the checkpoint's step_schedule was planned for {planned} steps, but this run has "
+                f"{steps}. Set trainer.max_epochs (and the batch size) as they were, or start a "
+                "new run."
+            )
 
     def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
         groups: dict[float, list[nn.Parameter]] = {}
@@ -83,3 +103,17 @@ class Optimization:
                 f"there; paths begin with one of: {children}"
             )
         return [{"params": group, "lr_factor": factor} for factor, group in groups.items()]
+
+
+def planned_steps(module: LightningModule) -> int:
+    """The optimiser steps of the whole run.
+
+    Raises:
+        InputError: The run has no end.
+    """
+    steps = module.trainer.estimated_stepping_batches
+    if math.isinf(steps):
+        raise InputError(
+            "step_schedule needs a run of known length; set trainer.max_epochs or trainer.max_steps"
+        )
+    return int(steps)

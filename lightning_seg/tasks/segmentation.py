@@ -1,5 +1,6 @@
 """The LightningModule that trains a network with a head and any number of losses."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights
-from lightning_seg.tasks.optimization import Optimization
+from lightning_seg.tasks.optimization import Optimization, planned_steps
 
 Batch = dict[str, Any]
 
@@ -71,6 +72,7 @@ class SegmentationTask(LightningModule):
                 self.loss_terms.append((prediction, name, term.weight))
         self.optimization = optimization or Optimization()
         self.inference = inference
+        self._planned_steps: int | None = None
         self.validation_loss = PerSampleMean()
         self.test_loss = PerSampleMean()
 
@@ -94,10 +96,16 @@ class SegmentationTask(LightningModule):
         return predictions | {"logits": predictions["logits"].softmax(dim=1)}
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        """The targets of the supervised maps: the batch's own, else computed on its device."""
-        given: dict[str, Tensor] = batch.get("targets", {})
-        wanted = {prediction for prediction, _, _ in self.loss_terms} - {"logits", *given}
-        return {**given, **self.head.targets(batch["image"], batch["mask"], wanted)}
+        """The targets of the supervised maps by prediction.
+
+        Those that the batch brings under ``targets`` by their key are taken from there, the others
+        computed on the batch's device.
+        """
+        cached: dict[str, Tensor] = batch.get("targets", {})
+        wanted = {prediction for prediction, _, _ in self.loss_terms} - {"logits"}
+        keys = {name: target.key for name, target in self.head.target_of.items()}
+        given = {name: cached[keys[name]] for name in wanted if keys.get(name) in cached}
+        return given | self.head.targets(batch["image"], batch["mask"], wanted - set(given))
 
     def objective(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
@@ -159,13 +167,32 @@ class SegmentationTask(LightningModule):
             "name": batch.get("name"),
         }
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Notes the length that a step schedule was planned for."""
+        if self.optimization.step_schedule is not None:
+            checkpoint["planned_steps"] = planned_steps(self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remembers that length."""
+        self._planned_steps = checkpoint.get("planned_steps")
+
+    def on_train_start(self) -> None:
+        """Refuses to resume a step schedule at another length than it was planned for."""
+        self.optimization.check_resumed(self, self._planned_steps)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Optimiser and schedule, see `Optimization`."""
         return self.optimization.configure(self)
 
     @classmethod
     def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> Self:
-        """Lightning's own, without the pretrained weights that the checkpoint replaces anyway."""
+        """Lightning's own, for checkpoints that you trust, and offline.
+
+        Pretrained weights, which the checkpoint replaces, are not asked for. A task made in Python
+        keeps its classes in the checkpoint, so by default it is loaded with ``weights_only=False``;
+        give the same to ``Trainer.fit(..., ckpt_path=..., weights_only=False)``.
+        """
+        kwargs.setdefault("weights_only", False)
         with no_pretrained_weights():
             return super().load_from_checkpoint(*args, **kwargs)
 
@@ -186,5 +213,16 @@ def _check_losses(losses: dict[str, list[WeightedLoss]], head: Head) -> None:
             f"losses {found}, but {names[0]} predicts: {names[1]}. Give each of them a list of "
             "losses, [] for a prediction that is not supervised."
         )
+    for prediction, terms in losses.items():
+        given = 2 if prediction == "logits" else 3
+        for term in terms:
+            try:
+                inspect.signature(term.loss.forward).bind(*[None] * given)
+            except TypeError as error:
+                wanted = "(logits, mask)" if given == 2 else "(prediction, target, mask)"
+                raise InputError(
+                    f"losses.{prediction} has {type(term.loss).__name__}, which is not called "
+                    f"{wanted} ({error}); choose a loss made for it"
+                ) from error
     if not any(losses.values()):
         raise InputError("losses has no loss at all; give at least one prediction a loss")

@@ -148,6 +148,26 @@ def test_a_misspelt_transform_argument_is_an_error(refused):
     assert "prob" in message
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--model.head.clip=-1", "clip is -1.0, but must be"),
+        ("--model.head.void=foo", "foo"),
+        ("--data.fractions=[0.5,0.5]", "fractions"),
+        ("--model=nowhere.yaml", "nowhere.yaml"),
+    ],
+)
+def test_a_value_out_of_range_is_one_message(refused, option, told):
+    assert told in refused(*FIT, option)
+
+
+def test_a_loss_under_the_wrong_prediction_is_refused(refused):
+    edit("class_path: MapL1Loss", "class_path: CrossEntropyLoss")
+    message = refused(*FIT)
+    assert "losses.distance has CrossEntropyLoss" in message
+    assert "(prediction, target, mask)" in message
+
+
 def test_a_missing_loss_says_what_the_head_predicts(refused):
     edit("      distance:\n", "      distances:\n")
     message = refused(*FIT)

@@ -8,11 +8,12 @@ import yaml
 from lightning_seg.tasks import SegmentationTask
 
 FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
+ENDLESS = ("--model.optimization.step_schedule", "null")  # fits a run of any length
 
 
 @pytest.fixture
 def fitted(run):
-    status, _, err = run(*FIT)
+    status, _, err = run(*FIT, *ENDLESS)
     assert status == 0, err
     return Path("run")
 
@@ -59,18 +60,21 @@ def test_a_checkpoint_loads_with_nothing_else_at_hand(fitted):
 
 
 def test_a_stopped_run_goes_on(fitted, run):
-    status, _, err = run(*FIT, "--ckpt_path", "last", "--trainer.max_epochs", "3")
+    status, _, err = run(*FIT, *ENDLESS, "--ckpt_path", "last", "--trainer.max_epochs", "3")
     assert status == 0, err
     epochs = [json.loads(line) for line in (fitted / "epochs.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in epochs] == [0, 1, 2]
     assert [epoch["step"] for epoch in epochs] == [2, 4, 6]
+    assert [epoch["learning_rate"] for epoch in epochs] == [0.001] * 3
     assert (fitted / "config.yaml").exists()
     assert (fitted / "config_fit.yaml").exists()
 
 
 def test_resuming_keeps_what_the_command_line_says(fitted, run):
     status, _, err = run(
-        *FIT, "--ckpt_path", "last", "--trainer.max_epochs", "2", "--model.head.clip", "5"
+        *FIT,
+        *ENDLESS,
+        *("--ckpt_path", "last", "--trainer.max_epochs", "2", "--model.head.clip", "5"),
     )
     assert status == 0, err
     config = yaml.safe_load((fitted / "config_fit.yaml").read_text())
@@ -101,4 +105,44 @@ def test_a_class_of_the_persons_own_is_found_where_they_work(run, workplace):
         " init_args: {ignore_index: 255}}}]}\n"
     )
     status, _, err = run(*FIT, "--config", "mine.yaml")
+    assert status == 0, err
+
+
+def test_a_step_schedule_is_not_stretched_by_resuming(run, refused):
+    """Beyond its planned end PolynomialLR would train on at a rate of zero."""
+    status, _, err = run(*FIT)
+    assert status == 0, err
+    message = refused(*FIT, "--ckpt_path", "last", "--trainer.max_epochs", "3")
+    assert "planned for 2 steps, but this run has 6" in message
+
+
+def test_a_checkpoint_of_another_run_starts_a_run_of_its_own(fitted, run, refused):
+    other = ("--ckpt_path", "run/checkpoints/last.ckpt", "--trainer.max_epochs", "2", *ENDLESS)
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "second", *other)
+    assert status == 0, err
+    assert Path("second/config.yaml").exists()
+    third = ("fit", "--config", "config.yaml", "--run_dir", "second")
+    assert "already holds a run" in refused(*third, *other)
+
+
+@pytest.mark.parametrize("command", ["validate", "test", "predict"])
+def test_random_weights_are_not_measured(refused, command):
+    assert "--ckpt_path best" in refused(command, "--config", "config.yaml", "--run_dir", "run")
+
+
+def test_a_checkpoint_of_another_model_says_so(fitted, refused):
+    message = refused(
+        *("test", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last"),
+        "--model.network.decoder_channels=[8,8]",
+    )
+    assert "does not fit the configured model" in message
+    assert "config.yaml" in message
+
+
+def test_a_checkpoint_needs_no_download_of_pretrained_weights(fitted, run, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    status, _, err = run(
+        *("test", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last"),
+        "--model.network.pretrained=true",
+    )
     assert status == 0, err

@@ -57,17 +57,21 @@ def test_a_wrong_number_of_bands_says_so():
         Unet(3, encoder="resnet18")(torch.rand(1, 4, 32, 32))
 
 
-def test_weights_that_cannot_be_loaded_say_how_to_go_on(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    import huggingface_hub.constants
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network and an empty cache of weights."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+
+@pytest.mark.usefixtures("offline")
+def test_weights_that_cannot_be_loaded_say_how_to_go_on():
     with pytest.raises(InputError, match="pretrained: false"):
         Unet(3, encoder="resnet18", pretrained=True)
 
 
+@pytest.mark.usefixtures("offline")
 def test_pretrained_weights_are_not_asked_for_where_a_checkpoint_follows():
     with no_pretrained_weights():
-        Unet(3, encoder="resnet18", pretrained=True)
+        network = Unet(3, encoder="resnet18", pretrained=True)
+    assert network.out_channels == 16

@@ -47,6 +47,14 @@ def test_a_plateau_schedule_follows_its_monitor(make_task, loader):
     assert rates(trainer)[0] < 0.1
 
 
+def test_a_plateau_schedule_waits_for_validations(make_task, loader):
+    schedule = partial(ReduceLROnPlateau, mode="max", patience=0, factor=0.5)  # losses sink
+    task = make_task(optimization=Optimization(SGD, epoch_schedule=schedule))
+    trainer = Trainer(max_epochs=6, check_val_every_n_epoch=3, **QUIET)
+    trainer.fit(task, loader(batch_size=5), loader(batch_size=1))
+    assert rates(trainer)[0] in (0.1, 0.05)  # at most one step: there were two validations
+
+
 def test_learning_rate_factors_count_by_the_longest_path(make_task, loader):
     factors = {"network": 0.5, "network.encoder": 0.1}
     task = make_task(optimization=Optimization(SGD, lr_factors=factors))

@@ -8,6 +8,7 @@ from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, WeightedLoss, cross_entropy, map_l1
+from lightning_seg.targets import SignedDistance
 from lightning_seg.tasks import SegmentationTask
 
 QUIET = {
@@ -64,7 +65,10 @@ def test_a_target_that_the_batch_brings_is_used(make_task, samples):
     task = make_task()
     cached = torch.rand(1, 3, 40, 64)
     batch = {"image": samples[0]["image"][None], "mask": samples[0]["mask"][None]}
-    assert task.targets(batch | {"targets": {"distance": cached}})["distance"] is cached
+    key = task.head.target.key
+    assert task.targets(batch | {"targets": {key: cached}})["distance"] is cached
+    other = SignedDistance(clip=3.0).key
+    assert task.targets(batch | {"targets": {other: cached}})["distance"] is not cached
 
 
 @pytest.mark.parametrize("batch_size", [2, 5])
@@ -116,7 +120,7 @@ def test_a_checkpoint_is_all_that_loading_needs(make_task, loader, samples, tmp_
     trainer = Trainer(max_steps=1, **QUIET)
     trainer.fit(task, loader(batch_size=2))
     trainer.save_checkpoint(tmp_path / "task.ckpt")
-    loaded = SegmentationTask.load_from_checkpoint(tmp_path / "task.ckpt", weights_only=False)
+    loaded = SegmentationTask.load_from_checkpoint(tmp_path / "task.ckpt")
     image = samples[0]["image"][None]
     assert torch.equal(loaded.eval()(image)["logits"], task.eval()(image)["logits"])
 

@@ -1,0 +1,50 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from lightning_seg import cli
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
+ANY = CONFIGS / "experiment" / "camvid" / "unet_distance.yaml"
+
+
+def printed(capsys, monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["lightning-seg", "fit", *map(str, args), "--print_config"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert stop.value.code in (0, None), err
+    return out
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_an_experiment_is_a_whole_run(capsys, monkeypatch, path):
+    out = printed(capsys, monkeypatch, "--config", path)
+    assert "class_path: lightning_seg.tasks.SegmentationTask" in out
+    assert "max_epochs: null" not in out
+    assert "run_dir: runs/unnamed" not in out
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "method").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_method_replaces_another_by_one_option(capsys, monkeypatch, path):
+    out = printed(capsys, monkeypatch, "--config", ANY, "--model", path)
+    assert "class_path: lightning_seg.tasks.SegmentationTask" in out
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "network").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_network_replaces_another_by_one_option(capsys, monkeypatch, path):
+    assert "encoder:" in printed(capsys, monkeypatch, "--config", ANY, "--model.network", path)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "trainer").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_trainer_is_an_option(capsys, monkeypatch, path):
+    out = printed(capsys, monkeypatch, "--config", ANY, "--trainer", path)
+    assert "max_epochs: 20" in out
+
+
+def test_seeds_differ_from_nothing_but_the_option(capsys, monkeypatch):
+    one = printed(capsys, monkeypatch, "--config", ANY)
+    other = printed(capsys, monkeypatch, "--config", ANY, "--seed_everything", "7")
+    assert other == one.replace("seed_everything: 42", "seed_everything: 7")
