@@ -30,7 +30,7 @@ def check_boundary_iou(
         raise ValueError(f"dilation_ratio is {dilation_ratio}; expected a share above 0, as 0.02.")
     if width is not None and not (isinstance(width, int) and width >= 1):
         raise ValueError(
-            f"width is {width}; expected a whole number of at least 1 px, or None for dilation_ratio."
+            f"width is {width}; expected whole px, at least 1, or None for dilation_ratio."
         )
 
 
