@@ -1,6 +1,7 @@
 """From label files to class masks: ids or colours in, 0..K-1 and 255 out."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,9 @@ Color = tuple[int, int, int]
 
 _UNKNOWN = 254
 _MOST_CLASSES = 254
+_ROWS = 256
+
+_reported: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,7 @@ class IdLabels:
                 "Save it with 8 or 16 bits."
             )
         table = _id_table(self.values, self.ignored)
-        # What lies outside the table meets its last entry, which no class has.
-        inside = (label >= 0) & (label < len(table) - 1)
-        mask = table[np.where(inside, label, len(table) - 1).astype(np.int64)]
+        mask = _by_rows(label, lambda part: table[_inside(part, len(table))])
         if (unknown := mask == _UNKNOWN).any():
             row, column = _first(unknown)
             raise InputError(
@@ -67,11 +69,15 @@ class ColorLabels:
         values: The colour of each class, in the classes' order.
         ignored: Colours that mean "not labelled"; they become 255.
         mend: What to do about a colour that is neither; ends the error message.
+        tolerance: How far each of red, green and blue may be from a colour to count as it, for
+            labels that were saved with losses. A warning gives the share of such pixels, once a
+            file.
     """
 
     values: tuple[Color, ...]
     ignored: tuple[Color, ...] = ()
     mend: str = "Correct the label file."
+    tolerance: int = 0
     colors = True
 
     def __call__(
@@ -83,7 +89,8 @@ class ColorLabels:
             InputError: A colour is neither a class nor ignored; names file, colour, place
                 (``origin`` is the window's upper left corner in the file), count and mend.
         """
-        mask = _color_table(self.values, self.ignored)[_codes(label)]
+        table = _color_table(self.values, self.ignored, self.tolerance)
+        mask = _by_rows(label, lambda part: table[_codes(part)])
         if (unknown := mask == _UNKNOWN).any():
             row, column = _first(unknown)
             raise InputError(
@@ -91,7 +98,21 @@ class ColorLabels:
                 f"{row + origin[0]}, column {column + origin[1]} ({int(unknown.sum())} unknown "
                 f"pixels in all) belongs to none of the {len(self.values)} classes. {self.mend}"
             )
+        if self.tolerance and path not in _reported:
+            self._report(label, path)
         return mask
+
+    def _report(self, label: np.ndarray, path: Path) -> None:
+        exact = _color_table(self.values, self.ignored, 0)
+        moved = _by_rows(label, lambda part: exact[_codes(part)]) == _UNKNOWN
+        if moved.any():
+            _reported.add(path)
+            row, column = _first(moved)
+            warnings.warn(
+                f"{path}: {moved.mean():.2%} of the pixels just read have nearly a class's colour, "
+                f"for instance {tuple(label[row, column].tolist())}, and are taken for it.",
+                stacklevel=2,
+            )
 
 
 LabelDecoder = IdLabels | ColorLabels
@@ -122,10 +143,22 @@ def _id_table(values: tuple[int, ...], ignored: tuple[int, ...]) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
-def _color_table(values: tuple[Color, ...], ignored: tuple[Color, ...]) -> np.ndarray:
+def _color_table(
+    values: tuple[Color, ...], ignored: tuple[Color, ...], tolerance: int
+) -> np.ndarray:
     # One byte for each of the 2^24 colours: one look-up a pixel, whatever the number of classes.
     _check_values(values, ignored)
-    return _table(1 << 24, [_code(color) for color in values], [_code(color) for color in ignored])
+    cube = np.full((256, 256, 256), _UNKNOWN, np.uint8)
+    meanings = [*range(len(values)), *[IGNORE_INDEX] * len(ignored)]
+    for color, meaning in zip((*values, *ignored), meanings, strict=True):
+        near = cube[tuple(slice(max(part - tolerance, 0), part + tolerance + 1) for part in color)]
+        if (near != _UNKNOWN).any():
+            raise InputError(
+                f"With a tolerance of {tolerance}, {color} cannot be told from another colour. "
+                "Set a smaller tolerance."
+            )
+        near[:] = meaning
+    return cube.reshape(-1)
 
 
 def _table(size: int, values: Sequence[int], ignored: Sequence[int]) -> np.ndarray:
@@ -146,8 +179,18 @@ def _check_values(values: Sequence[object], ignored: Sequence[object]) -> None:
         )
 
 
-def _code(color: Color) -> int:
-    return (color[0] << 16) | (color[1] << 8) | color[2]
+def _by_rows(label: np.ndarray, decode: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Decodes some rows at a time: the indices of a whole tile take eight bytes a pixel."""
+    mask = np.empty(label.shape[:2], np.uint8)
+    for row in range(0, len(label), _ROWS):
+        mask[row : row + _ROWS] = decode(label[row : row + _ROWS])
+    return mask
+
+
+def _inside(label: np.ndarray, length: int) -> np.ndarray:
+    """Indices of a table; what lies outside it meets its last entry, which no class has."""
+    inside = (label >= 0) & (label < length - 1)
+    return np.where(inside, label, length - 1).astype(np.int64)
 
 
 def _codes(label: np.ndarray) -> np.ndarray:

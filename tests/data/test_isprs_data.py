@@ -159,15 +159,29 @@ def test_black_in_full_labels_is_unknown_and_suggests_the_eroded_ones(root):
         list(data.test_dataloader())
 
 
+@pytest.mark.parametrize(
+    ("color", "class_id"), [((252, 255, 0), 4), ((9, 222, 221), 2), ((225, 227, 227), 0)]
+)
+def test_colours_of_official_tiles_that_were_saved_with_losses_are_known(root, color, class_id):
+    path = root / "5_Labels_all" / "top_potsdam_2_12_label.tif"
+    label = tifffile.imread(path)
+    label[5, 7] = color
+    tifffile.imwrite(path, label, photometric="rgb")
+    data = make(root)
+    data.setup("test")
+    with pytest.warns(UserWarning, match=r"2_12_label\.tif: 0\.02% of the pixels"):
+        assert data.datasets["test"][0]["mask"][5, 7] == class_id
+
+
 def test_an_unknown_colour_in_a_crop_is_named_with_its_place_in_the_tile(root):
     path = root / "5_Labels_all" / "top_potsdam_2_10_label.tif"
     label = tifffile.imread(path)
-    label[-1, -1] = (1, 2, 3)
+    label[-1, -1] = (128, 2, 3)
     tifffile.imwrite(path, label, photometric="rgb")
     data = make(root, crop_size=60)
     data.setup("fit")
     draws = (data.datasets["train"][0] for _ in range(2000))
-    with pytest.raises(InputError, match=r"\(1, 2, 3\) at row 63, column 79 \(1 unknown"):
+    with pytest.raises(InputError, match=r"\(128, 2, 3\) at row 63, column 79 \(1 unknown"):
         list(draws)
 
 

@@ -1,3 +1,5 @@
+import tracemalloc
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,41 @@ def test_an_unknown_colour_is_named_with_its_place_count_and_mend(wrong):
 def test_places_in_a_window_are_places_in_the_file():
     with pytest.raises(InputError, match="row 100, column 201 "):
         ColorLabels(COLORS)(np.array([[COLORS[0], (9, 9, 9)]], np.uint8), PATH, origin=(100, 200))
+
+
+@pytest.mark.parametrize("wrong", [(128, 0, 0), (101, 255, 255), (101, 0, 255), (90, 90, 0)])
+def test_a_colour_beyond_the_tolerance_is_unknown(wrong):
+    with pytest.raises(InputError, match=rf"colour \({wrong[0]}, .*row 0, column 1 \(1 unknown"):
+        ColorLabels(COLORS, tolerance=100)(np.array([[COLORS[0], wrong]], np.uint8), PATH)
+
+
+def test_colours_within_the_tolerance_are_taken_and_their_share_is_told_once():
+    label = np.array([[(225, 227, 227), (9, 222, 221)], [(0, 0, 255), (255, 0, 0)]], np.uint8)
+    decode, path = ColorLabels(COLORS, tolerance=100), Path("blurred.tif")
+    with pytest.warns(UserWarning, match=r"blurred\.tif: 50\.00% .*\(225, 227, 227\)"):
+        np.testing.assert_array_equal(decode(label, path), [[0, 2], [1, 3]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        decode(label, path)
+
+
+def test_a_tolerance_that_mixes_colours_is_refused():
+    with pytest.raises(InputError, match=r"tolerance of 5, .*cannot be told from another colour"):
+        ColorLabels(((0, 0, 0), (10, 0, 0)), tolerance=5)(np.zeros((1, 1, 3), np.uint8), PATH)
+
+
+@pytest.mark.parametrize(
+    ("decode", "shape"),
+    [(ColorLabels(COLORS), (1500, 1500, 3)), (IdLabels((0, 255), ()), (1500, 1500))],
+)
+def test_decoding_takes_little_memory_beside_the_label(decode, shape):
+    decode(np.full((1, 1, *shape[2:]), 255, np.uint8), PATH)
+    label = np.full(shape, 255, np.uint8)
+    tracemalloc.start()
+    decode(label, PATH)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * 1500 * 1500
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
