@@ -31,15 +31,17 @@ class TransformPipeline:
         transforms: albumentations transforms, applied in order; none for no change.
 
     Raises:
-        InputError: A transform was given an argument it does not know, or would pad masks with a
-            class.
+        InputError: A transform was given an argument it does not know, does what is done
+            elsewhere, or would pad masks with a class or mix classes in them.
     """
 
     def __init__(self, transforms: Sequence[Transform] | None = None) -> None:
         self._compose = A.Compose(list(transforms or ()))
         for transform in _leaves(self._compose):
             _check_arguments(transform)
+            _check_not_done_elsewhere(transform)
             _check_mask_padding(transform)
+            _check_mask_interpolation(transform)
 
     def __call__(
         self, image: np.ndarray, mask: np.ndarray | None, seed: int
@@ -81,6 +83,26 @@ def _check_arguments(transform: A.BasicTransform) -> None:
     near = difflib.get_close_matches(wrong, known, n=1)
     suggestion = f"Did you mean {near[0]}?" if near else f"It takes {', '.join(known)}."
     raise InputError(f"The transform {name} has no argument {wrong}. {suggestion}")
+
+
+def _check_not_done_elsewhere(transform: A.BasicTransform) -> None:
+    if isinstance(transform, A.Normalize):
+        where = "the network normalises its images itself"
+    elif isinstance(transform, A.ToTensorV2 | A.ToTensor3D):
+        where = "images and masks become tensors after the transforms"
+    else:
+        return
+    raise InputError(f"The transform {type(transform).__name__} must be taken out: {where}.")
+
+
+def _check_mask_interpolation(transform: A.BasicTransform) -> None:
+    nearest = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)
+    if getattr(transform, "mask_interpolation", nearest[0]) in nearest:
+        return
+    raise InputError(
+        f"The transform {type(transform).__name__} would mix classes where it resizes masks. "
+        f"Give it mask_interpolation={cv2.INTER_NEAREST} (nearest neighbour)."
+    )
 
 
 def _check_mask_padding(transform: A.BasicTransform) -> None:

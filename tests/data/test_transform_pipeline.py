@@ -89,18 +89,42 @@ def test_a_misspelt_argument_is_named_with_the_nearest_one(wrap):
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_misspelt_argument_in_yaml_is_refused(nested):
-    transform = {"class_path": "albumentations.HorizontalFlip", "init_args": {"prob": 0.5}}
-    if nested:
-        transform = {"class_path": "albumentations.OneOf", "init_args": {"transforms": [transform]}}
+    flip = {"class_path": "albumentations.HorizontalFlip", "init_args": {"prob": 0.5}}
+    one_of = {"class_path": "albumentations.OneOf", "init_args": {"transforms": [flip]}}
+    transform = one_of if nested else flip
     init_args = {"root": "x", "num_classes": 2, "train_transforms": [transform]}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(SegmentationDataModule, "data")
     config = {"data": {"class_path": "FolderDataModule", "init_args": init_args}}
     with pytest.raises(Exception, match="prob"):
         parser.parse_object(config)
-    parsed = str(transform).replace("prob", "p")
-    config["data"]["init_args"]["train_transforms"] = [eval(parsed)]
+    flip["init_args"] = {"p": 0.5}
     assert parser.parse_object(config).data.class_path.endswith("FolderDataModule")
+
+
+@pytest.mark.parametrize(
+    ("transform", "reason"),
+    [(A.Normalize(), "network normalises"), (A.ToTensorV2(), "become tensors after")],
+)
+def test_what_is_done_elsewhere_is_refused(transform, reason):
+    with pytest.raises(InputError, match=f"{type(transform).__name__} must be taken out.*{reason}"):
+        TransformPipeline([A.HorizontalFlip(), A.OneOf([transform])])
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        A.Resize(8, 8, mask_interpolation=cv2.INTER_LINEAR),
+        A.Affine(scale=0.5, fill_mask=255, mask_interpolation=cv2.INTER_CUBIC),
+    ],
+)
+def test_interpolation_that_mixes_classes_is_refused(transform):
+    with pytest.raises(InputError, match=f"{type(transform).__name__} .*mask_interpolation=0"):
+        TransformPipeline([transform])
+
+
+def test_interpolation_by_nearest_neighbour_is_accepted():
+    TransformPipeline([A.Resize(8, 8), A.Resize(8, 8, mask_interpolation=cv2.INTER_NEAREST_EXACT)])
 
 
 PADDING = [
