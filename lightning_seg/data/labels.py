@@ -56,7 +56,8 @@ class IdLabels:
             raise InputError(
                 f"{path}: label value {label[row, column]} at row {row + origin[0]}, column "
                 f"{column + origin[1]} ({int(unknown.sum())} unknown pixels in all) is none of the "
-                f"{len(self.values)} classes ({_ranges(self.values)}). {self.mend}"
+                f"{len(self.values)} classes ({_ranges(self.values)}). "
+                f"{_mend(self.mend, path)}"
             )
         return mask
 
@@ -96,7 +97,8 @@ class ColorLabels:
             raise InputError(
                 f"{path}: label colour {tuple(label[row, column].tolist())} at row "
                 f"{row + origin[0]}, column {column + origin[1]} ({int(unknown.sum())} unknown "
-                f"pixels in all) belongs to none of the {len(self.values)} classes. {self.mend}"
+                f"pixels in all) belongs to none of the {len(self.values)} classes. "
+                f"{_mend(self.mend, path)}"
             )
         if self.tolerance and path not in _reported:
             self._report(label, path)
@@ -201,6 +203,12 @@ def _codes(label: np.ndarray) -> np.ndarray:
 def _first(where: np.ndarray) -> tuple[int, int]:
     row, column = np.unravel_index(int(where.argmax()), where.shape)
     return int(row), int(column)
+
+
+def _mend(mend: str, path: Path) -> str:
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        return "JPEG blurs labels: export them again as PNG."
+    return mend
 
 
 def _ranges(values: tuple[int, ...]) -> str:

@@ -1,10 +1,12 @@
 """Reads image files into arrays; every file that cannot be read is named in an InputError."""
 
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -15,6 +17,16 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 _EXIF_ORIENTATION = 0x0112
 _TURNED_BY_90_DEGREES = (5, 6, 7, 8)
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 _GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -47,6 +59,8 @@ def read_image(path: Path, in_channels: int) -> np.ndarray:
     with _naming(path):
         if rasters.is_raster(path):
             array = rasters.read_raster(path)
+        elif _has_16_bit_colours(path):
+            array = _read_16_bit_colours(path)
         else:
             with Image.open(path) as image:
                 array = np.asarray(ImageOps.exif_transpose(_plain(image)))
@@ -96,7 +110,7 @@ def fit_channels(array: np.ndarray, in_channels: int, path: Path) -> np.ndarray:
         return array[..., :3]
     raise InputError(
         f"{path} has {found} channel(s), but {in_channels} are expected. "
-        f"Set in_channels to {found}, or convert the image."
+        f"Convert the image, or set in_channels to {found} if the dataset has that setting."
     )
 
 
@@ -125,6 +139,25 @@ def _label_ids(array: np.ndarray, path: Path) -> np.ndarray:
     return shown[..., 0]
 
 
+def _has_16_bit_colours(path: Path) -> bool:
+    """Whether a PNG has 16 bits in more than one channel, of which Pillow keeps only 8."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    grey = 0
+    return header[:8] == b"\x89PNG\r\n\x1a\n" and header[24:25] == b"\x10" and header[25] != grey
+
+
+def _read_16_bit_colours(path: Path) -> np.ndarray:
+    # From memory, for OpenCV cannot open every path that Python can.
+    array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise OSError("its 16-bit pixels cannot be decoded")
+    if array.ndim == 2:
+        return array
+    alpha = array.shape[2] == 4
+    return cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA if alpha else cv2.COLOR_BGR2RGB)
+
+
 def _plain(image: Image.Image) -> Image.Image:
     """The image in a mode whose array holds grey levels, RGB or RGBA."""
     if image.mode in ("RGB", "RGBA", *_GRAY_MODES):
@@ -141,7 +174,7 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError) as error:
+    except _DAMAGED as error:
         # An index error only says that the file lists no image; rasterio names the cause behind it.
         empty = isinstance(error, IndexError)
         cause = "no image in it" if empty else " ".join(str(error.__cause__ or error).split())

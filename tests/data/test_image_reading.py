@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -102,7 +103,9 @@ def test_a_raster_of_four_bands_needs_four_channels(tmp_path):
     bands = np.dstack([PIXELS, PIXELS[..., 0]])
     tifffile.imwrite(path, bands, photometric="rgb", extrasamples=["unspecified"])
     np.testing.assert_array_equal(read_image(path, 4), bands)
-    with pytest.raises(InputError, match=r"a\.tif has 4 channel.*Set in_channels to 4"):
+    with pytest.raises(
+        InputError, match=r"a\.tif has 4 channel.*set in_channels to 4 if the dataset has"
+    ):
         read_image(path, 3)
 
 
@@ -110,6 +113,36 @@ def test_16_bit_grey_keeps_its_values(tmp_path):
     values = PIXELS[..., 0].astype(np.uint16) * 257
     Image.fromarray(values).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png", 1)[..., 0], values)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_16_bit_colours_keep_their_values(tmp_path, alpha):
+    values = np.random.default_rng(1).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    written = np.dstack([values[..., ::-1], values[..., :1]] if alpha else [values[..., ::-1]])
+    cv2.imwrite(str(tmp_path / "a.png"), written)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", 3), values)
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_file_with_overwritten_bytes_is_named(tmp_path, name):
+    if name == "a.png":
+        Image.fromarray(PIXELS).save(tmp_path / name)
+    else:
+        tifffile.imwrite(tmp_path / name, PIXELS, photometric="rgb", compression="zlib")
+    content = bytearray((tmp_path / name).read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 300] = bytes(300)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} cannot be read as an image"):
+        read_image(tmp_path / name, 3)
+
+
+def test_an_image_too_large_for_pillow_is_named(tmp_path, monkeypatch):
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match=r"a\.png cannot be read as an image"):
+        read_image(tmp_path / "a.png", 3)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp"])

@@ -101,6 +101,13 @@ def test_a_value_beyond_the_classes_is_named_with_its_place_count_and_mend(value
         IdLabels((0, 1, 2), mend="Do this.")(label, PATH)
 
 
+@pytest.mark.parametrize("decode", [IdLabels((0, 1)), ColorLabels(COLORS)])
+def test_a_jpeg_label_is_said_to_be_blurred(decode):
+    label = np.full((2, 2, 3) if decode.colors else (2, 2), 9, np.uint8)
+    with pytest.raises(InputError, match=r"a\.JPG: .*JPEG blurs labels: export them again as PNG"):
+        decode(label, Path("a.JPG"))
+
+
 def test_decimal_labels_are_refused():
     with pytest.raises(InputError, match=r"whole numbers.*float32"):
         IdLabels((0, 1))(np.zeros((2, 2), np.float32), PATH)
