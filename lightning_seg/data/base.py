@@ -46,7 +46,7 @@ class SegmentationDataModule(LightningDataModule):
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
         value_range: Lowest and highest image value; by default those of the integer type, and
-            0 and 1 for decimal numbers.
+            0 and 1 for decimal numbers. Values beyond it become 0 or 1, and NaN becomes 0.
     """
 
     def __init__(
@@ -65,6 +65,11 @@ class SegmentationDataModule(LightningDataModule):
         value_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise InputError(
+                f"value_range is {list(value_range)}, but the lowest value must come first and be "
+                "below the highest."
+            )
         self.root = Path(root)
         self.class_names = tuple(class_names)
         self.class_colors = tuple(class_colors)
@@ -144,6 +149,8 @@ class SegmentationDataModule(LightningDataModule):
             batch_size=self.eval_batch_size,
             sampler=evaluation_sampler(dataset),
             num_workers=self.num_workers,
+            # Whole tiles are large: one of 6000 x 6000 takes 700 MB as a sample.
+            prefetch_factor=1 if self.num_workers else None,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,

@@ -68,8 +68,11 @@ def scale_values(
 ) -> np.ndarray:
     """Brings an image to what transforms work on: uint8 as it is, all else float32 in [0, 1].
 
+    With ``value_range``, values beyond it become 0 or 1, and NaN (no data) 0.
+
     Raises:
-        InputError: A float image without ``value_range`` leaves [0, 1], or holds NaN.
+        InputError: Without ``value_range``, a float image leaves [0, 1] or holds NaN, or integers
+            are signed or of more than 16 bits, whose full range no image uses.
     """
     if value_range is not None:
         low, high = value_range
@@ -77,8 +80,13 @@ def scale_values(
         return np.nan_to_num(image).clip(0.0, 1.0)
     if image.dtype == np.uint8:
         return image
+    if image.dtype == np.uint16:
+        return image.astype(np.float32) / np.iinfo(np.uint16).max
     if np.issubdtype(image.dtype, np.integer):
-        return image.astype(np.float32) / np.iinfo(image.dtype).max
+        raise InputError(
+            f"{path} holds numbers of type {image.dtype}, from {image.min()} to {image.max()}, "
+            "whose range is unknown. Set value_range to the lowest and highest value of the images."
+        )
     if not (image.min() >= 0.0 and image.max() <= 1.0):
         raise InputError(
             f"{path} holds decimal numbers from {image.min():g} to {image.max():g}, but 0 to 1 is "
@@ -91,7 +99,7 @@ def make_sample(image: np.ndarray, mask: np.ndarray | None, name: str) -> Sample
     """An image (H, W, C) uint8 or float32 in [0, 1] and a mask (H, W) as tensors of a sample."""
     # What transforms return may be a view that torch cannot take over.
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-    scaled = tensor.float() / 255.0 if tensor.dtype == torch.uint8 else tensor.float()
+    scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
     sample: Sample = {"image": scaled, "name": name}
     if mask is not None:
         sample["mask"] = torch.from_numpy(np.ascontiguousarray(mask)).long()
