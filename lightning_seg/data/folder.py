@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.datasets import Sample
 from lightning_seg.data.labels import (
     IGNORE_INDEX,
     Color,
@@ -109,11 +111,12 @@ class FolderDataModule(SegmentationDataModule):
         self.predict_root = Path(predict_root) if predict_root is not None else None
         self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
 
-    def setup(self, stage: str | None = None) -> None:
-        """Finds and checks the stage's files, as SegmentationDataModule does."""
-        super().setup(stage)
-        if self._may_be_black_and_white and stage == "fit":
-            _refuse_black_and_white(self.pairs("train")[:_LOOKED_AT])
+    def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
+        """Whole images, after a look at some masks where 255 could mean a class."""
+        if self._may_be_black_and_white and split != "predict":
+            step = max(1, -(-len(pairs) // _LOOKED_AT))
+            _refuse_black_and_white(pairs[::step])
+        return super().dataset(split, pairs)
 
     def pairs(self, split: Split) -> list[Pair]:
         """The files of one split, sorted by name, or in the order of its list."""
@@ -124,8 +127,13 @@ class FolderDataModule(SegmentationDataModule):
         masks = find_images(mask_folder, self._layout())
         if self.mask_suffix:
             masks = _without_suffix(masks, self.mask_suffix)
+        if self.lists:
+            # Only what a list names must have a mask: there may be unlabelled images beside it.
+            wanted = self._names(split, images)
+            images = {name: images[name] for name in wanted}
+            masks = {name: masks[name] for name in wanted if name in masks}
         pairs = match_pairs(images, masks, image_folder, mask_folder)
-        if self._has_split_folders():
+        if self.lists or self._has_split_folders():
             return pairs
         by_name = {pair.name: pair for pair in pairs}
         return [by_name[name] for name in self._names(split, images)]

@@ -1,7 +1,7 @@
 """Divides names into train, val and test: by shares, or by the person's own lists."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lightning_seg.data.reading import IMAGE_SUFFIXES
@@ -28,13 +28,27 @@ def split_by_fractions(
             "more and sum to 1."
         )
     shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-    least = 1 if len(shuffled) >= len(SPLITS) else 0
-    val, test = (max(round(len(shuffled) * f), least if f else 0) for f in fractions[1:])
+    _, val, test = _counts(len(shuffled), fractions)
     return {
         "val": sorted(shuffled[:val]),
         "test": sorted(shuffled[val : val + test]),
         "train": sorted(shuffled[val + test :]),
     }
+
+
+def _counts(total: int, fractions: Sequence[float]) -> list[int]:
+    """Whole numbers in these shares, by the largest remainders."""
+    exact = [total * fraction for fraction in fractions]
+    counts = [int(share) for share in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda index: counts[index] - exact[index])
+    for index in by_remainder[: total - sum(counts)]:
+        counts[index] += 1
+    if total >= len(fractions):
+        for index, fraction in enumerate(fractions):
+            if fraction and not counts[index]:
+                counts[counts.index(max(counts))] -= 1
+                counts[index] = 1
+    return counts
 
 
 def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[str, list[str]]:
@@ -70,8 +84,8 @@ def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[st
 def _lines(path: Path) -> Iterable[tuple[str, str]]:
     if not path.is_file():
         raise InputError(f"The list {path.absolute()} does not exist. Correct its path.")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        name = line.strip()
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        name = line.strip().replace("\\", "/")
         if not name:
             continue
         if Path(name).suffix.lower() in IMAGE_SUFFIXES:

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule
+from lightning_seg.data.splits import split_by_fractions
 from lightning_seg.errors import InputError
 
 RANDOM = np.random.default_rng(0)
@@ -72,6 +75,23 @@ def test_few_images_still_give_each_split_one(tmp_path):
     assert [len(split) for split in names(make(tmp_path)).values()] == [1, 1, 1]
 
 
+@given(st.integers(0, 60), st.tuples(*[st.integers(0, 10)] * 3).filter(any), st.integers(0, 3))
+def test_shares_are_kept_and_never_empty(count, parts, seed):
+    fractions = tuple(part / sum(parts) for part in parts)
+    names = [str(index) for index in range(count)]
+    split = split_by_fractions(names, fractions, seed)
+    assert sorted(chain(*split.values())) == sorted(names)
+    for name, fraction in zip(("train", "val", "test"), fractions, strict=True):
+        if count >= 3:
+            assert (len(split[name]) > 0) == (fraction > 0)
+        assert abs(len(split[name]) - count * fraction) < 2
+
+
+def test_a_small_folder_still_has_training_images():
+    split = split_by_fractions("abcd", (0.2, 0.4, 0.4), 0)
+    assert {name: len(names) for name, names in split.items()} == {"train": 1, "val": 2, "test": 1}
+
+
 def test_fractions_must_sum_to_1(root):
     with pytest.raises(InputError, match=r"fractions are \[0.8, 0.8, 0.1\]"):
         make(root, fractions=(0.8, 0.8, 0.1)).setup("fit")
@@ -86,6 +106,24 @@ def test_lists_name_the_images_of_a_split(root):
     assert [pair.name for pair in data.pairs("val")] == ["05"]
     with pytest.raises(InputError, match="Set test_list"):
         data.setup("test")
+
+
+def test_only_listed_images_need_masks(root):
+    (root / "masks" / "09.png").unlink()
+    (root / "images" / "08.png").unlink()
+    (root / "a.txt").write_text("03\n01\n")
+    assert [pair.name for pair in make(root, train_list="a.txt").pairs("train")] == ["03", "01"]
+    (root / "a.txt").write_text("03\n09\n")
+    with pytest.raises(InputError, match=r"1 image\(s\) without a label in .*09\.jpg"):
+        make(root, train_list="a.txt").pairs("train")
+
+
+def test_lists_of_windows_editors_are_read(tmp_path):
+    write(tmp_path, "town/a")
+    write(tmp_path, "town/b")
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbftown\\a.png\r\ntown\\b\r\n")
+    pairs = make(tmp_path, train_list="a.txt").pairs("train")
+    assert [pair.name for pair in pairs] == ["town/a", "town/b"]
 
 
 def test_a_list_that_names_a_missing_image_is_refused_with_the_line(root):
@@ -160,6 +198,16 @@ def test_black_and_white_masks_need_a_palette(tmp_path):
     make(tmp_path, num_classes=2, ignored=[255]).setup("fit")
 
 
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_black_and_white_masks_are_found_in_every_stage_and_beyond_the_first(tmp_path, stage):
+    for split in ("train", "val", "test"):
+        for index in range(16):
+            mask = np.full((4, 4), 0 if index < 9 else 255, np.uint8)
+            write(tmp_path / split, f"{index:02}", size=(4, 4), mask=mask)
+    with pytest.raises(InputError, match=r"only 0 and 255"):
+        make(tmp_path, num_classes=2).setup(stage)
+
+
 def test_a_mask_suffix_is_taken_off(tmp_path):
     write(tmp_path, "a")
     (tmp_path / "masks" / "a.png").rename(tmp_path / "masks" / "a_mask.png")
@@ -174,6 +222,8 @@ def test_a_mask_suffix_is_taken_off(tmp_path):
         (np.uint16, 2048, {"value_range": (0.0, 4096.0)}, 0.5),
         (np.float32, 0.25, {}, 0.25),
         (np.float32, 30.0, {"value_range": (10.0, 50.0)}, 0.5),
+        (np.int16, -50, {"value_range": (-100.0, 100.0)}, 0.25),
+        (np.float32, np.nan, {"value_range": (10.0, 50.0)}, 0.0),
     ],
 )
 def test_rasters_of_any_type_come_as_0_to_1(tmp_path, dtype, value, settings, expected):
@@ -194,6 +244,29 @@ def test_decimal_numbers_beyond_1_need_a_range(tmp_path):
     data.setup("predict")
     with pytest.raises(InputError, match=r"a\.tif.*from 30 to 30.*Set value_range"):
         data.datasets["predict"][0]
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
+def test_integers_of_unknown_range_need_one(tmp_path, dtype):
+    (tmp_path / "images").mkdir()
+    array = np.full((12, 16, 3), 700, dtype)
+    tifffile.imwrite(tmp_path / "images" / "a.tif", array, photometric="rgb")
+    data = make(tmp_path, predict_root=tmp_path / "images")
+    data.setup("predict")
+    with pytest.raises(InputError, match=rf"a\.tif .*{np.dtype(dtype)}.*700.*Set value_range"):
+        data.datasets["predict"][0]
+
+
+@pytest.mark.parametrize("value_range", [(1.0, 1.0), (5.0, 2.0), (float("nan"), 1.0)])
+def test_a_value_range_upside_down_is_refused(tmp_path, value_range):
+    with pytest.raises(InputError, match=r"value_range is .*lowest value must come first"):
+        make(tmp_path, value_range=value_range)
+
+
+def test_evaluation_fetches_one_image_ahead_in_each_worker(root):
+    data = make(root, num_workers=2)
+    data.setup("validate")
+    assert data.val_dataloader().prefetch_factor == 1
 
 
 def test_a_missing_folder_is_named_with_the_expected_layout(tmp_path):
