@@ -72,11 +72,10 @@ class CamVidDataModule(SegmentationDataModule):
         name = split if split in ("train", "val") else self.test_split
         missing = self._missing(name)
         images = find_images(self.root / name, missing)
-        labels = find_images(self.root / f"{name}annot", missing)
-        pairs = match_pairs(images, labels, self.root / name, self.root / f"{name}annot")
         if split == "predict":
-            return [Pair(pair.name, pair.image) for pair in pairs]
-        return pairs
+            return [Pair(frame, path) for frame, path in images.items()]
+        labels = find_images(self.root / f"{name}annot", missing)
+        return match_pairs(images, labels, self.root / name, self.root / f"{name}annot")
 
     def _missing(self, name: str) -> str:
         if name == "test" and (self.root / "val").is_dir():

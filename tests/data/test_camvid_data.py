@@ -43,6 +43,15 @@ def test_missing_test_frames_suggest_the_validation_frames(root):
     assert len(data.datasets["test"]) == 1
 
 
+def test_predict_needs_no_labels(root):
+    (root / "valannot" / "a_1.png").unlink()
+    (root / "valannot").rmdir()
+    data = CamVidDataModule(root, test_split="val", num_workers=0)
+    data.setup("predict")
+    (batch,) = data.predict_dataloader()
+    assert set(batch) == {"image", "name"}
+
+
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real CamVid frames are not here")
 def test_the_real_frames_are_367_and_101_of_480_x_360():
     data = CamVidDataModule(REAL, num_workers=0)
