@@ -6,7 +6,18 @@ from jsonargparse import ArgumentParser
 from lightning_seg.data import SegmentationDataModule
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
-CLASSES = {"camvid": 11, "camvid_quarter": 11, "folder": 2, "potsdam": 6, "vaihingen": 6}
+CLASSES = {
+    "camvid": 11,
+    "camvid_quarter": 11,
+    "folder": 2,
+    "potsdam": 6,
+    "synthetic": 6,
+    "vaihingen": 6,
+}
+
+
+def test_every_config_is_tested():
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(CLASSES)
 
 
 @pytest.mark.parametrize(("name", "num_classes"), CLASSES.items())

@@ -130,6 +130,46 @@ def test_the_bands_give_the_channels(bands, channels):
     assert ISPRSDataModule(bands=bands).in_channels == channels
 
 
+@pytest.mark.parametrize(
+    ("settings", "image", "label"),
+    [
+        (
+            {"area": "potsdam", "bands": "RGBIR"},
+            "4_Ortho_RGBIR/top_potsdam_2_10_RGBIR.tif",
+            "5_Labels_all/top_potsdam_2_10_label.tif",
+        ),
+        (
+            {"area": "potsdam", "bands": "IRRG", "labels": "eroded"},
+            "3_Ortho_IRRG/top_potsdam_2_10_IRRG.tif",
+            "5_Labels_all_noBoundary/top_potsdam_2_10_label_noBoundary.tif",
+        ),
+        (
+            {"area": "vaihingen"},
+            "top/top_mosaic_09cm_area1.tif",
+            "gts_for_participants/top_mosaic_09cm_area1.tif",
+        ),
+        (
+            {"area": "vaihingen", "labels": "eroded"},
+            "top/top_mosaic_09cm_area1.tif",
+            "gts_eroded_for_participants/top_mosaic_09cm_area1_noBoundary.tif",
+        ),
+    ],
+)
+def test_files_are_found_under_their_official_names(tmp_path, settings, image, label):
+    channels = 4 if "RGBIR" in image else 3
+    for name, bands in ((image, channels), (label, 3)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pixels = np.full((20, 30, bands), 255, np.uint8)
+        extra = {"extrasamples": ["unspecified"]} if bands == 4 else {}
+        tifffile.imwrite(tmp_path / name, pixels, photometric="rgb", **extra)
+    tile = "1" if settings["area"] == "vaihingen" else "2_10"
+    data = make(tmp_path, train_tiles=[tile], val_tiles=[], test_tiles=[], **settings)
+    (pair,) = data.pairs("train")
+    sample = data.dataset("train", [pair])[0]
+    assert sample["image"].shape == (channels, 16, 16)
+    assert (sample["mask"] == 0).all()
+
+
 def test_vaihingen_has_no_other_bands_than_irrg():
     with pytest.raises(InputError, match="Set bands to IRRG"):
         ISPRSDataModule(area="vaihingen", bands="RGB")
