@@ -1,11 +1,14 @@
 """What all datasets share: splits, loaders, transforms."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import torch
+from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -13,7 +16,7 @@ from lightning_seg.data.datasets import PairDataset, Sample, collate
 from lightning_seg.data.labels import Color, LabelDecoder
 from lightning_seg.data.pairs import Pair, check_sizes
 from lightning_seg.data.sampling import evaluation_sampler, world_size
-from lightning_seg.data.transforms import Transform, TransformPipeline
+from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
 Split = Literal["train", "val", "test", "predict"]
@@ -115,7 +118,13 @@ class SegmentationDataModule(LightningDataModule):
             self.datasets[split] = self.dataset(split, pairs)
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Shuffled training batches; an incomplete last one is dropped if there are others."""
+        """Shuffled training batches; an incomplete last one is dropped if there are others.
+
+        A resumed training moves torch's random state on, for ``seed_everything`` set it to where
+        the first epoch began, whose order, crops and augmentations would come again.
+        """
+        if self.trainer is not None and self.trainer.global_step:
+            torch.manual_seed(draw_seed(self.trainer.global_step))
         dataset = self.datasets["train"]
         per_process = len(dataset) // world_size()  # type: ignore[arg-type]
         return DataLoader(
@@ -128,6 +137,7 @@ class SegmentationDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
+            worker_init_fn=_start_worker,
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
@@ -154,4 +164,13 @@ class SegmentationDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
+            worker_init_fn=_start_worker,
         )
+
+
+def _start_worker(worker_id: int) -> None:
+    # Each worker would start as many threads as there are cores.
+    cv2.setNumThreads(1)
+    # Lightning seeds workers only where no function of ours does.
+    if int(os.environ.get("PL_SEED_WORKERS", "0")):
+        pl_worker_init_function(worker_id)
