@@ -1,7 +1,6 @@
 """Synthetic aerial scenes as a dataset: written in Potsdam's layout, read like Potsdam."""
 
-import json
-import os
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from lightning_seg.data.pairs import Pair
 from lightning_seg.data.scenes import SCENES_VERSION, SMALLEST_SCENE, render_scene
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
+from lightning_seg.files import write_atomically
 
 # A row of tiles for each split, as in Potsdam's names "row_column".
 _ROWS: dict[Split, int] = {"train": 2, "val": 3, "test": 4}
@@ -27,11 +27,11 @@ class SyntheticDataModule(ISPRSDataModule):
 
     ``prepare_data`` draws the scenes that ``root`` lacks and writes them as TIFF tiles under
     Potsdam's names, with its label colours; everything after that is `ISPRSDataModule`'s. Each
-    split has seeds of its own, and a scene stays the same when the counts change. Scenes of another
-    seed or size in ``root`` are replaced.
+    split has seeds of its own, and a scene stays the same when the counts change. Scenes of
+    each seed and size have a folder of their own below ``root``, so that runs can share ``root``.
 
     Args:
-        root: The folder to write to and read from.
+        root: The folder that holds the scenes' folders.
         num_train: Scenes to train on.
         num_val: Scenes to validate on.
         num_test: Scenes for test and predict.
@@ -68,7 +68,7 @@ class SyntheticDataModule(ISPRSDataModule):
         counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         _check(counts, size, seed)
         super().__init__(
-            root=root,
+            root=Path(root) / f"seed{seed}-size{size}-v{SCENES_VERSION}",
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,
             train_tiles=_tile_names("train", num_train),
@@ -84,19 +84,12 @@ class SyntheticDataModule(ISPRSDataModule):
         self.seed = seed
 
     def prepare_data(self) -> None:
-        """Draws and writes the scenes that are not there yet.
-
-        Raises:
-            InputError: The folder holds tiles from elsewhere, which would be lost or mixed in.
-        """
-        if self._recorded() != self._record():
-            self._clear()
-            _replace(self._record_path, json.dumps(self._record(), indent=2).encode())
+        """Draws and writes the scenes that are not there yet."""
         missing = [
             (pair, scene_seed(self.seed, split, index))
             for split in _ROWS
             for index, pair in enumerate(map(self._labelled_pair, self.tiles[split]))
-            if not all(path.is_file() for path in _files(pair))
+            if not _is_written(pair)
         ]
         for pair, seed in track(missing, "Drawing scenes", disable=not missing):
             self._write(pair, seed)
@@ -105,43 +98,18 @@ class SyntheticDataModule(ISPRSDataModule):
         """The scenes of one split.
 
         Raises:
-            InputError: They have not been written, or are of another seed or size.
+            InputError: They have not been written.
         """
-        if self._recorded() != self._record():
+        tiles = self.tiles["test" if split == "predict" else split]
+        if not all(_is_written(self._labelled_pair(tile)) for tile in tiles):
             raise InputError(
-                f"{self.root.absolute()} does not hold the scenes of seed {self.seed} and size "
+                f"{self.root.absolute()} does not hold all scenes of seed {self.seed} and size "
                 f"{self.size}. Call prepare_data() first (a Trainer does so by itself)."
             )
         return super().pairs(split)
 
-    @property
-    def _record_path(self) -> Path:
-        return self.root / "scenes.json"
-
-    def _record(self) -> dict[str, int]:
-        return {"seed": self.seed, "size": self.size, "version": SCENES_VERSION}
-
-    def _recorded(self) -> object:
-        """What the folder says its scenes are; None where it says nothing."""
-        try:
-            return json.loads(self._record_path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return None
-
     def _labelled_pair(self, tile: str) -> Pair:
         return self._pair(tile, predicting=False)
-
-    def _clear(self) -> None:
-        """Removes other scenes, before the record says that these are the ones."""
-        folders = {path.parent for path in _files(self._labelled_pair("2_10"))}
-        tiles = [tile for folder in folders for tile in folder.glob("top_potsdam_*.tif")]
-        if tiles and not self._record_path.is_file():
-            raise InputError(
-                f"{self.root.absolute()} holds tiles that are no synthetic scenes, such as "
-                f"{tiles[0].name}. Set root to another folder, or use ISPRSDataModule to read them."
-            )
-        for tile in tiles:
-            tile.unlink()
 
     def _write(self, pair: Pair, seed: int) -> None:
         image, labels = render_scene(seed, self.size)
@@ -174,20 +142,12 @@ def _files(pair: Pair) -> tuple[Path, Path]:
     return pair.image, pair.label
 
 
+def _is_written(pair: Pair) -> bool:
+    return all(path.is_file() for path in _files(pair))
+
+
 def _write_tiff(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
     block = (_TIFF_BLOCK, _TIFF_BLOCK)
-    tifffile.imwrite(partial, pixels, photometric="rgb", compression="zlib", tile=block)
-    os.replace(partial, path)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _partial(path).write_bytes(content)
-    os.replace(_partial(path), path)
-
-
-def _partial(path: Path) -> Path:
-    """Beside the target, so that moving it into place is one step; a name of this process's own."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
+    content = BytesIO()
+    tifffile.imwrite(content, pixels, photometric="rgb", compression="zlib", tile=block)
+    write_atomically(path, content.getvalue())

@@ -80,6 +80,9 @@ def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_s
         shares = [(tmp_path / run / f"{split}-{rank}").read_text().split() for rank in (0, 1)]
         assert Counter(shares[0] + shares[1]) == {str(index): 1 for index in range(SAMPLES)}
         assert [len(share) for share in shares] == [4, 3]
+    trained = [(tmp_path / "fit" / f"train-{rank}").read_text().split() for rank in (0, 1)]
+    assert [len(share) for share in trained] == [4, 4]
+    assert set(trained[0] + trained[1]) == {str(index) for index in range(SAMPLES)}
 
 
 def test_fewer_samples_than_processes_are_refused(tmp_path, monkeypatch):
