@@ -1,14 +1,11 @@
 """What all datasets share: splits, loaders, transforms."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import torch
-from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -137,7 +134,6 @@ class SegmentationDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
-            worker_init_fn=_start_worker,
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
@@ -164,13 +160,4 @@ class SegmentationDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
-            worker_init_fn=_start_worker,
         )
-
-
-def _start_worker(worker_id: int) -> None:
-    # Each worker would start as many threads as there are cores.
-    cv2.setNumThreads(1)
-    # Lightning seeds workers only where no function of ours does.
-    if int(os.environ.get("PL_SEED_WORKERS", "0")):
-        pl_worker_init_function(worker_id)

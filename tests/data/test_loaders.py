@@ -1,23 +1,10 @@
-import cv2
 import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset, get_worker_info
 
 from lightning_seg.data import FolderDataModule
-
-
-class Threads(Dataset):
-    """Says how many threads OpenCV has in a worker, and whether Lightning seeded it."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        seeded = torch.initial_seed() != get_worker_info().seed
-        return {"image": torch.tensor([[[cv2.getNumThreads(), seeded]]]), "name": "a"}
 
 
 class Recorder(pl.LightningModule):
@@ -79,12 +66,3 @@ def test_a_resumed_training_does_not_repeat_the_first_epoch(folder, num_workers)
     fit(folder, 3, num_workers)
     (resumed,) = fit(folder, 4, num_workers, folder / "last.ckpt")
     assert not torch.equal(resumed, first[0])
-
-
-def test_workers_read_with_one_thread_and_lightnings_seeds(folder):
-    pl.seed_everything(0, workers=True)
-    data = make(folder, num_workers=2)
-    data.eval_batch_size = 1
-    data.datasets["val"] = Threads()
-    for batch in data.val_dataloader():
-        assert batch["image"].flatten().tolist() == [1, 1]
