@@ -241,7 +241,7 @@ def _first_cause(error: BaseException) -> str:
     while cause is not None:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    ours = [e for e in chain if isinstance(e, InputError)]
+    ours: list[BaseException] = [e for e in chain if isinstance(e, InputError)]
     return str((ours or [e for e in chain if isinstance(e, ValueError)])[-1])
 
 
