@@ -1,0 +1,47 @@
+"""Distances inside every class, scaled to the patch."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from lightning_seg.targets.signed_distance import Void, _check_void, signed_distance
+
+
+@dataclass(frozen=True)
+class PatchDistance:
+    """The target of distance prediction in ResUNet-a (Diakogiannis et al. 2020, section 3.1.2).
+
+    Inside a class it is the distance to the nearest pixel of another class, outside 0, divided by
+    the largest such distance of the class in the image: the deepest pixel of a class is 1 in every
+    patch, however large. A class absent from an image is 0 all over it. One that fills it is 1
+    (the authors' code gives 0 there, as if it were absent, because OpenCV has no distance then).
+
+    A value depends on all of the image, so training crops and whole images have different targets.
+
+    Args:
+        void: ``ignore`` measures to valid pixels of other classes only, ``background`` takes void
+            for background of every class. Void pixels are 0.
+        ignore_index: Label of void pixels.
+    """
+
+    void: Void = "ignore"
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        _check_void(self.void)
+
+    @property
+    def key(self) -> str:
+        """Name and parameters, fit for a file name."""
+        return f"patch_distance-void={self.void}-ignore={self.ignore_index}"
+
+    def __call__(self, mask: Tensor, num_classes: int) -> Tensor:
+        """Mask (B, H, W) to (B, K, H, W) float32 in [0, 1], on the mask's device.
+
+        Raises:
+            ValueError: As `signed_distance`.
+        """
+        distance = signed_distance(mask, num_classes, None, self.ignore_index, self.void)
+        inside = distance.clamp_(min=0)
+        deepest = inside.amax(dim=(2, 3), keepdim=True)
+        return inside.div_(deepest.masked_fill(deepest == 0, 1))
