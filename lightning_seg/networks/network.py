@@ -12,18 +12,36 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Network(nn.Module):
     """Maps an image to features for a head.
 
-    Subclasses return a dict with at least ``decoder``: (B, out_channels, h, w), h and w being the
-    image's height and width divided by ``stride`` (rounded up); some add ``stem``, ``auxiliary``
-    or ``edge``. Images come in [0, 1]; `normalize` brings them to what the encoder expects.
+    `forward` takes any height and width: it normalises the image, pads it at the bottom and on the
+    right to a size that the network can take, calls `features`, and crops every feature back to
+    the image's size divided by the feature's own stride, rounded up. Subclasses implement
+    `features`.
 
     Args:
         in_channels: Number of image channels.
         mean: Per-channel mean of the images in [0, 1]; repeated where there are more channels.
         std: Per-channel standard deviation, likewise.
+
+    Attributes:
+        out_channels: Channels of the feature ``decoder``.
+        stride: Stride of the feature ``decoder`` relative to the image.
+        auxiliary_channels: Channels of the feature ``auxiliary``, 0 where there is none.
+        edge_channels: Channels of the feature ``edge``, 0 where there is none.
+        size_multiple: What the height and the width given to `features` are multiples of; a
+            multiple of every feature's stride. 1 where any size will do.
+        minimum_size: The least height and width given to `features`, a multiple of
+            ``size_multiple``.
+        normalized_stride: Stride of the coarsest map that is batch-normalised. In training that map
+            must have more than one value a channel.
     """
 
     out_channels: int
     stride: int
+    auxiliary_channels: int = 0
+    edge_channels: int = 0
+    size_multiple: int = 1
+    minimum_size: int = 1
+    normalized_stride: int = 1
     mean: Tensor
     std: Tensor
 
@@ -38,6 +56,41 @@ class Network(nn.Module):
         self.register_buffer("mean", _per_channel(mean, in_channels), persistent=False)
         self.register_buffer("std", _per_channel(std, in_channels), persistent=False)
 
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Image (B, C, H, W) in [0, 1] to features (B, C', ceil(H / stride), ceil(W / stride)).
+
+        Raises:
+            ValueError: A wrong number of channels, an empty image, or, in training, a single image
+                so small that batch normalisation has a single value a channel.
+        """
+        x = self.normalize(image)
+        self._check_size(x)
+        if self.size_multiple == self.minimum_size == 1:
+            return self.features(x)
+        height, width = x.shape[-2:]
+        x = _extend(_extend(x, -2, self._padded(height)), -1, self._padded(width))
+        padded_height, padded_width = x.shape[-2:]
+        return {
+            name: maps[
+                ...,
+                : -(-height * maps.shape[-2] // padded_height),
+                : -(-width * maps.shape[-1] // padded_width),
+            ]
+            for name, maps in self.features(x).items()
+        }
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Features of an image that is normalised and of a size that the network can take.
+
+        Args:
+            image: (B, C, H, W); H and W are multiples of ``size_multiple``.
+
+        Returns:
+            A dict with at least ``decoder`` (B, out_channels, H / stride, W / stride), rounded up;
+            some networks add ``stem``, ``auxiliary`` or ``edge``.
+        """
+        raise NotImplementedError
+
     def normalize(self, image: Tensor) -> Tensor:
         """``(image - mean) / std`` a channel; image (B, C, H, W) in [0, 1]."""
         if image.shape[1] != self.in_channels:
@@ -46,6 +99,33 @@ class Network(nn.Module):
                 f"{self.in_channels}; set in_channels to the data's number of bands"
             )
         return (image - self.mean) / self.std
+
+    def _padded(self, length: int) -> int:
+        multiple = -(-length // self.size_multiple) * self.size_multiple
+        return torch.sym_max(multiple, self.minimum_size)
+
+    def _check_size(self, image: Tensor) -> None:
+        batch, _, height, width = image.shape
+        if height < 1 or width < 1:
+            raise ValueError(
+                f"the image is {height} x {width} pixels, but the least is 1 x 1; "
+                "check the crop that it comes from"
+            )
+        least = self.normalized_stride + 1
+        if self.training and batch == 1 and max(self._padded(height), self._padded(width)) < least:
+            raise ValueError(
+                f"a single image of {height} x {width} pixels cannot be trained on: batch "
+                f"normalisation at stride {self.normalized_stride} has a single value a channel. "
+                f"Give images of at least {least} pixels on one side, or a batch of two"
+            )
+
+
+def _extend(image: Tensor, dim: int, length: int) -> Tensor:
+    """Reflects the end of a dimension up to a length; repeats what comes after the last pixel."""
+    # Indices rather than F.pad: no case depends on the size, so the export of any size is one.
+    last = image.shape[dim] - 1
+    index = torch.arange(length, device=image.device)
+    return image.index_select(dim, (last - (index - last).abs()).clamp(min=0))
 
 
 def _per_channel(values: Sequence[float], channels: int) -> Tensor:

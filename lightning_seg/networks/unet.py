@@ -50,10 +50,10 @@ class Unet(Network):
         self.decoder_strides = [stride for stride, _ in skips]
         self.decoder.apply(_initialize)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Image (B, C, H, W) in [0, 1] to ``{"decoder": (B, out_channels, H, W)}``."""
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Normalised image (B, C, H, W) to ``{"decoder": (B, out_channels, H, W)}``."""
         height, width = image.shape[-2:]
-        *skips, x = self.encoder(self.normalize(image))
+        *skips, x = self.encoder(image)
         for block, stride in zip(self.decoder, self.decoder_strides, strict=True):
             skip = skips.pop() if skips else None
             size = (-(-height // stride), -(-width // stride)) if skip is None else skip.shape[-2:]
