@@ -9,12 +9,14 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_seg.data.class_frequencies import balanced_weights, cached_counts
 from lightning_seg.data.datasets import PairDataset, Sample, collate
 from lightning_seg.data.labels import Color, LabelDecoder
 from lightning_seg.data.pairs import Pair, check_sizes
 from lightning_seg.data.sampling import evaluation_sampler, world_size
 from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
+from lightning_seg.losses.class_weights import ClassBalance
 
 Split = Literal["train", "val", "test", "predict"]
 
@@ -113,6 +115,15 @@ class SegmentationDataModule(LightningDataModule):
                 )
             check_sizes(pairs)
             self.datasets[split] = self.dataset(split, pairs)
+
+    def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:
+        """Weights of the classes, counted from the whole training labels; see `balanced_weights`.
+
+        The labels are read once; their counts are kept in ``.lightning_seg`` below the root.
+        """
+        paths = [pair.label for pair in self.pairs("train") if pair.label is not None]
+        counts = cached_counts(paths, self.decoder, self.num_workers, self.root)
+        return balanced_weights(counts, balance)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Shuffled training batches; an incomplete last one is dropped if there are others.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_seg.losses.base import Loss, promote
+from lightning_seg.losses.class_weights import ClassBalance, ClassWeights
 
 
 def map_l1(
@@ -43,20 +44,21 @@ class MapL1Loss(Loss):
     """L1 between a predicted and a target map, as Audebert et al. (2019) regress distances.
 
     Args:
-        class_weights: One weight a channel (median frequency, say), or None.
+        class_weights: One weight a channel, the name of a balance that the training labels give
+            (see `ClassWeights`), or None.
         ignore_index: Label of the pixels that count nowhere.
     """
 
-    class_weights: Tensor | None
-
     def __init__(
-        self, class_weights: Sequence[float] | None = None, ignore_index: int = 255
+        self,
+        class_weights: Sequence[float] | ClassBalance | None = None,
+        ignore_index: int = 255,
     ) -> None:
         super().__init__()
+        self.class_weights = ClassWeights(class_weights)
         self.ignore_index = ignore_index
-        weights = None if class_weights is None else torch.tensor(list(class_weights))
-        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar; see `map_l1`."""
-        return map_l1(prediction, target, mask, self.class_weights, self.ignore_index)
+        weights = self.class_weights(prediction.shape[1])
+        return map_l1(prediction, target, mask, weights, self.ignore_index)

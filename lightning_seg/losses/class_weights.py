@@ -1,0 +1,82 @@
+"""Weights of the classes: numbers, or a balance that is counted from the training labels."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lightning_seg.errors import InputError
+
+ClassBalance = Literal["median_frequency", "inverse_frequency"]
+
+
+class ClassWeights(nn.Module):
+    """The class weights of a loss, which holds one of these and asks it at every call.
+
+    With the name of a balance the weights are unknown until `resolve` gives them.
+    `SegmentationTask` finds every ``ClassWeights`` among its modules, has the DataModule count its
+    training labels, and keeps the weights in its checkpoints.
+
+    Args:
+        given: One non-negative number a class, the name of a balance, or None for equal weights.
+
+    Attributes:
+        balance: The name, None where numbers (or nothing) were given.
+        values: (K,) float32; None for equal weights and for a balance that is not resolved yet.
+
+    Raises:
+        ValueError: An unknown name; numbers that are negative, not finite or all 0.
+    """
+
+    values: Tensor | None
+
+    def __init__(self, given: Sequence[float] | ClassBalance | None) -> None:
+        super().__init__()
+        self.balance: ClassBalance | None = None
+        # Not persistent: what a config says or a task resolves, no state dict needs to repeat.
+        self.register_buffer("values", None, persistent=False)
+        if isinstance(given, str):
+            if given not in get_args(ClassBalance):
+                raise ValueError(
+                    f"class_weights is {given!r}, expected a number for each class or one of: "
+                    f"{', '.join(get_args(ClassBalance))}"
+                )
+            self.balance = given
+        elif given is not None:
+            self.resolve(given)
+
+    def resolve(self, weights: Sequence[float], device: torch.device | None = None) -> None:
+        """Sets the weights, one number a class.
+
+        Raises:
+            ValueError: A weight is negative or not finite, or none is above 0.
+        """
+        weights = [float(weight) for weight in weights]
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+            raise ValueError(
+                f"class_weights is {weights}, expected numbers of 0 or more, and one above 0"
+            )
+        self.values = torch.tensor(weights, device=device)
+
+    def forward(self, num_classes: int) -> Tensor | None:
+        """The weights (num_classes,), None for equal ones.
+
+        Raises:
+            InputError: There are more or fewer weights than classes, or a balance is not resolved.
+        """
+        if self.values is None:
+            if self.balance is not None:
+                raise InputError(
+                    f"class_weights is {self.balance!r}, whose numbers are not known here: fit "
+                    "counts them from the DataModule's training labels, and its checkpoints hold "
+                    "them. Load such a checkpoint, or give the numbers themselves."
+                )
+            return None
+        if len(self.values) != num_classes:
+            raise InputError(
+                f"class_weights holds {len(self.values)} weights, but there are {num_classes} "
+                "classes (channels of the prediction). Give one weight for each."
+            )
+        return self.values

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from lightning_seg.errors import InputError
+from lightning_seg.losses import ClassWeights, MapL1Loss, map_l1
+
+
+def test_numbers_are_the_weights():
+    assert ClassWeights([0.5, 0.0, 2.0])(3).tolist() == [0.5, 0.0, 2.0]
+
+
+def test_none_is_equal_weights():
+    assert ClassWeights(None)(7) is None
+
+
+def test_a_balance_waits_for_its_numbers():
+    weights = ClassWeights("median_frequency")
+    with pytest.raises(InputError, match=r"'median_frequency', whose numbers are not known here"):
+        weights(2)
+    weights.resolve([1.0, 3.0])
+    assert weights(2).tolist() == [1.0, 3.0]
+
+
+def test_a_wrong_number_of_weights_is_told_with_both_numbers():
+    with pytest.raises(InputError, match=r"holds 2 weights, but there are 3 classes"):
+        MapL1Loss(class_weights=[1.0, 2.0])(*torch.rand(2, 1, 3, 4, 4), torch.zeros(1, 4, 4))
+
+
+@pytest.mark.parametrize("weights", [[-1.0, 2.0], [float("nan"), 1.0], [0.0, 0.0], []])
+def test_numbers_that_weigh_nothing_are_refused(weights):
+    with pytest.raises(ValueError, match="numbers of 0 or more, and one above 0"):
+        ClassWeights(weights)
+
+
+def test_an_unknown_balance_is_told_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'median'.*median_frequency, inverse_frequency"):
+        ClassWeights("median")
+
+
+def test_a_state_dict_needs_no_weights():
+    assert MapL1Loss(class_weights=[1.0, 2.0]).state_dict() == {}
+
+
+def test_a_resolved_balance_weighs_as_its_numbers_do():
+    prediction, target = torch.rand(2, 2, 3, 4, 4)
+    mask = torch.zeros(2, 4, 4, dtype=torch.int64)
+    loss = MapL1Loss(class_weights="inverse_frequency")
+    loss.class_weights.resolve([1.0, 0.0, 3.0])
+    weights = torch.tensor([1.0, 0.0, 3.0])
+    assert loss(prediction, target, mask) == map_l1(prediction, target, mask, weights)
