@@ -18,7 +18,7 @@ class Head(nn.Module):
     """Maps a network's features to named predictions.
 
     ``forward`` returns a dict with ``logits`` (B, K, h, w) and, in subclasses, regressed maps such
-    as ``distance``. All but ``logits`` are activated and in their target's units, so a loss can
+    as ``distance``. All but class scores are activated and in their target's units, so a loss can
     compare the two as they are.
 
     Args:
@@ -27,10 +27,13 @@ class Head(nn.Module):
 
     Attributes:
         predictions: Names of the predictions, the keys of the task's ``losses``.
+        scores: Names of those that are class scores, ``logits`` among them; an auxiliary
+            classifier's may be further ones.
         target_of: The target object of each regressed prediction; its key names cached targets.
     """
 
     predictions: tuple[str, ...] = ("logits",)
+    scores: tuple[str, ...] = ("logits",)
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -53,7 +56,7 @@ class Head(nn.Module):
         Args:
             image: (B, C, H, W) in [0, 1].
             mask: (B, H, W) int64.
-            wanted: Names out of ``predictions`` without ``logits``.
+            wanted: Names out of ``predictions`` without ``scores``.
 
         Returns:
             Maps (B, C, H, W) by name.
