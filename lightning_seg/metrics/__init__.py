@@ -6,7 +6,16 @@ are torchmetrics' own.
 
 from lightning_seg.metrics.boundary_f import BoundaryFMeasure
 from lightning_seg.metrics.boundary_iou import BoundaryIoU
+from lightning_seg.metrics.e_measure import EMeasure
 from lightning_seg.metrics.per_sample_mean import PerSampleMean
+from lightning_seg.metrics.surface_distance import SurfaceDistance
 from lightning_seg.metrics.trimap_iou import TrimapIoU
 
-__all__ = ["BoundaryFMeasure", "BoundaryIoU", "PerSampleMean", "TrimapIoU"]
+__all__ = [
+    "BoundaryFMeasure",
+    "BoundaryIoU",
+    "EMeasure",
+    "PerSampleMean",
+    "SurfaceDistance",
+    "TrimapIoU",
+]

@@ -4,7 +4,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, PerSampleMean, TrimapIoU
+from lightning_seg.metrics import (
+    BoundaryFMeasure,
+    BoundaryIoU,
+    EMeasure,
+    PerSampleMean,
+    SurfaceDistance,
+    TrimapIoU,
+)
 
 SAMPLES = 7
 
@@ -24,6 +31,8 @@ def run(indices):
         "trimap_iou": TrimapIoU(3, ignore_index=255, average=None),
         "boundary_f": BoundaryFMeasure(3, 1, ignore_index=255, average=None),
         "boundary_f_pooled": BoundaryFMeasure(3, 1, ignore_index=255, pooled=True),
+        "e_measure": EMeasure(3, ignore_index=255, average=None),
+        "surface_distance": SurfaceDistance(3, ignore_index=255, average=None),
         "loss": PerSampleMean(),
     }
     for preds, target, loss in map(sample, indices):

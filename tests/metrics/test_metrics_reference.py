@@ -1,11 +1,9 @@
 """Our counts against those of the public reference codes, on stored label maps."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from reference_maps import CASES, load_case, needs_reference
 
 from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, TrimapIoU
 from lightning_seg.metrics.functional import (
@@ -16,29 +14,15 @@ from lightning_seg.metrics.functional import (
     trimap_iou_counts,
 )
 
-REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 VOID = 255
-CASES = [
-    "s01_identical_64",
-    "s03_shift2_97x131",
-    "s05_thin_97x131",
-    "s06_border_64",
-    "s08_empty_gt_64",
-    "s10_voidcontour_97x131",
-]
-pytestmark = pytest.mark.skipif(
-    not (REFERENCE / "metrics_sample.json").exists(), reason=f"no reference values in {REFERENCE}"
+pytestmark = needs_reference
+    not REFERENCE.exists(), reason=f"no reference values in {REFERENCE}"
 )
 
 
 @pytest.fixture(params=CASES)
 def case(request):
-    values = json.loads((REFERENCE / "metrics_sample.json").read_text())["cases"][request.param]
-    maps = np.load(REFERENCE / "metrics_cases.npz")
-    pred, truth = (
-        torch.from_numpy(maps[f"{request.param}/{n}"])[None].long() for n in ("pred", "gt")
-    )
-    return values, pred, truth
+    return load_case(request.param)
 
 
 def pixels(name):

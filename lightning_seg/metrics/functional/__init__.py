@@ -1,4 +1,4 @@
-"""The metrics as pure functions of tensors; needs PyTorch and NumPy alone."""
+"""The metrics as pure functions of tensors; without torchmetrics."""
 
 from lightning_seg.metrics.functional.boundary_f import (
     boundary_f_counts,
@@ -11,15 +11,20 @@ from lightning_seg.metrics.functional.boundary_iou import (
     boundary_width,
 )
 from lightning_seg.metrics.functional.contours import ContourCounts
+from lightning_seg.metrics.functional.e_measure import e_measure
+from lightning_seg.metrics.functional.surface_distance import SurfaceDistances, surface_distances
 from lightning_seg.metrics.functional.trimap_iou import trimap_iou, trimap_iou_counts
 
 __all__ = [
     "ContourCounts",
+    "SurfaceDistances",
     "boundary_f_counts",
     "boundary_f_scores",
     "boundary_iou",
     "boundary_iou_counts",
     "boundary_width",
+    "e_measure",
+    "surface_distances",
     "tolerance_in_pixels",
     "trimap_iou",
     "trimap_iou_counts",
