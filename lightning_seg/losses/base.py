@@ -1,6 +1,13 @@
-"""What every loss of this room is."""
+"""What every loss of this room is, and what all of them need."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
+
+import torch
 from torch import Tensor, nn
+
+P = ParamSpec("P")
 
 
 class Loss(nn.Module):
@@ -16,3 +23,38 @@ class Loss(nn.Module):
 def promote(scores: Tensor) -> Tensor:
     """``scores`` in float32, or in float64 where they already are."""
     return scores if scores.dtype.itemsize >= 4 else scores.float()
+
+
+def autocast_off(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Decorates a loss function of tensors, which runs in the types that it chooses itself."""
+
+    @wraps(loss)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        first: Any = next(iter((*args, *kwargs.values())))
+        with torch.autocast(first.device.type, enabled=False):
+            return loss(*args, **kwargs)
+
+    return run
+
+
+def check_shapes(logits: Tensor, mask: Tensor) -> None:
+    """Refuses what would broadcast to a wrong value.
+
+    Raises:
+        ValueError: Other shapes than (B, K, H, W) and (B, H, W), or a single class.
+    """
+    if logits.ndim != 4 or mask.shape != (logits.shape[0], *logits.shape[2:]):
+        raise ValueError(
+            f"logits have the shape {tuple(logits.shape)} and the mask {tuple(mask.shape)}, "
+            "expected (B, K, H, W) and (B, H, W): upsample the logits to the size of the labels"
+        )
+    if logits.shape[1] < 2:
+        raise ValueError(
+            "logits have 1 class, expected at least 2: a binary task is background and foreground, "
+            "with a channel for each"
+        )
+
+
+def mean_where(values: Tensor, counts: Tensor) -> Tensor:
+    """Mean of the finite ``values`` where ``counts`` (bool, the same shape) is true, or 0."""
+    return torch.where(counts, values, 0.0).sum() / counts.sum().clamp(min=1)
