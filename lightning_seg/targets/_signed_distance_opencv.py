@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_seg.targets._boxes import Box, label_boxes
 
-_PARALLEL_FROM = 1 << 18  # pixels; for fewer, starting threads costs more than it saves
+PARALLEL_FROM = 1 << 18  # pixels; for fewer, starting threads costs more than it saves
 
 
 class _Image(NamedTuple):
@@ -52,7 +52,7 @@ def opencv_signed_distance(
     # images.
     output = np.full((batch, num_classes, height, width), -limit, np.float32)
     nearest = np.full((batch, height, width), limit, np.float32)
-    labels = _compact_labels(mask.numpy(), num_classes, ignore_index)
+    labels = compact_labels(mask.numpy(), num_classes, ignore_index)
     reach = math.ceil(min(limit, math.hypot(height, width)))
     jobs = [
         _Job(image, label, box, reach, limit)
@@ -61,7 +61,7 @@ def opencv_signed_distance(
     ]
     jobs.sort(key=lambda job: job.area, reverse=True)  # the largest last would leave threads idle
     threads = min(len(jobs), torch.get_num_threads())
-    if threads > 1 and sum(job.area for job in jobs) >= _PARALLEL_FROM:
+    if threads > 1 and sum(job.area for job in jobs) >= PARALLEL_FROM:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(_measure_outside, jobs))
     else:
@@ -74,7 +74,7 @@ def opencv_signed_distance(
     return torch.from_numpy(output)
 
 
-def _compact_labels(
+def compact_labels(
     mask: NDArray[np.integer], num_classes: int, ignore_index: int
 ) -> NDArray[np.unsignedinteger]:
     """The mask with void as ``num_classes``, in bytes where they suffice: fast to read."""
@@ -89,10 +89,7 @@ def _measure_outside(job: _Job) -> None:
     image = job.image
     around = job.box.grown(job.reach, image.labels.shape).slices
     away = (image.labels[around] != job.label).view(np.uint8)
-    distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # OpenCV's last digit depends on where the array lies in memory. Squares are whole numbers: back
-    # from them, equal masks have equal distances to the bit.
-    np.sqrt(np.rint(np.square(distance, out=distance), out=distance), out=distance)
+    distance = exact_distance(away)
     np.minimum(distance, np.float32(job.limit), out=distance)
     if job.label < len(image.distances):
         np.negative(distance, out=image.distances[job.label][around])
@@ -100,6 +97,14 @@ def _measure_outside(job: _Job) -> None:
     with image.nearest_lock:
         nearest = image.nearest[around]
         np.minimum(nearest, distance, out=nearest)
+
+
+def exact_distance(away: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Distance to the nearest 0, correctly rounded."""
+    distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's last digit depends on where the array lies in memory. Squares are whole numbers: back
+    # from them, equal masks have equal distances to the bit.
+    return np.sqrt(np.rint(np.square(distance, out=distance), out=distance), out=distance)
 
 
 def _write_inside(job: _Job) -> None:

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+_CHUNK = 1 << 25  # pixels times labels at once: temporaries of at most 128 MiB in int32
+
 
 def torch_signed_distance(
     mask: Tensor, num_classes: int, limit: float, ignore_index: int, void_is_background: bool
@@ -13,32 +15,56 @@ def torch_signed_distance(
 
     Only a window of the limit's radius matters: the passes shift and take minima, as often as that
     radius (or the image) is high. A pixel's distance inside its own class is the smallest of its
-    distances to all others, so it needs no passes.
+    distances to all others, so it needs no passes. Some images and labels are done at a time, so
+    that besides the output five temporaries of 128 MiB are held, or as many of one image and label.
     """
-    height, width = mask.shape[1:]
-    reach = math.ceil(min(limit, math.hypot(height, width)))
-    labels = torch.arange(num_classes + void_is_background, device=mask.device).view(1, -1, 1, 1)
+    batch, height, width = mask.shape
+    num_labels = num_classes + void_is_background
     label_map = mask.int().masked_fill(mask.int() == ignore_index, num_classes).unsqueeze(1)
-    member = label_map == labels
-    outer = _squared_distance(member, reach)
-    inner = outer.masked_fill(member, reach * reach).amin(dim=1, keepdim=True)
-    outside = _clipped_root(outer[:, :num_classes], reach, limit)
+    output = torch.empty((batch, num_classes, height, width), device=mask.device)
+    images = max(1, _CHUNK // max(1, num_labels * height * width))
+    for some, distances in zip(label_map.split(images), output.split(images)):
+        _fill(distances, some, num_labels, limit)
+    return output if void_is_background else output.masked_fill_(label_map == num_classes, 0)
+
+
+def _fill(output: Tensor, label_map: Tensor, num_labels: int, limit: float) -> None:
+    """Write the distances (B, K, H, W) of a label map (B, 1, H, W)."""
+    num_classes, height, width = output.shape[1:]
+    reach = math.ceil(min(limit, math.hypot(height, width)))
+    dtype = _smallest_integer(2 * reach * reach)
+    inner = torch.full_like(label_map, reach * reach, dtype=dtype)
+    step = max(1, _CHUNK // max(1, label_map.numel()))
+    for first in range(0, num_labels, step):
+        labels = torch.arange(first, min(first + step, num_labels), device=output.device)
+        member = label_map == labels.view(1, -1, 1, 1)
+        outer = _squared_distance(member, reach, dtype)
+        classes = output[:, first : first + step]
+        classes.copy_(_clipped_root(outer[:, : classes.shape[1]], reach, limit)).neg_()
+        nearest = outer.masked_fill_(member, reach * reach).amin(dim=1, keepdim=True)
+        torch.minimum(inner, nearest, out=inner)
     inside = _clipped_root(inner, reach, limit)
-    distance = torch.where(member[:, :num_classes], inside, -outside)
-    return distance if void_is_background else distance.masked_fill_(label_map == num_classes, 0)
+    own = label_map.clamp(0, num_classes - 1).long()
+    is_class = label_map == own
+    output.scatter_(1, own, torch.where(is_class, inside, output.gather(1, own)))
+
+
+def _smallest_integer(largest: int) -> torch.dtype:
+    types = (torch.int16, torch.int32, torch.int64)
+    return next(kind for kind in types if largest <= torch.iinfo(kind).max)
 
 
 def _clipped_root(squared: Tensor, reach: int, limit: float) -> Tensor:
     """Distance of squared distances; ``reach`` stands for all that is as far, or not there."""
-    return squared.float().sqrt().clamp(max=limit).masked_fill(squared >= reach * reach, limit)
+    return squared.float().sqrt_().clamp_(max=limit).masked_fill_(squared >= reach * reach, limit)
 
 
-def _squared_distance(member: Tensor, reach: int) -> Tensor:
+def _squared_distance(member: Tensor, reach: int, dtype: torch.dtype) -> Tensor:
     """Squared distance to the nearest member where it is below ``reach``, else its square or more.
 
-    The shape is (B, L, H, W), the type the smallest integer that holds twice the square of reach.
+    The shape is (B, L, H, W), the type one that holds twice the square of reach.
     """
-    squared_rows = _row_distance(member, reach).square()
+    squared_rows = _row_distance(member, reach, dtype).square_()
     nearest = squared_rows.clone()
     for step in range(1, min(reach, member.shape[2])):
         lifted = squared_rows + step * step
@@ -48,13 +74,11 @@ def _squared_distance(member: Tensor, reach: int) -> Tensor:
     return nearest
 
 
-def _row_distance(member: Tensor, reach: int) -> Tensor:
+def _row_distance(member: Tensor, reach: int, dtype: torch.dtype) -> Tensor:
     """Distance to the nearest member in the same row, at most ``reach``.
 
     Steps of 1, 2, 4, ... columns add up to every distance.
     """
-    types = (torch.int16, torch.int32, torch.int64)
-    dtype = next(kind for kind in types if 2 * reach * reach <= torch.iinfo(kind).max)
     nearest = torch.full_like(member, reach, dtype=dtype).masked_fill_(member, 0)
     step = 1
     while step < min(reach, member.shape[3]):

@@ -4,10 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
+from lightning_seg.targets._masks import check_mask
 from lightning_seg.targets._signed_distance_opencv import opencv_signed_distance
 from lightning_seg.targets._signed_distance_torch import torch_signed_distance
+from lightning_seg.targets._triton import runs_triton
 
 Void = Literal["ignore", "background"]
 
@@ -23,8 +26,8 @@ def signed_distance(
 
     Inside a class it is the distance to the nearest pixel of another class, outside minus the
     distance to the nearest pixel of the class, between pixel centres; so its size is never below 1
-    (Audebert et al. 2019, section 3.1). Computed on the mask's device: by OpenCV on the CPU, by
-    separable passes elsewhere.
+    (Audebert et al. 2019, section 3.1). Computed on the mask's device and without waiting for it:
+    by OpenCV on the CPU, by Triton kernels on NVIDIA GPUs, by separable passes in torch elsewhere.
 
     Args:
         mask: (B, H, W) integers, labels 0..num_classes-1 or ``ignore_index``.
@@ -45,18 +48,37 @@ def signed_distance(
         ValueError: Wrong shape or dtype, no class, a clip that is not positive, or an unknown
             ``void``.
     """
-    if mask.ndim != 3 or mask.is_floating_point() or mask.is_complex():
-        raise ValueError(
-            f"mask must be (B, H, W) integers, but is {tuple(mask.shape)} of {mask.dtype}"
-        )
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}, but must be at least 1")
+    check_mask(mask, num_classes)
     if clip is not None:
         _check_clip(clip)
-    _check_void(void)
-    limit = math.hypot(*mask.shape[1:]) if clip is None else float(clip)
-    compute = opencv_signed_distance if mask.device.type == "cpu" else torch_signed_distance
-    return compute(mask, num_classes, limit, ignore_index, void == "background")
+    check_void(void)
+    clip = None if clip is None else float(clip)
+    return _signed_distance(mask, num_classes, clip, ignore_index, void == "background")
+
+
+# An operator of its own, so that a compiled training step can hold it.
+@torch.library.custom_op("lightning_seg::signed_distance", mutates_args=())
+def _signed_distance(
+    mask: Tensor, num_classes: int, clip: float | None, ignore_index: int, void_is_background: bool
+) -> Tensor:
+    limit = math.hypot(*mask.shape[1:]) if clip is None else clip
+    compute = torch_signed_distance
+    if mask.device.type == "cpu":
+        compute = opencv_signed_distance
+    elif runs_triton(mask.device):
+        from lightning_seg.targets import _signed_distance_triton as kernels
+
+        if kernels.triton_fits(mask, limit):
+            compute = kernels.triton_signed_distance
+    return compute(mask, num_classes, limit, ignore_index, void_is_background)
+
+
+@_signed_distance.register_fake
+def _(
+    mask: Tensor, num_classes: int, clip: float | None, ignore_index: int, void_is_background: bool
+) -> Tensor:
+    batch, height, width = mask.shape
+    return mask.new_empty((batch, num_classes, height, width), dtype=torch.float32)
 
 
 def _check_clip(clip: float) -> None:
@@ -64,7 +86,8 @@ def _check_clip(clip: float) -> None:
         raise ValueError(f"clip is {clip}, but must be a positive, finite number of pixels")
 
 
-def _check_void(void: str) -> None:
+def check_void(void: str) -> None:
+    """Refuse an unknown policy."""
     if void not in get_args(Void):
         raise ValueError(f"void is {void!r}, but must be 'ignore' or 'background'")
 
@@ -87,7 +110,7 @@ class SignedDistance:
 
     def __post_init__(self) -> None:
         _check_clip(self.clip)
-        _check_void(self.void)
+        check_void(self.void)
 
     @property
     def key(self) -> str:

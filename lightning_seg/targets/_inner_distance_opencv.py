@@ -1,0 +1,88 @@
+"""Inner distances on the CPU: OpenCV's exact transform in boxes around every class."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_seg.targets._boxes import Box, label_boxes
+from lightning_seg.targets._signed_distance_opencv import (
+    PARALLEL_FROM,
+    compact_labels,
+    exact_distance,
+)
+
+
+class _Job(NamedTuple):
+    """One box around pixels of one label: all that a thread needs."""
+
+    labels: NDArray[np.unsignedinteger]  # (H, W)
+    distances: NDArray[np.float32]  # (H, W), the output
+    label: int
+    box: Box
+    void: int | None  # the label of pixels that bound nothing, if there are any
+    chessboard: bool
+
+
+def opencv_inner_distance(
+    mask: Tensor, num_classes: int, chessboard: bool, ignore_index: int, void_is_background: bool
+) -> Tensor:
+    """See `lightning_seg.targets.inner_distance`.
+
+    What bounds a component lies right around it, so its box needs one pixel more on each side.
+    """
+    output = np.zeros(mask.shape, np.float32)
+    labels = compact_labels(mask.numpy(), num_classes, ignore_index)
+    jobs = []
+    for image, distances in zip(labels, output):
+        void_bounds = void_is_background or not (image == num_classes).any()
+        void = None if void_bounds else num_classes
+        boxes = label_boxes(image, num_classes, reach=1)
+        jobs += [_Job(image, distances, *labelled, void, chessboard) for labelled in boxes]
+    jobs.sort(key=lambda job: job.box.area, reverse=True)  # the largest last leaves threads idle
+    threads = min(len(jobs), torch.get_num_threads())
+    if threads > 1 and sum(job.box.area for job in jobs) >= PARALLEL_FROM:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(_measure, jobs))
+    else:
+        for job in jobs:
+            _measure(job)
+    return torch.from_numpy(output).unsqueeze(1)
+
+
+def _measure(job: _Job) -> None:
+    """Write the distances of the box's pixels of the label."""
+    member = job.labels[job.box.slices] == job.label
+    around = job.box.grown(1, job.labels.shape)
+    distance = _distance_within(job, around)
+    if job.void is not None:
+        # Beyond void, which bounds nothing, pixels outside may be nearer, but none farther away.
+        farthest = math.ceil(distance.max(where=member, initial=0))
+        wider = job.box.grown(farthest, job.labels.shape)
+        if farthest > 2 and wider != around:
+            distance = _distance_within(job, wider)
+    np.copyto(job.distances[job.box.slices], distance, where=member)
+
+
+def _distance_within(job: _Job, around: Box) -> NDArray[np.float32]:
+    """Distances of the job's box to what bounds its label in the box around it."""
+    labels = job.labels[around.slices]
+    inner = labels == job.label
+    if job.void is not None:
+        inner |= labels == job.void
+    if inner.all():
+        height, width = job.labels.shape
+        filled = max(height, width) if job.chessboard else math.hypot(height, width)
+        distance = np.full(labels.shape, filled, np.float32)
+    elif job.chessboard:
+        distance = cv2.distanceTransform(inner.view(np.uint8), cv2.DIST_C, 3)
+    else:
+        distance = exact_distance(inner.view(np.uint8))
+    top, left = job.box.top - around.top, job.box.left - around.left
+    bottom, right = job.box.bottom - around.top, job.box.right - around.left
+    return distance[top:bottom, left:right]

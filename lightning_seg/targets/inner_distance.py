@@ -1,0 +1,109 @@
+"""Distances of every class's pixels to the nearest pixel outside the class."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lightning_seg.targets._inner_distance_opencv import opencv_inner_distance
+from lightning_seg.targets._inner_distance_torch import torch_inner_distance
+from lightning_seg.targets._masks import check_mask
+from lightning_seg.targets._triton import runs_triton
+from lightning_seg.targets.signed_distance import Void, check_void
+
+Metric = Literal["euclidean", "chessboard"]
+
+
+def inner_distance(
+    mask: Tensor,
+    num_classes: int,
+    metric: Metric = "euclidean",
+    ignore_index: int = 255,
+    void: Void = "ignore",
+) -> Tensor:
+    """Exact, unclipped distance of every pixel to the nearest pixel of another class.
+
+    The distance transforms of all classes in one map: each is 0 outside its class, so that no two
+    meet (Gül 2023, section 3.2, step 1). Computed on the mask's device and without waiting for it.
+
+    Args:
+        mask: (B, H, W) integers, labels 0..num_classes-1 or ``ignore_index``.
+        num_classes: K.
+        metric: ``euclidean``, or ``chessboard``: the larger of the two coordinates' differences,
+            as the default of SciPy's ``distance_transform_cdt`` to which the thesis refers.
+        ignore_index: Label of void pixels.
+        void: ``ignore``: distances are measured between valid pixels only. ``background``: void
+            bounds the classes that it touches.
+
+    Returns:
+        (B, 1, H, W) float32 in pixels, between pixel centres: 0 at void pixels, at least 1 at
+        others. A class that fills an image (with ``ignore``: its valid pixels) has the image's
+        diagonal (``chessboard``: its longer side) all over, which no other distance reaches.
+
+    Raises:
+        ValueError: Wrong shape or dtype, no class, an unknown ``metric`` or ``void``.
+    """
+    check_mask(mask, num_classes)
+    check_metric(metric)
+    check_void(void)
+    chessboard, void_is_background = metric == "chessboard", void == "background"
+    return _inner_distance(mask, num_classes, chessboard, ignore_index, void_is_background)
+
+
+# An operator of its own, so that a compiled training step can hold it.
+@torch.library.custom_op("lightning_seg::inner_distance", mutates_args=())
+def _inner_distance(
+    mask: Tensor, num_classes: int, chessboard: bool, ignore_index: int, void_is_background: bool
+) -> Tensor:
+    arguments = mask, num_classes, chessboard, ignore_index, void_is_background
+    if mask.device.type == "cpu":
+        return opencv_inner_distance(*arguments)
+    if runs_triton(mask.device):
+        from lightning_seg.targets import _inner_distance_triton as kernels
+
+        if kernels.triton_fits(mask):
+            return torch_inner_distance(*arguments, kernels.triton_column_pass)
+    return torch_inner_distance(*arguments)
+
+
+@_inner_distance.register_fake
+def _(
+    mask: Tensor, num_classes: int, chessboard: bool, ignore_index: int, void_is_background: bool
+) -> Tensor:
+    batch, height, width = mask.shape
+    return mask.new_empty((batch, 1, height, width), dtype=torch.float32)
+
+
+def check_metric(metric: str) -> None:
+    """Refuse an unknown metric."""
+    if metric not in get_args(Metric):
+        raise ValueError(f"metric is {metric!r}, but must be 'euclidean' or 'chessboard'")
+
+
+@dataclass(frozen=True)
+class InnerDistance:
+    """What the distance-transform loss weighs pixels by: `inner_distance` in pixels.
+
+    Args:
+        metric: See `inner_distance`.
+        void: See `inner_distance`.
+        ignore_index: Label of void pixels.
+    """
+
+    metric: Metric = "euclidean"
+    void: Void = "ignore"
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        check_metric(self.metric)
+        check_void(self.void)
+
+    @property
+    def key(self) -> str:
+        """Name and parameters, fit for a file name."""
+        return f"inner_distance-metric={self.metric}-void={self.void}-ignore={self.ignore_index}"
+
+    def __call__(self, mask: Tensor, num_classes: int) -> Tensor:
+        """Mask (B, H, W) to (B, 1, H, W) float32 in pixels, on the mask's device."""
+        return inner_distance(mask, num_classes, self.metric, self.ignore_index, self.void)
