@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, get_args
 
 import torch
 from torch import Tensor, nn
@@ -58,3 +58,14 @@ def check_shapes(logits: Tensor, mask: Tensor) -> None:
 def mean_where(values: Tensor, counts: Tensor) -> Tensor:
     """Mean of the finite ``values`` where ``counts`` (bool, the same shape) is true, or 0."""
     return torch.where(counts, values, 0.0).sum() / counts.sum().clamp(min=1)
+
+
+def check_choice(name: str, value: object, choices: object) -> None:
+    """Refuses a ``value`` that is none of the ``choices``, a Literal.
+
+    Raises:
+        ValueError: It names the argument, the value and the choices.
+    """
+    if value not in get_args(choices):
+        known = ", ".join(repr(choice) for choice in get_args(choices))
+        raise ValueError(f"{name} is {value!r}, expected one of: {known}")

@@ -6,13 +6,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss, promote
+from lightning_seg.losses.base import (
+    Loss,
+    autocast_off,
+    check_choice,
+    check_shapes,
+    mean_where,
+    promote,
+)
+from lightning_seg.losses.class_weights import ClassBalance, ClassWeights
+from lightning_seg.losses.reduction import Reduction, pooled
 
 
+@autocast_off
 def cross_entropy(
     logits: Tensor,
     mask: Tensor,
     class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "batch",
     ignore_index: int = 255,
 ) -> Tensor:
     """Mean cross entropy over the valid pixels, ``sum(w * nll) / sum(w)`` with class weights.
@@ -21,42 +33,72 @@ def cross_entropy(
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         class_weights: (K,) non-negative, or None for equal weights.
+        label_smoothing: Share in [0, 1] of every label that goes to all K classes alike; weighted
+            as torch does, each class's log by its own weight.
+        reduction: ``"batch"``, one mean over the batch's pixels, or ``"image"``, the mean of the
+            images' means.
         ignore_index: Label of the pixels that count nowhere.
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel has any weight.
+
+    Raises:
+        ValueError: The shapes do not fit each other; a single class.
     """
+    check_shapes(logits, mask)
     logits = promote(logits)
     weights = None if class_weights is None else class_weights.to(logits)
-    total = F.cross_entropy(
-        logits, mask, weight=weights, ignore_index=ignore_index, reduction="sum"
+    nll = F.cross_entropy(
+        logits,
+        mask,
+        weight=weights,
+        ignore_index=ignore_index,
+        reduction="none",
+        label_smoothing=label_smoothing,
     )
     valid = mask != ignore_index
-    if weights is None:
-        mass = valid.sum().to(logits.dtype)
-    else:
-        mass = (weights[mask.masked_fill(~valid, 0)] * valid).sum()
-    return total / torch.where(mass > 0, mass, torch.ones_like(mass))
+    mass = valid.to(logits.dtype)
+    if weights is not None:
+        mass = weights[mask.masked_fill(~valid, 0)] * mass
+    total, mass = (pooled(x.sum(dim=(1, 2)), reduction) for x in (nll, mass))
+    counts = mass > 0
+    return mean_where(total / torch.where(counts, mass, 1.0), counts)
 
 
 class CrossEntropyLoss(Loss):
     """Cross entropy of the softmax, the baseline of all five papers.
 
     Args:
-        class_weights: K weights (median frequency, say), or None.
+        class_weights: K weights, the name of a balance that the training labels give (see
+            `ClassWeights`), or None.
+        label_smoothing: Share in [0, 1] of every label that goes to all classes alike.
+        reduction: ``"batch"``, one mean over the batch's pixels, or ``"image"``, the mean of the
+            images' means.
         ignore_index: Label of the pixels that count nowhere.
+
+    Raises:
+        ValueError: A smoothing outside [0, 1]; an unknown reduction.
     """
 
-    class_weights: Tensor | None
-
     def __init__(
-        self, class_weights: Sequence[float] | None = None, ignore_index: int = 255
+        self,
+        class_weights: Sequence[float] | ClassBalance | None = None,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "batch",
+        ignore_index: int = 255,
     ) -> None:
         super().__init__()
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing is {label_smoothing}, expected a share in [0, 1]")
+        check_choice("reduction", reduction, Reduction)
+        self.class_weights = ClassWeights(class_weights)
+        self.label_smoothing = label_smoothing
+        self.reduction: Reduction = reduction
         self.ignore_index = ignore_index
-        weights = None if class_weights is None else torch.tensor(list(class_weights))
-        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `cross_entropy`."""
-        return cross_entropy(logits, mask, self.class_weights, self.ignore_index)
+        weights = self.class_weights(logits.shape[1])
+        return cross_entropy(
+            logits, mask, weights, self.label_smoothing, self.reduction, self.ignore_index
+        )

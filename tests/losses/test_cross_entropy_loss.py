@@ -1,82 +1,109 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from loss_contract import LABEL_MAPS, VOID, LossContract, random_logits
 
 from lightning_seg.losses import CrossEntropyLoss, cross_entropy
 
+WEIGHTS = [0.5, 2.0, 0.0, 7.0]
 
-def numpy_cross_entropy(logits, mask, weights, ignore_index=255):
+
+def numpy_cross_entropy(logits, mask, weights=(1, 1, 1, 1), smoothing=0.0):
     """Written from the definition, pixel by pixel, in float64."""
+    weights = np.array(weights)
     total = mass = 0.0
-    for b, y, x in zip(*np.nonzero(mask != ignore_index)):
+    for b, y, x in zip(*np.nonzero(mask != VOID)):
         scores = logits[b, :, y, x]
-        label = mask[b, y, x]
         top = scores.max()
-        log_sum = top + np.log(np.exp(scores - top).sum())
-        total += weights[label] * (log_sum - scores[label])
-        mass += weights[label]
-    return total / mass
+        log_p = scores - top - np.log(np.exp(scores - top).sum())
+        label = np.eye(len(scores))[mask[b, y, x]]
+        label = (1 - smoothing) * label + smoothing / len(scores)
+        total -= (label * weights * log_p).sum()
+        mass += weights[mask[b, y, x]]
+    return total / mass if mass else 0.0
 
 
-@pytest.fixture
-def batch():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(2, 4, 9, 7, generator=generator, dtype=torch.float64)
-    mask = torch.randint(0, 3, (2, 9, 7), generator=generator)  # class 3 is absent
-    mask[0, :3] = 255
-    return logits, mask
+def mean_of_images(formula, logits, mask, **kwargs):
+    images = [
+        formula(logits[b : b + 1], mask[b : b + 1], **kwargs)
+        for b in range(len(mask))
+        if (mask[b] != VOID).any()
+    ]
+    return np.mean(images)
 
 
-def test_equals_the_definition(batch):
-    logits, mask = batch
-    expected = numpy_cross_entropy(logits.numpy(), mask.numpy(), np.ones(4))
-    assert cross_entropy(logits, mask).item() == pytest.approx(expected, rel=1e-12)
+class TestCrossEntropyLoss(LossContract):
+    huge_logits_move = True
+
+    def make(self):
+        return CrossEntropyLoss()
+
+    def expected(self, logits, mask):
+        return numpy_cross_entropy(logits, mask)
 
 
-def test_equals_the_definition_with_class_weights(batch):
-    logits, mask = batch
-    weights = [0.5, 2.0, 0.0, 7.0]
-    expected = numpy_cross_entropy(logits.numpy(), mask.numpy(), weights)
-    loss = CrossEntropyLoss(class_weights=weights).double()
-    assert loss(logits, mask).item() == pytest.approx(expected, rel=1e-12)
+class TestWeightedAndSmoothedCrossEntropyLoss(LossContract):
+    classes_permute = False
+    perfect = None
+
+    def make(self):
+        return CrossEntropyLoss(class_weights=WEIGHTS, label_smoothing=0.1)
+
+    def expected(self, logits, mask):
+        return numpy_cross_entropy(logits, mask, WEIGHTS, 0.1)
 
 
-def test_a_batch_of_void_gives_zero_and_a_zero_gradient():
-    logits = torch.randn(1, 3, 4, 5, requires_grad=True)
-    loss = CrossEntropyLoss(class_weights=[1.0, 2.0, 3.0])(logits, torch.full((1, 4, 5), 255))
+class TestCrossEntropyLossOfEachImage(LossContract):
+    huge_logits_move = True
+
+    def make(self):
+        return CrossEntropyLoss(reduction="image")
+
+    def expected(self, logits, mask):
+        return mean_of_images(numpy_cross_entropy, logits, mask)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_equals_that_of_torch(weights, smoothing):
+    logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
+    theirs = F.cross_entropy(
+        logits,
+        mask,
+        weight=None if weights is None else torch.tensor(weights, dtype=torch.float64),
+        label_smoothing=smoothing,
+        ignore_index=VOID,
+    )
+    loss = CrossEntropyLoss(class_weights=weights, label_smoothing=smoothing)
+    torch.testing.assert_close(loss(logits, mask), theirs)
+
+
+def test_weights_of_classes_that_are_all_absent_give_zero_and_a_zero_gradient():
+    logits = random_logits((2, 4, 9, 7)).requires_grad_()
+    loss = CrossEntropyLoss(class_weights=[0.0, 0.0, 0.0, 1.0])(logits, LABEL_MAPS["void"])
     loss.backward()
-    assert loss.item() == 0
-    assert torch.equal(logits.grad, torch.zeros_like(logits))
+    assert loss == 0
+    assert not logits.grad.any()
 
 
-def test_void_pixels_change_neither_value_nor_gradient(batch):
-    logits, mask = batch
-    changed = torch.where((mask == 255).unsqueeze(1), logits + 100, logits)
-    one, other = (x.clone().requires_grad_() for x in (logits, changed))
-    first, second = cross_entropy(one, mask), cross_entropy(other, mask)
-    first.backward()
-    second.backward()
-    assert first == second
-    assert torch.equal(one.grad, other.grad)
+def test_logits_of_another_size_than_the_labels_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 4, 5, 7\).*\(2, 9, 7\).*upsample the logits"):
+        cross_entropy(random_logits((2, 4, 5, 7)), LABEL_MAPS["void"])
 
 
-def test_half_precision_is_computed_in_single(batch):
-    logits, mask = batch
-    loss = cross_entropy(logits.half(), mask)
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(cross_entropy(logits.half().float(), mask).item())
+def test_a_single_class_is_refused():
+    with pytest.raises(ValueError, match=r"1 class.*background and foreground"):
+        cross_entropy(random_logits((2, 1, 9, 7)), LABEL_MAPS["void"])
 
 
-def test_huge_logits_give_finite_values_and_gradients(batch):
-    logits, mask = batch
-    huge = (logits.sign() * 1e4).requires_grad_()
-    loss = cross_entropy(huge, mask)
-    loss.backward()
-    assert loss.isfinite()
-    assert huge.grad.isfinite().all()
-
-
-def test_gradient_is_the_derivative(batch):
-    logits, mask = batch
-    small = logits[:1, :, 2:5, :3].clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: cross_entropy(x, mask[:1, 2:5, :3]), small)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"label_smoothing": 1.5}, r"label_smoothing is 1.5.*\[0, 1\]"),
+        ({"reduction": "mean"}, "reduction is 'mean', expected one of: 'image', 'batch'"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CrossEntropyLoss(**arguments)
