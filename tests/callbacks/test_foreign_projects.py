@@ -1,0 +1,111 @@
+"""`BoundaryMetrics` in other people's projects, of which no line is changed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from foreign_modules import K, Scenes, trainer
+from lightning.pytorch import LightningModule
+from torch.utils.data import DataLoader
+
+from lightning_seg.callbacks import BoundaryMetrics
+from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, TrimapIoU
+
+SCRIPT = Path(__file__).with_name("torchgeo_project.py")
+
+
+def expected(network, loader):
+    """The measures once more, from the network's own scores and without any callback."""
+    measures = {
+        "val/boundary_iou": BoundaryIoU(K, ignore_index=255),
+        "val/boundary_f": BoundaryFMeasure(K, ignore_index=255, void="removed"),
+        "val/trimap_iou/3": TrimapIoU(K, widths=(3,), ignore_index=255),
+    }
+    with torch.no_grad():
+        for batch in loader:
+            scores = network.eval()(batch["image"])
+            for measure in measures.values():
+                measure.update(scores, batch["mask"])
+    return {name: measure.compute().item() for name, measure in measures.items()}
+
+
+@pytest.fixture(scope="module")
+def torchgeo_runs(tmp_path_factory):
+    """What the script logged and wrote with one process and with two."""
+    folder = tmp_path_factory.mktemp("torchgeo")
+    found = {}
+    for devices in (1, 2):
+        run = folder / str(devices)
+        run.mkdir()
+        command = [sys.executable, "-W", "ignore", str(SCRIPT), str(run), str(devices)]
+        subprocess.run(command, check=True, timeout=600, stdout=subprocess.DEVNULL)
+        found[devices] = {
+            name: json.loads((run / name).read_text())
+            for name in ("logged.json", "val/metrics.json")
+        }
+    return found
+
+
+def test_torchgeos_task_is_measured(torchgeo_runs):
+    from torchgeo_project import Loaders, task
+
+    logged = torchgeo_runs[1]["logged.json"]
+    for name, value in expected(task(), Loaders.make()).items():
+        assert logged[name] == pytest.approx(value, abs=1e-6), name
+    assert 0 < logged["val/boundary_iou"] < 1
+
+
+def test_torchgeos_task_gives_the_same_in_two_processes_although_its_sampler_repeats(torchgeo_runs):
+    one, two = torchgeo_runs[1], torchgeo_runs[2]
+    assert one["val/metrics.json"] == two["val/metrics.json"]
+    ours = {name for name in one["logged.json"] if name.startswith("val/")}
+    assert len(ours) >= 8
+    assert {n: one["logged.json"][n] for n in ours} == {n: two["logged.json"][n] for n in ours}
+
+
+class SmpModule(LightningModule):
+    """In the style of segmentation_models_pytorch's own multi-class example."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.model = smp.Unet("resnet18", encoder_weights=None, in_channels=K, classes=K)
+        self.loss_fn = smp.losses.DiceLoss("multiclass", ignore_index=255)
+        self.outputs = []
+
+    def forward(self, image):
+        return self.model(image)
+
+    def shared_step(self, batch):
+        image, mask = batch["image"], batch["mask"]
+        logits = self(image)
+        stats = smp.metrics.get_stats(
+            logits.argmax(1), mask, mode="multiclass", num_classes=K, ignore_index=255
+        )
+        return {"loss": self.loss_fn(logits, mask), **dict(zip(("tp", "fp", "fn", "tn"), stats))}
+
+    def validation_step(self, batch, batch_idx):
+        self.outputs.append(self.shared_step(batch))
+        return self.outputs[-1]
+
+    def on_validation_epoch_end(self):
+        counts = {k: torch.cat([o[k] for o in self.outputs]) for k in ("tp", "fp", "fn", "tn")}
+        self.log("valid_iou", smp.metrics.iou_score(**counts, reduction="micro"))
+        self.outputs.clear()
+
+
+def test_a_module_on_segmentation_models_pytorch_is_measured(tmp_path):
+    module = SmpModule()
+    scenes = [s for s in Scenes(5, as_dict=True) if torch.is_tensor(s["image"])]
+    for scene in scenes:
+        scene["image"] = torch.nn.functional.pad(scene["image"], (0, 24, 0, 8))
+        scene["mask"] = torch.nn.functional.pad(scene["mask"], (0, 24, 0, 8), value=255)
+    loader = DataLoader(scenes, batch_size=2)
+    [logged] = trainer(tmp_path, BoundaryMetrics(num_classes=K)).validate(module, loader)
+    for name, value in expected(module, loader).items():
+        assert logged[name] == pytest.approx(value, abs=1e-6), name
+    assert "valid_iou" in logged
