@@ -13,9 +13,14 @@ from torch import Tensor, nn
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
 from lightning_seg.inference import SlidingWindow
-from lightning_seg.losses import WeightedLoss
+from lightning_seg.losses import ClassWeights, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights
+from lightning_seg.tasks.class_balancing import (
+    announce_class_weights,
+    balanced,
+    resolve_class_weights,
+)
 from lightning_seg.tasks.optimization import Optimization, planned_steps
 
 Batch = dict[str, Any]
@@ -35,12 +40,16 @@ class SegmentationTask(LightningModule):
         network: Called with ``in_channels``.
         head: Called with the network's ``out_channels`` and ``num_classes``.
         losses: Terms of the objective by prediction of the head. Every prediction must be a key;
-            an empty list leaves it unsupervised.
+            an empty list leaves it unsupervised. Losses on class scores (``head.scores``) are
+            called ``(logits, mask)``, those on other maps ``(prediction, target, mask)``. Where
+            ``class_weights`` is the name of a balance, fit has the DataModule count its training
+            labels, and checkpoints keep the weights.
         optimization: Optimiser and schedule.
         inference: How images are evaluated and predicted; whole and at once by default.
 
     Raises:
-        InputError: Keys of ``losses`` that are not the head's predictions, or no loss at all.
+        InputError: Keys of ``losses`` that are not the head's predictions, a loss that is called in
+            another way, weights for another number of classes, or no loss at all.
     """
 
     def __init__(
@@ -86,26 +95,33 @@ class SegmentationTask(LightningModule):
         if self.inference is None:
             return self(image)
         averaged = self.inference(self._probabilities, image)
-        probabilities = averaged.pop("logits")
         # Averaged probabilities leave as their logarithms: softmax gives them back.
-        tiny = torch.finfo(probabilities.dtype).tiny
-        return {"logits": probabilities.clamp(min=tiny).log(), **averaged}
+        tiny = torch.finfo(averaged["logits"].dtype).tiny
+        scores = {name: averaged[name].clamp(min=tiny).log() for name in self.head.scores}
+        return averaged | scores
 
     def _probabilities(self, image: Tensor) -> dict[str, Tensor]:
         predictions = {name: maps.float() for name, maps in self(image).items()}
-        return predictions | {"logits": predictions["logits"].softmax(dim=1)}
+        return predictions | {n: predictions[n].softmax(dim=1) for n in self.head.scores}
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        """The targets of the supervised maps by prediction.
+        """The targets of the supervised maps by prediction, and cached maps by loss term.
 
-        Those that the batch brings under ``targets`` by their key are taken from there, the others
-        computed on the batch's device.
+        Targets that the batch brings under ``targets`` by their key are taken from there, the
+        others computed on the batch's device. A loss on class scores that compares them with a map
+        says which by its attribute ``target``; it is given the map where the batch brings that,
+        and otherwise computes it.
         """
         cached: dict[str, Tensor] = batch.get("targets", {})
-        wanted = {prediction for prediction, _, _ in self.loss_terms} - {"logits"}
+        wanted = {prediction for prediction, _, _ in self.loss_terms} - set(self.head.scores)
         keys = {name: target.key for name, target in self.head.target_of.items()}
         given = {name: cached[keys[name]] for name in wanted if keys.get(name) in cached}
-        return given | self.head.targets(batch["image"], batch["mask"], wanted - set(given))
+        given |= self.head.targets(batch["image"], batch["mask"], wanted - set(given))
+        for prediction, term, _ in self.loss_terms:
+            key = getattr(getattr(self.losses[term], "target", None), "key", None)
+            if prediction in self.head.scores and key in cached:
+                given[term] = cached[key]
+        return given
 
     def objective(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
@@ -114,9 +130,13 @@ class SegmentationTask(LightningModule):
         total = predictions["logits"].new_zeros((), dtype=torch.float32)
         terms = {}
         for prediction, name, weight in self.loss_terms:
-            maps = predictions[prediction]
-            arguments = (mask,) if prediction == "logits" else (targets[prediction], mask)
-            terms[name] = self.losses[name](maps, *arguments)
+            loss, maps = self.losses[name], predictions[prediction]
+            if prediction not in self.head.scores:
+                terms[name] = loss(maps, targets[prediction], mask)
+            elif name in targets:
+                terms[name] = loss(maps, mask, targets[name])
+            else:
+                terms[name] = loss(maps, mask)
             total = total + weight * terms[name]
         return total, terms
 
@@ -144,11 +164,15 @@ class SegmentationTask(LightningModule):
         return outputs
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Labels (B, H, W) uint8 (int32 from 256 classes on) and the other predictions by name."""
+        """Labels (B, H, W) uint8 (int32 from 256 classes on) and the maps other than scores."""
         predictions = self.infer(batch["image"])
-        labels = predictions.pop("logits").argmax(dim=1)
+        labels = predictions["logits"].argmax(dim=1)
         kind = torch.uint8 if self.num_classes <= 256 else torch.int32
-        return {"labels": labels.to(kind), "predictions": predictions, "name": batch["name"]}
+        maps = self._without_scores(predictions)
+        return {"labels": labels.to(kind), "predictions": maps, "name": batch["name"]}
+
+    def _without_scores(self, predictions: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: maps for name, maps in predictions.items() if name not in self.head.scores}
 
     def _evaluate(self, batch: Batch, mean_loss: PerSampleMean) -> Batch:
         predictions, targets, mask = self.infer(batch["image"]), self.targets(batch), batch["mask"]
@@ -162,22 +186,34 @@ class SegmentationTask(LightningModule):
         return {
             "logits": predictions["logits"],
             "mask": mask,
-            "predictions": {k: v for k, v in predictions.items() if k != "logits"},
+            "predictions": self._without_scores(predictions),
             "targets": targets,
             "name": batch.get("name"),
         }
 
+    def setup(self, stage: str) -> None:
+        """Resolves class weights given as the name of a balance."""
+        if stage == "fit":
+            resolve_class_weights(self)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Notes the length that a step schedule was planned for."""
+        """Notes class weights that the data gave, and the planned length of a step schedule."""
+        known = {p: w.values.tolist() for p, w in balanced(self).items() if w.values is not None}
+        checkpoint["class_weights"] = known
         if self.optimization.step_schedule is not None:
             checkpoint["planned_steps"] = planned_steps(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers that length."""
+        """Remembers both."""
         self._planned_steps = checkpoint.get("planned_steps")
+        known = checkpoint.get("class_weights", {})
+        for path, weights in balanced(self).items():
+            if path in known:
+                weights.resolve(known[path], self.device)
 
     def on_train_start(self) -> None:
-        """Refuses to resume a step schedule at another length than it was planned for."""
+        """Says what class weights came to; refuses to resume a schedule at another length."""
+        announce_class_weights(self)
         self.optimization.check_resumed(self, self._planned_steps)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -214,15 +250,19 @@ def _check_losses(losses: dict[str, list[WeightedLoss]], head: Head) -> None:
             "losses, [] for a prediction that is not supervised."
         )
     for prediction, terms in losses.items():
-        given = 2 if prediction == "logits" else 3
+        on_scores = prediction in head.scores
+        given = 2 if on_scores else 3
         for term in terms:
             try:
                 inspect.signature(term.loss.forward).bind(*[None] * given)
             except TypeError as error:
-                wanted = "(logits, mask)" if given == 2 else "(prediction, target, mask)"
+                wanted = "(logits, mask)" if on_scores else "(prediction, target, mask)"
                 raise InputError(
                     f"losses.{prediction} has {type(term.loss).__name__}, which is not called "
                     f"{wanted} ({error}); choose a loss made for it"
                 ) from error
+            for weights in term.loss.modules():
+                if on_scores and isinstance(weights, ClassWeights) and weights.values is not None:
+                    weights(head.num_classes)  # raises where there are more or fewer
     if not any(losses.values()):
         raise InputError("losses has no loss at all; give at least one prediction a loss")

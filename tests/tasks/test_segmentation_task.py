@@ -3,6 +3,8 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from torch import nn
+from torch.utils.data import DataLoader
 
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
@@ -149,3 +151,82 @@ def test_overfits_a_batch(make_task, loader, samples):
     with torch.no_grad():
         labels = task(image)["logits"].argmax(1)  # in training mode: its own batch statistics
     assert (labels == mask)[mask != 255].float().mean() > 0.95
+
+
+class DistanceWeightedLoss(nn.Module):
+    """A loss on logits that compares them with a map, computed where it is not given."""
+
+    target = SignedDistance(clip=5.0)
+
+    def forward(self, logits, mask, distance=None):
+        distance = self.target(mask, logits.shape[1]) if distance is None else distance
+        return (logits.softmax(1) * distance).mean()
+
+
+def test_a_loss_on_logits_is_given_the_map_that_the_batch_brings(make_task, samples):
+    task = make_task({"logits": [WeightedLoss(DistanceWeightedLoss())], "distance": []}).eval()
+    image, mask = samples[1]["image"][None], samples[1]["mask"][None]
+    batch, predictions = {"image": image, "mask": mask}, task(image)
+    computed, _ = task.objective(predictions, task.targets(batch), mask)
+    assert computed == DistanceWeightedLoss()(predictions["logits"], mask)
+    cached = {"targets": {DistanceWeightedLoss.target.key: torch.ones(1, 3, 40, 64)}}
+    given, _ = task.objective(predictions, task.targets(batch | cached), mask)
+    assert given.item() == pytest.approx(1 / 3)
+
+
+def test_maps_that_the_batch_brings_serve_training_and_evaluation(make_task, samples):
+    task = make_task({"logits": [WeightedLoss(DistanceWeightedLoss())], "distance": []})
+    cached = {DistanceWeightedLoss.target.key: torch.ones(3, 40, 64)}
+    loader = DataLoader([sample | {"targets": cached} for sample in samples], batch_size=2)
+    trainer = Trainer(max_epochs=1, **QUIET)
+    trainer.fit(task, loader, loader)
+    figures = {name: value.item() for name, value in trainer.callback_metrics.items()}
+    assert figures == pytest.approx({"train/loss": 1 / 3, "val/loss": 1 / 3}, rel=1e-5)
+
+
+class TwoClassifiers(ClassificationHead):
+    """A second classifier helps the first to learn."""
+
+    predictions = ("logits", "auxiliary")
+    scores = ("logits", "auxiliary")
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__(in_channels, num_classes)
+        self.second = nn.Conv2d(in_channels, num_classes, 1)
+
+    def forward(self, features):
+        return super().forward(features) | {"auxiliary": self.second(features["decoder"])}
+
+
+def two_cross_entropies():
+    return {name: [WeightedLoss(CrossEntropyLoss())] for name in TwoClassifiers.scores}
+
+
+def test_losses_on_all_class_scores_are_called_alike(make_task, samples):
+    task = make_task(two_cross_entropies(), head=TwoClassifiers).eval()
+    image, mask = samples[1]["image"][None], samples[1]["mask"][None]
+    predictions = task(image)
+    total, _ = task.objective(predictions, {}, mask)
+    expected = sum(cross_entropy(predictions[name], mask) for name in TwoClassifiers.scores)
+    assert total.item() == pytest.approx(expected.item())
+    with pytest.raises(InputError, match=r"losses.auxiliary has MapL1Loss.*\(logits, mask\)"):
+        make_task(
+            two_cross_entropies() | {"auxiliary": [WeightedLoss(MapL1Loss())]}, TwoClassifiers
+        )
+
+
+def test_sliding_windows_average_the_probabilities_of_all_class_scores(make_task, samples):
+    image = samples[0]["image"][None]
+    settings = {"head": TwoClassifiers, "inference": SlidingWindow((16, 16), overlap=0.5)}
+    task = make_task(two_cross_entropies(), **settings).eval()
+    with torch.no_grad():
+        predictions = task.infer(image)
+    for name in TwoClassifiers.scores:
+        total = predictions[name].exp().sum(dim=1)
+        torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_further_class_scores_are_no_maps_to_keep(make_task, loader):
+    task = make_task(two_cross_entropies(), head=TwoClassifiers)
+    (output, *_) = Trainer(**QUIET).predict(task, loader(batch_size=5))
+    assert output["predictions"] == {}

@@ -1,0 +1,74 @@
+"""Class weights that a DataModule counts for the losses of a task."""
+
+from collections.abc import Sequence
+
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_seg.errors import InputError
+from lightning_seg.losses import ClassBalance, ClassWeights
+
+
+def balanced(module: LightningModule) -> dict[str, ClassWeights]:
+    """All class weights below ``module`` that were given as the name of a balance, by path."""
+    return {
+        path: weights
+        for path, weights in module.named_modules()
+        if isinstance(weights, ClassWeights) and weights.balance is not None
+    }
+
+
+def resolve_class_weights(module: LightningModule) -> None:
+    """Resolves the balances of all losses of ``module``, which is attached to its trainer.
+
+    The first process asks the DataModule, which needs a method
+    ``class_weights(balance) -> Sequence[float]`` as `SegmentationDataModule` has it, and tells the
+    others. Where a DataModule has none, weights that a checkpoint brought stay as they are.
+
+    Raises:
+        InputError: There are no such DataModule and no such weights, or the DataModule refuses.
+    """
+    answers: dict[ClassBalance, Sequence[float]] = {}
+    datamodule = getattr(module.trainer, "datamodule", None)
+    for weights in balanced(module).values():
+        assert weights.balance is not None
+        if callable(getattr(datamodule, "class_weights", None)):
+            if weights.balance not in answers:
+                answers[weights.balance] = _ask(module, datamodule, weights.balance)
+            weights.resolve(answers[weights.balance], module.device)
+        elif weights.values is None:
+            found = "there is no DataModule"
+            if datamodule is not None:
+                found = f"{type(datamodule).__name__} has no method class_weights"
+            raise InputError(
+                f"class_weights is {weights.balance!r}, to be counted by the DataModule, but "
+                f"{found}. Give the weights as numbers, use a DataModule of lightning_seg.data, or "
+                "give yours a method class_weights(balance) that returns a number for each class."
+            )
+
+
+def announce_class_weights(module: LightningModule) -> None:
+    """Says once, on the first process, what each balance came to."""
+    names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
+    balances = balanced(module).values()
+    found = {w.balance: w.values.tolist() for w in balances if w.values is not None}
+    for balance, weights in found.items():
+        known = names if names and len(names) == len(weights) else range(len(weights))
+        listed = ", ".join(f"{name} {weight:.4g}" for name, weight in zip(known, weights))
+        rank_zero_info(f"Class weights ({balance}): {listed}")
+
+
+def _ask(module: LightningModule, datamodule: object, balance: ClassBalance) -> Sequence[float]:
+    """The first process's answer on every process, be it weights or a refusal."""
+    answer: Sequence[float] | InputError | None = None
+    if module.trainer.is_global_zero:
+        try:
+            found = datamodule.class_weights(balance)  # type: ignore[attr-defined]
+            answer = [float(weight) for weight in found]
+        except InputError as error:
+            answer = error
+    answer = module.trainer.strategy.broadcast(answer)
+    if isinstance(answer, InputError):
+        raise answer
+    assert answer is not None
+    return answer

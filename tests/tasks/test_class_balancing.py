@@ -1,0 +1,216 @@
+"""Class weights that the data gives: from the first fit to the loaded checkpoint."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lightning_seg.data import FolderDataModule
+from lightning_seg.errors import InputError
+from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, WeightedLoss
+from lightning_seg.tasks import SegmentationTask
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four training and two validation images with three classes of unequal size."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for i in range(count):
+            blocks = rng.choice(3, (5, 8), p=[0.7, 0.2, 0.1])
+            mask = np.kron(blocks, np.ones((8, 8))).astype(np.uint8)
+            image = (80 * mask[..., None] + rng.integers(0, 60, (40, 64, 3))).astype(np.uint8)
+            for kind, array in (("images", image), ("masks", mask)):
+                path = tmp_path / "data" / split / kind / f"{i}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(path), array)
+    return FolderDataModule(root=tmp_path / "data", num_classes=3, batch_size=2, num_workers=0)
+
+
+@pytest.fixture
+def make_balanced(make_task):
+    def make(balance="median_frequency"):
+        losses = {
+            "logits": [WeightedLoss(CrossEntropyLoss(class_weights=balance))],
+            "distance": [WeightedLoss(MapL1Loss(class_weights=balance), weight=2.0)],
+        }
+        return make_task(losses)
+
+    return make
+
+
+def weights(task):
+    return [loss.class_weights(3).tolist() for loss in task.losses.values()]
+
+
+def validation_loss(task, data):
+    return Trainer(**QUIET).validate(task, data, verbose=False)[0]["val/loss"]
+
+
+def test_fit_takes_the_weights_from_the_training_labels(make_balanced, folder):
+    task = make_balanced()
+    Trainer(max_steps=1, **QUIET).fit(task, folder)
+    expected = pytest.approx(folder.class_weights("median_frequency"))
+    assert weights(task) == [expected, expected]
+
+
+def test_a_checkpoint_gives_the_same_validation_loss_without_counting(
+    make_balanced, folder, tmp_path
+):
+    task = make_balanced()
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(task, folder)
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    expected = validation_loss(task, folder)
+    loader = DataLoader([folder.datasets["val"][i] for i in range(2)], batch_size=1)
+    loaded = SegmentationTask.load_from_checkpoint(tmp_path / "task.ckpt")
+    assert validation_loss(loaded, loader) == expected
+    fresh, tester = make_balanced(), Trainer(**QUIET)
+    options = {"ckpt_path": tmp_path / "task.ckpt", "weights_only": False, "verbose": False}
+    assert tester.test(fresh, loader, **options)[0]["test/loss"] == expected
+
+
+def test_a_resumed_run_keeps_its_weights(make_balanced, folder, tmp_path):
+    trainer = Trainer(max_epochs=1, **QUIET)
+    task = make_balanced()
+    trainer.fit(task, folder)
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    cv2.imwrite(str(folder.pairs("train")[0].label), np.full((40, 64), 2, np.uint8))
+    resumed = make_balanced()
+    Trainer(max_epochs=2, **QUIET).fit(
+        resumed, folder, ckpt_path=tmp_path / "task.ckpt", weights_only=False
+    )
+    assert weights(resumed) == weights(task)
+    assert weights(resumed)[0] != pytest.approx(folder.class_weights("median_frequency"))
+
+
+def test_a_new_fit_counts_the_labels_that_it_trains_on(make_balanced, folder):
+    task = make_balanced()
+    Trainer(max_steps=1, **QUIET).fit(task, folder)
+    cv2.imwrite(str(folder.pairs("train")[0].label), np.full((40, 64), 2, np.uint8))
+    Trainer(max_steps=1, **QUIET).fit(task, folder)
+    assert weights(task)[0] == pytest.approx(folder.class_weights("median_frequency"))
+
+
+class CountedOnce(FolderDataModule):
+    """Counts in the first process alone; the others would otherwise count something else."""
+
+    def class_weights(self, balance):
+        return super().class_weights(balance) if self.trainer.is_global_zero else None
+
+
+class SameWeights(Callback):
+    def on_train_start(self, trainer, pl_module):
+        (first, *_) = (loss.class_weights(3) for loss in pl_module.losses.values())
+        everywhere = pl_module.all_gather(first)
+        assert len(everywhere) == 2
+        assert torch.equal(everywhere[0], everywhere[1])
+
+
+@pytest.fixture
+def two_processes():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield {"devices": 2, "strategy": "ddp_fork"}
+    torch.set_num_threads(threads)
+
+
+def test_every_process_has_the_weights_that_the_first_counts(make_balanced, folder, two_processes):
+    data = CountedOnce(root=folder.root, num_classes=3, batch_size=2, num_workers=0)
+    trainer = Trainer(max_steps=1, callbacks=[SameWeights()], **QUIET, **two_processes)
+    trainer.fit(make_balanced(), data)
+    assert "train/loss" in trainer.callback_metrics
+
+
+def test_labels_that_cannot_be_counted_stop_every_process(make_balanced, folder, two_processes):
+    cv2.imwrite(str(folder.pairs("train")[1].label), np.full((40, 64), 7, np.uint8))
+    data = CountedOnce(root=folder.root, num_classes=3, batch_size=2, num_workers=0)
+    with pytest.raises(Exception, match=r"1\.png: label value 7"):
+        Trainer(max_steps=1, **QUIET, **two_processes).fit(make_balanced(), data)
+
+
+class LoadersAlone(LightningDataModule):
+    num_classes = 3
+
+    def __init__(self, samples):
+        super().__init__()
+        self.samples = samples
+
+    def train_dataloader(self):
+        return DataLoader(self.samples, batch_size=2)
+
+
+class WithWeights(LoadersAlone):
+    def class_weights(self, balance):
+        return torch.tensor([1.0, 2.0, 4.0 if balance == "median_frequency" else 0.0])
+
+
+def test_data_that_cannot_give_weights_says_what_to_do(make_balanced, samples, loader):
+    with pytest.raises(InputError, match=r"there is no DataModule.*Give the weights as numbers"):
+        Trainer(max_steps=1, **QUIET).fit(make_balanced(), loader(batch_size=2))
+    with pytest.raises(InputError, match="LoadersAlone has no method class_weights"):
+        Trainer(max_steps=1, **QUIET).fit(make_balanced(), LoadersAlone(samples))
+
+
+def test_any_datamodule_may_give_weights(make_balanced, samples):
+    task = make_balanced()
+    Trainer(max_steps=1, **QUIET).fit(task, WithWeights(samples))
+    assert weights(task) == [[1.0, 2.0, 4.0]] * 2
+
+
+def test_weights_of_a_checkpoint_serve_where_the_data_has_none(make_balanced, samples, tmp_path):
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(make_balanced(), WithWeights(samples))
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    task = SegmentationTask.load_from_checkpoint(tmp_path / "task.ckpt")
+    Trainer(max_steps=1, **QUIET).fit(task, LoadersAlone(samples))
+    assert weights(task) == [[1.0, 2.0, 4.0]] * 2
+
+
+def test_labels_that_cannot_be_counted_stop_the_fit(make_balanced, folder):
+    cv2.imwrite(str(folder.pairs("train")[1].label), np.full((40, 64), 7, np.uint8))
+    with pytest.raises(InputError, match=r"1\.png: label value 7"):
+        Trainer(max_steps=1, **QUIET).fit(make_balanced(), folder)
+
+
+class Sum(nn.Module):
+    """A loss of two others."""
+
+    def __init__(self):
+        super().__init__()
+        self.terms = nn.ModuleList(CrossEntropyLoss(class_weights=b) for b in BALANCES)
+
+    def forward(self, logits, mask):
+        return sum(term(logits, mask) for term in self.terms)
+
+
+BALANCES = ("median_frequency", "inverse_frequency")
+
+
+def test_losses_inside_losses_are_given_weights_too(make_task, samples):
+    task = make_task({"logits": [WeightedLoss(Sum())], "distance": []})
+    Trainer(max_steps=1, **QUIET).fit(task, WithWeights(samples))
+    (loss,) = task.losses.values()
+    assert [t.class_weights(3).tolist() for t in loss.terms] == [[1, 2, 4], [1, 2, 0]]
+
+
+def test_a_validation_before_any_fit_says_that_weights_are_unknown(make_balanced, loader):
+    with pytest.raises(InputError, match="whose numbers are not known here"):
+        Trainer(**QUIET).validate(make_balanced(), loader(batch_size=1), verbose=False)
+
+
+def test_weights_of_the_wrong_number_are_refused_before_training(make_task):
+    losses = {"logits": [WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4))], "distance": []}
+    with pytest.raises(InputError, match="holds 4 weights, but there are 3 classes"):
+        make_task(losses)
