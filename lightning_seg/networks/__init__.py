@@ -1,7 +1,23 @@
 """Networks: image to features. Encoders come from timm; decoders live here."""
 
-from lightning_seg.networks.encoder import Encoder, no_pretrained_weights
+from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm
+from lightning_seg.networks.edge_network import EdgeNetwork
+from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.network import Network
+from lightning_seg.networks.pretrained import no_pretrained_weights, pretrained_weights_wanted
+from lightning_seg.networks.psp_pooling import PSPPooling
+from lightning_seg.networks.resunet_a import ResUNetA
 from lightning_seg.networks.unet import Unet
 
-__all__ = ["Encoder", "Network", "Unet", "no_pretrained_weights"]
+__all__ = [
+    "BatchNorm",
+    "ConvNorm",
+    "EdgeNetwork",
+    "Encoder",
+    "Network",
+    "PSPPooling",
+    "ResUNetA",
+    "Unet",
+    "no_pretrained_weights",
+    "pretrained_weights_wanted",
+]

@@ -1,26 +1,17 @@
 """Any timm model with ``features_only`` as a pyramid of feature maps."""
 
 import difflib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
+from lightning_seg.networks.pretrained import pretrained_weights_wanted
+from lightning_seg.networks.recomputation import recomputed
 
-_downloads_allowed: ContextVar[bool] = ContextVar("downloads_allowed", default=True)
-
-
-@contextmanager
-def no_pretrained_weights() -> Iterator[None]:
-    """Within it encoders ignore ``pretrained``: a checkpoint is about to fill them anyway."""
-    token = _downloads_allowed.set(False)
-    try:
-        yield
-    finally:
-        _downloads_allowed.reset(token)
+OUTPUT_STRIDES = (8, 16, 32)
 
 
 class Encoder(nn.Module):
@@ -28,64 +19,241 @@ class Encoder(nn.Module):
 
     Args:
         name: A timm model name (``resnet18``, ``convnext_tiny``, ``vgg16_bn``, ...).
-        in_channels: Number of image channels; timm adapts pretrained first layers to it.
+        in_channels: Number of image channels; pretrained first layers are adapted to it.
         pretrained: Load timm's pretrained weights (needs the network or timm's cache).
+        weights: A file with a state dict of this timm model (``.safetensors``, ``.pth``), loaded
+            instead of timm's own pretrained weights.
+        output_stride: Stride of the last map, 8, 16 or 32: later stages dilate their convolutions
+            instead of striding. None leaves the model as it is.
+        checkpointing: Compute the blocks' inner activations again in the backward pass instead of
+            keeping them: less memory, a third more time.
 
     Attributes:
         channels: Channels of each map.
         strides: Stride of each map relative to the image.
         mean, std: The normalisation that the weights were trained with.
+        size_multiple: What height and width must be multiples of for the maps to have the image's
+            size divided by their strides; 1 where the model rounds up by itself.
+        normalized_stride: Stride of the last map if the model has batch normalisation, else 1.
 
     Raises:
-        InputError: Unknown model name, a model without feature maps, or weights that cannot be
-            had.
+        InputError: Unknown model name, a model without feature maps, a stride that it does not
+            have, weights that cannot be had or do not fit, or nothing to checkpoint.
     """
 
-    def __init__(self, name: str, in_channels: int, pretrained: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        in_channels: int,
+        pretrained: bool = False,
+        weights: str | Path | None = None,
+        output_stride: int | None = None,
+        checkpointing: bool = False,
+    ) -> None:
         super().__init__()
-        self.model = _create(name, in_channels, pretrained and _downloads_allowed.get())
+        self.name = name
+        wanted = pretrained_weights_wanted()
+        self.model = _create(
+            name, in_channels, pretrained and wanted, weights if wanted else None, output_stride
+        )
         info: Any = self.model.feature_info
         self.channels: list[int] = info.channels()
         self.strides: list[int] = info.reduction()
         self.mean, self.std = _normalization(name)
+        self.size_multiple = 1 if self._rounds_up(in_channels) else self.strides[-1]
+        normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules())
+        self.normalized_stride = self.strides[-1] if normed else 1
+        self.checkpointing = checkpointing
+        if checkpointing and not any(_has_blocks(m) for m in self._stages().values()):
+            raise InputError(
+                f"checkpointing: true, but the encoder {name!r} does not lend itself to it; set "
+                "checkpointing: false, or choose one whose stages are lists of blocks: resnet50"
+            )
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Image (B, C, H, W), normalised, to maps (B, channels[i], H/strides[i], W/strides[i])."""
-        maps: list[Tensor] = self.model(image)
+        try:
+            maps = self._recomputed(image) if self.checkpointing else self.model(image)
+        except AssertionError as error:  # how timm's models refuse a size
+            raise InputError(
+                f"the encoder {self.name!r} cannot take an image of {image.shape[-2]} x "
+                f"{image.shape[-1]} pixels ({error}). Train and predict by windows of a size that "
+                "it takes, or choose an encoder for any size such as resnet34 or convnext_tiny"
+            ) from error
         # Some transformers (Swin) put channels last.
         return [
             m if m.shape[1] == c or m.shape[-1] != c else m.permute(0, 3, 1, 2).contiguous()
             for m, c in zip(maps, self.channels, strict=True)
         ]
 
+    def _stages(self) -> dict[str, nn.Module]:
+        """The model's modules in the order of their calls, where timm keeps it as such a list."""
+        from timm.models import FeatureListNet
 
-def _create(name: str, in_channels: int, pretrained: bool) -> nn.Module:
+        return dict(self.model.items()) if isinstance(self.model, FeatureListNet) else {}
+
+    def _recomputed(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        taps: Any = self.model.return_layers
+        for name, stage in self._stages().items():
+            for block in stage if isinstance(stage, nn.Sequential) else [stage]:
+                x = recomputed(block, x) if _has_blocks(block) else block(x)
+            if name in taps:
+                maps.append(x)
+        return maps
+
+    @torch.no_grad()
+    def _rounds_up(self, in_channels: int) -> bool:
+        """Whether maps of an image of any size have its size over their strides, rounded up."""
+        side = self.strides[-1] + 1
+        weight = next(self.parameters())
+        training = self.training
+        try:
+            maps: list[Tensor] = self.eval().model(weight.new_zeros(1, in_channels, side, side))
+        except (AssertionError, RuntimeError):
+            return False
+        finally:
+            self.train(training)
+        return all(
+            m.shape[-2:] == (-(-side // stride),) * 2
+            for m, stride in zip(maps, self.strides, strict=True)
+        )
+
+
+def _has_blocks(module: nn.Module) -> bool:
+    return any(True for _ in module.children())
+
+
+def _create(
+    name: str,
+    in_channels: int,
+    pretrained: bool,
+    weights: str | Path | None,
+    output_stride: int | None,
+) -> nn.Module:
     import timm  # slow to import, and only needed here
 
     if not timm.is_model(name):
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.4)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise InputError(f"timm {timm.__version__} has no encoder named {name!r}.{hint}")
+    options: dict[str, Any] = {"features_only": True, "in_chans": in_channels}
+    options |= _striding(name, output_stride)
+    if weights is not None:
+        return _with_weights(name, Path(weights), options)
     try:
-        return timm.create_model(
-            name, features_only=True, in_chans=in_channels, pretrained=pretrained
-        )
+        return timm.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
         if not pretrained:
-            raise InputError(
-                f"timm's {name!r} gives no pyramid of feature maps ({error}); choose an encoder "
-                "that supports features_only, such as resnet34 or convnext_tiny."
-            ) from error
+            raise _no_pyramid(name, error) from error
         raise InputError(
             f"the pretrained weights of the encoder {name!r} could not be loaded ({error}). "
-            "Without a network connection set pretrained: false, or fill timm's cache first."
+            "Without a network connection set pretrained: false, fill timm's cache first, or give "
+            "a file as weights: /path/to/file.safetensors."
         ) from error
 
 
-def _normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _striding(name: str, output_stride: int | None) -> dict[str, int]:
+    """The option of timm's that gives the stride, if one is needed."""
+    if output_stride is None:
+        return {}
+    if _stride_of(name) == output_stride:
+        return {}
+    if _stride_of(name, output_stride=output_stride) == output_stride:
+        return {"output_stride": output_stride}
+    found = {_stride_of(name)} | {_stride_of(name, output_stride=s) for s in OUTPUT_STRIDES}
+    choices = ", ".join(str(stride) for stride in sorted(found - {None}))
+    raise InputError(
+        f"the encoder {name!r} has no output_stride {output_stride}; it has {choices}. Choose one "
+        "of these, or an encoder that dilates, such as resnet50, mobilenetv2_100 or xception71."
+    )
+
+
+def _stride_of(name: str, **options: int) -> int | None:
+    """The stride of the last map; None where the model does not take the options."""
+    import timm
+
+    try:
+        with torch.device("meta"):  # costs no memory
+            model = timm.create_model(name, features_only=True, **options)
+    except (AssertionError, TypeError):
+        return None
+    except Exception as error:
+        raise _no_pyramid(name, error) from error
+    stride: int = model.feature_info.reduction()[-1]
+    return stride
+
+
+def _no_pyramid(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"timm's {name!r} gives no pyramid of feature maps ({error}); choose an encoder "
+        "that supports features_only, such as resnet34 or convnext_tiny."
+    )
+
+
+def _with_weights(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
+    import timm
+
+    state = _read(path)
+    try:
+        model = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=_source(name, state), **options
+        )
+    except Exception as error:
+        first = "".join(str(error).splitlines(keepends=True)[:2])  # the rest repeats it
+        raise InputError(
+            f"the weights {path} do not fit the encoder {name!r}: {first}\n"
+            f"Give a state dict of timm's {name!r}, or name the encoder that the file is of"
+        ) from error
+    # timm passes over what a file lacks; its names differ by how deep modules are nested.
+    given = {_flat(key) for key in state}
+    wanted = [key for key, value in model.state_dict().items() if value.is_floating_point()]
+    missing = [key for key in wanted if _flat(key) not in given]
+    if missing:
+        raise InputError(
+            f"the weights {path} lack {len(missing)} of the {len(wanted)} tensors of the encoder "
+            f"{name!r}, {missing[0]!r} for one; the file starts with {next(iter(state), None)!r}. "
+            f"Give a state dict of timm's {name!r}"
+        )
+    return model
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from timm.models import load_state_dict
+
+    if not path.is_file():
+        raise InputError(f"weights: {path} is not a file; give a .safetensors or .pth file")
+    try:
+        state: dict[str, Tensor] = load_state_dict(str(path))
+    except Exception as error:
+        raise InputError(
+            f"the weights {path} cannot be read ({error}); give a .safetensors file, or a .pth "
+            "file with nothing but a state dict"
+        ) from error
+    return state
+
+
+def _source(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
+    """What tells timm to load this state dict, of an image with as many channels as it has."""
+    config = _config(name)
+    source: dict[str, Any] = {"state_dict": dict(state)}
+    first = state.get(f"{config.first_conv}.weight")
+    if first is not None and first.ndim == 4 and first.shape[1] % config.input_size[0]:
+        source["input_size"] = (first.shape[1], *config.input_size[1:])
+    return source
+
+
+def _flat(key: str) -> str:
+    return key.removeprefix("model.").replace("_", ".")
+
+
+def _config(name: str) -> Any:
     import timm
 
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    if config is None:
-        config = timm.models.PretrainedCfg()
+    return timm.models.PretrainedCfg() if config is None else config
+
+
+def _normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    config = _config(name)
     return tuple(config.mean), tuple(config.std)

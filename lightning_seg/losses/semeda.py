@@ -1,0 +1,174 @@
+"""SEMEDA: prediction and truth compared in what an edge network makes of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor
+
+from lightning_seg.errors import InputError
+from lightning_seg.losses.base import (
+    Loss,
+    autocast_off,
+    check_choice,
+    check_shapes,
+    mean_where,
+    promote,
+)
+from lightning_seg.networks import EdgeNetwork, pretrained_weights_wanted
+from lightning_seg.networks.edge_network import RECIPE, WIDTHS
+from lightning_seg.targets._one_hot import one_hot
+
+Reduction = Literal["pixel", "mean"]
+
+
+@autocast_off
+def semeda(
+    logits: Tensor,
+    mask: Tensor,
+    edge_network: EdgeNetwork,
+    weights: Sequence[float] = (2.0, 4.0, 0.0),
+    reduction: Reduction = "pixel",
+    ignore_index: int = 255,
+) -> Tensor:
+    """``sum_l w_l |psi_l(softmax(logits)) - psi_l(onehot)|_1``, psi_l the outputs of layer l.
+
+    Equations 4 and 5 of Chen et al. (2020), which are plain sums over pixels; like their cross
+    entropy they are divided by the number of (valid) pixels here. Gradients flow through the
+    prediction alone. Layers after the last weight that is not 0 are not computed.
+
+    Void pixels are 0 in all channels of both inputs, and what the layers give there is left out.
+
+    Args:
+        logits: (B, K, H, W) floating point.
+        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+        edge_network: A trained network for K classes.
+        weights: One a layer.
+        reduction: ``"pixel"`` sums over a layer's channels and averages over the valid pixels,
+            ``"mean"`` averages over both, which makes the terms 16, 32 and 2 times smaller.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Returns:
+        Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel is valid.
+
+    Raises:
+        InputError: The network is for another number of classes.
+        ValueError: The shapes do not fit each other; a single class.
+    """
+    check_shapes(logits, mask)
+    check_num_classes(edge_network, logits.shape[1])
+    layers = max((number for number, weight in enumerate(weights, 1) if weight), default=0)
+    void = mask == ignore_index
+    # Channels last all the way: the convolutions are fastest so, and need no copies.
+    scores = promote(logits).permute(0, 2, 3, 1)
+    prediction = scores.softmax(dim=-1).masked_fill(void.unsqueeze(-1), 0.0).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        truth = one_hot(mask, logits.shape[1], ignore_index, prediction.dtype)
+        expected = edge_network.embeddings(truth, layers)
+    found = edge_network.embeddings(prediction, layers)
+    error = torch.zeros_like(mask, dtype=prediction.dtype)
+    for psi, psi_star, weight in zip(found, expected, weights):
+        if weight:
+            share = weight / psi.shape[1] if reduction == "mean" else weight
+            error = error + share * (psi - psi_star).abs().sum(dim=1)
+    return mean_where(error, ~void)
+
+
+class SemedaLoss(Loss):
+    """SEMEDA (Chen et al. 2020): matches what a frozen edge network sees in prediction and truth.
+
+    It is added to the cross entropy, which it does not contain. The edge network is trained
+    beforehand on label maps alone, see `lightning_seg.tasks.EdgeDetectionTask`. Checkpoints of the
+    trained model carry it along, so that its own file is needed once, to start training.
+
+    Args:
+        edge_network: The path of its checkpoint, or the network itself, which is frozen.
+        weights: One for each of its three layers: (2, 4, 0) is the paper's for VOC, (4, 2, 0) for
+            Cityscapes; the last layer's did not help.
+        reduction: ``"pixel"`` or ``"mean"``, see `semeda`.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Raises:
+        InputError: There is no such file, or it is no checkpoint of an edge network; (when called)
+            the edge network is for another number of classes.
+        ValueError: Other than three weights, a negative one, all of them 0; an unknown reduction.
+    """
+
+    def __init__(
+        self,
+        edge_network: str | Path | EdgeNetwork,
+        weights: tuple[float, float, float] = (2.0, 4.0, 0.0),
+        reduction: Reduction = "pixel",
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        _check(weights, reduction)
+        self.weights = tuple(weights)
+        self.reduction = reduction
+        self.ignore_index = ignore_index
+        self.path: Path | None = None
+        self.edge_network: EdgeNetwork | None = None
+        if isinstance(edge_network, EdgeNetwork):
+            self._adopt(edge_network)
+        else:
+            self.path = Path(edge_network)
+            if pretrained_weights_wanted():
+                self._adopt(EdgeNetwork.from_checkpoint(self.path))
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `semeda`."""
+        if self.edge_network is None:
+            raise InputError(
+                f"the edge network {self.path} was not read, because a checkpoint of the trained "
+                "model was expected to bring it; load that checkpoint first"
+            )
+        return semeda(
+            logits, mask, self.edge_network, self.weights, self.reduction, self.ignore_index
+        )
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the loss's mode; the edge network stays in evaluation."""
+        super().train(mode)
+        if self.edge_network is not None:
+            self.edge_network.eval()
+        return self
+
+    def _adopt(self, network: EdgeNetwork) -> None:
+        self.edge_network = network.requires_grad_(False).eval()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Takes the edge network that a checkpoint brings; without one, the file's stays."""
+        prefix_here = f"{prefix}edge_network."
+        brought = {
+            name.removeprefix(prefix_here): weight
+            for name, weight in state_dict.items()
+            if name.startswith(prefix_here)
+        }
+        if brought and self.edge_network is None:
+            self._adopt(EdgeNetwork.from_state_dict(brought))
+        elif not brought:
+            if self.edge_network is None and self.path is not None:
+                self._adopt(EdgeNetwork.from_checkpoint(self.path))
+            assert self.edge_network is not None
+            for name, weight in self.edge_network.state_dict().items():
+                state_dict[prefix_here + name] = weight  # none of them is missed
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def check_num_classes(edge_network: EdgeNetwork, num_classes: int) -> None:
+    """Refuses an edge network that was made for another number of classes."""
+    if edge_network.num_classes != num_classes:
+        raise InputError(
+            f"the edge network was trained for {edge_network.num_classes} classes, but there are "
+            f"{num_classes} here. {RECIPE}"
+        )
+
+
+def _check(weights: Sequence[float], reduction: str) -> None:
+    if len(weights) != len(WIDTHS) or min(weights) < 0 or not any(weights):
+        raise ValueError(
+            f"weights is {list(weights)}, expected a number of 0 or more for each of the "
+            f"{len(WIDTHS)} layers of the edge network, and one above 0"
+        )
+    check_choice("reduction", reduction, Reduction)

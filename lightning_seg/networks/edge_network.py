@@ -1,0 +1,94 @@
+"""The network that finds edges in label maps, for SEMEDA (Chen et al. 2020)."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_seg.errors import InputError
+
+WIDTHS = (16, 32, 2)
+RECIPE = (
+    "Train one on the masks of your data: lightning-seg fit --config "
+    "configs/experiment/semeda/edge_network.yaml --data ..., and give its checkpoints/best.ckpt."
+)
+
+
+class EdgeNetwork(nn.Module):
+    """Three convolutions, K -> 16 -> 32 -> 2 channels, that find the edges of a label map.
+
+    Chen et al. (2020), section 3.4; kernels are 3x3 with a bias, padded with zeros. Void pixels of
+    its input are zero in all channels, as are those beyond the border. It computes in the precision
+    of its input, whatever its own weights are in.
+
+    Args:
+        num_classes: K, the number of classes of the label maps, background included.
+        class_names: Their names in order, where they are known.
+    """
+
+    def __init__(self, num_classes: int, class_names: Sequence[str] | None = None) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.class_names = None if class_names is None else tuple(class_names)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 3, padding=1)
+            for narrow, wide in pairwise((num_classes, *WIDTHS))
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """One-hot or class probabilities (B, K, H, W) to logits (B, 2, H, W): no edge, edge."""
+        return self._convolve(2, self.embeddings(maps, layers=2)[-1])
+
+    def embeddings(self, maps: Tensor, layers: int = len(WIDTHS)) -> list[Tensor]:
+        """The outputs of the first layers, (B, 16 | 32 | 2, H, W), after ReLU, ReLU and softmax."""
+        outputs: list[Tensor] = []
+        for layer in range(layers):
+            maps = self._convolve(layer, maps)
+            maps = maps.softmax(dim=1) if layer == len(WIDTHS) - 1 else maps.relu_()
+            outputs.append(maps)
+        return outputs
+
+    def _convolve(self, layer: int, maps: Tensor) -> Tensor:
+        conv = self.convs[layer]
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
+        return F.conv2d(maps, conv.weight.to(maps.dtype), conv.bias.to(maps.dtype), padding=1)
+
+    @classmethod
+    def from_state_dict(cls, weights: dict[str, Tensor]) -> Self:
+        """The network of these weights; they say how many classes there are."""
+        network = cls(num_classes=weights["convs.0.weight"].shape[1])
+        network.load_state_dict(weights)
+        return network
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> Self:
+        """The network in a checkpoint of `EdgeDetectionTask`, on the CPU.
+
+        Raises:
+            InputError: There is no such file, or it is no such checkpoint.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"there is no edge network {path.absolute()}. {RECIPE}")
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            class_names = checkpoint["edge_network"]["class_names"]
+            prefix = "network."
+            network = cls.from_state_dict(
+                {
+                    name.removeprefix(prefix): weight
+                    for name, weight in checkpoint["state_dict"].items()
+                    if name.startswith(prefix)
+                }
+            )
+        except Exception as error:
+            raise InputError(
+                f"{path.absolute()} is not the checkpoint of an edge network. {RECIPE}"
+            ) from error
+        network.class_names = None if class_names is None else tuple(class_names)
+        return network

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+import torch
+from loss_contract import VOID, LossContract, softmax
+
+from lightning_seg.losses import SobelLoss
+
+ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+
+
+def gradients(plane):
+    """Both Sobel responses of a map (H, W), 0 beyond its border, window by window."""
+    padded = np.pad(plane, 1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+    return [(windows * kernel).sum(axis=(2, 3)) for kernel in (ACROSS, ACROSS.T)]
+
+
+def numpy_sobel(logits, mask):
+    total = pixels = 0
+    for scores, labels in zip(logits, mask, strict=True):
+        valid = labels != VOID
+        probabilities = softmax(scores[None])[0] * valid
+        for k in range(len(scores)):
+            pairs = zip(gradients(probabilities[k]), gradients(1.0 * (labels == k)), strict=True)
+            total += sum(np.abs(found - expected)[valid].sum() for found, expected in pairs)
+        pixels += valid.sum()
+    return total / pixels
+
+
+class TestSobelLoss(LossContract):
+    def make(self):
+        return SobelLoss(weight=3.0)
+
+    def expected(self, logits, mask):
+        return 3 * numpy_sobel(logits, mask)
+
+
+def test_an_edge_one_pixel_off_costs_what_the_filters_answer_to_a_column():
+    mask = torch.zeros(1, 6, 12, dtype=torch.long)
+    mask[..., 6:] = 1
+    shifted = torch.zeros_like(mask)
+    shifted[..., 5:] = 1
+    logits = 100.0 * torch.nn.functional.one_hot(shifted, 2).movedim(-1, 1)
+    # The column beside the true edge is wrong in both classes. Inner rows answer with 4 on each
+    # side of it, the first and the last with 3, and with 1, 2 and 1 to where the column ends.
+    expected = 2 * (4 * (4 + 4) + 2 * (3 + 3 + 1 + 2 + 1)) / (6 * 12)
+    assert SobelLoss(weight=1.0)(logits, mask).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
+def test_weights_are_above_zero(weight):
+    with pytest.raises(ValueError, match="expected a number above 0"):
+        SobelLoss(weight)
