@@ -9,6 +9,7 @@ from torch import Tensor
 from lightning_seg.targets._inner_distance_opencv import opencv_inner_distance
 from lightning_seg.targets._inner_distance_torch import torch_inner_distance
 from lightning_seg.targets._masks import check_mask
+from lightning_seg.targets._operator import as_operator
 from lightning_seg.targets._triton import runs_triton
 from lightning_seg.targets.signed_distance import Void, check_void
 
@@ -48,12 +49,10 @@ def inner_distance(
     check_metric(metric)
     check_void(void)
     chessboard, void_is_background = metric == "chessboard", void == "background"
-    return _inner_distance(mask, num_classes, chessboard, ignore_index, void_is_background)
+    return _operator(mask, num_classes, chessboard, ignore_index, void_is_background)
 
 
-# An operator of its own, so that a compiled training step can hold it.
-@torch.library.custom_op("lightning_seg::inner_distance", mutates_args=())
-def _inner_distance(
+def _compute(
     mask: Tensor, num_classes: int, chessboard: bool, ignore_index: int, void_is_background: bool
 ) -> Tensor:
     arguments = mask, num_classes, chessboard, ignore_index, void_is_background
@@ -67,12 +66,19 @@ def _inner_distance(
     return torch_inner_distance(*arguments)
 
 
-@_inner_distance.register_fake
-def _(
+def _without_values(
     mask: Tensor, num_classes: int, chessboard: bool, ignore_index: int, void_is_background: bool
 ) -> Tensor:
     batch, height, width = mask.shape
     return mask.new_empty((batch, 1, height, width), dtype=torch.float32)
+
+
+_operator = as_operator(
+    "inner_distance(Tensor mask, int num_classes, bool chessboard, int ignore_index, "
+    "bool void_is_background) -> Tensor",
+    _compute,
+    _without_values,
+)
 
 
 def check_metric(metric: str) -> None:

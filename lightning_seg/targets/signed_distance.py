@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_seg.targets._masks import check_mask
+from lightning_seg.targets._operator import as_operator
 from lightning_seg.targets._signed_distance_opencv import opencv_signed_distance
 from lightning_seg.targets._signed_distance_torch import torch_signed_distance
 from lightning_seg.targets._triton import runs_triton
@@ -53,12 +54,10 @@ def signed_distance(
         _check_clip(clip)
     check_void(void)
     clip = None if clip is None else float(clip)
-    return _signed_distance(mask, num_classes, clip, ignore_index, void == "background")
+    return _operator(mask, num_classes, clip, ignore_index, void == "background")
 
 
-# An operator of its own, so that a compiled training step can hold it.
-@torch.library.custom_op("lightning_seg::signed_distance", mutates_args=())
-def _signed_distance(
+def _compute(
     mask: Tensor, num_classes: int, clip: float | None, ignore_index: int, void_is_background: bool
 ) -> Tensor:
     limit = math.hypot(*mask.shape[1:]) if clip is None else clip
@@ -73,12 +72,19 @@ def _signed_distance(
     return compute(mask, num_classes, limit, ignore_index, void_is_background)
 
 
-@_signed_distance.register_fake
-def _(
+def _without_values(
     mask: Tensor, num_classes: int, clip: float | None, ignore_index: int, void_is_background: bool
 ) -> Tensor:
     batch, height, width = mask.shape
     return mask.new_empty((batch, num_classes, height, width), dtype=torch.float32)
+
+
+_operator = as_operator(
+    "signed_distance(Tensor mask, int num_classes, float? clip, int ignore_index, "
+    "bool void_is_background) -> Tensor",
+    _compute,
+    _without_values,
+)
 
 
 def _check_clip(clip: float) -> None:
