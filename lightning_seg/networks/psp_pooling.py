@@ -1,0 +1,82 @@
+"""Pyramid scene parsing pooling as ResUNet-a has it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lightning_seg.networks.conv_norm import ConvNorm
+
+
+class PSPPooling(nn.Module):
+    """Joins every place with the maxima of ever larger parts of the map around it.
+
+    The map is pooled to its maximum in each cell of several grids; every pooled map is convolved to
+    an equal share of the channels and brought back to size by nearest upsampling; all of them and
+    the map itself are convolved to the output (Diakogiannis et al. 2020, figure 1c). As in the
+    authors' code each grid pools all channels, where the text splits them among the grids.
+
+    Args:
+        in_channels: Channels of the map.
+        out_channels: Channels of the output, at least one a grid.
+        grids: Cells along each side of the map; a grid that is finer than the map is the map.
+
+    Raises:
+        ValueError: Fewer output channels than grids.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, grids: Sequence[int] = (1, 2, 4, 8)
+    ) -> None:
+        super().__init__()
+        share = out_channels // len(grids)
+        if share < 1:
+            raise ValueError(
+                f"{out_channels} channels cannot be shared among {len(grids)} grids of pooling; "
+                f"give at least {len(grids)}"
+            )
+        self.grids = tuple(grids)
+        self.branches = nn.ModuleList(ConvNorm(in_channels, share) for _ in grids)
+        self.join = ConvNorm(in_channels + share * len(grids), out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, h, w) to (B, out_channels, h, w)."""
+        height, width = x.shape[-2:]
+        maps = [x]
+        for grid, branch in zip(self.grids, self.branches, strict=True):
+            # A 1 x 1 convolution of the cells is the same as one of the full map, and cheaper.
+            cells = branch(_maxima(_maxima(x, 2, grid), 3, grid))
+            maps.append(_spread(_spread(cells, 2, height), 3, width))
+        joined: Tensor = self.join(torch.cat(maps, dim=1))
+        return joined
+
+
+# Pixel i of a side lies in cell i * grid // side. Unlike those of adaptive pooling, the cells never
+# overlap, and by their indices a map of any height and width can be exported.
+
+
+def _maxima(x: Tensor, dim: int, grid: int) -> Tensor:
+    """The maximum of every cell along one dimension."""
+    side = x.shape[dim]
+    if _equal_cells(side, grid):
+        return x.unflatten(dim, (grid, side // grid)).amax(dim=dim + 1)
+    # Rounded up without negative numbers, which ONNX divides another way.
+    edges = (torch.arange(grid + 1, device=x.device) * side + grid - 1) // grid
+    length = (side + grid - 1) // grid + 1  # one to spare: 1 would be exported as a constant
+    index = edges[:-1, None] + torch.arange(length, device=x.device)
+    index = torch.minimum(index, edges[1:, None] - 1)
+    return x.movedim(dim, -1)[..., index].amax(dim=-1).movedim(-1, dim)
+
+
+def _spread(cells: Tensor, dim: int, side: int) -> Tensor:
+    """Every pixel of a side gets the value of its cell."""
+    grid = cells.shape[dim]
+    if _equal_cells(side, grid):
+        return cells.repeat_interleave(side // grid, dim)
+    index = torch.arange(side, device=cells.device) * grid // side
+    return cells.index_select(dim, index)
+
+
+def _equal_cells(side: int, grid: int) -> bool:
+    """Whether the quick way will do; an export must not depend on the size."""
+    return not torch.compiler.is_exporting() and side % grid == 0

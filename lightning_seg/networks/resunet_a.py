@@ -1,0 +1,213 @@
+"""ResUNet-a (Diakogiannis et al. 2020)."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm
+from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
+from lightning_seg.networks.psp_pooling import PSPPooling
+from lightning_seg.networks.recomputation import recomputed
+
+Model = Literal["d6", "d7v1", "d7v2"]
+Variant = Literal["paper", "code"]
+
+_WIDE, _MEDIUM, _NARROW = (1, 3, 15, 31), (1, 3, 15), (1, 3, 5)
+_DECODER_DILATIONS = {
+    6: (_NARROW, _MEDIUM, _WIDE, _WIDE, _WIDE),
+    7: ((1,), _MEDIUM, _WIDE, _WIDE, _WIDE, _WIDE),
+}
+
+
+class ResUNetA(Network):
+    """ResUNet-a: a U-Net of residual blocks with parallel atrous convolutions.
+
+    Layers 1 to 29 of Diakogiannis et al. (2020), tables 1 to 3: all but the second pyramid pooling
+    and the outputs, which are heads (`PyramidPoolingHead`, `MultiTaskHead`,
+    `ConditionedMultiTaskHead`). Table 1 gives the decoder's blocks a single branch, which
+    contradicts the stated 52 million parameters; the authors' code has several branches there, and
+    so has this (52.9 million with five bands, six classes and the single-task head; 164.2 million
+    for d7v2).
+
+    Args:
+        in_channels: Number of image channels.
+        model: ``d6`` halves the map five times, the d7 six times. In the middle d6 and ``d7v2``
+            pool by pyramid, ``d7v1`` by one max-pooling.
+        initial_filters: Channels at full resolution, doubled at each halving. The paper has 32.
+        decoder_dilations: Dilations of the decoder's blocks, deepest first, one convolution branch
+            each; by default those of the authors' code. ``[[1], [1], [1], [1], [1]]`` is table 1.
+        down_kernel: Side of the convolutions that halve the map: 1 in the paper, 3 in the code.
+        variant: ``code`` is as the authors' code in all else, too: its first convolution is
+            normed, its fourth block dilates by 5 where the paper does by 15, upsampling halves the
+            channels once more, and layer 29 joins without a convolution (``out_channels`` is
+            twice ``initial_filters``).
+        checkpointing: Compute the blocks' inner activations again in the backward pass instead of
+            keeping them: less memory, a third more time.
+        mean: Per-channel mean of the images in [0, 1].
+        std: Per-channel standard deviation, likewise.
+
+    Raises:
+        ValueError: Unknown model, variant or kernel, or decoder dilations for another depth.
+    """
+
+    stride = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        model: Model = "d6",
+        initial_filters: int = 32,
+        decoder_dilations: Sequence[Sequence[int]] | None = None,
+        down_kernel: Literal[1, 3] = 1,
+        variant: Variant = "paper",
+        checkpointing: bool = False,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(in_channels, mean, std)
+        _check_choice("model", model, get_args(Model))
+        _check_choice("variant", variant, get_args(Variant))
+        _check_choice("down_kernel", down_kernel, (1, 3))
+        depth = 6 if model == "d6" else 7
+        dilations = decoder_dilations or _DECODER_DILATIONS[depth]
+        if len(dilations) != depth - 1:
+            raise ValueError(
+                f"decoder_dilations has {len(dilations)} lists, but {model} has {depth - 1} blocks "
+                "in its decoder; give each the list of its dilations, deepest first"
+            )
+        self.size_multiple = self.minimum_size = self.normalized_stride = 2 ** (depth - 1)
+        self.checkpointing = checkpointing
+        code = variant == "code"
+        widths = [initial_filters * 2**level for level in range(depth)]
+
+        self.stem: nn.Module = nn.Conv2d(in_channels, initial_filters, 1)
+        if code:
+            self.stem = nn.Sequential(ConvNorm(in_channels, initial_filters), nn.ReLU())
+        encoder_dilations = (_WIDE, _WIDE, _MEDIUM, _NARROW if code else _MEDIUM, (1,), (1,), (1,))
+        self.encoder = nn.ModuleList(
+            ResBlockA(width, rates) for width, rates in zip(widths, encoder_dilations)
+        )
+        self.down = nn.ModuleList(
+            nn.Conv2d(
+                width, 2 * width, down_kernel, stride=2, padding=down_kernel // 2, bias=not code
+            )
+            for width in widths[:-1]
+        )
+        self.middle = _middle(model, widths[-1])
+        self.up = nn.ModuleList()
+        self.combine = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        for width, rates in zip(widths[-2::-1], dilations, strict=True):
+            raised = width // 2 if code else width
+            self.up.append(_UpSample(2 * width, raised))
+            self.combine.append(_Combine(raised + width, width))
+            self.decoder.append(ResBlockA(width, rates))
+        self.last = _Concat() if code else _Combine(2 * initial_filters, initial_filters)
+        self.out_channels = 2 * initial_filters if code else initial_filters
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Normalised image (B, C, H, W) to ``decoder`` (B, out_channels, H, W), layer 29."""
+        stem = self.stem(image)
+        skips = [self._block(self.encoder[0], stem)]
+        for down, block in zip(self.down, self.encoder[1:], strict=True):
+            skips.append(self._block(block, down(skips[-1])))
+        x = self.middle(skips.pop())
+        for up, combine, block in zip(self.up, self.combine, self.decoder, strict=True):
+            x = self._block(block, combine(up(x), skips.pop()))
+        return {"decoder": self.last(x, stem)}
+
+    def _block(self, block: nn.Module, x: Tensor) -> Tensor:
+        output: Tensor = recomputed(block, x) if self.checkpointing else block(x)
+        return output
+
+
+class ResBlockA(nn.Module):
+    """Sum of a map and of one residual branch for every dilation (figure 1b).
+
+    A branch is twice batch normalisation, ReLU and a dilated 3 x 3 convolution.
+
+    Args:
+        channels: Channels of input and output.
+        dilations: Dilation of each branch.
+    """
+
+    def __init__(self, channels: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(_branch(channels, dilation) for dilation in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        total = x
+        for branch in self.branches:
+            total = total + branch(x)
+        return total
+
+
+def _branch(channels: int, dilation: int) -> nn.Module:
+    def conv(bias: bool) -> nn.Module:
+        return nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=bias)
+
+    return nn.Sequential(
+        BatchNorm(channels), nn.ReLU(), conv(bias=False),
+        BatchNorm(channels), nn.ReLU(), conv(bias=True),
+    )  # fmt: skip
+
+
+class _UpSample(nn.Module):
+    """Nearest upsampling to twice the size and a normed 1 x 1 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = ConvNorm(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The convolution on the small map is the same, at a quarter of the cost.
+        return F.interpolate(self.conv(x), scale_factor=2, mode="nearest")
+
+
+class _Combine(nn.Module):
+    """Two maps to one, the first through a ReLU (table 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = ConvNorm(in_channels, out_channels)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        combined: Tensor = self.conv(torch.cat([F.relu(x), skip], dim=1))
+        return combined
+
+
+class _Concat(nn.Module):
+    """Two maps side by side."""
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([skip, x], dim=1)
+
+
+class _MaxPooledContext(nn.Module):
+    """A map joined with its maxima over 2 x 2 pixels (table 3, layers C to F)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = F.max_pool2d(x, 2, ceil_mode=True)
+        pooled = F.interpolate(pooled, size=x.shape[-2:], mode="nearest")
+        joined: Tensor = self.conv(F.relu(torch.cat([pooled, x], dim=1)))
+        return joined
+
+
+def _middle(model: Model, channels: int) -> nn.Module:
+    if model == "d7v1":
+        return _MaxPooledContext(channels)
+    grids = (1, 2, 4, 8) if model == "d6" else (1, 2, 4)
+    return nn.Sequential(PSPPooling(channels, channels, grids), nn.ReLU())
+
+
+def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(repr, choices))}")

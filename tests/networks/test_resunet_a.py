@@ -1,0 +1,191 @@
+"""ResUNet-a: its layers, sizes and numbers of parameters."""
+
+import copy
+
+import pytest
+import torch
+
+from lightning_seg.heads import ConditionedMultiTaskHead, MultiTaskHead, PyramidPoolingHead
+from lightning_seg.networks import ResUNetA
+from lightning_seg.networks.resunet_a import ResBlockA
+
+TABLE_1 = {6: [[1]] * 5, 7: [[1]] * 6}
+
+
+def small(in_channels=3, **kwargs):
+    torch.manual_seed(0)
+    return ResUNetA(in_channels, initial_filters=4, **kwargs)
+
+
+def image(*shape):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def num_parameters(head, **kwargs):
+    with torch.device("meta"):  # hundreds of millions of them, none of which is needed
+        network = ResUNetA(5, **kwargs)
+        parameters = [*network.parameters(), *head(network.out_channels, 6).parameters()]
+    return sum(p.numel() for p in parameters)
+
+
+@pytest.mark.parametrize(
+    ("options", "millions"),
+    [
+        ({"decoder_dilations": TABLE_1[6]}, 39.95),
+        ({}, 52.92),
+        ({"variant": "code"}, 52.39),
+        ({"variant": "code", "down_kernel": 3}, 57.98),
+        ({"model": "d7v2", "decoder_dilations": TABLE_1[7]}, 150.07),
+        ({"model": "d7v2"}, 164.22),
+        ({"model": "d7v2", "variant": "code"}, 162.11),
+        ({"model": "d7v2", "variant": "code", "down_kernel": 3}, 184.48),
+        ({"model": "d7v1"}, 160.02),
+    ],
+)
+def test_parameters_of_the_single_task_by_reading(options, millions):
+    """Five bands and six classes. The paper states 52 and 160 million."""
+    assert round(num_parameters(PyramidPoolingHead, **options) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("head", [MultiTaskHead, ConditionedMultiTaskHead])
+@pytest.mark.parametrize("model", ["d6", "d7v2"])
+def test_further_tasks_add_next_to_nothing(head, model):
+    added = num_parameters(head, model=model) - num_parameters(PyramidPoolingHead, model=model)
+    assert 0 < added < 70_000
+
+
+def test_a_block_is_the_sum_of_its_input_and_its_branches():
+    torch.manual_seed(0)
+    block, x = ResBlockA(4, (1, 3, 15)).eval(), torch.randn(2, 4, 20, 20)
+    expected = x + sum(branch(x) for branch in block.branches)
+    torch.testing.assert_close(block(x), expected)
+    assert [branch[2].dilation for branch in block.branches] == [(1, 1), (3, 3), (15, 15)]
+    assert [branch[5].dilation for branch in block.branches] == [(1, 1), (3, 3), (15, 15)]
+
+
+def dilations(blocks):
+    return [[branch[2].dilation[0] for branch in block.branches] for block in blocks]
+
+
+@pytest.mark.parametrize(("variant", "fourth"), [("paper", [1, 3, 15]), ("code", [1, 3, 5])])
+def test_dilations_shrink_with_the_maps(variant, fourth):
+    network = small(variant=variant)
+    wide = [1, 3, 15, 31]
+    assert dilations(network.encoder) == [wide, wide, [1, 3, 15], fourth, [1], [1]]
+    assert dilations(network.decoder) == [[1, 3, 5], [1, 3, 15], wide, wide, wide]
+
+
+def test_dilations_of_the_decoder_can_be_given():
+    given = [[1], [1, 2], [1], [1], [1, 3]]
+    assert dilations(small(decoder_dilations=given).decoder) == given
+
+
+@pytest.mark.parametrize(("model", "depth"), [("d6", 6), ("d7v1", 7), ("d7v2", 7)])
+def test_channels_double_where_maps_are_halved(model, depth):
+    network, seen = small(model=model).eval(), []
+    for block in network.encoder:
+        block.register_forward_hook(lambda _block, _inputs, output: seen.append(output.shape[1:]))
+    network(image(1, 3, 128, 192))
+    assert seen == [(4 * 2**i, 128 // 2**i, 192 // 2**i) for i in range(depth)]
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
+@pytest.mark.parametrize("model", ["d6", "d7v1", "d7v2"])
+@pytest.mark.parametrize("size", [(64, 64), (50, 70), (7, 130)])
+def test_features_are_at_full_resolution_for_any_size(model, variant, size):
+    network = small(model=model, variant=variant).eval()
+    with torch.no_grad():
+        features = network(image(1, 3, *size))["decoder"]
+    assert features.shape == (1, network.out_channels, *size)
+    assert network.out_channels == (4 if variant == "paper" else 8)
+
+
+@pytest.mark.parametrize("variant", ["paper", "code"])
+@pytest.mark.parametrize("model", ["d6", "d7v1", "d7v2"])
+def test_the_gradient_reaches_every_parameter(model, variant):
+    network = small(model=model, variant=variant, down_kernel=3)
+    network(image(2, 3, 64, 64))["decoder"].square().mean().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_a_batch_of_one_image_can_be_trained_on():
+    network = small()
+    network(image(1, 3, 64, 64))["decoder"].square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_a_single_image_with_a_single_value_in_the_middle_is_refused_in_training():
+    with pytest.raises(ValueError, match="a single image of 32 x 32"):
+        small()(image(1, 3, 32, 32))
+
+
+def run(network, x):
+    network(x)["decoder"].square().mean().backward()
+    buffers = {name: b.clone() for name, b in network.named_buffers()}
+    return {name: p.grad for name, p in network.named_parameters()}, buffers
+
+
+def test_checkpointing_changes_neither_gradients_nor_statistics():
+    plain = small(model="d6").double()
+    thrifty = copy.deepcopy(plain)
+    thrifty.checkpointing = True
+    x = image(2, 3, 64, 64).double()
+    for one, other in zip(run(plain, x), run(thrifty, x), strict=True):
+        for name, value in one.items():
+            torch.testing.assert_close(other[name], value, msg=name)
+
+
+def kept_bytes(network, x):
+    kept = 0
+
+    def count(tensor):
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        network(x)
+    return kept
+
+
+def test_checkpointing_keeps_less():
+    x = image(1, 3, 64, 64)
+    assert kept_bytes(small(checkpointing=True), x) < 0.25 * kept_bytes(small(), x)
+
+
+def test_channels_last_and_bfloat16_give_the_same_but_for_rounding():
+    network = small().eval()
+    x = image(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = network(x)["decoder"]
+        last = network.to(memory_format=torch.channels_last)
+        torch.testing.assert_close(last(x)["decoder"], expected, rtol=1e-4, atol=1e-4)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = network(x)["decoder"]
+    assert (rounded - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "d8"}, "model is 'd8', but must be one of 'd6', 'd7v1', 'd7v2'"),
+        ({"variant": "mine"}, "variant is 'mine'"),
+        ({"down_kernel": 2}, "down_kernel is 2"),
+        ({"decoder_dilations": TABLE_1[7]}, "6 lists, but d6 has 5 blocks"),
+    ],
+)
+def test_bad_arguments_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        small(**options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_compiled_it_trains_as_it_does_plain(checkpointing):
+    plain = small(checkpointing=checkpointing)
+    compiled = copy.deepcopy(plain)
+    compiled.compile(fullgraph=True, backend="aot_eager")
+    x = image(2, 3, 64, 64)
+    for one, other in zip(run(plain, x), run(compiled, x), strict=True):
+        for name, value in one.items():
+            torch.testing.assert_close(other[name], value, rtol=1e-2, atol=1e-4, msg=name)
