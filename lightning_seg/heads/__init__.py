@@ -2,6 +2,15 @@
 
 from lightning_seg.heads.classification import ClassificationHead
 from lightning_seg.heads.head import Head
+from lightning_seg.heads.multi_task import ConditionedMultiTaskHead, MultiTaskHead
+from lightning_seg.heads.pyramid_pooling import PyramidPoolingHead
 from lightning_seg.heads.signed_distance import SignedDistanceHead
 
-__all__ = ["ClassificationHead", "Head", "SignedDistanceHead"]
+__all__ = [
+    "ClassificationHead",
+    "ConditionedMultiTaskHead",
+    "Head",
+    "MultiTaskHead",
+    "PyramidPoolingHead",
+    "SignedDistanceHead",
+]
