@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_seg.targets._masks import check_mask
+
 
 def class_boundary(
     mask: Tensor, num_classes: int, width: int = 1, ignore_index: int = 255
@@ -33,12 +35,7 @@ def class_boundary(
     Raises:
         ValueError: Wrong shape or dtype, no class, or a negative width.
     """
-    if mask.ndim != 3 or mask.is_floating_point() or mask.is_complex():
-        raise ValueError(
-            f"mask must be (B, H, W) integers, but is {tuple(mask.shape)} of {mask.dtype}"
-        )
-    if num_classes < 1:
-        raise ValueError(f"num_classes is {num_classes}, but must be at least 1")
+    check_mask(mask, num_classes)
     _check_width(width)
     labels = torch.arange(num_classes, device=mask.device).view(1, -1, 1, 1)
     void = (mask == ignore_index).unsqueeze(1)

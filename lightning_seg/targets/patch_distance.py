@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from lightning_seg.targets.signed_distance import Void, _check_void, signed_distance
+from lightning_seg.targets.inner_distance import inner_distance
+from lightning_seg.targets.signed_distance import Void, check_void
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class PatchDistance:
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
-        _check_void(self.void)
+        check_void(self.void)
 
     @property
     def key(self) -> str:
@@ -39,9 +41,10 @@ class PatchDistance:
         """Mask (B, H, W) to (B, K, H, W) float32 in [0, 1], on the mask's device.
 
         Raises:
-            ValueError: As `signed_distance`.
+            ValueError: As `inner_distance`.
         """
-        distance = signed_distance(mask, num_classes, None, self.ignore_index, self.void)
-        inside = distance.clamp_(min=0)
+        distance = inner_distance(mask, num_classes, "euclidean", self.ignore_index, self.void)
+        labels = torch.arange(num_classes, device=mask.device).view(1, -1, 1, 1)
+        inside = torch.where(mask.unsqueeze(1) == labels, distance, 0)
         deepest = inside.amax(dim=(2, 3), keepdim=True)
         return inside.div_(deepest.masked_fill(deepest == 0, 1))
