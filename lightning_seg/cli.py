@@ -36,8 +36,9 @@ CHECKPOINTS = "checkpoints"
 class SegmentationCLI(LightningCLI):
     """LightningCLI in subclass mode, with one folder for each run.
 
-    ``run_dir`` receives the config, checkpoints (``last`` and ``best`` by boundary IoU), figures,
-    pictures and TensorBoard files. ``--ckpt_path last`` and ``best`` are those of ``run_dir``.
+    ``run_dir`` receives the config, checkpoints (``last``, and ``best`` by boundary IoU or by what
+    ``best_by`` names), figures, pictures and TensorBoard files. ``--ckpt_path last`` and ``best``
+    are those of ``run_dir``.
     """
 
     parsers: ClassVar[list[LightningArgumentParser]] = []
@@ -74,8 +75,21 @@ class SegmentationCLI(LightningCLI):
         parser.link_arguments("run_dir", "trainer.default_root_dir")
         for name in ("num_classes", "in_channels"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.add_lightning_class_args(BoundaryMetrics, "boundary_metrics")
-        parser.add_lightning_class_args(PredictionPanels, "panels")
+        parser.add_argument(
+            "--best_by",
+            type=str,
+            default="val/boundary_iou",
+            help="The logged value that is highest in the checkpoint `best`.",
+        )
+        for key, callback in {
+            "boundary_metrics": BoundaryMetrics,
+            "panels": PredictionPanels,
+        }.items():
+            default = {"class_path": f"lightning_seg.callbacks.{callback.__name__}"}
+            parser.add_argument(
+                f"--{key}", type=callback | None, default=default, help="null leaves it out."
+            )
+            parser.callback_keys.append(key)
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would write the checkpoint's hyper-parameters over the command line's.
@@ -122,8 +136,12 @@ class SegmentationCLI(LightningCLI):
         plugins = self._get(self.config_init, "trainer").get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         kwargs.setdefault("plugins", [*plugins, AtomicCheckpointIO()])
-        self.trainer_defaults = {"callbacks": _callbacks(run_dir, config)}
+        best_by = self._get(self.config, "best_by")
+        self.trainer_defaults = {"callbacks": _callbacks(run_dir, best_by, config)}
         return super().instantiate_trainer(**kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
+        return super()._instantiate_trainer(config, [c for c in callbacks if c is not None])
 
     def _run_subcommand(self, subcommand: str) -> None:
         super()._run_subcommand(subcommand)
@@ -152,7 +170,7 @@ def _no_options_of_replaced_classes() -> Iterator[None]:
         setattr(_typehints, name, original)
 
 
-def _callbacks(run_dir: str, trainer_config: Any) -> list[Any]:
+def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
     callbacks: list[Any] = [RunRecord(), PredictionWriter()]
     if trainer_config.enable_checkpointing is False:
         return callbacks
@@ -163,7 +181,7 @@ def _callbacks(run_dir: str, trainer_config: Any) -> list[Any]:
     best = ModelCheckpoint(
         folder,
         filename="best",
-        monitor="val/boundary_iou",
+        monitor=best_by,
         mode="max",
         enable_version_counter=False,
     )

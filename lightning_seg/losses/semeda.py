@@ -17,7 +17,7 @@ from lightning_seg.losses.base import (
     promote,
 )
 from lightning_seg.networks import EdgeNetwork, pretrained_weights_wanted
-from lightning_seg.networks.edge_network import RECIPE, WIDTHS
+from lightning_seg.networks.edge_network import WIDTHS
 from lightning_seg.targets._one_hot import one_hot
 
 Reduction = Literal["pixel", "mean"]
@@ -57,7 +57,7 @@ def semeda(
         ValueError: The shapes do not fit each other; a single class.
     """
     check_shapes(logits, mask)
-    check_num_classes(edge_network, logits.shape[1])
+    edge_network.check_num_classes(logits.shape[1])
     layers = max((number for number, weight in enumerate(weights, 1) if weight), default=0)
     void = mask == ignore_index
     # Channels last all the way: the convolutions are fastest so, and need no copies.
@@ -154,15 +154,6 @@ class SemedaLoss(Loss):
             for name, weight in self.edge_network.state_dict().items():
                 state_dict[prefix_here + name] = weight  # none of them is missed
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def check_num_classes(edge_network: EdgeNetwork, num_classes: int) -> None:
-    """Refuses an edge network that was made for another number of classes."""
-    if edge_network.num_classes != num_classes:
-        raise InputError(
-            f"the edge network was trained for {edge_network.num_classes} classes, but there are "
-            f"{num_classes} here. {RECIPE}"
-        )
 
 
 def _check(weights: Sequence[float], reduction: str) -> None:

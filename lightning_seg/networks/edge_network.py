@@ -39,6 +39,18 @@ class EdgeNetwork(nn.Module):
             for narrow, wide in pairwise((num_classes, *WIDTHS))
         )
 
+    def check_num_classes(self, num_classes: int) -> None:
+        """Refuses another number of classes than this network was made for.
+
+        Raises:
+            InputError: It is another.
+        """
+        if num_classes != self.num_classes:
+            raise InputError(
+                f"the edge network was trained for {self.num_classes} classes, but there are "
+                f"{num_classes} here. {RECIPE}"
+            )
+
     def forward(self, maps: Tensor) -> Tensor:
         """One-hot or class probabilities (B, K, H, W) to logits (B, 2, H, W): no edge, edge."""
         return self._convolve(2, self.embeddings(maps, layers=2)[-1])

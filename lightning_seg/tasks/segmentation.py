@@ -21,6 +21,7 @@ from lightning_seg.tasks.class_balancing import (
     balanced,
     resolve_class_weights,
 )
+from lightning_seg.tasks.edge_networks import check_edge_networks
 from lightning_seg.tasks.optimization import Optimization, planned_steps
 
 Batch = dict[str, Any]
@@ -192,9 +193,10 @@ class SegmentationTask(LightningModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Resolves class weights given as the name of a balance."""
+        """Resolves class weights given as the name of a balance; checks SEMEDA's edge networks."""
         if stage == "fit":
             resolve_class_weights(self)
+            check_edge_networks(self, self.num_classes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Notes class weights that the data gave, and the planned length of a step schedule."""

@@ -1,0 +1,33 @@
+"""Edge networks of SEMEDA against the classes of the data."""
+
+from lightning.pytorch import LightningModule
+
+from lightning_seg.errors import InputError
+from lightning_seg.losses import SemedaLoss
+from lightning_seg.networks import EdgeNetwork
+from lightning_seg.networks.edge_network import RECIPE
+
+
+def check_edge_networks(module: LightningModule, num_classes: int) -> None:
+    """Refuses losses of ``module`` whose edge network was trained on other classes.
+
+    Number, names and order of the classes must be the same; names are compared where both the edge
+    network and the DataModule that ``module`` is trained on have them.
+
+    Raises:
+        InputError: They are not.
+    """
+    names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
+    for loss in module.modules():
+        if isinstance(loss, SemedaLoss) and loss.edge_network is not None:
+            loss.edge_network.check_num_classes(num_classes)
+            _check_names(loss.edge_network, names)
+
+
+def _check_names(network: EdgeNetwork, names: tuple[str, ...] | None) -> None:
+    if names is None or network.class_names is None or tuple(names) == network.class_names:
+        return
+    raise InputError(
+        f"the edge network was trained on the classes {', '.join(network.class_names)}, but those "
+        f"of the data are {', '.join(names)}, in this order. {RECIPE}"
+    )
