@@ -19,13 +19,15 @@ from lightning_seg.files import write_atomically
 
 
 class PredictionPanels(Callback):
-    """Draws a few samples: image, truth, prediction, errors along boundaries, distance maps.
+    """Draws a few samples: image, truth, prediction, errors along boundaries, regressed maps.
 
     The samples are spread evenly over the first dataloader and the same in every epoch. Pictures go
     to ``pictures`` in the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and to
-    TensorBoard where that is a logger. Distances are drawn where the step returns a dict with
-    ``predictions`` and ``targets`` that hold ``distance`` (B, K, H, W) in [-1, 1]. Modules without
-    images in their batches (under ``image``, or first of a tuple) get none.
+    TensorBoard where that is a logger. Maps are drawn where the step returns a dict with
+    ``predictions`` and ``targets`` that hold ``distance`` (B, K, H, W) in [-1, 1] or [0, 1],
+    ``boundary`` (B, K, H, W) in [0, 1] or, as hue, saturation and value in [0, 1], ``color``
+    (B, 3, H, W). Modules without images in their batches (under ``image``, or first of a tuple) get
+    none.
 
     Args:
         num_images: Pictures an epoch.
@@ -165,6 +167,10 @@ class PredictionPanels(Callback):
                 class_colors=self._colors,
                 distance=_map(outputs, "predictions.distance", i, self._num_classes),
                 true_distance=_map(outputs, "targets.distance", i, self._num_classes),
+                boundary=_map(outputs, "predictions.boundary", i, self._num_classes),
+                true_boundary=_map(outputs, "targets.boundary", i, self._num_classes),
+                color=_map(outputs, "predictions.color", i, 3),
+                true_color=_map(outputs, "targets.color", i, 3),
                 band_width=self.band_width,
             )
             self._publish(trainer, picture, stage)
@@ -200,9 +206,9 @@ def _num_samples(dataloader: Any, batches: int | float) -> int:
     return int(min(batches * size, samples))
 
 
-def _map(outputs: Any, key: str, index: int, num_classes: int) -> np.ndarray | None:
+def _map(outputs: Any, key: str, index: int, channels: int) -> np.ndarray | None:
     maps = lookup(outputs, key)
-    if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[1] != num_classes:
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[1] != channels:
         return None
     return maps[index].detach().float().cpu().numpy()
 

@@ -37,8 +37,13 @@ class Picture:
         prediction: (H, W) class numbers.
         class_names: K names.
         class_colors: K RGB colours, 0 to 255.
-        distance: Predicted signed distances (K, H, W) in [-1, 1].
+        distance: Predicted distances (K, H, W), signed ones in [-1, 1] or, inside classes alone, in
+            [0, 1].
         true_distance: Their targets.
+        boundary: Predicted boundaries (K, H, W) in [0, 1].
+        true_boundary: Their targets.
+        color: Predicted hue, saturation and value (3, H, W) in [0, 1].
+        true_color: Their targets.
         band_width: Width in pixels of the band along true boundaries where errors are shown; by
             default 1 % of the diagonal, at least 2.
     """
@@ -51,6 +56,10 @@ class Picture:
     class_colors: Sequence[tuple[int, int, int]]
     distance: np.ndarray | None = None
     true_distance: np.ndarray | None = None
+    boundary: np.ndarray | None = None
+    true_boundary: np.ndarray | None = None
+    color: np.ndarray | None = None
+    true_color: np.ndarray | None = None
     band_width: int | None = None
 
     def __post_init__(self) -> None:
@@ -62,8 +71,9 @@ class Picture:
 def draw(picture: Picture) -> "Figure":
     """Image, truth, prediction and errors along the boundaries, with a legend of the classes.
 
-    A second row shows the signed distances, if there are any, of the two classes with the longest
+    A second row shows the distances, if there are any, of the two classes with the longest
     boundaries: predicted and true, side by side on one scale, with the line where the class ends.
+    A third shows boundaries, of all classes in one map, and colours.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -71,9 +81,12 @@ def draw(picture: Picture) -> "Figure":
     height, width = picture.truth.shape
     classes = _present(picture)
     patches = _legend_patches(picture, classes)
+    has_distance = picture.distance is not None
+    has_more = picture.boundary is not None or picture.color is not None
     sheet = _Sheet(
         cell_height=_CELL * float(np.clip(height / width, 0.3, 2.0)),
-        rows=1 if picture.distance is None else 2,
+        rows=1 + has_distance + has_more,
+        bar=_BAR if has_distance else 0.0,
         legend_lines=-(-len(patches) // _LEGEND_COLUMNS),
     )
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=100)
@@ -84,9 +97,13 @@ def draw(picture: Picture) -> "Figure":
     _show(top[1], _paint(picture, picture.truth), "truth", step)
     _show(top[2], _paint(picture, picture.prediction), "prediction", step)
     _show(top[3], boundary_errors(picture), _error_title(picture), step)
-    if picture.distance is not None:
-        bottom = [figure.add_axes(sheet.cell(1, column)) for column in range(_COLUMNS)]
-        _distance_row(bottom, figure.add_axes(sheet.color_bar()), picture, classes, step)
+    if has_distance:
+        second = [figure.add_axes(sheet.cell(1, column)) for column in range(_COLUMNS)]
+        _distance_row(second, figure.add_axes(sheet.color_bar()), picture, classes, step)
+    if has_more:
+        row = 1 + has_distance
+        last = [figure.add_axes(sheet.cell(row, column)) for column in range(_COLUMNS)]
+        _boundary_and_color_row(last, picture, step)
     title_height = 1 - 0.5 * _TITLE / sheet.height
     figure.suptitle(picture.title, y=title_height, va="center", fontsize=15, fontweight="bold")
     figure.legend(
@@ -102,12 +119,12 @@ class _Sheet:
 
     cell_height: float
     rows: int
+    bar: float
     legend_lines: int
 
     @property
     def width(self) -> float:
-        bar = _BAR if self.rows > 1 else 0.0
-        return _GAP + _COLUMNS * (_CELL + _GAP) + bar
+        return _GAP + _COLUMNS * (_CELL + _GAP) + self.bar
 
     @property
     def height(self) -> float:
@@ -225,10 +242,40 @@ def _distance_row(
         axis.set_title(f"{picture.class_names[k]}: {kind} distance", fontsize=12)
         axis.set_visible(True)
         _frame(axis)
+    given = [maps for maps in kinds.values() if maps is not None]
+    signed = any(maps.min() < 0 for maps in given)
     scale = ScalarMappable(norm, _DISTANCE_COLORS)
-    bar.figure.colorbar(scale, cax=bar, ticks=[-1, 0, 1])
-    bar.set_ylim(-1, 1)
-    bar.set_yticklabels(["far out", "boundary", "far in"], fontsize=11)
+    labels = {-1: "far out", 0: "boundary", 1: "far in"} if signed else {0: "outside", 1: "deepest"}
+    bar.figure.colorbar(scale, cax=bar, ticks=list(labels))
+    bar.set_ylim(min(labels), 1)
+    bar.set_yticklabels(list(labels.values()), fontsize=11)
+
+
+def _boundary_and_color_row(axes: Sequence["Axes"], picture: Picture, step: int) -> None:
+    maps = {
+        "predicted boundaries": _ink(picture.boundary),
+        "true boundaries": _ink(picture.true_boundary),
+        "predicted colours": _rgb(picture.color),
+        "true colours": _rgb(picture.true_color),
+    }
+    for axis, (title, pixels) in zip(axes, maps.items(), strict=True):
+        axis.set_visible(pixels is not None)
+        if pixels is not None:
+            _show(axis, pixels, title, step)
+
+
+def _ink(boundary: np.ndarray | None) -> np.ndarray | None:
+    """Boundaries of all classes (K, H, W) as black on white (H, W, 3)."""
+    if boundary is None:
+        return None
+    return np.repeat(1 - boundary.max(axis=0)[..., None], 3, axis=2)
+
+
+def _rgb(hsv: np.ndarray | None) -> np.ndarray | None:
+    """Hue, saturation and value (3, H, W) as red, green and blue (H, W, 3)."""
+    from matplotlib.colors import hsv_to_rgb
+
+    return None if hsv is None else hsv_to_rgb(np.moveaxis(hsv, 0, -1).clip(0, 1))
 
 
 def _longest_boundaries(picture: Picture, classes: list[int]) -> list[int]:

@@ -85,6 +85,30 @@ def test_a_picture_can_be_read_on_its_own():
     assert any("wrong within 2 px" in text for text in found)
 
 
+def test_distances_inside_classes_alone_have_a_scale_of_their_own():
+    distance = np.linspace(0, 1, 60)[None, None].repeat(40, 1).repeat(2, 0)
+    found = texts(draw(two_halves(distance=distance, true_distance=distance)))
+    assert "deepest" in found
+    assert "far out" not in found
+
+
+@pytest.mark.parametrize("with_distance", [False, True])
+def test_boundaries_and_colours_have_a_row(with_distance):
+    boundary, red = np.zeros((2, 40, 60)), np.zeros((3, 40, 60))
+    boundary[1, :, 28:32] = 1
+    red[1:] = 1
+    picture = two_halves(boundary=boundary, color=red, distance=boundary if with_distance else None)
+    figure = draw(picture)
+    found = texts(figure)
+    assert "predicted boundaries" in found
+    assert "predicted colours" in found
+    assert "true colours" not in [axis.get_title() for axis in figure.axes if axis.get_visible()]
+    pixels, plain = render(figure), render(draw(two_halves()))
+    assert (pixels == (255, 0, 0)).all(axis=-1).mean() > 0.05
+    assert pixels.shape[0] > (2.0 if with_distance else 1.5) * plain.shape[0]
+    assert (found.count("deepest") == 1) is with_distance
+
+
 @pytest.mark.parametrize("void", [False, True])
 def test_the_legend_tells_of_void_only_where_there_is_some(void):
     picture = two_halves()
