@@ -55,6 +55,24 @@ def check_shapes(logits: Tensor, mask: Tensor) -> None:
         )
 
 
+def check_map_shapes(prediction: Tensor, target: Tensor, mask: Tensor) -> None:
+    """Refuses what would broadcast to a wrong value.
+
+    Raises:
+        ValueError: Other shapes than (B, C, H, W) twice and (B, H, W).
+    """
+    if (
+        prediction.ndim != 4
+        or target.shape != prediction.shape
+        or mask.shape != (prediction.shape[0], *prediction.shape[2:])
+    ):
+        raise ValueError(
+            f"the prediction has the shape {tuple(prediction.shape)}, the target "
+            f"{tuple(target.shape)} and the mask {tuple(mask.shape)}, expected (B, C, H, W) twice "
+            "and (B, H, W)"
+        )
+
+
 def mean_where(values: Tensor, counts: Tensor) -> Tensor:
     """Mean of the finite ``values`` where ``counts`` (bool, the same shape) is true, or 0."""
     return torch.where(counts, values, 0.0).sum() / counts.sum().clamp(min=1)
@@ -69,3 +87,8 @@ def check_choice(name: str, value: object, choices: object) -> None:
     if value not in get_args(choices):
         known = ", ".join(repr(choice) for choice in get_args(choices))
         raise ValueError(f"{name} is {value!r}, expected one of: {known}")
+
+
+def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Their quotient, and the numerator alone where the denominator is 0, without a NaN."""
+    return numerator / torch.where(denominator > 0, denominator, 1.0)

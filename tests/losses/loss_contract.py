@@ -83,6 +83,17 @@ def softmax(logits):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def mean_of_images(formula, logits, mask, **arguments):
+    """The mean of ``formula(logits, mask)`` over the images with a valid pixel, NumPy arrays."""
+    return np.mean(
+        [
+            formula(logits[b : b + 1], mask[b : b + 1], **arguments)
+            for b in range(len(mask))
+            if (mask[b] != VOID).any()
+        ]
+    )
+
+
 class LossContract:
     num_classes = 4
     perfect = 0.0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_contract import LABEL_MAPS, VOID, LossContract, random_logits
+from loss_contract import LABEL_MAPS, VOID, LossContract, mean_of_images, random_logits
 
 from lightning_seg.losses import CrossEntropyLoss, cross_entropy
 
@@ -22,15 +22,6 @@ def numpy_cross_entropy(logits, mask, weights=(1, 1, 1, 1), smoothing=0.0):
         total -= (label * weights * log_p).sum()
         mass += weights[mask[b, y, x]]
     return total / mass if mass else 0.0
-
-
-def mean_of_images(formula, logits, mask, **kwargs):
-    images = [
-        formula(logits[b : b + 1], mask[b : b + 1], **kwargs)
-        for b in range(len(mask))
-        if (mask[b] != VOID).any()
-    ]
-    return np.mean(images)
 
 
 class TestCrossEntropyLoss(LossContract):
@@ -77,6 +68,16 @@ def test_equals_that_of_torch(weights, smoothing):
     )
     loss = CrossEntropyLoss(class_weights=weights, label_smoothing=smoothing)
     torch.testing.assert_close(loss(logits, mask), theirs)
+
+
+def test_equals_the_reference(reference_case):
+    reference_case.check("ce", CrossEntropyLoss())
+    reference_case.check("nll|class_weights=none", CrossEntropyLoss(reduction="image"))
+    weights = torch.tensor(reference_case.median_frequency_weights, dtype=torch.float64)
+    reference_case.check(
+        "nll|class_weights=median_frequency", lambda *x: cross_entropy(*x, class_weights=weights)
+    )
+    reference_case.check_single_precision("ce", CrossEntropyLoss())
 
 
 def test_weights_of_classes_that_are_all_absent_give_zero_and_a_zero_gradient():

@@ -1,0 +1,123 @@
+"""The Tanimoto loss of class probabilities."""
+
+from torch import Tensor
+
+from lightning_seg.losses.base import Loss
+from lightning_seg.losses.map_tanimoto import (
+    Coefficient,
+    DualWeights,
+    Volumes,
+    VolumeWeights,
+    check_tanimoto_arguments,
+    map_tanimoto,
+)
+from lightning_seg.losses.probabilities import masked_probabilities
+
+
+def tanimoto(
+    logits: Tensor,
+    mask: Tensor,
+    complement: bool = True,
+    volume_weights: VolumeWeights | None = "inverse_square",
+    normalize_weights: bool = True,
+    smooth: float = 1e-5,
+    dual_weights: DualWeights = "complement",
+    volumes: Volumes = "batch",
+    coefficient: Coefficient = "D3",
+    ignore_index: int = 255,
+) -> Tensor:
+    """`map_tanimoto` of the softmax and the one-hot labels (Diakogiannis et al. 2020, eq. 5).
+
+    Args:
+        logits: (B, K, H, W) floating point.
+        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+        complement: See `map_tanimoto`, as for all that follow.
+        volume_weights: From the classes' pixels.
+        normalize_weights: Divides the weights by the largest.
+        smooth: 0 or more.
+        dual_weights: Of the second term.
+        volumes: Counted in the batch, or in each image.
+        coefficient: ``"D3"`` is Tanimoto.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Returns:
+        Scalar in [0, 1], float32 (float64 for float64 logits); 0 where no pixel is valid.
+
+    Raises:
+        ValueError: The shapes do not fit each other; a single class.
+    """
+    probabilities, labels = masked_probabilities(logits, mask, ignore_index)
+    return map_tanimoto(
+        probabilities,
+        labels,
+        mask,
+        complement,
+        volume_weights,
+        normalize_weights,
+        smooth,
+        dual_weights,
+        volumes,
+        coefficient,
+        ignore_index,
+    )
+
+
+class TanimotoLoss(Loss):
+    """Tanimoto with complement, the loss of ResUNet-a (Diakogiannis et al. 2020); see `tanimoto`.
+
+    The authors' code is ``normalize_weights=False``. Beware that ``smooth`` is then no trifle: the
+    weighted sums of a large image are as small, and the loss of an undecided prediction sinks from
+    0.5 to 0.3 at 512 x 512 pixels. For the comparison of the paper's section 3.2.2 there are the
+    Dice losses ``"D1"`` and ``"D2"``, with their complements or without.
+
+    Args:
+        complement: Whether the overlap of what prediction and labels leave out counts as well.
+        volume_weights: ``"inverse_square"``, or None for equal weights of the classes.
+        normalize_weights: Divides the weights by the largest; see `map_tanimoto`.
+        smooth: Added to both sides of the quotient, 0 or more.
+        dual_weights: The complement's weights: of its own volumes (``"complement"``), or the same
+            (``"direct"``).
+        volumes: The mean of the ``"batch"``, or each ``"image"``'s own.
+        coefficient: ``"D3"`` is Tanimoto; ``"D1"`` and ``"D2"`` are forms of Dice.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Raises:
+        ValueError: An unknown choice, a negative ``smooth``.
+    """
+
+    def __init__(
+        self,
+        complement: bool = True,
+        volume_weights: VolumeWeights | None = "inverse_square",
+        normalize_weights: bool = True,
+        smooth: float = 1e-5,
+        dual_weights: DualWeights = "complement",
+        volumes: Volumes = "batch",
+        coefficient: Coefficient = "D3",
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        check_tanimoto_arguments(volume_weights, smooth, dual_weights, volumes, coefficient)
+        self.complement = complement
+        self.volume_weights: VolumeWeights | None = volume_weights
+        self.normalize_weights = normalize_weights
+        self.smooth = smooth
+        self.dual_weights: DualWeights = dual_weights
+        self.volumes: Volumes = volumes
+        self.coefficient: Coefficient = coefficient
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `tanimoto`."""
+        return tanimoto(
+            logits,
+            mask,
+            self.complement,
+            self.volume_weights,
+            self.normalize_weights,
+            self.smooth,
+            self.dual_weights,
+            self.volumes,
+            self.coefficient,
+            self.ignore_index,
+        )

@@ -1,0 +1,13 @@
+"""Fixtures of the losses' tests."""
+
+import pytest
+
+pytest.register_assert_rewrite("loss_contract", "reference_values")
+
+import reference_values  # noqa: E402
+
+
+@pytest.fixture(params=reference_values.CASES)
+def reference_case(request):
+    """Logits, labels and the losses' values there; see `reference_values`."""
+    return reference_values.reference_case(request.param)
