@@ -86,6 +86,19 @@ class Encoder(nn.Module):
             for m, c in zip(maps, self.channels, strict=True)
         ]
 
+    def index_of_stride(self, stride: int) -> int:
+        """Which map has this stride, the deepest of them.
+
+        Raises:
+            InputError: There is none.
+        """
+        if stride not in self.strides:
+            raise InputError(
+                f"the encoder {self.name!r} has maps at strides {self.strides}, but one at "
+                f"{stride} is needed; choose an encoder such as resnet50 or mobilenetv2_100"
+            )
+        return len(self.strides) - 1 - self.strides[::-1].index(stride)
+
     def _stages(self) -> dict[str, nn.Module]:
         """The model's modules in the order of their calls, where timm keeps it as such a list."""
         from timm.models import FeatureListNet
@@ -161,21 +174,21 @@ def _striding(name: str, output_stride: int | None) -> dict[str, int]:
         return {}
     if _stride_of(name, output_stride=output_stride) == output_stride:
         return {"output_stride": output_stride}
-    found = {_stride_of(name)} | {_stride_of(name, output_stride=s) for s in OUTPUT_STRIDES}
-    choices = ", ".join(str(stride) for stride in sorted(found - {None}))
+    found = {_stride_of(name), *(_stride_of(name, output_stride=s) for s in OUTPUT_STRIDES)}
+    choices = ", ".join(str(stride) for stride in sorted(s for s in found if s is not None))
     raise InputError(
         f"the encoder {name!r} has no output_stride {output_stride}; it has {choices}. Choose one "
         "of these, or an encoder that dilates, such as resnet50, mobilenetv2_100 or xception71."
     )
 
 
-def _stride_of(name: str, **options: int) -> int | None:
+def _stride_of(name: str, **options: Any) -> int | None:
     """The stride of the last map; None where the model does not take the options."""
     import timm
 
     try:
         with torch.device("meta"):  # costs no memory
-            model = timm.create_model(name, features_only=True, **options)
+            model: Any = timm.create_model(name, features_only=True, **options)
     except (AssertionError, TypeError):
         return None
     except Exception as error:

@@ -1,6 +1,7 @@
 """What every network of this room is: an image in, a dict of features out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -24,23 +25,22 @@ class Network(nn.Module):
 
     Attributes:
         out_channels: Channels of the feature ``decoder``.
-        stride: Stride of the feature ``decoder`` relative to the image.
+        stride: Stride of the features relative to the image.
+        feature_strides: Strides by name of the features whose stride is another.
         auxiliary_channels: Channels of the feature ``auxiliary``, 0 where there is none.
         edge_channels: Channels of the feature ``edge``, 0 where there is none.
         size_multiple: What the height and the width given to `features` are multiples of; a
             multiple of every feature's stride. 1 where any size will do.
-        minimum_size: The least height and width given to `features`, a multiple of
-            ``size_multiple``.
         normalized_stride: Stride of the coarsest map that is batch-normalised. In training that map
             must have more than one value a channel.
     """
 
     out_channels: int
     stride: int
+    feature_strides: Mapping[str, int] = MappingProxyType({})
     auxiliary_channels: int = 0
     edge_channels: int = 0
     size_multiple: int = 1
-    minimum_size: int = 1
     normalized_stride: int = 1
     mean: Tensor
     std: Tensor
@@ -65,19 +65,16 @@ class Network(nn.Module):
         """
         x = self.normalize(image)
         self._check_size(x)
-        if self.size_multiple == self.minimum_size == 1:
+        if self.size_multiple == 1:
             return self.features(x)
         height, width = x.shape[-2:]
         x = _extend(_extend(x, -2, self._padded(height)), -1, self._padded(width))
-        padded_height, padded_width = x.shape[-2:]
-        return {
-            name: maps[
-                ...,
-                : -(-height * maps.shape[-2] // padded_height),
-                : -(-width * maps.shape[-1] // padded_width),
-            ]
-            for name, maps in self.features(x).items()
-        }
+        cropped = {}
+        for name, maps in self.features(x).items():
+            stride = self.feature_strides.get(name, self.stride)
+            maps = _shorten(maps, -2, _quotient(height, stride))
+            cropped[name] = _shorten(maps, -1, _quotient(width, stride))
+        return cropped
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Features of an image that is normalised and of a size that the network can take.
@@ -101,8 +98,7 @@ class Network(nn.Module):
         return (image - self.mean) / self.std
 
     def _padded(self, length: int) -> int:
-        multiple = -(-length // self.size_multiple) * self.size_multiple
-        return torch.sym_max(multiple, self.minimum_size)
+        return _quotient(length, self.size_multiple) * self.size_multiple
 
     def _check_size(self, image: Tensor) -> None:
         batch, _, height, width = image.shape
@@ -120,12 +116,24 @@ class Network(nn.Module):
             )
 
 
+def _quotient(length: int, divisor: int) -> int:
+    """Rounded up; of positive numbers, for ONNX rounds negative ones another way."""
+    return (length + divisor - 1) // divisor
+
+
 def _extend(image: Tensor, dim: int, length: int) -> Tensor:
     """Reflects the end of a dimension up to a length; repeats what comes after the last pixel."""
     # Indices rather than F.pad: no case depends on the size, so the export of any size is one.
     last = image.shape[dim] - 1
     index = torch.arange(length, device=image.device)
     return image.index_select(dim, (last - (index - last).abs()).clamp(min=0))
+
+
+def _shorten(maps: Tensor, dim: int, length: int) -> Tensor:
+    """The start of a dimension."""
+    if torch.compiler.is_exporting():  # where the bounds of a slice would have to be proven
+        return maps.index_select(dim, torch.arange(length, device=maps.device))
+    return maps.narrow(dim, 0, length)
 
 
 def _per_channel(values: Sequence[float], channels: int) -> Tensor:

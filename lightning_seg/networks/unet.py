@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.network import Network
+from lightning_seg.networks.encoder_network import EncoderNetwork
+from lightning_seg.networks.initialization import he_initialization
 
 
-class Unet(Network):
+class Unet(EncoderNetwork):
     """U-Net: an encoder's pyramid, merged from coarse to fine by nearest upsampling and skips.
 
     Works for any height and width: each step is upsampled to the size of its skip.
@@ -22,6 +23,8 @@ class Unet(Network):
         pretrained: Load timm's pretrained encoder weights.
         decoder_channels: Channels of the decoder's steps, coarse to fine; the last is at full
             resolution, the one before at half, and so on; steps coarser than the first share it.
+        weights: A file with encoder weights to load instead, see `Encoder`.
+        checkpointing: Compute the encoder's inner activations again in the backward pass.
     """
 
     stride = 1
@@ -32,10 +35,12 @@ class Unet(Network):
         encoder: str = "resnet34",
         pretrained: bool = False,
         decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
+        weights: str | None = None,
+        checkpointing: bool = False,
     ) -> None:
-        pyramid = Encoder(encoder, in_channels, pretrained)
-        super().__init__(in_channels, pyramid.mean, pyramid.std)
-        self.encoder = pyramid
+        pyramid = Encoder(encoder, in_channels, pretrained, weights, checkpointing=checkpointing)
+        super().__init__(in_channels, pyramid)
+        self.normalized_stride = max(self.normalized_stride, pyramid.strides[-2])
         self.out_channels = decoder_channels[-1]
 
         *skip_channels, channels = pyramid.channels
@@ -48,7 +53,7 @@ class Unet(Network):
             self.decoder.append(_DecoderBlock(channels + skip, width))
             channels = width
         self.decoder_strides = [stride for stride, _ in skips]
-        self.decoder.apply(_initialize)
+        self.decoder.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Normalised image (B, C, H, W) to ``{"decoder": (B, out_channels, H, W)}``."""
@@ -82,8 +87,3 @@ def _conv_bn_relu(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
         nn.BatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
-
-
-def _initialize(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_uniform_(module.weight, mode="fan_in", nonlinearity="relu")

@@ -1,0 +1,55 @@
+"""Atrous spatial pyramid pooling (ASPP) as DeepLab v3 has it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lightning_seg.networks.conv_norm_relu import ConvNormReLU
+
+
+class AtrousPyramid(nn.Module):
+    """Parallel convolutions of growing dilation and the image's mean, joined.
+
+    A 1 x 1 convolution, one 3 x 3 convolution a rate, and the mean over the whole map (Chen et al.
+    2018, "Encoder-decoder with atrous separable convolution", section 3.1), each with batch
+    normalisation and ReLU; a 1 x 1 convolution joins them.
+
+    Args:
+        in_channels: Channels of the map.
+        channels: Channels of each branch and of the output.
+        rates: Dilations.
+        dropout: Share of the output's values dropped in training.
+        separable: Atrous separable convolutions.
+        extra_channels: Channels of a further map to join, see `forward`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int = 256,
+        rates: Sequence[int] = (6, 12, 18),
+        dropout: float = 0.5,
+        separable: bool = False,
+        extra_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList([ConvNormReLU(in_channels, channels, kernel_size=1)])
+        self.branches.extend(
+            ConvNormReLU(in_channels, channels, dilation=rate, separable=separable)
+            for rate in rates
+        )
+        self.whole = ConvNormReLU(in_channels, channels, kernel_size=1)
+        joined = channels * (len(rates) + 2) + extra_channels
+        self.join = nn.Sequential(
+            ConvNormReLU(joined, channels, kernel_size=1), nn.Dropout(dropout)
+        )
+
+    def forward(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Map (B, in_channels, h, w), and one (B, extra_channels, h, w), to (B, channels, h, w)."""
+        maps = [branch(x) for branch in self.branches]
+        maps.append(self.whole(x.mean(dim=(2, 3), keepdim=True)).expand_as(maps[0]))
+        if extra is not None:
+            maps.append(extra)
+        joined: Tensor = self.join(torch.cat(maps, dim=1))
+        return joined

@@ -1,0 +1,19 @@
+"""What the networks over an encoder of timm's have in common."""
+
+from lightning_seg.networks.encoder import Encoder
+from lightning_seg.networks.network import Network
+
+
+class EncoderNetwork(Network):
+    """A network over a timm encoder, whose normalisation and sizes it takes on.
+
+    Args:
+        in_channels: Number of image channels.
+        encoder: The encoder.
+    """
+
+    def __init__(self, in_channels: int, encoder: Encoder) -> None:
+        super().__init__(in_channels, encoder.mean, encoder.std)
+        self.encoder = encoder
+        self.size_multiple = encoder.size_multiple
+        self.normalized_stride = encoder.normalized_stride

@@ -1,0 +1,111 @@
+"""PSPNet (Zhao et al. 2017) over any timm encoder."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from lightning_seg.errors import InputError
+from lightning_seg.networks.bin_pooling import bin_means
+from lightning_seg.networks.conv_norm import BatchNorm
+from lightning_seg.networks.conv_norm_relu import ConvNormReLU
+from lightning_seg.networks.encoder import Encoder
+from lightning_seg.networks.encoder_network import EncoderNetwork
+from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.resizing import resized_as
+
+Upsampling = Literal["bilinear", "transposed"]
+
+
+class PSPNet(EncoderNetwork):
+    """PSPNet: an encoder's last map joined with its means over ever smaller parts of the image.
+
+    Args:
+        in_channels: Number of image channels.
+        encoder: A timm model name.
+        pretrained: Load timm's pretrained encoder weights.
+        weights: A file with encoder weights to load instead, see `Encoder`.
+        output_stride: Stride of the pyramid; 8 in the paper, 32 in Audebert et al. (2019).
+        bins: Cells along each side of the image that means are taken in.
+        channels: Channels of the features after the pyramid.
+        upsampling: ``bilinear`` leaves the features at ``output_stride``, and class scores are
+            interpolated; ``transposed`` brings them to full resolution, 64 channels, by transposed
+            convolutions that double the size, as Audebert et al. (2019) do (they give no widths).
+        dropout: Share of the features dropped in training, channel by channel.
+        checkpointing: Compute the encoder's inner activations again in the backward pass.
+
+    Raises:
+        InputError: See `Encoder`, and an unknown upsampling.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        encoder: str = "resnet50",
+        pretrained: bool = False,
+        weights: str | None = None,
+        output_stride: int = 8,
+        bins: Sequence[int] = (1, 2, 3, 6),
+        channels: int = 512,
+        upsampling: Upsampling = "bilinear",
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ) -> None:
+        if upsampling not in get_args(Upsampling):
+            raise InputError(f"upsampling is {upsampling!r}; choose bilinear or transposed")
+        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
+        super().__init__(in_channels, pyramid)
+        self.out_channels, self.stride = channels, output_stride
+        self.auxiliary_channels = pyramid.channels[-2]
+        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
+        self.pooling = _PyramidPooling(pyramid.channels[-1], bins)
+        steps: list[nn.Module] = [
+            ConvNormReLU(self.pooling.out_channels, channels),
+            nn.Dropout2d(dropout),
+        ]
+        if upsampling == "transposed":
+            self.size_multiple = max(self.size_multiple, output_stride)
+            while self.stride > 1:
+                wider, self.out_channels = self.out_channels, max(self.out_channels // 2, 64)
+                self.stride //= 2
+                steps += _doubling(wider, self.out_channels)
+        self.decoder = nn.Sequential(*steps)
+        self.pooling.apply(he_initialization)
+        self.decoder.apply(he_initialization)
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
+
+        ``auxiliary`` is the encoder's last map but one, the third stage of a ResNet.
+        """
+        maps = self.encoder(image)
+        return {"decoder": self.decoder(self.pooling(maps[-1])), "auxiliary": maps[-2]}
+
+
+class _PyramidPooling(nn.Module):
+    """A map and its means in the cells of several grids, resized to it (figure 3c)."""
+
+    def __init__(self, in_channels: int, bins: Sequence[int]) -> None:
+        super().__init__()
+        self.bins = tuple(bins)
+        share = in_channels // len(self.bins)
+        self.branches = nn.ModuleList(
+            ConvNormReLU(in_channels, share, kernel_size=1) for _ in self.bins
+        )
+        self.out_channels = in_channels + share * len(self.bins)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, h, w) to (B, out_channels, h, w)."""
+        maps = [x]
+        for bins, branch in zip(self.bins, self.branches, strict=True):
+            maps.append(resized_as(branch(bin_means(x, bins)), x))
+        return torch.cat(maps, dim=1)
+
+
+def _doubling(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
+    return (
+        nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False),
+        BatchNorm(out_channels),
+        nn.ReLU(inplace=True),
+    )
