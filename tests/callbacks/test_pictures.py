@@ -106,7 +106,7 @@ def test_boundaries_and_colours_have_a_row(with_distance):
     pixels, plain = render(figure), render(draw(two_halves()))
     assert (pixels == (255, 0, 0)).all(axis=-1).mean() > 0.05
     assert pixels.shape[0] > (2.0 if with_distance else 1.5) * plain.shape[0]
-    assert (found.count("deepest") == 1) is with_distance
+    assert ("deepest" in found) is with_distance
 
 
 @pytest.mark.parametrize("void", [False, True])
