@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
-from lightning_seg.inference import SlidingWindow
+from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.losses import ClassWeights, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights
@@ -46,7 +46,8 @@ class SegmentationTask(LightningModule):
             ``class_weights`` is the name of a balance, fit has the DataModule count its training
             labels, and checkpoints keep the weights.
         optimization: Optimiser and schedule.
-        inference: How images are evaluated and predicted; whole and at once by default.
+        inference: How images are validated, tested and predicted: by `SlidingWindow`, by
+            `TestTimeAugmentation`, or whole and at once by default.
 
     Raises:
         InputError: Keys of ``losses`` that are not the head's predictions, a loss that is called in
@@ -61,7 +62,7 @@ class SegmentationTask(LightningModule):
         head: Callable[[int, int], Head],
         losses: dict[str, list[WeightedLoss]],
         optimization: Optimization | None = None,
-        inference: SlidingWindow | None = None,
+        inference: SlidingWindow | TestTimeAugmentation | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()

@@ -17,13 +17,43 @@ def identity(image):
     window=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     overlap=st.sampled_from([0.0, 0.25, 0.5, 0.75]),
     batch_size=st.integers(1, 5),
+    padding=st.sampled_from([0, 3, 50]),
+    weighting=st.sampled_from(["uniform", "gaussian"]),
 )
-def test_an_identity_comes_back_as_it_went_in(height, width, window, overlap, batch_size):
-    image = torch.randint(0, 256, (2, 3, height, width)).float()
-    sliding = SlidingWindow(window, overlap, batch_size)
+def test_an_identity_comes_back_to_the_bit(
+    height, width, window, overlap, batch_size, padding, weighting
+):
+    image = torch.rand(2, 3, height, width)
+    sliding = SlidingWindow(window, overlap, batch_size, padding, weighting)
     stitched = sliding(identity, image)
-    torch.testing.assert_close(stitched["image"], image, rtol=1e-6, atol=0)
-    torch.testing.assert_close(stitched["twice"], 2 * image, rtol=1e-6, atol=0)
+    assert torch.equal(stitched["image"], image)
+    assert torch.equal(stitched["twice"], 2 * image)
+
+
+def test_an_image_is_continued_by_reflection():
+    shown = []
+
+    def record(image):
+        shown.append(image[0, 0, 0].tolist())
+        return {"image": image}
+
+    row = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+    SlidingWindow((1, 9), padding=3)(record, row.expand(1, 1, 1, 3))
+    assert shown[0] == [2, 3, 2, 1, 2, 3, 2, 1, 2]
+
+
+def test_gaussian_weights_prefer_the_middle_of_a_window():
+    calls = iter(range(100))
+
+    def numbered(image):
+        return {"n": torch.full_like(image[:, :1], next(calls))}
+
+    sliding = SlidingWindow((1, 8), 0.5, batch_size=1, weighting="gaussian")
+    row = sliding(numbered, torch.rand(1, 3, 1, 12))["n"].flatten()
+    assert (row[:-1] <= row[1:]).all()
+    assert row[4] < 0.05
+    assert row[7] > 0.95
+    assert row[0] == 0
 
 
 def test_every_window_has_the_asked_size_and_batches_are_bounded():
@@ -50,7 +80,13 @@ def test_overlapping_windows_are_averaged():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"size": (0, 4)}, {"size": (4, 4), "overlap": 1.0}, {"size": (4, 4), "batch_size": 0}],
+    [
+        {"size": (0, 4)},
+        {"size": (4, 4), "overlap": 1.0},
+        {"size": (4, 4), "batch_size": 0},
+        {"size": (4, 4), "padding": -1},
+        {"size": (4, 4), "weighting": "cosine"},
+    ],
 )
 def test_bad_arguments_are_named(arguments):
     with pytest.raises(ValueError, match=list(arguments)[-1]):

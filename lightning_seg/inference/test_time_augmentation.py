@@ -1,0 +1,90 @@
+"""A network over an image seen in several sizes and from several sides."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_seg.inference.sliding_window import SlidingWindow
+
+Function = Callable[[Tensor], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class TestTimeAugmentation:
+    """Averages what a function returns for resized, mirrored and turned copies of an image.
+
+    All combinations of scales, mirror image and turns are run, one after the other; each result is
+    turned, mirrored and resized back before it is averaged. Class probabilities (``logits``) are
+    averaged over all copies, other maps over those of the scale nearest to 1 alone, since
+    distances in pixels differ with the scale.
+
+    Args:
+        scales: Factors of height and width, ``(0.5, 0.75, 1.0, 1.25, 1.5, 1.75)`` in EPL (Yin et
+            al. 2022).
+        flip: Also the mirror image, left to right.
+        quarter_turns: Also turned by 90, 180 and 270 degrees, as for aerial images.
+        window: Windows that every copy is run in; by default each at once.
+
+    Raises:
+        ValueError: No scale, or one that is not positive and finite.
+    """
+
+    __test__ = False  # pytest takes the name for one of its own
+
+    scales: Sequence[float] = (1.0,)
+    flip: bool = False
+    quarter_turns: bool = False
+    window: SlidingWindow | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
+            raise ValueError(
+                f"scales is {list(self.scales)}, but must be positive, finite factors, one at least"
+            )
+
+    def __call__(self, function: Function, image: Tensor) -> dict[str, Tensor]:
+        """The function's maps, averaged.
+
+        Args:
+            function: (N, C, H', W') to maps (N, C', H', W') by name; they are averaged as they are,
+                so return probabilities under ``logits``.
+            image: (B, C, H, W).
+
+        Returns:
+            Maps (B, C', H, W) by name.
+        """
+        size = image.shape[-2:]
+        nearest = min(self.scales, key=lambda scale: abs(math.log(scale)))
+        means: dict[str, Tensor] = {}
+        seen: dict[str, int] = {}
+        for scale in self.scales:
+            scaled = _resize(image, [max(round(side * scale), 1) for side in size])
+            for turns, mirrored in self._views():
+                view = (scaled.flip(-1) if mirrored else scaled).rot90(turns, (-2, -1))
+                for name, maps in self._run(function, view).items():
+                    if name != "logits" and scale != nearest:
+                        continue
+                    back = maps.rot90(-turns, (-2, -1))
+                    back = _resize(back.flip(-1) if mirrored else back, size)
+                    seen[name] = seen.get(name, 0) + 1
+                    # A mean that moves stays where it is when all agree, without rounding.
+                    mean = means.get(name, back)
+                    means[name] = mean + (back - mean) / seen[name]
+        return means
+
+    def _views(self) -> Iterator[tuple[int, bool]]:
+        for turns in range(4 if self.quarter_turns else 1):
+            for mirrored in (False, True) if self.flip else (False,):
+                yield turns, mirrored
+
+    def _run(self, function: Function, view: Tensor) -> dict[str, Tensor]:
+        return function(view) if self.window is None else self.window(function, view)
+
+
+def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)

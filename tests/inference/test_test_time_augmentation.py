@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
+
+
+def identity(image):
+    return {"logits": image, "distance": -image}
+
+
+@pytest.mark.parametrize("window", [None, SlidingWindow((8, 8), 0.5)])
+@pytest.mark.parametrize(("flip", "quarter_turns"), [(True, False), (False, True), (True, True)])
+def test_an_identity_comes_back_to_the_bit(flip, quarter_turns, window):
+    image = torch.rand(2, 3, 13, 18)
+    maps = TestTimeAugmentation((1.0,), flip, quarter_turns, window)(identity, image)
+    assert torch.equal(maps["logits"], image)
+    assert torch.equal(maps["distance"], -image)
+
+
+def test_an_identity_comes_back_from_other_scales_but_for_the_resampling():
+    ramp = torch.linspace(0, 1, 40).expand(1, 3, 30, 40)
+    averaged = TestTimeAugmentation((0.5, 1.0, 2.0), flip=True)(identity, ramp)["logits"]
+    torch.testing.assert_close(averaged[..., 2:-2], ramp[..., 2:-2], rtol=0, atol=1e-5)
+
+
+def record(seen):
+    def function(image):
+        seen.append(image)
+        return {"logits": image, "distance": torch.full_like(image, image.shape[-1])}
+
+    return function
+
+
+def test_every_copy_is_another_view_of_the_image():
+    seen = []
+    image = torch.rand(1, 1, 5, 7)
+    TestTimeAugmentation(flip=True, quarter_turns=True)(record(seen), image)
+    assert [tuple(view.shape[-2:]) for view in seen] == [(5, 7), (5, 7), (7, 5), (7, 5)] * 2
+    distinct = {tuple(view.flatten().tolist()) + tuple(view.shape) for view in seen}
+    assert len(distinct) == 8
+
+
+def test_scales_resize_the_image():
+    seen = []
+    TestTimeAugmentation((0.5, 1.0, 1.75))(record(seen), torch.rand(1, 1, 8, 12))
+    assert [tuple(view.shape[-2:]) for view in seen] == [(4, 6), (8, 12), (14, 21)]
+
+
+def test_probabilities_are_averaged_over_scales_and_other_maps_are_those_of_the_own_size():
+    image = torch.zeros(1, 1, 4, 6)
+    maps = TestTimeAugmentation((0.5, 1.0))(record([]), image)
+    assert maps["distance"].unique().tolist() == [6]
+
+    def by_size(view):
+        return {"logits": torch.full_like(view, view.shape[-1])}
+
+    assert TestTimeAugmentation((0.5, 1.0))(by_size, image)["logits"].unique().tolist() == [4.5]
+
+
+@pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("inf"),)])
+def test_scales_that_make_no_image_are_refused(scales):
+    with pytest.raises(ValueError, match="scales is"):
+        TestTimeAugmentation(scales)
