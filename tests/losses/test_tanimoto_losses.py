@@ -1,0 +1,303 @@
+"""Tanimoto on class probabilities and on maps."""
+
+from typing import ClassVar
+
+import monai.losses
+import numpy as np
+import pytest
+import torch
+from loss_contract import (
+    LABEL_MAPS,
+    VOID,
+    LossContract,
+    random_logits,
+    softmax,
+    value_and_gradient,
+)
+
+from lightning_seg.losses import MapTanimotoLoss, TanimotoLoss, map_tanimoto, tanimoto
+
+
+def numpy_weights(volumes, kind, normalize):
+    """V^-2, the largest finite one where V is 0."""
+    if kind is None:
+        return np.ones_like(volumes)
+    with np.errstate(divide="ignore"):
+        weights = volumes**-2.0
+    finite = weights[np.isfinite(weights)]
+    weights[np.isinf(weights)] = finite.max() if finite.size else 1.0
+    return weights / weights.max() if normalize else weights
+
+
+def numpy_coefficient(p, t, weights, smooth, kind):
+    """Equations 1, 2 and 3 with the sums of equation 5; p and t are (C, pixels)."""
+    overlap = (p * t).sum(1)
+    below = {
+        "D1": (p.sum(1) + t.sum(1)) / 2,
+        "D2": ((p**2).sum(1) + (t**2).sum(1)) / 2,
+        "D3": (p**2).sum(1) + (t**2).sum(1) - overlap,
+    }[kind]
+    return ((weights * overlap).sum() + smooth) / ((weights * below).sum() + smooth)
+
+
+def numpy_tanimoto(
+    prediction,
+    target,
+    mask,
+    complement=True,
+    volume_weights="inverse_square",
+    normalize_weights=True,
+    smooth=1e-5,
+    dual_weights="complement",
+    volumes="batch",
+    coefficient="D3",
+):
+    images = [
+        (prediction[b][:, mask[b] != VOID], target[b][:, mask[b] != VOID])
+        for b in range(len(mask))
+        if (mask[b] != VOID).any()
+    ]
+    losses = []
+    for p, t in images:
+        scores = []
+        for dual in (False, True)[: 1 + complement]:
+            outside = dual and dual_weights == "complement"
+            counted = [1 - one if outside else one for _, one in images]
+            if volumes == "image":
+                counted = [1 - t if outside else t]
+            volume = np.mean([one.sum(1) for one in counted], axis=0)
+            weights = numpy_weights(volume, volume_weights, normalize_weights)
+            pair = (1 - p, 1 - t) if dual else (p, t)
+            scores.append(numpy_coefficient(*pair, weights, smooth, coefficient))
+        losses.append(1 - np.mean(scores))
+    return np.mean(losses)
+
+
+def one_hot(mask, num_classes):
+    return np.stack([mask == label for label in range(num_classes)], axis=1).astype(float)
+
+
+class TanimotoContract(LossContract):
+    arguments: ClassVar = {}
+
+    def make(self):
+        return TanimotoLoss(**self.arguments)
+
+    def expected(self, logits, mask):
+        labels = one_hot(mask, logits.shape[1])
+        return numpy_tanimoto(softmax(logits), labels, mask, **self.arguments)
+
+
+class TestTanimotoLoss(TanimotoContract):
+    pass
+
+
+class TestTanimotoLossOfTheAuthors(TanimotoContract):
+    arguments: ClassVar = {"normalize_weights": False}
+
+
+class TestTanimotoLossWithDirectWeights(TanimotoContract):
+    arguments: ClassVar = {"dual_weights": "direct", "volumes": "image"}
+
+
+class TestTanimotoLossWithoutComplementAndWeights(TanimotoContract):
+    arguments: ClassVar = {"complement": False, "volume_weights": None, "smooth": 0.0}
+
+
+class TestDiceWithComplement(TanimotoContract):
+    arguments: ClassVar = {"coefficient": "D1", "volume_weights": None, "smooth": 0.0}
+
+
+class TestDiceOfSquaresWithoutComplement(TanimotoContract):
+    arguments: ClassVar = {"coefficient": "D2", "complement": False, "volumes": "image"}
+
+
+@pytest.mark.parametrize("scheme", ["none", "inverse_square"])
+@pytest.mark.parametrize("scope", ["batch_mean", "sample"])
+@pytest.mark.parametrize(
+    "dual", ["dual=0", "dual=1,dual_weights=complement", "dual=1,dual_weights=direct"]
+)
+def test_equals_the_reference(reference_case, scheme, scope, dual):
+    loss = TanimotoLoss(
+        complement="dual=1" in dual,
+        volume_weights=None if scheme == "none" else "inverse_square",
+        normalize_weights=False,
+        dual_weights="direct" if "direct" in dual else "complement",
+        volumes="batch" if scope == "batch_mean" else "image",
+    )
+    key = f"tanimoto|scheme={scheme},scope={scope},{dual},smooth=1e-5"
+    reference_case.check(key, loss)
+    reference_case.check_single_precision(key, loss)
+
+
+@pytest.mark.parametrize("dual_weights", ["complement", "direct"])
+def test_equals_the_reference_with_normalized_weights(reference_case, dual_weights):
+    key = (
+        "tanimoto|scheme=inverse_square,scope=batch_mean,dual=1,"
+        f"dual_weights={dual_weights},smooth=1e-5,normalize=max"
+    )
+    reference_case.check(key, TanimotoLoss(dual_weights=dual_weights))
+    reference_case.check_single_precision(key, TanimotoLoss(dual_weights=dual_weights))
+
+
+@pytest.mark.parametrize("coefficient", ["D1", "D2", "D3"])
+@pytest.mark.parametrize("complement", [False, True])
+def test_equals_the_reference_of_the_dice_family(reference_case, coefficient, complement):
+    loss = TanimotoLoss(
+        complement=complement, volume_weights=None, smooth=0.0, coefficient=coefficient
+    )
+    reference_case.check(f"dice_family_loss|kind={coefficient},dual={int(complement)}", loss)
+
+
+def test_equals_the_reference_on_maps(reference_case):
+    maps = reference_case.maps
+    target = (maps["sdt10_background"] + 1) / 2
+    loss = MapTanimotoLoss(normalize_weights=False)
+    value = loss(maps["probs"], target, reference_case.mask)
+    key = (
+        "tanimoto|regression_target=(sdt10+1)/2,scheme=inverse_square,scope=batch_mean,dual=1,"
+        "dual_weights=complement"
+    )
+    assert value.item() == pytest.approx(reference_case.value(key), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["noise", "one class fills an image", "one-pixel objects"])
+def test_dice_without_complement_is_the_generalized_dice_of_monai(name):
+    """MONAI's numerator is 2 overlap: it takes twice our ``smooth``."""
+    logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS[name]
+    theirs = monai.losses.GeneralizedDiceLoss(
+        to_onehot_y=True, softmax=True, smooth_nr=2e-5, smooth_dr=2e-5
+    )
+    ours = tanimoto(
+        logits,
+        mask,
+        complement=False,
+        normalize_weights=False,
+        coefficient="D1",
+        volumes="image",
+    )
+    torch.testing.assert_close(ours, theirs(logits, mask.unsqueeze(1)))
+
+
+@pytest.mark.parametrize("size", [16, 256, 512])
+def test_an_undecided_prediction_costs_a_half_at_any_size(size):
+    mask = torch.zeros(1, size, size, dtype=torch.int64)
+    mask[:, size // 2 :] = 1
+    assert tanimoto(torch.zeros(1, 2, size, size), mask).item() == pytest.approx(0.5, abs=1e-4)
+
+
+def test_without_normalization_the_smoothing_outweighs_a_large_image():
+    mask = torch.zeros(1, 512, 512, dtype=torch.int64)
+    mask[:, 256:] = 1
+    loss = tanimoto(torch.zeros(1, 2, 512, 512), mask, normalize_weights=False)
+    assert loss.item() == pytest.approx(0.302, abs=1e-3)
+
+
+def test_an_image_of_void_changes_nothing():
+    logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["an image of void"]
+    for normalize in (True, False):
+        alone = tanimoto(logits[1:], mask[1:], normalize_weights=normalize)
+        both = tanimoto(logits, mask, normalize_weights=normalize)
+        torch.testing.assert_close(both, alone)
+
+
+@pytest.fixture
+def maps():
+    generator = torch.Generator().manual_seed(0)
+    prediction, target = torch.rand(2, 2, 3, 9, 7, generator=generator, dtype=torch.float64)
+    target[:, 1] = 0  # empty
+    return prediction, target, LABEL_MAPS["void"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"complement": False},
+        {"normalize_weights": False},
+        {"volume_weights": None, "smooth": 0.5},
+        {"dual_weights": "direct"},
+        {"volumes": "image"},
+        {"coefficient": "D2"},
+    ],
+)
+def test_on_maps_equals_the_formula(maps, arguments):
+    expected = numpy_tanimoto(*(x.numpy() for x in maps), **arguments)
+    assert map_tanimoto(*maps, **arguments).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_equal_maps_cost_nothing(maps):
+    _, target, mask = maps
+    assert map_tanimoto(target, target, mask).item() == pytest.approx(0, abs=1e-12)
+    empty = torch.zeros_like(target)
+    assert map_tanimoto(empty, empty, mask, smooth=0.0).item() == pytest.approx(0, abs=1e-12)
+
+
+def on_maps(target, mask, **arguments):
+    return lambda prediction, _: map_tanimoto(prediction, target, mask, **arguments)
+
+
+def test_void_pixels_of_maps_change_neither_value_nor_gradient(maps):
+    prediction, target, mask = maps
+    void = (mask == VOID).unsqueeze(1)
+    value, gradient = value_and_gradient(on_maps(target, mask), prediction, mask)
+    unknown = on_maps(target.masked_fill(void, torch.nan), mask)
+    elsewhere = prediction.masked_fill(void, 1e4)
+    other_value, other_gradient = value_and_gradient(unknown, elsewhere, mask)
+    assert value == other_value
+    assert torch.equal(gradient, other_gradient)
+
+
+def test_a_batch_of_void_maps_gives_zero_and_a_zero_gradient(maps):
+    prediction, target, mask = maps
+    loss = on_maps(target, torch.full_like(mask, VOID), smooth=0.0)
+    value, gradient = value_and_gradient(loss, prediction, mask)
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_gradient_on_maps_is_the_derivative(maps):
+    prediction, target, mask = (x[..., 2:6, :3].clone() for x in maps)
+    assert torch.autograd.gradcheck(
+        lambda x: map_tanimoto(x, target, mask), prediction.requires_grad_()
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_maps_are_computed_in_single(maps, dtype):
+    prediction, target, mask = maps
+    half, target = prediction.to(dtype), target.to(dtype)
+    expected = map_tanimoto(half.float(), target.float(), mask)
+    with torch.autocast("cpu", dtype):
+        value = map_tanimoto(half, target, mask)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, expected)
+
+
+def test_on_maps_compiles_to_one_graph(maps):
+    loss = MapTanimotoLoss()
+    torch._dynamo.reset()
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*maps), loss(*maps))
+
+
+def test_maps_of_other_sizes_are_refused(maps):
+    prediction, target, mask = maps
+    with pytest.raises(ValueError, match=r"\(2, 3, 9, 7\), the target \(2, 1, 9, 7\)"):
+        map_tanimoto(prediction, target[:, :1], mask)
+
+
+@pytest.mark.parametrize("loss", [TanimotoLoss, MapTanimotoLoss])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"volume_weights": "inverse"}, "volume_weights is 'inverse', expected one of: 'inverse_"),
+        ({"dual_weights": "both"}, "dual_weights is 'both', expected one of: 'complement', 'dire"),
+        ({"volumes": "pixel"}, "volumes is 'pixel'"),
+        ({"coefficient": "D4"}, "coefficient is 'D4'"),
+        ({"smooth": -1.0}, r"smooth is -1.0"),
+    ],
+)
+def test_bad_arguments_are_refused(loss, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        loss(**arguments)
