@@ -1,7 +1,8 @@
 """TIFF rasters, read whole or by window without decoding what lies outside the window.
 
 rasterio (``pip install 'lightning_seg[geo]'``) reads every compression. Without it, tifffile reads
-uncompressed, Deflate and PackBits files by window, and Pillow reads LZW files whole.
+uncompressed, Deflate and PackBits files by window, and Pillow reads LZW files whole. All three give
+the numbers as stored; what the file says about them is applied here, and so the same for all.
 """
 
 import warnings
@@ -21,6 +22,20 @@ except ImportError:  # an extra: most people's files can be read without it
     rasterio = None
 
 
+# Of TIFF's tag Orientation: whether rows and columns are exchanged, and then whether the rows and
+# the columns are reversed, to bring the raster upright.
+_TO_UPRIGHT = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
 class Window(NamedTuple):
     """A rectangle of pixels: its upper left corner and its size."""
 
@@ -30,28 +45,102 @@ class Window(NamedTuple):
     width: int
 
 
+class _Header(NamedTuple):
+    """What a file says about its pixels; height and width as stored.
+
+    ``table`` (entries,) or (entries, 3) uint8 is what a stored number shows, where that is neither
+    itself nor, with ``white_is_0``, the highest number of its type less itself.
+    """
+
+    height: int
+    width: int
+    exchanged: bool
+    rows_reversed: bool
+    columns_reversed: bool
+    table: np.ndarray | None
+    white_is_0: bool
+
+
 def is_raster(path: Path) -> bool:
     """Whether the file is read as a raster, by its suffix."""
     return path.suffix.lower() in (".tif", ".tiff")
 
 
 def raster_size(path: Path) -> tuple[int, int]:
-    """Height and width in pixels, from the header alone."""
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        return page.imagelength, page.imagewidth
+    """Height and width of the upright raster in pixels, from the header alone."""
+    return _upright_size(_header(path))
 
 
-def read_raster(path: Path, window: Window | None = None) -> np.ndarray:
-    """Reads (H, W) or (H, W, C) in the file's own type; ``window`` must lie inside the raster.
+def read_raster(path: Path, window: Window | None = None, shown: bool = True) -> np.ndarray:
+    """Reads (H, W) or (H, W, C) in the file's own type, upright as its tag Orientation says.
+
+    Args:
+        path: A TIFF file.
+        window: The part to read, inside the upright raster; all of it by default.
+        shown: Gives what the file shows: the RGB colours of a colour map, and levels of grey where
+            0 is black also of a file where it is white. Otherwise the numbers are those stored, as
+            class numbers are meant.
 
     Raises:
         OSError | ValueError: The file is damaged or cut off.
         InputError: It needs rasterio.
     """
-    if rasterio is not None:
-        return _read_with_rasterio(path, window)
-    return _read_with_tifffile(path, window)
+    header = _header(path)
+    read = _read_with_tifffile if rasterio is None else _read_with_rasterio
+    pixels = _upright(read(path, None if window is None else _stored(header, window)), header)
+    pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
+    if shown and header.table is not None:
+        return header.table[pixels]
+    if shown and header.white_is_0 and np.issubdtype(pixels.dtype, np.unsignedinteger):
+        return np.iinfo(pixels.dtype).max - pixels
+    return pixels
+
+
+def _header(path: Path) -> _Header:
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        orientation = page.tags.valueof("Orientation", 1)
+        return _Header(
+            page.imagelength,
+            page.imagewidth,
+            *_TO_UPRIGHT.get(orientation, _TO_UPRIGHT[1]),
+            table=_table(page),
+            white_is_0=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+        )
+
+
+def _table(page: tifffile.TiffPage) -> np.ndarray | None:
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        # Of 16 bits; some programs write 8.
+        colors = page.colormap.T
+        return (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
+    if page.bitspersample == 1 and page.samplesperpixel == 1:
+        white_is_0 = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        return np.array([255, 0] if white_is_0 else [0, 255], np.uint8)
+    return None
+
+
+def _upright_size(header: _Header) -> tuple[int, int]:
+    size = header.height, header.width
+    return size[::-1] if header.exchanged else size
+
+
+def _stored(header: _Header, window: Window) -> Window:
+    """Where the pixels of a window of the upright raster are stored."""
+    row, column, height, width = window
+    rows, columns = _upright_size(header)
+    row = rows - row - height if header.rows_reversed else row
+    column = columns - column - width if header.columns_reversed else column
+    if header.exchanged:
+        return Window(column, row, width, height)
+    return Window(row, column, height, width)
+
+
+def _upright(pixels: np.ndarray, header: _Header) -> np.ndarray:
+    pixels = pixels.swapaxes(0, 1) if header.exchanged else pixels
+    pixels = pixels[::-1] if header.rows_reversed else pixels
+    pixels = pixels[:, ::-1] if header.columns_reversed else pixels
+    return np.ascontiguousarray(pixels)
 
 
 def _read_with_rasterio(path: Path, window: Window | None) -> np.ndarray:
@@ -127,7 +216,10 @@ def _segments_in(page: tifffile.TiffPage, area: Window) -> list[int]:
 
 
 def _read_with_pillow(path: Path, page: tifffile.TiffPage, window: Window | None) -> np.ndarray:
-    if window is not None or page.samplesperpixel > 4:
+    # Pillow would turn and invert some rasters by itself, differently in its versions.
+    plain = page.photometric != tifffile.PHOTOMETRIC.MINISWHITE
+    plain = plain and page.tags.valueof("Orientation", 1) == 1
+    if window is not None or page.samplesperpixel > 4 or not plain:
         compression = tifffile.COMPRESSION(page.compression).name
         raise InputError(
             f"{path} is compressed with {compression}, which needs rasterio here: "

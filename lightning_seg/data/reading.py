@@ -50,8 +50,8 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, in_channels: int) -> np.ndarray:
     """An image as (H, W, in_channels), upright, in the file's own type.
 
-    Grey images are repeated for three channels; an alpha channel is dropped. Photographs are
-    turned as their EXIF tag says.
+    Grey images are repeated for three channels; an alpha channel is dropped. Images are turned as
+    their EXIF tag (in TIFF, Orientation) says, and paletted ones give their colours.
 
     Raises:
         InputError: The file is missing, damaged, or has another number of channels.
@@ -70,15 +70,17 @@ def read_image(path: Path, in_channels: int) -> np.ndarray:
 def read_label(path: Path, colors: bool) -> np.ndarray:
     """A label file as stored: ids (H, W), or RGB (H, W, 3) uint8 where ``colors``.
 
-    A paletted PNG gives its indices as ids and its palette's entries as colours; grey is a colour
-    with three equal parts, and a grey label saved as RGB still holds ids. Alpha is dropped.
+    A paletted PNG or TIFF gives its indices as ids and its palette's entries as colours; grey is a
+    colour with three equal parts, and a grey label saved as RGB still holds ids. Ids are the
+    numbers stored, colours are those shown, also in a TIFF where 0 is white. Alpha is dropped.
+    Labels are turned as images are.
 
     Raises:
         InputError: The file is missing, damaged, or coloured where ids are expected.
     """
     with _naming(path):
         if rasters.is_raster(path):
-            array = rasters.read_raster(path)
+            array = rasters.read_raster(path, shown=colors)
         else:
             with Image.open(path) as image:
                 holds_ids = not colors and image.mode in ("P", "1")
@@ -90,6 +92,8 @@ def read_label(path: Path, colors: bool) -> np.ndarray:
 
 def read_window(path: Path, window: rasters.Window) -> np.ndarray:
     """A window of a TIFF raster, (H, W) or (H, W, C), without decoding the rest of the file.
+
+    The window lies in the upright raster; what it holds is what the file shows, see `read_image`.
 
     Raises:
         InputError: The file is missing or damaged, or its compression needs rasterio.

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -217,3 +218,119 @@ def test_a_colour_label_where_ids_are_expected_names_the_palette(tmp_path):
     message = r"a\.png is a colour label.*\(255, 0, 0\) at row 0, column 1.*as palette"
     with pytest.raises(InputError, match=message):
         read_label(tmp_path / "a.png", colors=False)
+
+
+def paletted_by_pillow(path: Path, compression: str | None = None) -> None:
+    label_image("P").save(path, compression=compression)
+
+
+def paletted_by_tifffile(path: Path) -> None:
+    colors = np.zeros((3, 256), np.uint16)
+    colors[:, :3] = PALETTE.T.astype(np.uint16) * 257
+    tifffile.imwrite(path, IDS, photometric="palette", colormap=colors)
+
+
+def paletted_by_rasterio(path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    kind = {"driver": "GTiff", "dtype": "uint8", "count": 1, "photometric": "palette"}
+    with rasterio.open(path, "w", height=2, width=3, **kind) as file:
+        file.write(IDS, 1)
+        file.write_colormap(1, {index: (*color, 255) for index, color in enumerate(PALETTE)})
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize(
+    "write",
+    [
+        paletted_by_pillow,
+        partial(paletted_by_pillow, compression="tiff_lzw"),
+        paletted_by_tifffile,
+        paletted_by_rasterio,
+    ],
+    ids=["Pillow", "Pillow, LZW", "tifffile", "rasterio"],
+)
+def test_a_paletted_tiff_gives_indices_as_ids_and_entries_as_colours(tmp_path, write):
+    path = tmp_path / "a.tif"
+    write(path)
+    np.testing.assert_array_equal(read_label(path, colors=False), IDS)
+    np.testing.assert_array_equal(read_label(path, colors=True), PALETTE[IDS])
+    np.testing.assert_array_equal(read_image(path, 3), PALETTE[IDS])
+
+
+@pytest.mark.usefixtures("_engine")
+def test_a_window_of_a_paletted_tiff_gives_colours(tmp_path):
+    path = tmp_path / "a.tif"
+    paletted_by_tifffile(path)
+    np.testing.assert_array_equal(read_window(path, Window(0, 1, 2, 2)), PALETTE[IDS][:, 1:])
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_where_0_is_white_ids_are_as_stored_and_images_as_shown(tmp_path, dtype):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, IDS.astype(dtype), photometric="miniswhite")
+    np.testing.assert_array_equal(read_label(path, colors=False), IDS)
+    shown = np.iinfo(dtype).max - IDS.astype(dtype)
+    np.testing.assert_array_equal(read_image(path, 1)[..., 0], shown)
+    assert read_image(path, 1).dtype == dtype
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_a_one_bit_tiff_holds_0_and_1_and_shows_black_and_white(tmp_path, photometric):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, IDS > 0, photometric=photometric)
+    np.testing.assert_array_equal(read_label(path, colors=False), IDS > 0)
+    white = (IDS > 0) == (photometric == "minisblack")
+    np.testing.assert_array_equal(read_image(path, 1)[..., 0], 255 * white)
+
+
+def stored_for(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """What a file with this tag stores, in the words of the TIFF 6.0 specification, p. 36."""
+    across = {1: "left", 2: "right", 3: "right", 4: "left"}
+    down = {1: "top", 2: "top", 3: "bottom", 4: "bottom"}
+    sides = {5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom")}
+    if orientation in sides:  # row 0 is a side of the visual image, column 0 its top or bottom
+        side, edge = sides[orientation]
+    else:
+        side, edge = across[orientation], down[orientation]
+    stored = upright[::-1] if edge == "bottom" else upright
+    stored = stored[:, ::-1] if side == "right" else stored
+    return np.ascontiguousarray(stored.swapaxes(0, 1) if orientation in sides else stored)
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_rasters_are_turned_as_their_orientation_says(tmp_path, orientation):
+    path = tmp_path / "a.tif"
+    tag = [(274, 3, 1, orientation, True)]
+    stored = stored_for(PIXELS, orientation)
+    tifffile.imwrite(
+        path, stored, photometric="rgb", rowsperstrip=16, compression="zlib", extratags=tag
+    )
+    assert image_size(path) == PIXELS.shape[:2]
+    np.testing.assert_array_equal(read_image(path, 3), PIXELS)
+    np.testing.assert_array_equal(read_label(path, colors=True), PIXELS)
+    np.testing.assert_array_equal(read_window(path, WINDOW), PIXELS[11:51, 29:62])
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_photographs_in_jpeg_and_tiff_are_turned_alike(tmp_path, orientation):
+    upright = np.zeros((40, 60, 3), np.uint8)
+    upright[:10, :30] = 255
+    stored = stored_for(upright, orientation)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    Image.fromarray(stored).save(tmp_path / "a.tif", tiffinfo={274: orientation})
+    np.testing.assert_allclose(read_image(tmp_path / "a.jpg", 3), upright, atol=30)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 3), upright)
+
+
+def test_a_turned_lzw_file_without_rasterio_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(rasters, "rasterio", None)
+    path = tmp_path / "a.tif"
+    Image.fromarray(PIXELS).save(path, compression="tiff_lzw", tiffinfo={274: 3})
+    with pytest.raises(InputError, match=r"a\.tif is compressed with LZW.*lightning_seg\[geo\]"):
+        read_image(path, 3)
