@@ -48,3 +48,12 @@ def test_seeds_differ_from_nothing_but_the_option(capsys, monkeypatch):
     one = printed(capsys, monkeypatch, "--config", ANY)
     other = printed(capsys, monkeypatch, "--config", ANY, "--seed_everything", "7")
     assert other == one.replace("seed_everything: 42", "seed_everything: 7")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CONFIGS / "inference").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_a_way_of_inference_is_an_option(capsys, monkeypatch, path):
+    out = printed(capsys, monkeypatch, "--config", ANY, "--model.inference", path)
+    assert "size:" in out or "scales:" in out
+    assert "inference: null" not in out
