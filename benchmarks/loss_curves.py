@@ -23,7 +23,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -93,10 +93,12 @@ def draw_terms(axes: Axes, run: Path) -> None:
         width = max(1, len(values) // 16) | 1
         axes.plot(steps, values, color=f"C{number}", alpha=0.2, linewidth=0.8)
         axes.plot(steps, smoothed(values, width), color=f"C{number}", label=name)
-    if all((values > 0).all() for _, values in curves.values()):
+    every = np.concatenate([values for _, values in curves.values()])
+    if every.min() > 0:
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogFormatter())
-        axes.yaxis.set_minor_formatter(LogFormatter())
+        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_formatter(plain if every.max() < 8 * every.min() else NullFormatter())
     axes.legend(fontsize="small", frameon=False)
     axes.tick_params(labelbottom=False)
 
