@@ -1,0 +1,142 @@
+"""Both stages of SEMEDA on a person's own folder, from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lightning_seg.tasks import SegmentationTask
+
+STAGE_ONE = Path(__file__).parents[2] / "configs" / "experiment" / "semeda" / "edge_network.yaml"
+EDGES = Path("edges/checkpoints/best.ckpt")
+QUICK = (
+    *("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
+    *("--trainer.enable_model_summary", "false"),
+)
+STAGE_TWO = """\
+panels: null
+model:
+  class_path: SegmentationTask
+  init_args:
+    head: {class_path: ClassificationHead}
+    losses:
+      logits:
+        - loss: {class_path: CrossEntropyLoss}
+        - loss: {class_path: SemedaLoss, init_args: {edge_network: edges/checkpoints/best.ckpt}}
+"""
+
+
+@pytest.fixture
+def edge_run(run):
+    """Stage one, too short to be of use, on the folder that ``config.yaml`` describes."""
+    data = yaml.safe_load(Path("config.yaml").read_text())["data"]
+    Path("data.yaml").write_text(yaml.safe_dump(data))
+    status, out, err = run(
+        *("fit", "--config", str(STAGE_ONE), "--data", "data.yaml", "--run_dir", "edges"),
+        *("--trainer.max_epochs", "2", *QUICK),
+    )
+    assert status == 0, err
+    return out
+
+
+@pytest.fixture
+def second_stage(run):
+    Path("semeda.yaml").write_text(STAGE_TWO)
+
+    def call(command, *more):
+        return run(command, "--config", "config.yaml", "--config", "semeda.yaml", *more)
+
+    return call
+
+
+def test_stage_one_trains_on_the_masks_of_any_data(edge_run):
+    assert EDGES.is_file()
+    epochs = [json.loads(line) for line in Path("edges/epochs.jsonl").read_text().splitlines()]
+    assert len(epochs) == 2
+    assert {"train/edge_f1", "val/edge_f1", "val/loss"} <= set(epochs[0])
+    assert not any("boundary" in name for name in epochs[0])
+    assert not Path("edges/pictures").exists()
+    described = torch.load(EDGES, weights_only=True)["edge_network"]
+    assert len(described["class_names"]) == 3
+
+
+@pytest.mark.slow
+def test_stage_one_stops_when_it_finds_the_edges(run, edge_run):
+    status, _, err = run(
+        *("fit", "--config", str(STAGE_ONE), "--data", "data.yaml", "--run_dir", "long"),
+        *("--trainer.max_epochs", "60", "--model.learning_rate", "0.02", *QUICK),
+    )
+    assert status == 0, err
+    epochs = [json.loads(line) for line in Path("long/epochs.jsonl").read_text().splitlines()]
+    assert epochs[-1]["val/edge_f1"] > 0.99
+    assert all(epoch["val/edge_f1"] <= 0.99 for epoch in epochs[:-1])
+    assert len(epochs) < 60
+
+
+def test_stage_one_is_tested_and_resumed_like_any_run(run, edge_run):
+    config = ("--config", "edges/config.yaml", "--ckpt_path", "last")
+    status, _, err = run("fit", *config, "--trainer.max_epochs", "3")
+    assert status == 0, err
+    assert len(Path("edges/epochs.jsonl").read_text().splitlines()) == 3
+    status, _, err = run("test", *config)
+    assert status == 0, err
+
+
+def test_a_trained_model_does_without_the_edge_networks_file(edge_run, second_stage):
+    status, _, err = second_stage("fit", "--run_dir", "run")
+    assert status == 0, err
+    test = ("test", "--run_dir", "run", "--ckpt_path", "last")
+    status, first, err = second_stage(*test)
+    assert status == 0, err
+    figures = json.loads(Path("run/test/metrics.json").read_text())
+    expected = SegmentationTask.load_from_checkpoint("run/checkpoints/last.ckpt")
+
+    EDGES.unlink()
+    status, again, err = second_stage(*test)
+    assert status == 0, err
+    assert again == first
+    assert json.loads(Path("run/test/metrics.json").read_text()) == figures
+
+    task = SegmentationTask.load_from_checkpoint("run/checkpoints/last.ckpt")
+    logits = torch.randn(1, 3, 20, 30)
+    mask = torch.randint(0, 3, (1, 20, 30))
+    name = "logits_SemedaLoss"
+    assert task.losses[name](logits, mask) == expected.losses[name](logits, mask) > 0
+
+    status, _, err = second_stage(
+        *("fit", "--run_dir", "run", "--ckpt_path", "last", "--trainer.max_epochs", "2")
+    )
+    assert status == 0, err
+
+
+def test_stage_two_before_stage_one_is_told_what_to_do(refused):
+    Path("semeda.yaml").write_text(STAGE_TWO)
+    message = refused("fit", "--config", "config.yaml", "--config", "semeda.yaml")
+    assert "there is no edge network" in message
+    assert "edges/checkpoints/best.ckpt" in message
+    assert "lightning-seg fit --config configs/experiment/semeda/edge_network.yaml" in message
+
+
+def test_a_segmentation_checkpoint_is_no_edge_network(refused, run):
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "edges")
+    assert status == 0, err
+    Path("semeda.yaml").write_text(STAGE_TWO)
+    message = refused("fit", "--config", "config.yaml", "--config", "semeda.yaml")
+    assert "best.ckpt is not the checkpoint of an edge network" in message
+
+
+def test_metrics_and_pictures_can_be_left_out_or_set(run):
+    status, _, err = run(
+        *("fit", "--config", "config.yaml", "--run_dir", "run", "--best_by", "val/iou"),
+        *("--panels", "null", "--boundary_metrics.trimap_widths=[4]"),
+    )
+    assert status == 0, err
+    assert not Path("run/pictures").exists()
+    epoch = json.loads(Path("run/epochs.jsonl").read_text().splitlines()[0])
+    assert "val/trimap_iou/4" in epoch
+    assert "val/trimap_iou/3" not in epoch
+    checkpoint = torch.load("run/checkpoints/best.ckpt", weights_only=False)
+    monitored = [v.get("monitor") for v in checkpoint["callbacks"].values()]
+    assert "val/iou" in monitored
