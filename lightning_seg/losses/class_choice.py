@@ -1,0 +1,23 @@
+"""Losses over some of the classes."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def check_classes(classes: Sequence[int] | None, num_classes: int | None = None) -> None:
+    """Refuse a choice of classes that is empty, repeats one or names what is no class."""
+    if classes is None:
+        return
+    if not classes or len(set(classes)) < len(classes) or min(classes) < 0:
+        raise ValueError(f"classes is {list(classes)}, but must name labels, each of them once")
+    if num_classes is not None and max(classes) >= num_classes:
+        raise ValueError(
+            f"classes is {list(classes)}, but there are {num_classes} classes: "
+            f"labels 0 to {num_classes - 1}"
+        )
+
+
+def chosen(by_class: Tensor, classes: Sequence[int] | None) -> Tensor:
+    """Of (B, K, ...) the chosen classes; all for None."""
+    return by_class if classes is None else by_class[:, list(classes)]
