@@ -37,6 +37,12 @@ def test_other_labels_can_be_void():
     )
 
 
+def test_a_compiled_function_holds_it_as_it_is():
+    target = SignedDistance()
+    compiled = torch.compile(lambda mask: target(mask, 5) * 2, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(mask()), target(mask(), 5) * 2)
+
+
 def test_equal_parameters_have_equal_keys():
     assert SignedDistance(clip=10).key == SignedDistance().key
 
