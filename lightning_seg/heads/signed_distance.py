@@ -17,7 +17,8 @@ class SignedDistanceHead(Head):
 
     The features are convolved to K distance maps, clamped to [-1, 1] as their targets are; features
     and distances together are convolved to the class scores. Without a distance loss
-    (``distance: []``) it is the cross-entropy baseline of equal size.
+    (``distance: []``) it is the cross-entropy baseline of equal size. With ``classify=False`` it is
+    the paper's regression alone: the class of the largest distance is predicted.
 
     Args:
         in_channels: Channels of the features under ``decoder``.
@@ -29,6 +30,8 @@ class SignedDistanceHead(Head):
         recoverable: Let gradients through the clamp where they lead back into [-1, 1]. With the
             plain clamp (False, as in the paper) a distance saturated on the wrong side never
             learns again, and a class whose whole map saturates is lost.
+        classify: Whether the class scores are convolved from features and distances. If not they
+            are the distances before the clamp, whose order it would not change.
     """
 
     predictions = ("logits", "distance")
@@ -41,14 +44,17 @@ class SignedDistanceHead(Head):
         void: Literal["ignore", "background"] = "ignore",
         kernel_size: int = 3,
         recoverable: bool = True,
+        classify: bool = True,
     ) -> None:
         super().__init__(in_channels, num_classes)
         self.recoverable = recoverable
         self.target = SignedDistance(clip=clip, void=void)
         self.target_of = {"distance": self.target}
         self.distance = nn.Conv2d(in_channels, num_classes, kernel_size, padding="same")
-        self.classifier = nn.Conv2d(
-            in_channels + num_classes, num_classes, kernel_size, padding="same"
+        self.classifier = (
+            nn.Conv2d(in_channels + num_classes, num_classes, kernel_size, padding="same")
+            if classify
+            else None
         )
         # Start well inside [-1, 1], where every gradient passes.
         nn.init.normal_(self.distance.weight, std=0.01)
@@ -58,8 +64,10 @@ class SignedDistanceHead(Head):
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """``decoder`` (B, C, h, w) to ``logits`` and ``distance`` in [-1, 1], each (B, K, h, w)."""
         x = features["decoder"]
-        distance = self.distance(x)
-        distance = recoverable_clamp(distance) if self.recoverable else F.hardtanh(distance)
+        unclamped = self.distance(x)
+        distance = recoverable_clamp(unclamped) if self.recoverable else F.hardtanh(unclamped)
+        if self.classifier is None:
+            return {"logits": unclamped, "distance": distance}
         return {"logits": self.classifier(torch.cat([x, distance], dim=1)), "distance": distance}
 
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
