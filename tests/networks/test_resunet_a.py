@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lightning_seg.heads import ConditionedMultiTaskHead, MultiTaskHead, PyramidPoolingHead
 from lightning_seg.networks import ResUNetA
@@ -106,6 +107,23 @@ def test_the_gradient_reaches_every_parameter(model, variant):
     network = small(model=model, variant=variant, down_kernel=3)
     network(image(2, 3, 64, 64))["decoder"].square().mean().backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_halving_is_a_convolution_of_stride_two(kernel):
+    torch.manual_seed(0)
+    down = small(down_kernel=kernel).down[0]
+    x = torch.randn(2, 4, 10, 12)
+    conv = down.conv
+    expected = F.conv2d(x, conv.weight, conv.bias, stride=2, padding=kernel // 2)
+    torch.testing.assert_close(down(x), expected)
+
+
+def test_few_channels_train_with_channels_last():
+    network = small().to(memory_format=torch.channels_last)
+    for _ in range(3):
+        network(image(2, 3, 64, 64))["decoder"].square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
 def test_a_batch_of_one_image_can_be_trained_on():
