@@ -51,3 +51,7 @@ def test_an_edge_one_pixel_off_costs_what_the_filters_answer_to_a_column():
 def test_weights_are_above_zero(weight):
     with pytest.raises(ValueError, match="expected a number above 0"):
         SobelLoss(weight)
+
+
+def test_equals_the_reference(reference_case):
+    reference_case.check("sobel|lambda=1,reduction=pixel", SobelLoss(weight=1.0))
