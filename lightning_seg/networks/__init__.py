@@ -1,26 +1,38 @@
 """Networks: image to features. Encoders come from timm; decoders live here."""
 
+from lightning_seg.networks.ccnet import CCNet
 from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm
+from lightning_seg.networks.deeplab_v2 import DeepLabV2
 from lightning_seg.networks.deeplab_v3plus import DeepLabV3Plus
+from lightning_seg.networks.denseunet import DenseUNet
 from lightning_seg.networks.edge_network import EdgeNetwork
 from lightning_seg.networks.encoder import Encoder
+from lightning_seg.networks.fusenet import FuseNet
 from lightning_seg.networks.network import Network
 from lightning_seg.networks.pretrained import no_pretrained_weights, pretrained_weights_wanted
+from lightning_seg.networks.psanet import PSANet
 from lightning_seg.networks.psp_pooling import PSPPooling
 from lightning_seg.networks.pspnet import PSPNet
 from lightning_seg.networks.resunet_a import ResUNetA
+from lightning_seg.networks.segnet import SegNet
 from lightning_seg.networks.unet import Unet
 
 __all__ = [
     "BatchNorm",
+    "CCNet",
     "ConvNorm",
+    "DeepLabV2",
     "DeepLabV3Plus",
+    "DenseUNet",
     "EdgeNetwork",
     "Encoder",
+    "FuseNet",
     "Network",
+    "PSANet",
     "PSPNet",
     "PSPPooling",
     "ResUNetA",
+    "SegNet",
     "Unet",
     "no_pretrained_weights",
     "pretrained_weights_wanted",

@@ -8,7 +8,7 @@ from lightning_seg.networks import DeepLabV3Plus
 
 
 class TestDeepLabV3Plus(NetworkContract):
-    def make(self, in_channels=3, **options):
+    def make(self, in_channels, **options):
         return DeepLabV3Plus(
             in_channels, "test_resnet", channels=24, low_level_channels=8, **options
         )

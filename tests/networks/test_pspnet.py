@@ -9,14 +9,14 @@ from lightning_seg.networks.bin_pooling import bin_means
 
 
 class TestPSPNet(NetworkContract):
-    def make(self, in_channels=3, **options):
+    def make(self, in_channels, **options):
         return PSPNet(in_channels, "test_resnet", channels=24, **options)
 
 
 class TestPSPNetOfAudebert(NetworkContract):
     """At stride 32, upsampled by transposed convolutions."""
 
-    def make(self, in_channels=3, **options):
+    def make(self, in_channels, **options):
         return PSPNet(
             in_channels,
             "test_resnet",

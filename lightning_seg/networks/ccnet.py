@@ -1,0 +1,102 @@
+"""CCNet (Huang et al. 2019) over any timm encoder that dilates."""
+
+import torch
+from torch import Tensor, nn
+
+from lightning_seg.networks.conv_norm_relu import ConvNormReLU
+from lightning_seg.networks.encoder import Encoder
+from lightning_seg.networks.encoder_network import EncoderNetwork
+from lightning_seg.networks.initialization import he_initialization
+
+
+class CCNet(EncoderNetwork):
+    """CCNet: every place attends to its row and its column, repeatedly, and so to the whole map.
+
+    Args:
+        in_channels: Number of image channels.
+        encoder: A timm model name.
+        pretrained: Load timm's pretrained encoder weights.
+        weights: A file with encoder weights to load instead, see `Encoder`.
+        output_stride: Stride of the attention and of the features; 8 in the paper.
+        channels: Channels of the attention and of the features.
+        recurrence: How often the attention is applied, with the same weights; 2 reaches every
+            place from every other.
+        dropout: Share of the features dropped in training, channel by channel.
+        checkpointing: Compute the encoder's inner activations again in the backward pass.
+
+    Raises:
+        InputError: See `Encoder`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        encoder: str = "resnet101",
+        pretrained: bool = False,
+        weights: str | None = None,
+        output_stride: int = 8,
+        channels: int = 512,
+        recurrence: int = 2,
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ) -> None:
+        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
+        super().__init__(in_channels, pyramid)
+        self.out_channels, self.stride = channels, output_stride
+        self.auxiliary_channels = pyramid.channels[-2]
+        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
+        self.recurrence = recurrence
+        self.reduce = ConvNormReLU(pyramid.channels[-1], channels)
+        self.attention = CrissCrossAttention(channels)
+        self.after = ConvNormReLU(channels, channels)
+        self.decoder = nn.Sequential(
+            ConvNormReLU(pyramid.channels[-1] + channels, channels), nn.Dropout2d(dropout)
+        )
+        for module in (self.reduce, self.after, self.decoder):
+            module.apply(he_initialization)
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
+
+        ``auxiliary`` is the encoder's last map but one, the third stage of a ResNet.
+        """
+        maps = self.encoder(image)
+        x = self.reduce(maps[-1])
+        for _ in range(self.recurrence):
+            x = self.attention(x)
+        joined = torch.cat([maps[-1], self.after(x)], dim=1)
+        return {"decoder": self.decoder(joined), "auxiliary": maps[-2]}
+
+
+class CrissCrossAttention(nn.Module):
+    """Attention of every place to the places of its row and column (section 3.2).
+
+    Memory grows with h w (h + w), not with the square of h w.
+
+    Args:
+        channels: Channels of the map; queries and keys have an eighth.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow = max(channels // 8, 1)
+        self.query = nn.Conv2d(channels, narrow, 1)
+        self.key = nn.Conv2d(channels, narrow, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to the same shape; the map itself at the start of training."""
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        height = x.shape[2]
+        column = torch.einsum("bchw,bcgw->bhwg", query, key)
+        row = torch.einsum("bchw,bchg->bhwg", query, key)
+        # Each place is in its row already: in its column it counts no second time.
+        itself = torch.eye(height, dtype=torch.bool, device=x.device)[:, None, :]
+        column = column.masked_fill(itself, float("-inf"))
+        attention = torch.cat([column, row], dim=-1).softmax(dim=-1).to(value.dtype)
+        of_column, of_row = attention[..., :height], attention[..., height:]
+        seen = torch.einsum("bhwg,bcgw->bchw", of_column, value) + torch.einsum(
+            "bhwg,bchg->bchw", of_row, value
+        )
+        return x + self.scale * seen

@@ -1,0 +1,133 @@
+"""PSANet (Zhao et al. 2018) over any timm encoder that dilates."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_seg.errors import InputError
+from lightning_seg.networks.conv_norm_relu import ConvNormReLU
+from lightning_seg.networks.encoder import Encoder
+from lightning_seg.networks.encoder_network import EncoderNetwork
+from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.resizing import resized_as
+
+
+class PSANet(EncoderNetwork):
+    """PSANet: every place learns which others to collect from, and which to distribute to.
+
+    A convolution predicts, at every place, one score for each relative position. The paper's has
+    as many as a training crop needs, so that its network takes crops of that size alone. Here
+    places farther apart than the scores reach have no part in each other's attention, and an image
+    of any size will do: on crops up to the reach it is the paper's network.
+
+    Args:
+        in_channels: Number of image channels.
+        encoder: A timm model name.
+        pretrained: Load timm's pretrained encoder weights.
+        weights: A file with encoder weights to load instead, see `Encoder`.
+        output_stride: Stride of the features; 8 in the paper.
+        mask_size: Odd side of the square of relative positions. Crops of c x c pixels need
+            ``2 * ((c - 1) / (output_stride * shrink) + 1) - 1``: 59 for the 465 pixels of the
+            paper.
+        channels: Channels of the attention and of the features.
+        shrink: Factor by which the map is made smaller for the attention.
+        dropout: Share of the features dropped in training, channel by channel.
+        checkpointing: Compute the encoder's inner activations again in the backward pass.
+
+    Raises:
+        InputError: An even ``mask_size``; see `Encoder`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        encoder: str = "resnet50",
+        pretrained: bool = False,
+        weights: str | None = None,
+        output_stride: int = 8,
+        mask_size: int = 59,
+        channels: int = 512,
+        shrink: int = 2,
+        dropout: float = 0.1,
+        checkpointing: bool = False,
+    ) -> None:
+        if mask_size % 2 == 0 or mask_size < 1:
+            raise InputError(
+                f"mask_size is {mask_size}, but the relative positions have a middle: choose "
+                f"{max(mask_size - 1, 1)} or {max(mask_size, 0) + 1}"
+            )
+        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
+        super().__init__(in_channels, pyramid)
+        self.out_channels, self.stride = channels, output_stride
+        self.auxiliary_channels = pyramid.channels[-2]
+        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
+        self.shrink = shrink
+        self.collect = _Branch(pyramid.channels[-1], channels, mask_size, distributes=False)
+        self.distribute = _Branch(pyramid.channels[-1], channels, mask_size, distributes=True)
+        self.project = ConvNormReLU(2 * channels, pyramid.channels[-1], kernel_size=1)
+        self.decoder = nn.Sequential(
+            ConvNormReLU(2 * pyramid.channels[-1], channels), nn.Dropout2d(dropout)
+        )
+        self.project.apply(he_initialization)
+        self.decoder.apply(he_initialization)
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
+
+        ``auxiliary`` is the encoder's last map but one, the third stage of a ResNet.
+        """
+        maps = self.encoder(image)
+        x = maps[-1]
+        seen = torch.cat([self.collect(x, self.shrink), self.distribute(x, self.shrink)], dim=1)
+        joined = torch.cat([x, resized_as(self.project(seen), x)], dim=1)
+        return {"decoder": self.decoder(joined), "auxiliary": maps[-2]}
+
+
+class _Branch(nn.Module):
+    """Collects or distributes by attention between any two places (section 3.3)."""
+
+    def __init__(self, in_channels: int, channels: int, mask_size: int, distributes: bool) -> None:
+        super().__init__()
+        self.mask_size = mask_size
+        self.distributes = distributes
+        self.reduce = ConvNormReLU(in_channels, channels, kernel_size=1)
+        self.scores = nn.Sequential(
+            ConvNormReLU(channels, channels, kernel_size=1),
+            nn.Conv2d(channels, mask_size**2, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor, shrink: int) -> Tensor:
+        """(B, in_channels, h, w) to (B, channels, h / shrink, w / shrink), rounded up."""
+        x = self.reduce(x)
+        if shrink > 1:
+            size = [(side + shrink - 1) // shrink for side in x.shape[-2:]]
+            x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        scores = between_places(self.scores(x), self.mask_size)
+        if self.distributes:  # the scores at a place tell where to, not where from
+            scores = scores.transpose(1, 2)
+        attention = scores.softmax(dim=1).to(x.dtype)
+        return (x.flatten(2) @ attention).view_as(x)
+
+
+def between_places(scores: Tensor, mask_size: int) -> Tensor:
+    """Scores of relative positions as scores of any two places.
+
+    Args:
+        scores: (B, mask_size ** 2, h, w): at each place, for each position relative to it.
+        mask_size: Odd; the middle score is the place's own.
+
+    Returns:
+        (B, h w, h w): in column j the scores at place j for each place i; minus infinity where i
+        lies farther from j than the relative positions reach.
+    """
+    height, width = scores.shape[-2:]
+    reach = mask_size // 2
+    row = torch.arange(height, device=scores.device)
+    column = torch.arange(width, device=scores.device)
+    down = (row[:, None] - row)[:, None, :, None]  # of place i (2 dimensions) from place j (2)
+    right = (column[:, None] - column)[None, :, None, :]
+    reached = (down.abs() <= reach) & (right.abs() <= reach)
+    index = (down.clamp(-reach, reach) + reach) * mask_size + right.clamp(-reach, reach) + reach
+    index = index.reshape(1, height * width, height * width).expand(scores.shape[0], -1, -1)
+    reached = reached.reshape(height * width, height * width)
+    return scores.flatten(2).gather(1, index).masked_fill(~reached, float("-inf"))

@@ -1,0 +1,33 @@
+import torch
+from network_contract import NetworkContract
+
+from lightning_seg.heads import ClassificationHead
+from lightning_seg.networks import DeepLabV2
+
+
+class TestDeepLabV2(NetworkContract):
+    def make(self, in_channels, **options):
+        return DeepLabV2(in_channels, "test_resnet", channels=24, **options)
+
+
+def test_with_a_small_classifier_it_is_the_sum_of_classifiers():
+    torch.manual_seed(0)
+    network = DeepLabV2(3, "test_resnet", channels=8).eval()
+    head = ClassificationHead(8, 5, kernel_size=1)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        found = head(network(image))["logits"]
+        x = network.encoder(network.normalize(image))[-1]
+        expected = head.classifier.bias.view(1, -1, 1, 1).clone()
+        for branch in network.branches:  # one convolution to class scores each, as in the paper
+            weight = torch.einsum("kc,cdyx->kdyx", head.classifier.weight[..., 0, 0], branch.weight)
+            bias = head.classifier.weight[..., 0, 0] @ branch.bias
+            rate = branch.dilation
+            scores = torch.nn.functional.conv2d(x, weight, bias, padding=rate, dilation=rate)
+            expected = expected + scores
+    torch.testing.assert_close(found, expected)
+
+
+def test_its_rates_are_those_of_the_paper():
+    branches = DeepLabV2(3, "test_resnet").branches
+    assert [branch.dilation[0] for branch in branches] == [6, 12, 18, 24]

@@ -1,0 +1,46 @@
+import pytest
+import torch
+from network_contract import NetworkContract
+
+from lightning_seg.errors import InputError
+from lightning_seg.networks import PSANet
+from lightning_seg.networks.psanet import between_places
+
+
+class TestPSANet(NetworkContract):
+    def make(self, in_channels, **options):
+        return PSANet(in_channels, "test_resnet", channels=24, mask_size=9, **options)
+
+
+@pytest.mark.parametrize("mask_size", [7, 3])
+def test_scores_of_relative_positions_become_those_of_places(mask_size):
+    scores = torch.randn(2, mask_size**2, 3, 4)
+    found = between_places(scores, mask_size).view(2, 3, 4, 3, 4)
+    reach = mask_size // 2
+    for i in range(3):
+        for j in range(4):
+            for p in range(3):
+                for q in range(4):
+                    down, right = i - p, j - q
+                    if max(abs(down), abs(right)) > reach:
+                        assert (found[:, i, j, p, q] == float("-inf")).all()
+                        continue
+                    channel = (down + reach) * mask_size + right + reach
+                    assert torch.equal(found[:, i, j, p, q], scores[:, channel, p, q])
+
+
+def test_each_place_shares_out_its_attention():
+    """Collected: over the places it looks at. Distributed: over those that give to it."""
+    network = PSANet(3, "test_resnet", channels=8, mask_size=31).eval()
+    x = torch.randn(1, 96, 6, 8)
+    for branch in (network.collect, network.distribute):
+        with torch.no_grad():
+            ones = torch.ones_like(branch.reduce(x))
+            branch.reduce = torch.nn.Identity()
+            branch.scores[0] = torch.nn.Identity()
+            torch.testing.assert_close(branch(ones, shrink=2), ones[..., :3, :4])
+
+
+def test_an_even_mask_is_refused_with_the_nearest():
+    with pytest.raises(InputError, match=r"mask_size is 60.*choose 59 or 61"):
+        PSANet(3, "test_resnet", mask_size=60)
