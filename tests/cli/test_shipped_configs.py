@@ -2,6 +2,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lightning_seg import cli
 
@@ -35,7 +36,9 @@ def test_a_method_replaces_another_by_one_option(capsys, monkeypatch, path):
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "network").glob("*.yaml")), ids=lambda p: p.stem)
 def test_a_network_replaces_another_by_one_option(capsys, monkeypatch, path):
-    assert "encoder:" in printed(capsys, monkeypatch, "--config", ANY, "--model.network", path)
+    out = printed(capsys, monkeypatch, "--config", ANY, "--model.network", path)
+    class_path = yaml.safe_load(path.read_text())["class_path"]
+    assert f"class_path: lightning_seg.networks.{class_path}\n" in out
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "trainer").glob("*.yaml")), ids=lambda p: p.stem)
