@@ -8,11 +8,17 @@ from lightning_seg.losses.cross_entropy import CrossEntropyLoss, cross_entropy
 from lightning_seg.losses.dice import DiceLoss, dice
 from lightning_seg.losses.dice_focal import DiceFocalLoss, dice_focal
 from lightning_seg.losses.distance_transform import DistanceTransformLoss, distance_transform_loss
+from lightning_seg.losses.equipotential_line import (
+    EquipotentialLineLoss,
+    equipotential_line_loss,
+)
 from lightning_seg.losses.focal import FocalLoss, focal
 from lightning_seg.losses.jaccard import JaccardLoss, jaccard
 from lightning_seg.losses.lovasz_softmax import LovaszSoftmaxLoss, lovasz_softmax
 from lightning_seg.losses.map_l1 import MapL1Loss, map_l1
 from lightning_seg.losses.map_tanimoto import MapTanimotoLoss, map_tanimoto
+from lightning_seg.losses.point import PointLoss, point_loss
+from lightning_seg.losses.potential import anisotropic_convolution
 from lightning_seg.losses.semeda import SemedaLoss, semeda
 from lightning_seg.losses.sobel import SobelLoss, sobel
 from lightning_seg.losses.tanimoto import TanimotoLoss, tanimoto
@@ -27,27 +33,32 @@ __all__ = [
     "DiceFocalLoss",
     "DiceLoss",
     "DistanceTransformLoss",
+    "EquipotentialLineLoss",
     "FocalLoss",
     "JaccardLoss",
     "Loss",
     "LovaszSoftmaxLoss",
     "MapL1Loss",
     "MapTanimotoLoss",
+    "PointLoss",
     "SemedaLoss",
     "SobelLoss",
     "TanimotoLoss",
     "WeightedLoss",
+    "anisotropic_convolution",
     "boundary_loss",
     "combo",
     "cross_entropy",
     "dice",
     "dice_focal",
     "distance_transform_loss",
+    "equipotential_line_loss",
     "focal",
     "jaccard",
     "lovasz_softmax",
     "map_l1",
     "map_tanimoto",
+    "point_loss",
     "semeda",
     "sobel",
     "tanimoto",

@@ -1,0 +1,322 @@
+"""The equipotential line loss."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_seg.losses.base import Loss
+from lightning_seg.losses.potential import (
+    Padding,
+    Plane,
+    Splitter,
+    Sweep,
+    check_padding,
+    directions_in,
+    scale_of,
+    sweeps_of,
+)
+from lightning_seg.losses.probability_loss import VOID, probability_loss
+from lightning_seg.losses.stable_ranks import between_ranks
+
+Reduce = Literal["mean", "sum"]
+
+_UNDERFLOW = 372.0
+"""Exponent from which ``d ** 2`` is 0 in float64, and the formula has no value."""
+
+
+def equipotential_line_loss(
+    logits: Tensor,
+    mask: Tensor,
+    kernel_size: int = 7,
+    splitter: Splitter = "A",
+    mu: int = 10,
+    padding: Padding = "replicate",
+    reduce: Reduce = "mean",
+    ignore_index: int = 255,
+) -> Tensor:
+    """Mismatch of the lines of equal potential of the softmax and the labels (Yin et al. 2022).
+
+    For each image, class and direction, L holds the pixels where the label's potential is
+    neither 0 nor full, and L^ as many pixels of the softmax, at the same ranks of its sorted
+    potential. For each level tau = 1..r, with ``d = exp(-(E(y) - tau) ** mu)`` on L and ``d^``
+    likewise of E(p) on L^, the term is one minus the equipotential dice coefficient
+
+        EDC = 2 C sum(d d^) / (sum d + sum d^),  C = sum d / sum d^2.
+
+    The paper's Algorithm 1 divides by the norms twice and by ``sum(d d^)``, which cancels the
+    agreement that it should measure; this is its authors' code, but for the potentials off the
+    lines, which are 0 here and 1 / e at the first level there. The ranks are constants to the
+    gradient. Void has potential 0, and no rank.
+
+    Args:
+        logits: (B, K, H, W) floating point.
+        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+        kernel_size: Odd width w of the convolution, at least 3; r is ``w // 2``.
+        splitter: "A", "B", "C" or "standard"; see `anisotropic_convolution`.
+        mu: Even exponent; large ones count only what is closer than 1 to a level.
+        padding: "replicate" or "constant" (0) beyond the border.
+        reduce: "mean" over images, classes, directions and levels with a line, so without absent
+            classes and those that fill an image; "sum" over classes and levels and a mean over
+            directions and images, as in Algorithm 1.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Returns:
+        Scalar, 0 for one-hot predictions of the labels and at most 1 (the mean), float32 (float64
+        for float64 logits). EDC may exceed 1 a little, and the loss be negative. 0 where there is
+        no line.
+
+    Raises:
+        ValueError: For an even kernel or one below 3, an odd or non-positive ``mu``, an unknown
+            splitter, padding or ``reduce``.
+    """
+    sweeps = _check(kernel_size, splitter, mu, padding, reduce)
+    term = partial(
+        _terms, sweeps=sweeps, kernel_size=kernel_size, mu=mu, padding=padding, reduce=reduce
+    )
+    return probability_loss(logits, mask, term, ignore_index)
+
+
+def _check(
+    kernel_size: int, splitter: Splitter, mu: int, padding: str, reduce: str
+) -> tuple[Sweep, ...]:
+    sweeps = sweeps_of(kernel_size, splitter)
+    if kernel_size == 1:
+        raise ValueError("kernel_size is 1: lines need neighbours, so it must be 3 or more.")
+    if mu < 2 or mu % 2:
+        raise ValueError(
+            f"mu is {mu}: it must be even and positive, or potentials below a level would grow "
+            "without bound. The paper has 10 on PASCAL VOC and 2 on Cityscapes."
+        )
+    check_padding(padding)
+    if reduce not in ("mean", "sum"):
+        raise ValueError(f"reduce is {reduce!r}: it must be 'mean' or 'sum'.")
+    return sweeps
+
+
+def _terms(
+    probabilities: Tensor,
+    labels: Tensor,
+    gradient_wanted: bool,
+    *,
+    sweeps: tuple[Sweep, ...],
+    kernel_size: int,
+    mu: int,
+    padding: Padding,
+    reduce: Reduce,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    images, classes, height, width = probabilities.shape
+    plane = Plane(height, width, kernel_size // 2, padding)
+    maps = _maps_with_lines(labels, classes)
+    image, category = maps // classes, maps % classes
+    flat = plane.flatten(probabilities.flatten(0, 1)[maps])
+    one_hot = plane.flatten_labels(labels)[image] == category.unsqueeze(1)
+    valid = plane.window_of(labels != VOID)[image]
+
+    total, lines, gradient = flat.new_zeros(()), labels.new_zeros(()), torch.zeros_like(flat)
+    for sweep in sweeps:
+        scale = scale_of(sweep, kernel_size)
+        exponents = _exponents(sweep.maximum, scale, kernel_size // 2, mu, flat)
+        integer = torch.uint8 if sweep.maximum < 2**8 else torch.int32
+        sums = plane.sweep_sums(flat, sweep)
+        counts = plane.sweep_sums(one_hot.to(integer), sweep)
+        slopes = torch.zeros_like(sums)
+        # Over all classes: a pixel is on no more lines than there are pixels in its sum.
+        most = images * height * width * min(classes, sweep.maximum)
+        for start in sweep.starts:
+            window = plane.window(start)
+            label = _label_lines(counts[:, window] * valid.to(integer), valid, exponents)
+            on_line = between_ranks(sums[:, window], valid, label.first, label.last)
+            row, column, real = _places(on_line, most)
+            potential = sums[:, window][row, column] * scale
+            terms, slope = _compare(potential, row, column, real, label, mu)
+            total = total + terms.sum()
+            lines = lines + label.present.sum()
+            if gradient_wanted:
+                places = row * sums.shape[1] + window.start + column
+                slopes.view(-1).scatter_add_(0, places, slope * scale)
+        if gradient_wanted:
+            gradient += plane.sweep_gradient(slopes, sweep)
+
+    number = lines
+    if reduce == "sum":
+        number = (labels != VOID).flatten(1).any(1).sum() * directions_in(sweeps)
+    if not gradient_wanted:
+        return total, number, None
+    everywhere = probabilities.new_zeros(images * classes, height, width)
+    everywhere.index_copy_(0, maps, plane.unflatten_gradient(gradient))
+    return total, number, everywhere.unflatten(0, (images, classes))
+
+
+def _sizes_may_vary(tensor: Tensor) -> bool:
+    """Whether sizes that depend on values cost nothing: on a CPU, outside a compiled graph."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _maps_with_lines(labels: Tensor, classes: int) -> Tensor:
+    """Indices of maps (images * classes): all, or less those of absent classes, without lines."""
+    every = torch.arange(len(labels) * classes, device=labels.device)
+    if not _sizes_may_vary(labels):
+        return every
+    image = torch.arange(len(labels)).view(-1, 1, 1)
+    present = torch.zeros(len(labels) * classes, dtype=torch.bool)
+    present[(image * classes + labels)[labels != VOID]] = True
+    return every[present] if present.any() else every
+
+
+def _places(chosen: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Row and column of each true entry of (R, N), and whether it is one.
+
+    Where sizes may not vary there are ``most`` of them. What fills them up is spread over the
+    rows, for sums over many entries of one row are slow on a GPU.
+    """
+    rows, columns = chosen.shape
+    flat = chosen.flatten()
+    if _sizes_may_vary(chosen):
+        index = flat.nonzero().squeeze(1)
+        real = torch.ones_like(index, dtype=torch.bool)
+    else:
+        order = torch.arange(most, device=chosen.device)
+        real = order < flat.sum()
+        found = flat.nonzero_static(size=most).squeeze(1)
+        index = torch.where(real, found, order % rows * columns + order // rows)
+    return index // columns, index % columns, real
+
+
+def _largest_gap(mu: int) -> float:
+    """Distance from a level beyond which all is 0, and at which nothing overflows."""
+    return float((2 * _UNDERFLOW) ** (1 / mu))
+
+
+def _exponents(maximum: int, scale: float, levels: int, mu: int, like: Tensor) -> Tensor:
+    """``(E - tau) ** mu`` (maximum - 1, levels) for the potentials of 1 to maximum - 1 pixels."""
+    limit = _largest_gap(mu)
+    table = [
+        [min(abs(scale * count - level), limit) ** mu for level in range(1, levels + 1)]
+        for count in range(1, maximum)
+    ]
+    return torch.tensor(table, dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True)
+class _LabelLines:
+    """What the label says of each row (R) and level (r).
+
+    Args:
+        count: (R, N) label pixels in each sum, 0 at void.
+        first: (R,) smallest rank on the line.
+        last: (R,) largest; below the smallest where there is no line.
+        present: (R, r) bool, whether the line has a point that is not too far from the level.
+        mass: (R, r), sum of d.
+        weight: (R, maximum + 1, r), C d by count.
+    """
+
+    count: Tensor
+    first: Tensor
+    last: Tensor
+    present: Tensor
+    mass: Tensor
+    weight: Tensor
+
+
+def _number(chosen: Tensor) -> Tensor:
+    """True entries of each row; in int32, for the wider default is much slower."""
+    return chosen.sum(1, dtype=torch.int32)
+
+
+def _label_lines(count: Tensor, valid: Tensor, exponents: Tensor) -> _LabelLines:
+    maximum = len(exponents) + 1
+    histogram = torch.stack([_number(count == n) for n in range(1, maximum + 1)], dim=1)
+    first = _number(valid) - histogram.sum(1, dtype=torch.int32)
+    histogram = histogram[:, :-1].unsqueeze(2)
+    last = first + histogram.sum((1, 2), dtype=torch.int32) - 1
+
+    # C d does not change if d is scaled, here to 1 at the nearest of the label's potentials, so
+    # that float32 has a value wherever float64 has.
+    nearest = torch.where(histogram > 0, exponents, torch.inf).amin(1)
+    present = nearest < _UNDERFLOW
+    nearest = torch.where(present, nearest, 0)
+    scaled = (nearest.unsqueeze(1) - exponents).clamp(max=0).exp()
+    mass = (histogram * scaled).sum(1)
+    normalizer = mass / torch.where(present, (histogram * scaled**2).sum(1), 1)
+    weight = F.pad(scaled * normalizer.unsqueeze(1), (0, 0, 1, 1))
+    return _LabelLines(count, first, last, present, mass * (-nearest).exp(), weight)
+
+
+def _compare(
+    potential: Tensor, row: Tensor, column: Tensor, real: Tensor, label: _LabelLines, mu: int
+) -> tuple[Tensor, Tensor]:
+    """Lines of the label and pixels (M,) on those of the softmax, of given potential and place.
+
+    Returns:
+        ``1 - EDC`` (R, r), 0 where the level is not present; for each pixel the derivative of its
+        row's sum (M,).
+    """
+    levels = torch.arange(1, label.mass.shape[1] + 1, device=row.device)
+    limit = _largest_gap(mu)
+    gap = (potential.unsqueeze(1) - levels).clamp(-limit, limit)
+    power = gap ** (mu - 1)
+    activation = (-power * gap).exp() * real.unsqueeze(1)
+    weight = label.weight[row, label.count[row, column].long()]
+
+    mass = label.mass + torch.zeros_like(label.mass).index_add_(0, row, activation)
+    agreement = torch.zeros_like(mass).index_add_(0, row, weight * activation)
+    touched = label.present & (mass > 0)
+    mass = torch.where(touched, mass, 1)
+    coefficient = torch.where(touched, 2 * agreement / mass, 1)
+    share = activation / mass[row] * touched[row]
+    slope = -mu * power * share * (coefficient[row] - 2 * weight)
+    return 1 - coefficient, slope.sum(1)
+
+
+class EquipotentialLineLoss(Loss):
+    """The equipotential line loss of Yin et al. (2022): `equipotential_line_loss`.
+
+    The term alone: the paper adds it to a cross entropy with a weight of 0.2 (PASCAL VOC) to 0.5
+    (Cityscapes).
+
+    Args:
+        kernel_size: Odd width of the convolution, in pixels of the crop (7 for 256 pixels).
+        splitter: Directions: "A" (axes), "B" (diagonals), "C" (both) or "standard".
+        mu: Even exponent, 10 on PASCAL VOC and 2 on Cityscapes.
+        padding: "replicate" or "constant" (0) beyond the border.
+        reduce: "mean", or "sum" as in the paper's Algorithm 1.
+        ignore_index: Label of the pixels that count nowhere.
+
+    Raises:
+        ValueError: As `equipotential_line_loss`.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int = 7,
+        splitter: Splitter = "A",
+        mu: int = 10,
+        padding: Padding = "replicate",
+        reduce: Reduce = "mean",
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        _check(kernel_size, splitter, mu, padding, reduce)
+        self.kernel_size = kernel_size
+        self.splitter: Splitter = splitter
+        self.mu = mu
+        self.padding: Padding = padding
+        self.reduce: Reduce = reduce
+        self.ignore_index = ignore_index
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `equipotential_line_loss`."""
+        return equipotential_line_loss(
+            logits,
+            mask,
+            self.kernel_size,
+            self.splitter,
+            self.mu,
+            self.padding,
+            self.reduce,
+            self.ignore_index,
+        )

@@ -1,0 +1,81 @@
+"""Losses of the softmax whose gradient is computed along with their value, a few images at once.
+
+Such a loss keeps one map for the backward pass, its gradient, where autograd would keep every
+intermediate map of the batch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lightning_seg.losses.base import autocast_off, check_shapes, promote
+
+VOID = -1
+
+Term = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor, Tensor | None]]
+"""(probabilities (b, K, H, W), 0 at void; labels (b, H, W), `VOID` at void; whether the gradient
+is wanted) to the sum of the terms, their number (scalars both) and the gradient of the sum with
+respect to the probabilities, (b, K, H, W) or None. The loss is the sum over the images of all the
+batch, divided by the number."""
+
+
+@autocast_off
+def probability_loss(logits: Tensor, mask: Tensor, term: Term, ignore_index: int) -> Tensor:
+    """Mean of ``term`` over the batch; 0 where there are none.
+
+    Args:
+        logits: (B, K, H, W) floating point.
+        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+        term: The value and its gradient; see `Term`.
+        ignore_index: Label of void pixels.
+
+    Returns:
+        Scalar, float32 (float64 for float64 logits), once differentiable.
+
+    Raises:
+        ValueError: The shapes do not fit each other; a single class.
+    """
+    check_shapes(logits, mask)
+    loss: Tensor = _ProbabilityLoss.apply(promote(logits), mask, term, ignore_index)
+    return loss
+
+
+class _ProbabilityLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, mask: Tensor, term: Term, ignore_index: int) -> Tensor:
+        wanted = ctx.needs_input_grad[0]
+        images = _images_at_once(logits)
+        total, number = logits.new_zeros(()), mask.new_zeros(())
+        whole = torch.empty_like(logits) if wanted else logits
+        parts = (logits.split(images), mask.split(images), whole.split(images))
+        for scores, labels, part in zip(*parts, strict=True):
+            void = labels == ignore_index
+            probabilities = scores.softmax(1).masked_fill_(void.unsqueeze(1), 0)
+            labels = labels.masked_fill(void, VOID)
+            value, count, gradient = term(probabilities, labels, wanted)
+            total = total + value
+            number = number + count
+            if gradient is not None:
+                along = (gradient * probabilities).sum(1, keepdim=True)
+                torch.mul(gradient.sub_(along), probabilities, out=part)
+        number = number.clamp(min=1)
+        if wanted:
+            ctx.save_for_backward(whole, number)
+        return total / number
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        gradient, number = ctx.saved_tensors
+        return gradient * (outputs[0] / number), None, None, None
+
+
+def _images_at_once(logits: Tensor) -> int:
+    """As many as fit in the caches of a CPU, or keep a GPU busy, and at least one."""
+    if torch.compiler.is_compiling():
+        return max(1, len(logits))  # each turn of the loop would be compiled anew
+    elements = 2**22 if logits.device.type == "cpu" else 2**25
+    return max(1, elements // max(1, logits[0].numel()))
