@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,11 +47,11 @@ def lovasz_softmax(
         errors, labels = (x.transpose(0, 1).flatten(1).unsqueeze(0) for x in (errors, labels))
     else:
         errors, labels = (x.flatten(2) for x in (errors, labels))
-    errors, order = errors.sort(dim=-1, descending=True)
-    extension = (errors * _jaccard_steps(labels.gather(-1, order), errors.dtype)).sum(dim=-1)
+    # Constant while the order of the errors is: their slope is that of the weighted sum.
+    extension = (errors * _steps(errors.detach(), labels)).sum(dim=-1)
     present = labels.any(dim=-1)
     if classes == "all":
-        extension = torch.where(present, extension, errors[..., 0])
+        extension = torch.where(present, extension, errors.amax(dim=-1))
         counted = present.any(dim=1, keepdim=True).expand_as(present)
     else:
         counted = present
@@ -58,7 +59,29 @@ def lovasz_softmax(
     return mean_where(per_row, counted.any(dim=1))
 
 
-def _jaccard_steps(labels: Tensor, dtype: torch.dtype) -> Tensor:
+def _steps(errors: Tensor, labels: Tensor) -> Tensor:
+    """What each pixel adds to its class's Jaccard loss, like both (rows, K, pixels)."""
+    if errors.device.type == "cpu" and not torch.compiler.is_compiling():
+        return _steps_on_cpu(errors, labels)
+    order = errors.argsort(dim=-1, descending=True)
+    steps = _sorted_steps(labels.gather(-1, order), errors.dtype)
+    return torch.empty_like(steps).scatter_(-1, order, steps)
+
+
+def _steps_on_cpu(errors: Tensor, labels: Tensor) -> Tensor:
+    """Sorts less, and by NumPy, whose sort is several times faster than torch's there."""
+    steps = torch.zeros_like(errors)
+    for error, label, step in zip(*(x.flatten(0, 1) for x in (errors, labels, steps)), strict=True):
+        own = error[label]
+        if len(own):
+            # Behind its last own pixel a class has nothing left to lose.
+            decisive = (error >= own.min()).nonzero().squeeze(1)
+            order = decisive[torch.from_numpy(np.argsort(-error[decisive].numpy()))]
+            step[order] = _sorted_steps(label[order], error.dtype)
+    return steps
+
+
+def _sorted_steps(labels: Tensor, dtype: torch.dtype) -> Tensor:
     """What each further wrong pixel of a row adds to the Jaccard loss, in the labels' order.
 
     A missed pixel takes 1 from the intersection, a false one adds 1 to the union: the differences

@@ -2,42 +2,30 @@
 
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss
-from lightning_seg.losses.map_tanimoto import (
+from lightning_seg.losses.base import Loss, autocast_off
+from lightning_seg.losses.probabilities import masked_probabilities
+from lightning_seg.losses.tanimoto_formula import (
     Coefficient,
     DualWeights,
+    TanimotoFormula,
     Volumes,
     VolumeWeights,
-    check_tanimoto_arguments,
-    map_tanimoto,
 )
-from lightning_seg.losses.probabilities import masked_probabilities
 
 
+@autocast_off
 def tanimoto(
     logits: Tensor,
     mask: Tensor,
-    complement: bool = True,
-    volume_weights: VolumeWeights | None = "inverse_square",
-    normalize_weights: bool = True,
-    smooth: float = 1e-5,
-    dual_weights: DualWeights = "complement",
-    volumes: Volumes = "batch",
-    coefficient: Coefficient = "D3",
+    formula: TanimotoFormula = TanimotoFormula(),  # noqa: B008 (it is frozen)
     ignore_index: int = 255,
 ) -> Tensor:
-    """`map_tanimoto` of the softmax and the one-hot labels (Diakogiannis et al. 2020, eq. 5).
+    """Tanimoto with complement of the softmax and the one-hot labels (Diakogiannis et al. 2020).
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        complement: See `map_tanimoto`, as for all that follow.
-        volume_weights: From the classes' pixels.
-        normalize_weights: Divides the weights by the largest.
-        smooth: 0 or more.
-        dual_weights: Of the second term.
-        volumes: Counted in the batch, or in each image.
-        coefficient: ``"D3"`` is Tanimoto.
+        formula: Its weights and variants.
         ignore_index: Label of the pixels that count nowhere.
 
     Returns:
@@ -47,19 +35,7 @@ def tanimoto(
         ValueError: The shapes do not fit each other; a single class.
     """
     probabilities, labels = masked_probabilities(logits, mask, ignore_index)
-    return map_tanimoto(
-        probabilities,
-        labels,
-        mask,
-        complement,
-        volume_weights,
-        normalize_weights,
-        smooth,
-        dual_weights,
-        volumes,
-        coefficient,
-        ignore_index,
-    )
+    return formula(probabilities, labels.to(probabilities.dtype), mask != ignore_index)
 
 
 class TanimotoLoss(Loss):
@@ -73,7 +49,7 @@ class TanimotoLoss(Loss):
     Args:
         complement: Whether the overlap of what prediction and labels leave out counts as well.
         volume_weights: ``"inverse_square"``, or None for equal weights of the classes.
-        normalize_weights: Divides the weights by the largest; see `map_tanimoto`.
+        normalize_weights: Divides the weights by the largest; see `TanimotoFormula`, as for all.
         smooth: Added to both sides of the quotient, 0 or more.
         dual_weights: The complement's weights: of its own volumes (``"complement"``), or the same
             (``"direct"``).
@@ -97,27 +73,17 @@ class TanimotoLoss(Loss):
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        check_tanimoto_arguments(volume_weights, smooth, dual_weights, volumes, coefficient)
-        self.complement = complement
-        self.volume_weights: VolumeWeights | None = volume_weights
-        self.normalize_weights = normalize_weights
-        self.smooth = smooth
-        self.dual_weights: DualWeights = dual_weights
-        self.volumes: Volumes = volumes
-        self.coefficient: Coefficient = coefficient
+        self.formula = TanimotoFormula(
+            complement,
+            volume_weights,
+            normalize_weights,
+            smooth,
+            dual_weights,
+            volumes,
+            coefficient,
+        )
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `tanimoto`."""
-        return tanimoto(
-            logits,
-            mask,
-            self.complement,
-            self.volume_weights,
-            self.normalize_weights,
-            self.smooth,
-            self.dual_weights,
-            self.volumes,
-            self.coefficient,
-            self.ignore_index,
-        )
+        return tanimoto(logits, mask, self.formula, self.ignore_index)

@@ -168,15 +168,10 @@ def test_dice_without_complement_is_the_generalized_dice_of_monai(name):
     theirs = monai.losses.GeneralizedDiceLoss(
         to_onehot_y=True, softmax=True, smooth_nr=2e-5, smooth_dr=2e-5
     )
-    ours = tanimoto(
-        logits,
-        mask,
-        complement=False,
-        normalize_weights=False,
-        coefficient="D1",
-        volumes="image",
+    ours = TanimotoLoss(
+        complement=False, normalize_weights=False, coefficient="D1", volumes="image"
     )
-    torch.testing.assert_close(ours, theirs(logits, mask.unsqueeze(1)))
+    torch.testing.assert_close(ours(logits, mask), theirs(logits, mask.unsqueeze(1)))
 
 
 @pytest.mark.parametrize("size", [16, 256, 512])
@@ -189,16 +184,15 @@ def test_an_undecided_prediction_costs_a_half_at_any_size(size):
 def test_without_normalization_the_smoothing_outweighs_a_large_image():
     mask = torch.zeros(1, 512, 512, dtype=torch.int64)
     mask[:, 256:] = 1
-    loss = tanimoto(torch.zeros(1, 2, 512, 512), mask, normalize_weights=False)
-    assert loss.item() == pytest.approx(0.302, abs=1e-3)
+    loss = TanimotoLoss(normalize_weights=False)
+    assert loss(torch.zeros(1, 2, 512, 512), mask).item() == pytest.approx(0.302, abs=1e-3)
 
 
 def test_an_image_of_void_changes_nothing():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["an image of void"]
     for normalize in (True, False):
-        alone = tanimoto(logits[1:], mask[1:], normalize_weights=normalize)
-        both = tanimoto(logits, mask, normalize_weights=normalize)
-        torch.testing.assert_close(both, alone)
+        loss = TanimotoLoss(normalize_weights=normalize)
+        torch.testing.assert_close(loss(logits, mask), loss(logits[1:], mask[1:]))
 
 
 @pytest.fixture
@@ -223,18 +217,19 @@ def maps():
 )
 def test_on_maps_equals_the_formula(maps, arguments):
     expected = numpy_tanimoto(*(x.numpy() for x in maps), **arguments)
-    assert map_tanimoto(*maps, **arguments).item() == pytest.approx(expected, rel=1e-9)
+    assert MapTanimotoLoss(**arguments)(*maps).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_equal_maps_cost_nothing(maps):
     _, target, mask = maps
     assert map_tanimoto(target, target, mask).item() == pytest.approx(0, abs=1e-12)
     empty = torch.zeros_like(target)
-    assert map_tanimoto(empty, empty, mask, smooth=0.0).item() == pytest.approx(0, abs=1e-12)
+    assert MapTanimotoLoss(smooth=0.0)(empty, empty, mask).item() == pytest.approx(0, abs=1e-12)
 
 
 def on_maps(target, mask, **arguments):
-    return lambda prediction, _: map_tanimoto(prediction, target, mask, **arguments)
+    loss = MapTanimotoLoss(**arguments)
+    return lambda prediction, _: loss(prediction, target, mask)
 
 
 def test_void_pixels_of_maps_change_neither_value_nor_gradient(maps):
