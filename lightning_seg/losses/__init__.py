@@ -15,6 +15,10 @@ from lightning_seg.losses.equipotential_line import (
 from lightning_seg.losses.focal import FocalLoss, focal
 from lightning_seg.losses.jaccard import JaccardLoss, jaccard
 from lightning_seg.losses.lovasz_softmax import LovaszSoftmaxLoss, lovasz_softmax
+from lightning_seg.losses.map_binary_cross_entropy import (
+    MapBinaryCrossEntropyLoss,
+    map_binary_cross_entropy,
+)
 from lightning_seg.losses.map_l1 import MapL1Loss, map_l1
 from lightning_seg.losses.map_tanimoto import MapTanimotoLoss, map_tanimoto
 from lightning_seg.losses.point import PointLoss, point_loss
@@ -22,6 +26,7 @@ from lightning_seg.losses.potential import anisotropic_convolution
 from lightning_seg.losses.semeda import SemedaLoss, semeda
 from lightning_seg.losses.sobel import SobelLoss, sobel
 from lightning_seg.losses.tanimoto import TanimotoLoss, tanimoto
+from lightning_seg.losses.tanimoto_formula import TanimotoFormula
 from lightning_seg.losses.weighted import WeightedLoss
 
 __all__ = [
@@ -38,11 +43,13 @@ __all__ = [
     "JaccardLoss",
     "Loss",
     "LovaszSoftmaxLoss",
+    "MapBinaryCrossEntropyLoss",
     "MapL1Loss",
     "MapTanimotoLoss",
     "PointLoss",
     "SemedaLoss",
     "SobelLoss",
+    "TanimotoFormula",
     "TanimotoLoss",
     "WeightedLoss",
     "anisotropic_convolution",
@@ -56,6 +63,7 @@ __all__ = [
     "focal",
     "jaccard",
     "lovasz_softmax",
+    "map_binary_cross_entropy",
     "map_l1",
     "map_tanimoto",
     "point_loss",

@@ -8,6 +8,7 @@ from lightning_seg.networks.denseunet import DenseUNet
 from lightning_seg.networks.edge_network import EdgeNetwork
 from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.fusenet import FuseNet
+from lightning_seg.networks.gscnn import GSCNN
 from lightning_seg.networks.network import Network
 from lightning_seg.networks.pretrained import no_pretrained_weights, pretrained_weights_wanted
 from lightning_seg.networks.psanet import PSANet
@@ -18,6 +19,7 @@ from lightning_seg.networks.segnet import SegNet
 from lightning_seg.networks.unet import Unet
 
 __all__ = [
+    "GSCNN",
     "BatchNorm",
     "CCNet",
     "ConvNorm",

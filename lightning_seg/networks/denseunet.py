@@ -51,7 +51,6 @@ class DenseUNet(EncoderNetwork):
     ) -> None:
         pyramid = Encoder(encoder, in_channels, pretrained, weights, checkpointing=checkpointing)
         super().__init__(in_channels, pyramid)
-        self.size_multiple = pyramid.strides[-1]
         halvings = pyramid.strides[-1].bit_length() - 1
         if len(layers) != halvings:
             raise ValueError(

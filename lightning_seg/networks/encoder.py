@@ -32,8 +32,6 @@ class Encoder(nn.Module):
         channels: Channels of each map.
         strides: Stride of each map relative to the image.
         mean, std: The normalisation that the weights were trained with.
-        size_multiple: What height and width must be multiples of for the maps to have the image's
-            size divided by their strides; 1 where the model rounds up by itself.
         normalized_stride: Stride of the last map if the model has batch normalisation, else 1.
 
     Raises:
@@ -60,7 +58,6 @@ class Encoder(nn.Module):
         self.channels: list[int] = info.channels()
         self.strides: list[int] = info.reduction()
         self.mean, self.std = _normalization(name)
-        self.size_multiple = 1 if self._rounds_up(in_channels) else self.strides[-1]
         normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules())
         self.normalized_stride = self.strides[-1] if normed else 1
         self.checkpointing = checkpointing
@@ -71,7 +68,10 @@ class Encoder(nn.Module):
             )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Image (B, C, H, W), normalised, to maps (B, channels[i], H/strides[i], W/strides[i])."""
+        """Image (B, C, H, W), normalised, to maps (B, channels[i], H/strides[i], W/strides[i]).
+
+        Where H or W is no multiple of a stride some models round up and others down.
+        """
         try:
             maps = self._recomputed(image) if self.checkpointing else self.model(image)
         except AssertionError as error:  # how timm's models refuse a size
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         ]
 
     def index_of_stride(self, stride: int) -> int:
-        """Which map has this stride, the deepest of them.
+        """Which map has this stride, the first of them.
 
         Raises:
             InputError: There is none.
@@ -97,7 +97,7 @@ class Encoder(nn.Module):
                 f"the encoder {self.name!r} has maps at strides {self.strides}, but one at "
                 f"{stride} is needed; choose an encoder such as resnet50 or mobilenetv2_100"
             )
-        return len(self.strides) - 1 - self.strides[::-1].index(stride)
+        return self.strides.index(stride)
 
     def _stages(self) -> dict[str, nn.Module]:
         """The model's modules in the order of their calls, where timm keeps it as such a list."""
@@ -114,23 +114,6 @@ class Encoder(nn.Module):
             if name in taps:
                 maps.append(x)
         return maps
-
-    @torch.no_grad()
-    def _rounds_up(self, in_channels: int) -> bool:
-        """Whether maps of an image of any size have its size over their strides, rounded up."""
-        side = self.strides[-1] + 1
-        weight = next(self.parameters())
-        training = self.training
-        try:
-            maps: list[Tensor] = self.eval().model(weight.new_zeros(1, in_channels, side, side))
-        except (AssertionError, RuntimeError):
-            return False
-        finally:
-            self.train(training)
-        return all(
-            m.shape[-2:] == (-(-side // stride),) * 2
-            for m, stride in zip(maps, self.strides, strict=True)
-        )
 
 
 def _has_blocks(module: nn.Module) -> bool:

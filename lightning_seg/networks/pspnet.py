@@ -65,7 +65,6 @@ class PSPNet(EncoderNetwork):
             nn.Dropout2d(dropout),
         ]
         if upsampling == "transposed":
-            self.size_multiple = max(self.size_multiple, output_stride)
             while self.stride > 1:
                 wider, self.out_channels = self.out_channels, max(self.out_channels // 2, 64)
                 self.stride //= 2

@@ -15,8 +15,6 @@ from lightning_seg.networks.initialization import he_initialization
 class Unet(EncoderNetwork):
     """U-Net: an encoder's pyramid, merged from coarse to fine by nearest upsampling and skips.
 
-    Works for any height and width: each step is upsampled to the size of its skip.
-
     Args:
         in_channels: Number of image channels.
         encoder: A timm model name.
@@ -40,7 +38,6 @@ class Unet(EncoderNetwork):
     ) -> None:
         pyramid = Encoder(encoder, in_channels, pretrained, weights, checkpointing=checkpointing)
         super().__init__(in_channels, pyramid)
-        self.normalized_stride = max(self.normalized_stride, pyramid.strides[-2])
         self.out_channels = decoder_channels[-1]
 
         *skip_channels, channels = pyramid.channels
@@ -60,9 +57,7 @@ class Unet(EncoderNetwork):
         height, width = image.shape[-2:]
         *skips, x = self.encoder(image)
         for block, stride in zip(self.decoder, self.decoder_strides, strict=True):
-            skip = skips.pop() if skips else None
-            size = (-(-height // stride), -(-width // stride)) if skip is None else skip.shape[-2:]
-            x = block(x, size, skip)
+            x = block(x, (height // stride, width // stride), skips.pop() if skips else None)
         return {"decoder": x}
 
 
@@ -76,8 +71,7 @@ class _DecoderBlock(nn.Module):
         )
 
     def forward(self, x: Tensor, size: Sequence[int], skip: Tensor | None) -> Tensor:
-        if x.shape[-2:] != tuple(size):
-            x = F.interpolate(x, size=tuple(size), mode="nearest")
+        x = F.interpolate(x, size=tuple(size), mode="nearest")
         return self.convs(x if skip is None else torch.cat([x, skip], dim=1))
 
 

@@ -5,7 +5,7 @@ from lightning_seg.targets.class_boundary import ClassBoundary, class_boundary
 from lightning_seg.targets.hsv import HSV, rgb_to_hsv
 from lightning_seg.targets.inner_distance import InnerDistance, inner_distance
 from lightning_seg.targets.patch_distance import PatchDistance
-from lightning_seg.targets.semantic_edges import semantic_edges
+from lightning_seg.targets.semantic_edges import SemanticEdges, semantic_edges
 from lightning_seg.targets.signed_distance import SignedDistance, signed_distance
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "ClassBoundary",
     "InnerDistance",
     "PatchDistance",
+    "SemanticEdges",
     "SignedDistance",
     "boundary_distance",
     "class_boundary",

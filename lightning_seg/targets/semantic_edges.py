@@ -1,5 +1,7 @@
 """Edges of a label map by the 8-neighbour rule."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,3 +29,24 @@ def semantic_edges(mask: Tensor, ignore_index: int = 255) -> Tensor:
 
 def _neighbour_maximum(values: Tensor) -> Tensor:
     return F.max_pool2d(values.unsqueeze(1), 3, stride=1, padding=1).squeeze(1)
+
+
+@dataclass(frozen=True)
+class SemanticEdges:
+    """The target of edge prediction: `semantic_edges`, 0 or 1.
+
+    Args:
+        ignore_index: Label of void pixels.
+    """
+
+    ignore_index: int = 255
+
+    @property
+    def key(self) -> str:
+        """Name and parameters, fit for a file name."""
+        return f"semantic_edges-ignore={self.ignore_index}"
+
+    def __call__(self, mask: Tensor, num_classes: int) -> Tensor:
+        """Mask (B, H, W) to (B, 1, H, W) float32 of 0 and 1, on the mask's device."""
+        del num_classes
+        return semantic_edges(mask, self.ignore_index).unsqueeze(1).float()

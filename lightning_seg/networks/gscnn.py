@@ -1,0 +1,153 @@
+"""GSCNN (Takikawa et al. 2019) over any timm encoder that dilates."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_seg.networks.atrous_pyramid import AtrousPyramid
+from lightning_seg.networks.conv_norm import BatchNorm
+from lightning_seg.networks.conv_norm_relu import ConvNormReLU
+from lightning_seg.networks.encoder import Encoder
+from lightning_seg.networks.encoder_network import EncoderNetwork
+from lightning_seg.networks.image_gradients import gradient_magnitude
+from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.resizing import resized_as
+
+
+class GSCNN(EncoderNetwork):
+    """Gated-SCNN: a network of narrow layers at full resolution finds the edges of classes.
+
+    This "shape stream" starts from the encoder's finest map; in three steps deeper maps open and
+    close its gates. What it finds, and the image's gradients, join the atrous pyramid of a DeepLab.
+    The paper has the WideResNet-38, whose stand-in here is any encoder of timm's (its layers 3, 4
+    and 7 are the maps at strides 4 and 8 and the last one), and Canny's edges in place of the
+    gradients, which export.
+
+    The feature ``edge`` (B, 1, H, W) is the logit of an edge; `EdgeHead` supervises it.
+
+    Args:
+        in_channels: Number of image channels.
+        encoder: A timm model name.
+        pretrained: Load timm's pretrained encoder weights.
+        weights: A file with encoder weights to load instead, see `Encoder`.
+        output_stride: Stride of the atrous pyramid; 8 in the paper.
+        rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8,
+            and halved at stride 32.
+        channels: Channels of the pyramid and of the decoder.
+        low_level_channels: Channels that the features at stride 4 are reduced to.
+        shape_channels: Channels that the shape stream starts with; each step halves them.
+        dropout: Share of the pyramid's values dropped in training.
+        checkpointing: Compute the encoder's inner activations again in the backward pass.
+
+    Raises:
+        InputError: See `Encoder`, and an encoder without features at strides 4 and 8.
+    """
+
+    stride = 4
+    edge_channels = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        encoder: str = "wide_resnet50_2",
+        pretrained: bool = False,
+        weights: str | None = None,
+        output_stride: int = 8,
+        rates: Sequence[int] | None = None,
+        channels: int = 256,
+        low_level_channels: int = 48,
+        shape_channels: int = 64,
+        dropout: float = 0.0,
+        checkpointing: bool = False,
+    ) -> None:
+        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
+        super().__init__(in_channels, pyramid)
+        self.low_level = pyramid.index_of_stride(4)
+        self.gating = (self.low_level, pyramid.index_of_stride(8), len(pyramid.channels) - 1)
+        self.out_channels = channels
+        self.auxiliary_channels = pyramid.channels[-2]
+        self.feature_strides = {"auxiliary": pyramid.strides[-2], "edge": 1}
+        self.shape_stream = _ShapeStream(
+            pyramid.channels[0], [pyramid.channels[i] for i in self.gating], shape_channels
+        )
+        self.edges = nn.Conv2d(2, 1, 1)
+        self.edge_features = ConvNormReLU(1, channels, kernel_size=1)
+        rates = rates or [rate * 16 // output_stride for rate in (6, 12, 18)]
+        self.atrous_pyramid = AtrousPyramid(
+            pyramid.channels[-1], channels, rates, dropout, extra_channels=channels
+        )
+        self.reduce = nn.Conv2d(pyramid.channels[self.low_level], low_level_channels, 1, bias=False)
+        self.decoder = nn.Sequential(
+            ConvNormReLU(channels + low_level_channels, channels), ConvNormReLU(channels, channels)
+        )
+        for module in (self.edge_features, self.atrous_pyramid, self.decoder):
+            module.apply(he_initialization)
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Normalised image (B, C, H, W) to ``decoder`` at stride 4, ``edge`` and ``auxiliary``.
+
+        ``auxiliary`` is the encoder's last map but one.
+        """
+        maps = self.encoder(image)
+        edge = self.shape_stream(resized_as(maps[0], image), [maps[i] for i in self.gating])
+        gradients = gradient_magnitude(image * self.std)
+        edges = self.edges(torch.cat([edge.sigmoid(), gradients], dim=1)).sigmoid()
+        extra = self.edge_features(resized_as(edges, maps[-1]))
+        low = self.reduce(maps[self.low_level])
+        context = resized_as(self.atrous_pyramid(maps[-1], extra), low)
+        decoder = self.decoder(torch.cat([low, context], dim=1))
+        return {"decoder": decoder, "edge": edge, "auxiliary": maps[-2]}
+
+
+class _ShapeStream(nn.Module):
+    """Residual blocks that narrow, each followed by a gate (section 3.1)."""
+
+    def __init__(self, in_channels: int, gating_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(in_channels, channels, 1)
+        self.steps = nn.ModuleList()
+        for gating in gating_channels:
+            self.steps.append(_Step(channels, gating))
+            channels //= 2
+        self.leave = nn.Conv2d(channels, 1, 1, bias=False)
+
+    def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """The encoder's finest map at full resolution, and the gating ones, to (B, 1, H, W)."""
+        x = self.enter(x)
+        for step, gating in zip(self.steps, maps, strict=True):
+            x = step(x, gating)
+        edge: Tensor = self.leave(x)
+        return edge
+
+
+class _Step(nn.Module):
+    """A residual block, half the channels, and a gate opened by a map of the encoder."""
+
+    def __init__(self, channels: int, gating_channels: int) -> None:
+        super().__init__()
+        narrow = channels // 2
+        self.block = nn.Sequential(
+            ConvNormReLU(channels, channels),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            BatchNorm(channels),
+        )
+        self.narrow = nn.Conv2d(channels, narrow, 1)
+        self.gating = nn.Conv2d(gating_channels, 1, 1)
+        self.gate = nn.Sequential(
+            BatchNorm(narrow + 1),
+            nn.Conv2d(narrow + 1, narrow + 1, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(narrow + 1, 1, 1),
+            BatchNorm(1),
+            nn.Sigmoid(),
+        )
+        self.leave = nn.Conv2d(narrow, narrow, 1, bias=False)
+
+    def forward(self, x: Tensor, gating: Tensor) -> Tensor:
+        """(B, C, H, W) and a map (B, C', h, w) to (B, C / 2, H, W)."""
+        x = self.narrow(F.relu(x + self.block(x)))
+        openness = self.gate(torch.cat([x, resized_as(self.gating(gating), x)], dim=1))
+        gated: Tensor = self.leave(x * (1 + openness))
+        return gated

@@ -1,0 +1,134 @@
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from lightning_seg.errors import InputError
+from lightning_seg.networks import Encoder, no_pretrained_weights
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return timm.create_model("test_resnet").eval()
+
+
+@pytest.fixture
+def weights(model, tmp_path):
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    return str(tmp_path / "weights.safetensors")
+
+
+def first_convolution(module):
+    return next(m for m in module.modules() if isinstance(m, torch.nn.Conv2d)).weight.data
+
+
+def last_map(module):
+    module.eval()
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return module(x)[-1] if isinstance(module, Encoder) else module.forward_features(x)
+
+
+def test_weights_come_from_a_file(model, weights, tmp_path):
+    of_safetensors = Encoder("test_resnet", 3, weights=weights)
+    torch.testing.assert_close(last_map(of_safetensors), last_map(model))
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "weights.pth")
+    of_checkpoint = Encoder("test_resnet", 3, weights=tmp_path / "weights.pth")
+    torch.testing.assert_close(last_map(of_checkpoint), last_map(model))
+
+
+def test_a_file_replaces_the_download(model, weights):
+    encoder = Encoder("test_resnet", 3, pretrained=True, weights=weights)
+    torch.testing.assert_close(last_map(encoder), last_map(model))
+
+
+@pytest.mark.parametrize("in_channels", [1, 4, 5])
+def test_weights_of_rgb_are_adapted_to_other_bands(model, weights, in_channels):
+    found = first_convolution(Encoder("test_resnet", in_channels, weights=weights))
+    rgb = first_convolution(model)
+    repeated = rgb[:, [i % 3 for i in range(in_channels)]] * 3 / in_channels
+    expected = repeated if in_channels > 1 else rgb.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("in_channels", [3, 4, 5])
+def test_weights_of_other_bands_are_adapted_too(tmp_path, in_channels):
+    theirs = timm.create_model("test_resnet", in_chans=4)
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    found = first_convolution(Encoder("test_resnet", in_channels, weights=tmp_path / "weights.pth"))
+    bands = [i % 4 for i in range(in_channels)]
+    torch.testing.assert_close(found, first_convolution(theirs)[:, bands] * 4 / in_channels)
+
+
+def test_weights_are_not_read_where_a_checkpoint_follows():
+    with no_pretrained_weights():
+        Encoder("test_resnet", 3, weights="no/such/file.pth")
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(InputError, match=r"no/such/file\.pth is not a file"):
+        Encoder("test_resnet", 3, weights="no/such/file.pth")
+
+
+def test_a_file_that_is_no_state_dict_says_what_to_give(tmp_path):
+    (tmp_path / "weights.pth").write_text("these are no weights")
+    with pytest.raises(InputError, match=r"weights\.pth cannot be read.*safetensors"):
+        Encoder("test_resnet", 3, weights=tmp_path / "weights.pth")
+
+
+def test_weights_that_lack_tensors_are_refused(model, tmp_path):
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith("layer4.")}
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(
+        InputError, match=r"lack \d+ of the \d+ tensors.*'layer4\.0\.conv1\.weight'"
+    ):
+        Encoder("test_resnet", 3, weights=tmp_path / "weights.pth")
+
+
+def test_weights_of_other_shapes_are_refused(model, tmp_path):
+    state = model.state_dict()
+    state["layer1.0.conv1.weight"] = torch.zeros(7, 7, 3, 3)
+    torch.save(state, tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r"do not fit the encoder 'test_resnet'.*\s.*layer1\.0"):
+        Encoder("test_resnet", 3, weights=tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("stride", [8, 16, 32])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_050", "test_resnet"])
+def test_later_stages_dilate(name, stride):
+    encoder = Encoder(name, 3, output_stride=stride).eval()
+    assert encoder.strides == [min(s, stride) for s in (2, 4, 8, 16, 32)]
+    with torch.no_grad():
+        sizes = [tuple(m.shape[-2:]) for m in encoder(torch.rand(1, 3, 64, 96))]
+    assert sizes == [(64 // s, 96 // s) for s in encoder.strides]
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "choices"),
+    [
+        ("resnet18", 4, "8, 16, 32"),
+        ("vgg11_bn", 8, "32"),
+        ("densenet121", 16, "32"),
+        ("legacy_xception", 8, "32"),
+    ],
+)
+def test_a_stride_that_the_encoder_does_not_have_names_those_it_has(name, stride, choices):
+    with pytest.raises(InputError, match=rf"no output_stride {stride}; it has {choices}\."):
+        Encoder(name, 3, output_stride=stride)
+
+
+def test_an_encoder_of_one_size_says_so():
+    encoder = Encoder("swin_tiny_patch4_window7_224", 3)
+    with pytest.raises(InputError, match=r"cannot take an image of 64 x 64.*224.*windows"):
+        encoder(torch.rand(1, 3, 64, 64))
+
+
+def test_an_encoder_that_cannot_be_checkpointed_says_so():
+    with pytest.raises(InputError, match="set checkpointing: false"):
+        Encoder("mobilenetv2_050", 3, checkpointing=True)
+
+
+def test_a_stride_without_a_map_is_refused():
+    with pytest.raises(InputError, match=r"maps at strides \[2, 4, 8, 16, 32\], but one at 1"):
+        Encoder("test_resnet", 3).index_of_stride(1)
