@@ -77,5 +77,5 @@ def _images_at_once(logits: Tensor) -> int:
     """As many as fit in the caches of a CPU, or keep a GPU busy, and at least one."""
     if torch.compiler.is_compiling():
         return max(1, len(logits))  # each turn of the loop would be compiled anew
-    elements = 2**22 if logits.device.type == "cpu" else 2**25
-    return max(1, elements // max(1, logits[0].numel()))
+    elements = 2**22 if logits.device.type == "cpu" else 2**24
+    return max(1, elements // max(1, logits.shape[1:].numel()))
