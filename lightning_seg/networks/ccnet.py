@@ -8,6 +8,8 @@ from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.encoder_network import EncoderNetwork
 from lightning_seg.networks.initialization import he_initialization
 
+EXCLUDED = -1e4  # as good as minus infinity for a score, and a number in half precision, too
+
 
 class CCNet(EncoderNetwork):
     """CCNet: every place attends to its row and its column, repeatedly, and so to the whole map.
@@ -87,16 +89,25 @@ class CrissCrossAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to the same shape; the map itself at the start of training."""
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        height = x.shape[2]
-        column = torch.einsum("bchw,bcgw->bhwg", query, key)
-        row = torch.einsum("bchw,bchg->bhwg", query, key)
-        # Each place is in its row already: in its column it counts no second time.
-        itself = torch.eye(height, dtype=torch.bool, device=x.device)[:, None, :]
-        column = column.masked_fill(itself, float("-inf"))
-        attention = torch.cat([column, row], dim=-1).softmax(dim=-1).to(value.dtype)
-        of_column, of_row = attention[..., :height], attention[..., height:]
-        seen = torch.einsum("bhwg,bcgw->bchw", of_column, value) + torch.einsum(
-            "bhwg,bchg->bchw", of_row, value
+        # As (B, h, w, C) for rows, and as (B, w, h, C) for columns.
+        query, key, value = (
+            convolution(x).permute(0, 2, 3, 1) for convolution in (self.query, self.key, self.value)
         )
-        return x + self.scale * seen
+        of_row, row_weight = _attention(query @ key.transpose(2, 3), value)
+        query, key, value = (maps.transpose(1, 2) for maps in (query, key, value))
+        # Each place is in its row already: in its column it counts no second time. (One operation
+        # adds what excludes it: of others the export of any height cannot prove the strides.)
+        itself = torch.eye(x.shape[2], dtype=query.dtype, device=x.device) * EXCLUDED
+        scores = torch.baddbmm(itself, query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2))
+        scores = scores.unflatten(0, (x.shape[0], x.shape[3]))
+        of_column, column_weight = _attention(scores, value)
+        # One softmax over both is two, weighed by a softmax of their denominators' logarithms.
+        share = (row_weight - column_weight.transpose(1, 2)).sigmoid()
+        seen = share * of_row + (1 - share) * of_column.transpose(1, 2)
+        return x + self.scale * seen.permute(0, 3, 1, 2)
+
+
+def _attention(scores: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of the values (..., n, C) by scores (..., m, n), and the logarithm of its weight."""
+    mean = scores.softmax(dim=3).to(value.dtype) @ value
+    return mean, scores.logsumexp(dim=3, keepdim=True)

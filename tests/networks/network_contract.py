@@ -36,6 +36,10 @@ class NetworkContract:
         torch.manual_seed(0)
         return self.make(in_channels or self.in_channels, **options)
 
+    def exported(self) -> Network:
+        """The variant whose export is tried."""
+        return self.made()
+
     def image(self, height, width, channels=None):
         generator = torch.Generator().manual_seed(0)
         return torch.rand(2, channels or self.in_channels, height, width, generator=generator)
@@ -172,7 +176,7 @@ class NetworkContract:
 
     @pytest.mark.slow
     def test_it_exports_for_any_size(self):
-        network = self.made().eval()
+        network = self.exported().eval()
         least = {"batch": 1, "height": 64, "width": 64}
         batch, height, width = (torch.export.Dim(n, min=m, max=4096) for n, m in least.items())
         shapes = {"image": {0: batch, 2: height, 3: width}}
@@ -184,7 +188,7 @@ class NetworkContract:
     @pytest.mark.slow
     def test_onnx_gives_the_same_logits_for_any_size(self, tmp_path):
         onnxruntime = pytest.importorskip("onnxruntime")
-        model = Logits(self.made()).eval()
+        model = Logits(self.exported()).eval()
         path = tmp_path / "network.onnx"
         torch.onnx.export(
             model,

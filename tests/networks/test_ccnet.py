@@ -7,8 +7,11 @@ from lightning_seg.networks.ccnet import CrissCrossAttention
 
 
 class TestCCNet(NetworkContract):
-    def make(self, in_channels, **options):
-        return CCNet(in_channels, "test_resnet", channels=24, **options)
+    def exported(self):
+        return self.made(encoder="resnet18")
+
+    def make(self, in_channels, encoder="test_resnet", **options):
+        return CCNet(in_channels, encoder, channels=24, **options)
 
 
 @pytest.fixture

@@ -6,8 +6,11 @@ from lightning_seg.networks import DeepLabV2
 
 
 class TestDeepLabV2(NetworkContract):
-    def make(self, in_channels, **options):
-        return DeepLabV2(in_channels, "test_resnet", channels=24, **options)
+    def exported(self):
+        return self.made(encoder="resnet18")
+
+    def make(self, in_channels, encoder="test_resnet", **options):
+        return DeepLabV2(in_channels, encoder, channels=24, **options)
 
 
 def test_with_a_small_classifier_it_is_the_sum_of_classifiers():

@@ -8,10 +8,11 @@ from lightning_seg.networks import DeepLabV3Plus
 
 
 class TestDeepLabV3Plus(NetworkContract):
-    def make(self, in_channels, **options):
-        return DeepLabV3Plus(
-            in_channels, "test_resnet", channels=24, low_level_channels=8, **options
-        )
+    def exported(self):
+        return self.made(encoder="resnet18")
+
+    def make(self, in_channels, encoder="test_resnet", **options):
+        return DeepLabV3Plus(in_channels, encoder, channels=24, low_level_channels=8, **options)
 
 
 def test_it_has_the_size_of_segmentation_models_pytorch():

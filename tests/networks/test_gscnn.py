@@ -6,10 +6,13 @@ from lightning_seg.networks.image_gradients import gradient_magnitude
 
 
 class TestGSCNN(NetworkContract):
-    def make(self, in_channels, **options):
+    def exported(self):
+        return self.made(encoder="resnet18")
+
+    def make(self, in_channels, encoder="test_resnet", **options):
         return GSCNN(
             in_channels,
-            "test_resnet",
+            encoder,
             channels=24,
             low_level_channels=8,
             shape_channels=16,

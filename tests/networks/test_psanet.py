@@ -8,8 +8,11 @@ from lightning_seg.networks.psanet import between_places
 
 
 class TestPSANet(NetworkContract):
-    def make(self, in_channels, **options):
-        return PSANet(in_channels, "test_resnet", channels=24, mask_size=9, **options)
+    def exported(self):
+        return self.made(encoder="resnet18")
+
+    def make(self, in_channels, encoder="test_resnet", **options):
+        return PSANet(in_channels, encoder, channels=24, mask_size=9, **options)
 
 
 @pytest.mark.parametrize("mask_size", [7, 3])

@@ -9,17 +9,23 @@ from lightning_seg.networks.bin_pooling import bin_means
 
 
 class TestPSPNet(NetworkContract):
-    def make(self, in_channels, **options):
-        return PSPNet(in_channels, "test_resnet", channels=24, **options)
+    def exported(self):
+        return self.made(encoder="resnet18")
+
+    def make(self, in_channels, encoder="test_resnet", **options):
+        return PSPNet(in_channels, encoder, channels=24, **options)
 
 
 class TestPSPNetOfAudebert(NetworkContract):
     """At stride 32, upsampled by transposed convolutions."""
 
-    def make(self, in_channels, **options):
+    def exported(self):
+        return self.made(encoder="resnet18")
+
+    def make(self, in_channels, encoder="test_resnet", **options):
         return PSPNet(
             in_channels,
-            "test_resnet",
+            encoder,
             output_stride=32,
             upsampling="transposed",
             channels=24,
