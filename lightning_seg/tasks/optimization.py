@@ -1,10 +1,10 @@
 """An optimiser, its schedule and the learning-rate factors of parameter groups."""
 
 import math
+import pickle
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, cast
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NoReturn, Self, cast
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -19,8 +19,13 @@ from lightning_seg.errors import InputError
 class Optimization:
     """How a task's parameters are trained.
 
+    In Python, make the callables with ``functools.partial`` or ``def``: ``partial(SGD, lr=0.1)``. A
+    checkpoint cannot keep a lambda; a task loaded from it predicts as ever, but refuses to train
+    until it is given an optimization.
+
     Args:
-        optimizer: Called with the parameter groups; AdamW at 1e-3 by default.
+        optimizer: Called with the parameter groups; by default AdamW at a rate of 1e-3 and a weight
+            decay of 0.01.
         step_schedule: Called with ``(optimizer, steps)``, steps being the whole run's number of
             optimiser steps, and stepped after each: ``PolynomialLR`` or ``CosineAnnealingLR``.
         epoch_schedule: Called with ``(optimizer,)`` and stepped after each epoch: ``MultiStepLR``,
@@ -30,9 +35,7 @@ class Optimization:
             ``{"network.encoder": 0.1, "head": 10.0}``. The longest matching path counts.
     """
 
-    optimizer: Callable[[Iterable[Any]], Optimizer] = field(
-        default_factory=lambda: partial(AdamW, lr=1e-3, weight_decay=0.01)
-    )
+    optimizer: Callable[[Iterable[Any]], Optimizer] | None = None
     step_schedule: Callable[[Optimizer, int], LRScheduler] | None = None
     epoch_schedule: Callable[[Optimizer], LRScheduler] | None = None
     monitor: str = "val/loss"
@@ -44,9 +47,25 @@ class Optimization:
                 "optimization has both a step_schedule and an epoch_schedule; give one of them"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a checkpoint keeps: instead of a function it cannot, one that says so."""
+        state = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: value if _can_be_saved(value) else _NotSaved(name)
+            for name, value in state.items()
+        }
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """With its functions as they are, unlike in a checkpoint."""
+        return replace(self, lr_factors=dict(self.lr_factors))
+
     def configure(self, module: LightningModule) -> OptimizerLRScheduler:
         """What ``configure_optimizers`` returns for ``module``, attached to its trainer."""
-        optimizer = self.optimizer(self._groups(module))
+        groups = self._groups(module)
+        if self.optimizer is None:
+            optimizer: Optimizer = AdamW(groups, lr=1e-3, weight_decay=0.01)
+        else:
+            optimizer = self.optimizer(groups)
         for group in optimizer.param_groups:
             group["lr"] *= group.pop("lr_factor")
         configured: dict[str, Any] = {"optimizer": optimizer}
@@ -103,6 +122,29 @@ class Optimization:
                 f"there; paths begin with one of: {children}"
             )
         return [{"params": group, "lr_factor": factor} for factor, group in groups.items()]
+
+
+@dataclass(frozen=True)
+class _NotSaved:
+    """Stands in a checkpoint for a function that could not be saved."""
+
+    name: str
+
+    def __call__(self, *args: object) -> NoReturn:
+        raise InputError(
+            f"this task comes from a checkpoint, which could not keep the {self.name} of its "
+            "optimization (a lambda, or a function inside another). To train it, give it one: "
+            "load_from_checkpoint(path, optimization=Optimization(...)). functools.partial, or a "
+            "function of a module, would have been kept."
+        )
+
+
+def _can_be_saved(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def planned_steps(module: LightningModule) -> int:

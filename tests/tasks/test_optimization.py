@@ -1,3 +1,4 @@
+import copy
 from functools import partial
 
 import pytest
@@ -6,7 +7,7 @@ from lightning.pytorch import Trainer
 from torch.optim.lr_scheduler import MultiStepLR, PolynomialLR, ReduceLROnPlateau
 
 from lightning_seg.errors import InputError
-from lightning_seg.tasks import Optimization
+from lightning_seg.tasks import Optimization, SegmentationTask
 
 QUIET = {
     "accelerator": "cpu",
@@ -80,3 +81,49 @@ def test_two_schedules_are_refused():
         Optimization(
             SGD, step_schedule=PolynomialLR, epoch_schedule=partial(MultiStepLR, milestones=[1])
         )
+
+
+def test_the_default_is_adamw(make_task, loader):
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(make_task(), loader(batch_size=2))
+    assert type(trainer.optimizers[0]) is torch.optim.AdamW
+    assert rates(trainer) == [1e-3]
+    assert trainer.optimizers[0].param_groups[0]["weight_decay"] == 0.01
+
+
+def saved(task, loader, tmp_path):
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(task, loader(batch_size=2))
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    return tmp_path / "a.ckpt"
+
+
+def test_a_checkpoint_keeps_partials_and_functions(make_task, loader, tmp_path):
+    schedule = partial(MultiStepLR, milestones=[2])
+    path = saved(
+        make_task(optimization=Optimization(SGD, epoch_schedule=schedule)), loader, tmp_path
+    )
+    optimization = SegmentationTask.load_from_checkpoint(path).optimization
+    assert optimization.optimizer.func is torch.optim.SGD
+    assert optimization.epoch_schedule.keywords == {"milestones": [2]}
+
+
+@pytest.mark.filterwarnings("error:Attribute 'optimization' removed")
+def test_a_lambda_that_a_checkpoint_cannot_keep_is_missed_when_it_is_needed(
+    make_task, loader, samples, tmp_path
+):
+    schedule = lambda optimizer, steps: PolynomialLR(optimizer, steps)  # noqa: E731
+    task = make_task(optimization=Optimization(SGD, step_schedule=schedule))
+    path = saved(task, loader, tmp_path)
+    assert task.optimization.step_schedule is schedule
+    loaded = SegmentationTask.load_from_checkpoint(path)
+    assert loaded.eval()(samples[0]["image"][None])["logits"].shape == (1, 3, 40, 64)
+    with pytest.raises(InputError, match=r"could not keep the step_schedule.*functools\.partial"):
+        Trainer(max_steps=1, **QUIET).fit(loaded, loader(batch_size=2))
+    given = SegmentationTask.load_from_checkpoint(path, optimization=Optimization(SGD))
+    Trainer(max_steps=1, **QUIET).fit(given, loader(batch_size=2))
+
+
+def test_a_copy_keeps_its_lambdas():
+    optimization = Optimization(lambda groups: torch.optim.SGD(groups, lr=0.1))
+    assert copy.deepcopy(optimization).optimizer is optimization.optimizer
