@@ -11,10 +11,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_names, find_num_classes
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.files import run_folder
 from lightning_seg.callbacks.measures import Measured, Measures, MeasureSettings
 from lightning_seg.callbacks.real_samples import RealSamples, dataloaders
 from lightning_seg.callbacks.report import Report
+from lightning_seg.callbacks.run_record import run_folder
 
 
 class BoundaryMetrics(Callback):

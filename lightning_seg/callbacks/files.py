@@ -1,14 +1,6 @@
-"""Where callbacks write."""
+"""Names of files that callbacks write."""
 
 import re
-from pathlib import Path
-
-from lightning.pytorch import Trainer
-
-
-def run_folder(trainer: Trainer) -> Path:
-    """The run's folder; every process must call it, since they agree on it together."""
-    return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def file_stem(name: str) -> str:

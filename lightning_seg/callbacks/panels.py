@@ -12,9 +12,10 @@ from torch import Tensor
 from lightning_seg.callbacks.batches import find_image, find_names, lookup, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_colors, find_class_names, find_num_classes
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.files import file_stem, run_folder
+from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.pictures import Picture, draw, png, render
 from lightning_seg.callbacks.real_samples import dataloaders
+from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.files import write_atomically
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lightning_seg.callbacks.files import run_folder
 from lightning_seg.files import write_atomically
 
 _PACKAGES = (
@@ -37,7 +36,14 @@ class RunRecord(Callback):
     A resumed run appends to the same files, so nothing of the first part is lost; epochs that it
     trains again replace the recorded ones. Read the epochs
     with ``pandas.read_json("epochs.jsonl", lines=True)``.
+
+    Args:
+        folder: The run's folder, also for the other callbacks of this package; by default the
+            logger's, or the trainer's ``default_root_dir`` where there is none.
     """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = None if folder is None else Path(folder)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes the environment at the start of a fit."""
@@ -86,6 +92,14 @@ class RunRecord(Callback):
             **figures,
         }
         _append(folder / "epochs.jsonl", record)
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """The run's folder; every process must call it, since they agree on it together."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, RunRecord) and callback.folder is not None:
+            return callback.folder
+    return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def environment() -> dict[str, Any]:
