@@ -1,20 +1,23 @@
 """The command line: ``lightning-seg fit|validate|test|predict``."""
 
+import inspect
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
+from zipfile import is_zipfile
 
 # Lightning still calls jsonargparse by names of older versions; nobody here can mend that.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
-from jsonargparse import ArgumentError, Namespace, _typehints
+from jsonargparse import ArgumentError
+from jsonargparse._util import import_object
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 # Imported for their classes: what has been imported can be named shortly in a config.
@@ -26,11 +29,25 @@ from lightning_seg.callbacks import (
     PredictionWriter,
     RunRecord,
 )
+from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.config_errors import explain
+from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
+from lightning_seg.quiet import hush
 
 CHECKPOINTS = "checkpoints"
+FROM_DATA = ("num_classes", "in_channels")
+
+
+class RunConfig(SaveConfigCallback):
+    """Saves the configuration in the run's folder, whatever the logger is."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Writes it, over one of an earlier start."""
+        path = run_folder(trainer) / self.config_filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, path, skip_none=False, overwrite=True)
 
 
 class SegmentationCLI(LightningCLI):
@@ -60,8 +77,8 @@ class SegmentationCLI(LightningCLI):
         return parser
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses without carrying a class's options over to the class that replaces it."""
-        with _no_options_of_replaced_classes():
+        """Parses what was said, and nothing else."""
+        with faithful_parsing():
             super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -73,7 +90,7 @@ class SegmentationCLI(LightningCLI):
             help="Folder of this run: config, checkpoints, figures, pictures, TensorBoard files.",
         )
         parser.link_arguments("run_dir", "trainer.default_root_dir")
-        for name in ("num_classes", "in_channels"):
+        for name in FROM_DATA:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.add_argument(
             "--best_by",
@@ -98,6 +115,7 @@ class SegmentationCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Finds the checkpoint, and refuses to mix two runs in one folder."""
         config = self.config[self.subcommand]
+        _refuse_given_by_data(config.model)
         run_dir = Path(config.run_dir)
         config.ckpt_path = _checkpoint(config.get("ckpt_path"), run_dir)
         if self.subcommand != "fit" and config.ckpt_path is None:
@@ -111,7 +129,7 @@ class SegmentationCLI(LightningCLI):
             _refuse_second_run(run_dir)
         self.save_config_kwargs = {
             "config_filename": "config.yaml" if fresh else f"config_{self.subcommand}.yaml",
-            "overwrite": True,
+            "save_to_log_dir": False,
         }
 
     def instantiate_classes(self) -> None:
@@ -138,7 +156,10 @@ class SegmentationCLI(LightningCLI):
         kwargs.setdefault("plugins", [*plugins, AtomicCheckpointIO()])
         best_by = self._get(self.config, "best_by")
         self.trainer_defaults = {"callbacks": _callbacks(run_dir, best_by, config)}
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, TypeError) as error:
+            raise InputError(f"trainer: {error}") from error
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         return super()._instantiate_trainer(config, [c for c in callbacks if c is not None])
@@ -149,29 +170,8 @@ class SegmentationCLI(LightningCLI):
             _say_where(Path(self._get(self.config, "run_dir")))
 
 
-@contextmanager
-def _no_options_of_replaced_classes() -> Iterator[None]:
-    """Drops every option of a class that a later config or option replaces by another.
-
-    jsonargparse keeps those that the new class happens to accept: AdamW's weight decay would
-    silently become SGD's.
-    """
-
-    def discard(parser: Any, previous: Any, value: Any) -> None:
-        if previous and "init_args" in previous and previous["class_path"] != value["class_path"]:
-            previous["init_args"] = Namespace()
-
-    name = "discard_init_args_on_class_path_change"
-    original = getattr(_typehints, name)
-    setattr(_typehints, name, discard)
-    try:
-        yield
-    finally:
-        setattr(_typehints, name, original)
-
-
 def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
-    callbacks: list[Any] = [RunRecord(), PredictionWriter()]
+    callbacks: list[Any] = [RunRecord(run_dir), PredictionWriter()]
     if trainer_config.enable_checkpointing is False:
         return callbacks
     folder = Path(run_dir, CHECKPOINTS)
@@ -203,15 +203,31 @@ def _say_where(run_dir: Path) -> None:
 def _checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
     if ckpt_path is None:
         return None
-    named = ckpt_path in ("last", "best")
-    path = run_dir / CHECKPOINTS / f"{ckpt_path}.ckpt" if named else Path(ckpt_path)
+    folder = run_dir / CHECKPOINTS
+    path = folder / f"{ckpt_path}.ckpt" if ckpt_path in ("last", "best") else Path(ckpt_path)
     if not path.is_file():
-        beside = ", ".join(sorted(str(p) for p in path.parent.glob("*.ckpt"))) or "none"
+        there = ", ".join(sorted(p.name for p in folder.glob("*.ckpt"))) or "none"
         raise InputError(
-            f"--ckpt_path {ckpt_path}: there is no checkpoint {path} (checkpoints in that folder: "
-            f"{beside}). Give the path of a checkpoint, or name its run with --run_dir."
+            f"--ckpt_path {ckpt_path}: there is no file {path}. Checkpoints in {folder}: {there}. "
+            "Give last or best with the run's --run_dir, or the path of a checkpoint."
+        )
+    if not is_zipfile(path):
+        raise InputError(
+            f"--ckpt_path {ckpt_path}: {path} is no checkpoint, or is cut off. Give another one."
         )
     return str(path)
+
+
+def _refuse_given_by_data(model: Any) -> None:
+    """Links override silently what a person set."""
+    parameters = inspect.signature(import_object(model.class_path)).parameters
+    for name in FROM_DATA:
+        given = model.init_args.get(name)
+        if given is not None and given != parameters[name].default:
+            raise InputError(
+                f"model.{name} is set to {given}, but the model takes it from the data. Take it "
+                f"out, or set data.{name} if the data has that setting."
+            )
 
 
 @rank_zero_only
@@ -226,22 +242,27 @@ def _refuse_second_run(run_dir: Path) -> None:
 def main() -> None:
     """Runs the command line; errors of the person's making end in one message and status 2."""
     sys.path.append(str(Path.cwd()))  # classes of the person's own are found where they work
+    hush()
     SegmentationCLI.parsers.clear()
     try:
         SegmentationCLI(
             LightningModule,
             LightningDataModule,
+            save_config_callback=RunConfig,
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=42,
             auto_configure_optimizers=False,
         )
-    except ArgumentError as error:
-        options = [o for p in SegmentationCLI.parsers for a in p._actions for o in a.option_strings]
-        _fail(explain(str(error), sys.argv[1:], options))
+    except (ArgumentError, UnicodeDecodeError) as error:
+        actions = [action for parser in SegmentationCLI.parsers for action in parser._actions]
+        types = {o: getattr(a, "_typehint", None) for a in actions for o in a.option_strings}
+        _fail(explain(str(error), sys.argv[1:], types))
     except InputError as error:
         # From a loader's worker process it comes with the worker's traceback before it.
         _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
+    except MisconfigurationException as error:
+        _fail(" ".join(str(error).split()))
     except RuntimeError as error:
         if "loading state_dict" not in str(error):
             raise

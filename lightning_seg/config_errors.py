@@ -3,81 +3,244 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import yaml
+
+_MARK = re.compile(r"Parser key \"([^\"]+)\":|Problem with given class_path '([^']+)':")
+_REFUSED = re.compile(r"(?:Option|[Kk]ey) '([^']+)' is not (?:accepted|expected)")
+_UNKNOWN = re.compile(r"unrecognized arguments: (\S+)", re.IGNORECASE)
+_UNKNOWN_KEY = re.compile(r"Subcommand '\w+' does not accept option '([^']+)'")
+_EARLY = re.compile(r"is not accepted before subcommand '(\w+)'")
+_MISSING = re.compile(r"the following arguments are required: (.+)")
+_NO_SUCH_CLASS = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
+_EXPECTED = re.compile(r"Expected an? (?:<class '([^']+)'>|typing\.Literal(\[[^\]]*\]))")
+_GIVEN = (
+    re.compile(r"Expected a dot import path string: (.*)"),
+    re.compile(r"Given value: (.+?)(?:\. Got value: Namespace.*)?$"),
+    re.compile(r"Got value: (.+?)(?:\. Got value: Namespace.*)?$"),
+)
+_CLASS_OF_FACTORY = re.compile(r"Got value: Namespace\(class_path='([^']+)'")
 _NOISE = re.compile(
     r"^(Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
-    r"|- Expected a path but|- Expected a dot import path)"
+    r"|Type collections|- Expected a path but|- Expected a dot import path)"
 )
+_MOST_NAMES = 12
 
 
-def explain(message: str, args: Sequence[str], options: Iterable[str] = ()) -> str:
-    """Says what was given, where (option, class, file and line) and what was expected.
+@dataclass
+class _Problem:
+    """What was told about one setting: its path, and the class whose setting it is."""
+
+    keys: tuple[str, ...] = ()
+    owner: str | None = None
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def where(self) -> str:
+        return f"{'.'.join(self.keys)}: " if self.keys else ""
+
+
+def explain(message: str, args: Sequence[str], options: Mapping[str, Any] | None = None) -> str:
+    """Says what was given, where (option, class, file and line) and what is accepted.
 
     Args:
         message: jsonargparse's own message.
         args: The command line, to find the configuration files.
-        options: Every option the parsers know, for the nearest one.
+        options: Every option the parsers know, with its type or None.
     """
-    unknown = re.search(r"unrecognized arguments: (\S+)", message, re.IGNORECASE)
-    if unknown:
+    options = options or {}
+    if unknown := _UNKNOWN.search(message):
         option = unknown[1].split("=")[0]
         return f"there is no option {option}.{_nearest(option, options)}"
-    refused = re.search(r"(?:Option|[Kk]ey) '([^']+)' is not (?:accepted|expected)", message)
-    where = _where(message if refused is None else message[: refused.end()])
-    if refused:
-        key = refused[1]
-        owner = _owner(message, refused.end())
-        place = f" of {owner.rsplit('.', 1)[-1]}" if owner else ""
-        hint = _nearest(key, _parameters(owner))
-        return f"{where}{key!r} is not a setting{place}{_line_of(key, args)}.{hint}"
-    wanted = re.search(r"Expected an? <class '([^']+)'>\.? ?Got value: (.*)", message)
-    if wanted is None:
-        types = [t for t in re.findall(r"Expected a <class '([^']+)'>", message) if t != "NoneType"]
-        given = re.search(r"Given value: (.+?)(?:\. Got value|$)", message, re.MULTILINE)
-        wanted_text = (types[0], given[1]) if types and given else None
-    else:
-        wanted_text = (wanted[1], wanted[2])
-    if wanted_text:
-        kind, value = wanted_text
-        key = where.rstrip(": ").rsplit(".", 1)[-1]
-        return f"{where}expected {kind}, but got {value!r}{_line_of(key, args)}."
-    lines = [line.strip() for line in message.splitlines()]
-    kept = [line for line in lines if line and not _NOISE.match(line)]
-    return " ".join(kept)
+    if unknown := _UNKNOWN_KEY.search(message):
+        path = unknown[1]
+        near = _nearest(path, [option.removeprefix("--") for option in options])
+        return f"there is no setting {path}{_line_of(path.rpartition('.')[2], args)}.{near}"
+    if early := _EARLY.search(message):
+        return f"options of {early[1]} stand behind it: lightning-seg {early[1]} --config ..."
+    if unreadable := _unreadable_config(args):
+        return unreadable
+    problem = _innermost(message)
+    told = "\n".join(problem.told)
+    if refused := _REFUSED.search(told):
+        factory = _CLASS_OF_FACTORY.search(told, refused.end())
+        return _refusal(refused[1], factory[1] if factory else problem.owner, problem, args)
+    if missing := _MISSING.search(told):
+        return _omission(missing[1], problem)
+    if (absent := _NO_SUCH_CLASS.search(told)) and problem.owner == ".".join(absent.groups()):
+        near = _nearest(absent[2], vars(import_module(absent[1])))
+        return f"{problem.where}{absent[1]} has no {absent[2]}.{near}"
+    return _wrong_value(problem, told, args, options) or _plain(message)
 
 
-def _where(message: str) -> str:
-    keys = re.findall(r'Parser key "([^"]+)":', message)
-    return f"{'.'.join(keys)}: " if keys else ""
+def _refusal(key: str, owner: str | None, problem: _Problem, args: Sequence[str]) -> str:
+    name = key.split(".")[0]
+    place = f" of {_short(owner)}" if owner else ""
+    hint = _nearest(name, _parameters(owner))
+    return f"{problem.where}{name!r} is not a setting{place}{_line_of(name, args)}.{hint}"
 
 
-def _owner(message: str, end: int) -> str | None:
-    """The class that refused an option: named right behind the refusal, else last before it."""
-    behind = re.match(r"\.? Got value: Namespace\(class_path='([^']+)'", message[end:])
-    before = re.findall(r"Problem with given class_path '([^']+)'", message[:end])
-    return behind[1] if behind else before[-1] if before else None
+def _omission(names: str, problem: _Problem) -> str:
+    if problem.owner is not None:
+        return f"{problem.where}{_short(problem.owner)} needs {names}."
+    names = " and ".join(name.rpartition(".")[2] for name in names.split(", "))
+    return f"{names} must be given, in a file (--config FILE.yaml) or as options."
+
+
+def _wrong_value(
+    problem: _Problem, told: str, args: Sequence[str], options: Mapping[str, Any]
+) -> str | None:
+    given = next((found[1] for form in _GIVEN if (found := form.search(told))), None)
+    if given is None or not problem.keys:
+        return None
+    path = ".".join(problem.keys)
+    key = path.rpartition(".")[2]
+    hint = _hint(problem.owner, key) if problem.owner else options.get(f"--{path}")
+    accepted = _accepted(hint) if hint is not None else [a or b for a, b in _EXPECTED.findall(told)]
+    if not accepted:
+        return None
+    given = "null" if given == "None" else given
+    return (
+        f"{problem.where}expected {' or '.join(accepted)}, but got {given!r}{_line_of(key, args)}."
+        f"{_classes_like(given, hint)}"
+    )
+
+
+def _classes_like(given: str, hint: Any) -> str:
+    """The nearest names of classes that a type admits, or all where they are few."""
+    roots = [root for root in _component_classes(hint) if root.__subclasses__()]
+    names = sorted({c.__name__ for root in roots for c in _subclasses(root)})
+    if near := _nearest(given, names):
+        return near
+    return f" There are {', '.join(names)}." if 0 < len(names) <= _MOST_NAMES else ""
+
+
+def _plain(message: str) -> str:
+    lines = [_MARK.sub(r"\1\2:", line.strip()) for line in message.splitlines()]
+    return " ".join(line for line in lines if line and not _NOISE.match(line))
+
+
+def _innermost(message: str) -> _Problem:
+    """The problem that lies deepest, the first of several.
+
+    Where a setting can be one of several types, jsonargparse tells what is wrong with it as each of
+    them; of the type that was meant it understood most.
+    """
+    outermost = _Problem()
+    stack, deepest, depth = [(-1, outermost)], outermost, 0
+    for line in message.splitlines():
+        indent = len(line) - len(line.lstrip())
+        while stack[-1][0] >= indent and line.strip():
+            stack.pop()
+        rest = line.strip()
+        while mark := _MARK.search(rest):
+            above = stack[-1][1]
+            key, owner = mark.groups()
+            keys = (*above.keys, key) if key else above.keys
+            factory = _CLASS_OF_FACTORY.search(message) if "expects a function" in rest else None
+            inner = _Problem(keys, owner or (factory[1] if factory else above.owner))
+            stack.append((indent, inner))
+            rest = rest[mark.end() :].strip()
+        if rest:
+            stack[-1][1].told.append(rest)
+            if len(stack) > depth:
+                deepest, depth = stack[-1][1], len(stack)
+    return deepest
+
+
+def _short(class_path: str | None) -> str:
+    return (class_path or "").rpartition(".")[2]
+
+
+def _class(class_path: str | None) -> Any:
+    module, _, name = (class_path or "").rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return None
 
 
 def _parameters(class_path: str | None) -> list[str]:
-    if class_path is None or "." not in class_path:
-        return []
-    module, name = class_path.rsplit(".", 1)
     try:
-        return list(inspect.signature(getattr(import_module(module), name)).parameters)
-    except (ImportError, AttributeError, TypeError, ValueError):
+        return list(inspect.signature(_class(class_path)).parameters)
+    except (TypeError, ValueError):
         return []
+
+
+def _hint(class_path: str, parameter: str) -> Any:
+    try:
+        return get_type_hints(_class(class_path).__init__).get(parameter)
+    except (AttributeError, NameError, TypeError):
+        return None
+
+
+def _accepted(hint: Any) -> list[str]:
+    """The kinds of value that a type admits, in words."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return list(dict.fromkeys(kind for arg in args for kind in _accepted(arg)))
+    if origin is Annotated:
+        return _accepted(args[0])
+    if origin is Literal:
+        return [str(arg) for arg in args]
+    if origin is Callable:
+        return _accepted(args[-1])
+    if origin is tuple and Ellipsis not in args:
+        return [f"[{', '.join(' or '.join(_accepted(arg)) for arg in args)}]"]
+    if origin is not None and args:
+        kind = "dict" if issubclass(origin, Mapping) else "list"
+        content = args[-1] if kind == "dict" else args[0]
+        kinds = " or ".join(_accepted(content))
+        return [f"a {kind} of ({kinds})" if " " in kinds else f"a {kind} of {kinds}"]
+    if hint in (None, NoneType):
+        return ["null"]
+    return [getattr(hint, "__name__", str(hint))]
+
+
+def _is_component(hint: Any) -> bool:
+    return inspect.isclass(hint) and hint.__module__ not in ("builtins", "typing", "pathlib")
+
+
+def _component_classes(hint: Any) -> Iterator[type]:
+    """The classes of which a configuration names a subclass, where this type is wanted."""
+    args = get_args(hint)
+    if get_origin(hint) is Callable:
+        args = args[-1:]
+    for arg in args:
+        yield from _component_classes(arg)
+    if not args and _is_component(hint):
+        yield hint
+
+
+def _subclasses(root: type) -> Iterator[type]:
+    """What is derived from a class, but for what is private or unfinished."""
+    derived: type
+    for derived in root.__subclasses__():
+        if not inspect.isabstract(derived) and not derived.__name__.startswith("_"):
+            yield derived
+        yield from _subclasses(derived)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    near = difflib.get_close_matches(word, list(dict.fromkeys(known)), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def _line_of(key: str, args: Sequence[str]) -> str:
-    """`` (file:line)`` of the key in the configuration files; none if it stands at several."""
+    """`` (file:line)`` of the key in the configuration files; none if it stands at several.
+
+    None either if the key is an option in the command line, which stands over the files.
+    """
+    given = {re.split(r"[=+]", arg)[0].rpartition(".")[2] for arg in args if arg.startswith("--")}
+    if key in given or f"--{key}" in given:
+        return ""
     pattern = re.compile(rf"\s*(- )?['\"]?{re.escape(key)}['\"]?\s*:")
     found = [
         f" ({path}:{number})"
@@ -88,15 +251,28 @@ def _line_of(key: str, args: Sequence[str]) -> str:
     return found[0] if len(found) == 1 else ""
 
 
+def _unreadable_config(args: Sequence[str]) -> str | None:
+    for path in _config_files(args):
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            return f"{path} cannot be read as YAML: {' '.join(str(error).split())}."
+        if not isinstance(content, dict):
+            return f"{path} holds no settings (KEY: VALUE)."
+    return None
+
+
 def _config_files(args: Sequence[str]) -> list[Path]:
     """The YAML files named in the command line, and those they include."""
     words = [word for arg in args for word in arg.split("=")]
     queue = [Path(word) for word in words if word.endswith((".yaml", ".yml"))]
+    queue += [Path(word) for option, word in pairwise(words) if option in ("--config", "-c")]
     found: list[Path] = []
     while queue:
         path = queue.pop(0)
         if path.is_file() and path not in found:
             found.append(path)
-            included = re.findall(r":\s*['\"]?(\S+\.ya?ml)\b", path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8", errors="replace")
+            included = re.findall(r":\s*['\"]?(\S+\.ya?ml)\b", text)
             queue += [Path(path.parent, name) for name in included]
     return found

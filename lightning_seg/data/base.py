@@ -72,6 +72,13 @@ class SegmentationDataModule(LightningDataModule):
                 f"value_range is {list(value_range)}, but the lowest value must come first and be "
                 "below the highest."
             )
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value < least:
+                raise InputError(f"{name} is {value}. Set it to {least} or more.")
         self.root = Path(root)
         self.class_names = tuple(class_names)
         self.class_colors = tuple(class_colors)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
+from tifffile import TiffFileError
 
 from lightning_seg.data import rasters
 from lightning_seg.errors import InputError
@@ -25,6 +26,7 @@ _DAMAGED = (
     IndexError,
     struct.error,
     zlib.error,
+    TiffFileError,
     Image.DecompressionBombError,
 )
 _GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
 
 
@@ -93,9 +94,92 @@ def test_a_wrong_type_names_key_value_and_file(refused, old, new, key, kind, val
     assert "config.yaml:" in message
 
 
-def test_an_unknown_class_is_named(refused):
-    edit("class_path: SignedDistanceHead", "class_path: SignedDistancHead")
-    assert "SignedDistancHead" in refused(*FIT)
+def test_null_takes_an_option_inside_another_back(run):
+    edit(
+        f"optimization: {ROOT}/tests/cli/adamw.yaml", "optimization: {step_schedule: PolynomialLR}"
+    )
+    assert "step_schedule: null\n" in printed(run, "--model.optimization.step_schedule", "null")
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (
+            "--model.optimization.step_schedule=Foo",
+            "model.optimization.step_schedule: expected LRScheduler or null, but got 'Foo'.",
+        ),
+        (
+            "--model.optimization.optimizer=Adamm",
+            "model.optimization.optimizer: expected Optimizer or null, but got 'Adamm'. Did you",
+        ),
+        ("--model.head=null", "model.head: expected Head, but got 'null'."),
+        ("--model.inference=3", "model.inference: expected SlidingWindow or"),
+        ("--model=EdgeDetection", "but got 'EdgeDetection'. Did you mean EdgeDetectionTask"),
+        ("--data.fractions=3", "data.fractions: expected [float, float, float], but got '3'."),
+        (
+            "--data.palette=red",
+            "data.palette: expected a list of ([int, int, int]) or a list of int or null, but got",
+        ),
+        ("--data.batch_size=0", "batch_size is 0. Set it to 1 or more."),
+        ("--boundary_metrics=3", "boundary_metrics: expected BoundaryMetrics or null, but got '3'"),
+        ("--trainer.precision=17", "32-true or 64-true or bf16 or null, but got '17'."),
+        ("--trainer.devices=some", "trainer: `devices`"),
+        ("--trainer.max_epochs=-5", "trainer: `max_epochs` must be"),
+        (
+            "--model.losses={logits: [{loss: {class_path: CrossEntropy}}]}",
+            "model.losses.loss: expected Loss or Module, but got 'CrossEntropy'. Did you mean",
+        ),
+        (
+            "--data.train_transforms=[{class_path: albumentations.HorizontalFlipp}]",
+            "data.train_transforms: albumentations has no HorizontalFlipp. Did you mean Horizontal",
+        ),
+    ],
+)
+def test_a_wrong_value_names_key_value_and_what_is_accepted(refused, option, told):
+    message = refused(*FIT, option)
+    assert told in message
+    assert "config.yaml" not in message  # the value stands in the command line
+
+
+def test_an_unknown_class_is_named_with_those_there_are(refused):
+    edit("class_path: SignedDistanceHead", "class_path: SignedHead")
+    message = refused(*FIT)
+    assert "model.head: expected Head, but got 'SignedHead' (config.yaml:" in message
+    assert "SignedDistanceHead" in message
+
+
+def test_an_unknown_setting_of_a_run_names_file_line_and_the_nearest(refused):
+    edit("max_epochs:", "max_epoch:")
+    message = refused(*FIT)
+    assert "there is no setting trainer.max_epoch (config.yaml:" in message
+    assert "Did you mean trainer.max_epochs" in message
+
+
+@pytest.mark.parametrize("name", ["num_classes", "in_channels"])
+def test_what_the_data_say_is_not_set_at_the_model(refused, name):
+    message = refused(*FIT, f"--model.{name}=4")
+    assert f"model.{name} is set to 4, but the model takes it from the data" in message
+
+
+def test_no_config_says_what_is_missing(refused):
+    assert "data and model must be given" in refused("fit")
+
+
+def test_options_before_the_subcommand_are_refused(refused):
+    assert "lightning-seg fit --config" in refused("--config", "config.yaml", "fit")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"data: [1, 2\nmodel: }", "cannot be read as YAML"),
+        (b"\x89PNG\r\n", "cannot be read as YAML"),
+        (b"", "holds no settings"),
+    ],
+)
+def test_a_config_that_is_none_is_named(refused, workplace, content, told):
+    (workplace / "broken.yaml").write_bytes(content)
+    assert f"broken.yaml {told}" in refused(*FIT, "--config", "broken.yaml")
 
 
 def test_a_missing_config_file_is_named(refused):
@@ -134,7 +218,12 @@ def test_a_label_beyond_the_classes_is_named(refused):
 def test_a_missing_checkpoint_is_an_error_not_a_fresh_start(refused, name):
     message = refused(*FIT, "--ckpt_path", name)
     assert f"--ckpt_path {name}" in message
+    assert "Checkpoints in run/checkpoints: none" in message
     assert "--run_dir" in message
+
+
+def test_a_checkpoint_that_is_none_is_named(refused):
+    assert "config.yaml is no checkpoint" in refused(*FIT, "--ckpt_path", "config.yaml")
 
 
 def test_a_misspelt_transform_argument_is_an_error(refused):

@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from lightning_seg.tasks import SegmentationTask
 
+ROOT = Path(__file__).parents[2]
 FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
 
 
@@ -40,6 +42,16 @@ def test_testing_a_checkpoint_prints_the_same_table_again(fitted, run):
 
 def test_the_saved_config_is_a_whole_config(fitted, run):
     status, _, err = run("validate", "--config", "run/config.yaml", "--ckpt_path", "last")
+    assert status == 0, err
+
+
+def test_the_saved_config_is_whole_where_the_optimizer_is_the_default(run):
+    config = Path("config.yaml")
+    optimization = f"{ROOT}/tests/cli/adamw.yaml"
+    config.write_text(config.read_text().replace(optimization, "{step_schedule: PolynomialLR}"))
+    status, _, err = run(*FIT)
+    assert status == 0, err
+    status, _, err = run("test", "--config", "run/config.yaml", "--ckpt_path", "best")
     assert status == 0, err
 
 
@@ -145,3 +157,38 @@ def test_a_checkpoint_needs_no_download_of_pretrained_weights(fitted, run, monke
         "--model.network.pretrained=true",
     )
     assert status == 0, err
+
+
+def test_everything_is_in_the_runs_folder_whatever_the_logger(run, workplace):
+    logger = ("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=elsewhere")
+    status, _, err = run(*FIT, *logger)
+    assert status == 0, err
+    test = ("test", "--config", "run/config.yaml", "--ckpt_path", "best")
+    status, _, err = run(*test)
+    assert status == 0, err
+    names = {str(p.relative_to("run")) for p in Path("run").rglob("*") if p.is_file()}
+    assert {"config.yaml", "config_test.yaml", "environment.jsonl", "epochs.jsonl"} <= names
+    assert {"checkpoints/best.ckpt", "test/metrics.json"} <= names
+    assert {Path(name).parts[:2] for name in names} >= {("pictures", "val"), ("pictures", "test")}
+    assert {p.name for p in Path("elsewhere").rglob("*") if p.is_file()} <= {
+        "metrics.csv",
+        "hparams.yaml",
+    }
+
+
+def test_a_run_without_a_logger_keeps_its_config(run):
+    status, _, err = run(*FIT, "--trainer.logger=false")
+    assert status == 0, err
+    assert Path("run/config.yaml").is_file()
+    assert Path("run/epochs.jsonl").is_file()
+
+
+def test_libraries_talk_of_what_concerns_the_person_alone(run, caplog):
+    with caplog.at_level("INFO"), warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("default")
+        status, _, err = run(*FIT, "--trainer.log_every_n_steps=5")
+    assert status == 0, err
+    assert not [r.getMessage() for r in caplog.records if "Tip" in r.getMessage()]
+    messages = [str(w.message) for w in warned]
+    assert not [m for m in messages if "LeafSpec" in m]
+    assert [m for m in messages if "smaller than the logging interval" in m]
