@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,geo
+EXTRAS := dev,export,geo
 SETUP := $(VENV)/.setup-done
 
 .PHONY: setup demo test test-slow lint types constraints clean
