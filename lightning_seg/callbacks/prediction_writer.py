@@ -16,6 +16,7 @@ from lightning_seg.callbacks.batches import (
     describe,
     find_map,
     find_names,
+    lookup,
     to_labels,
 )
 from lightning_seg.callbacks.classes import Color, find_class_colors, find_num_classes
@@ -29,9 +30,9 @@ class PredictionWriter(BasePredictionWriter):
     """Writes each predicted label map as ``NAME.png``: class numbers with a palette of colours.
 
     ``predict_step`` returns labels (B, H, W) or scores (B, K, H, W), alone or in a dict
-    (``labels``, ``logits``, ...). Names come from the returned dict or the batch, else from the
-    sample's number. Each process writes its own samples. From 257 classes on, the files are
-    16-bit grey.
+    (``labels``, ``logits``, ...), or under ``labels`` a list of labels (H, W). Names come from the
+    returned dict or the batch, else from the sample's number. Each process writes its own samples.
+    From 257 classes on, the files are 16-bit grey.
 
     Args:
         output_dir: Folder to write to; by default ``predictions`` in the run's folder.
@@ -66,14 +67,13 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Writes one batch's label maps."""
-        maps = find_map(prediction, ("labels", *PREDICTION_KEYS))
-        if maps is None:
+        labels = _label_maps(prediction, self._num_classes)
+        if labels is None:
             raise InputError(
                 f"predict_step of {type(pl_module).__name__} returned {describe(prediction)}; "
                 "PredictionWriter needs labels (B, H, W) or scores (B, K, H, W), alone or in a "
                 "dict under 'labels' or 'logits'."
             )
-        labels = to_labels(maps, self._num_classes)
         names = find_names(len(labels), prediction, batch) or _numbered(
             len(labels), batch_indices, batch_idx
         )
@@ -82,6 +82,15 @@ class PredictionWriter(BasePredictionWriter):
             folder = folder / f"dataloader_idx_{dataloader_idx}"
         for name, image in zip(names, labels, strict=True):
             write_atomically(folder / f"{file_stem(name)}.png", label_png(image, self._colors))
+
+
+def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:
+    """One label map (H, W) a sample; those in a list may differ in size."""
+    labels = lookup(prediction, "labels")
+    if isinstance(labels, list) and all(isinstance(one, Tensor) for one in labels):
+        return [to_labels(one[None], num_classes)[0] for one in labels]
+    maps = find_map(prediction, ("labels", *PREDICTION_KEYS))
+    return None if maps is None else list(to_labels(maps, num_classes))
 
 
 def label_png(labels: Tensor, colors: Sequence[Color]) -> bytes:

@@ -33,8 +33,9 @@ class SegmentationDataModule(LightningDataModule):
     """Base of all datasets: a subclass says which files a split has, and what their labels mean.
 
     Batches are dicts: ``image`` float32 (B, C, H, W) in [0, 1]; ``mask`` int64 (B, H, W) of 0..K-1
-    and 255 for ignored, absent in ``predict``; ``name`` list of str. Validation, test and predict
-    give every whole image exactly once, on any number of processes.
+    and 255 for ignored, absent in ``predict``; ``name`` list of str; in ``predict``, ``size`` int64
+    (B, 2): height and width of the original images, to which predictions belong. Validation, test
+    and predict give every whole image exactly once, on any number of processes.
 
     Args:
         root: The dataset's folder.
@@ -46,7 +47,8 @@ class SegmentationDataModule(LightningDataModule):
         eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
+        eval_transforms: albumentations transforms of all other samples, such as Resize. In predict,
+            only those that resize whole images or leave them where they are.
         value_range: Lowest and highest image value; by default those of the integer type, and
             0 and 1 for decimal numbers. Values beyond it become 0 or 1, and NaN becomes 0.
     """
@@ -109,11 +111,14 @@ class SegmentationDataModule(LightningDataModule):
         """Finds and checks the files of the stage's splits.
 
         Raises:
-            InputError: A file or folder is missing, no image, or of another size than its label.
+            InputError: A file or folder is missing, no image, or of another size than its label;
+                or predictions could not be laid on the original images.
         """
         for split in _SPLITS_OF_STAGE[stage]:
             if split in self.datasets:
                 continue
+            if split == "predict":
+                self.eval_pipeline.refuse_for_predictions()
             pairs = self.pairs(split)
             if not pairs:
                 raise InputError(

@@ -20,7 +20,8 @@ class PairDataset(Dataset[Sample]):
     """Whole images with their masks.
 
     A sample is a dict: ``image`` float32 (C, H, W) in [0, 1], ``mask`` int64 (H, W) of 0..K-1 and
-    255 for ignored (only where the pair has a label), ``name`` str.
+    255 for ignored (only where the pair has a label), ``name`` str, and without a label ``size``
+    int64 (2,): height and width of the image before transforms, to which predictions belong.
 
     Args:
         pairs: The files.
@@ -60,7 +61,10 @@ class PairDataset(Dataset[Sample]):
         if pair.label is not None:
             mask = self.decoder(read_label(pair.label, self.decoder.colors), pair.label)
         seed = draw_seed(index) if self.training else index
-        return make_sample(*self.pipeline(image, mask, seed), pair.name)
+        sample = make_sample(*self.pipeline(image, mask, seed), pair.name)
+        if mask is None:
+            sample["size"] = torch.tensor(image.shape[:2])
+        return sample
 
 
 def scale_values(

@@ -20,6 +20,8 @@ from lightning_seg.errors import InputError
 
 Transform: TypeAlias = A.BasicTransform | BaseCompose
 
+_RESIZING = (A.Resize, A.LongestMaxSize, A.SmallestMaxSize, A.NoOp)
+
 
 class TransformPipeline:
     """Applies transforms to an image and its mask alike.
@@ -42,6 +44,20 @@ class TransformPipeline:
             _check_not_done_elsewhere(transform)
             _check_mask_padding(transform)
             _check_mask_interpolation(transform)
+
+    def refuse_for_predictions(self) -> None:
+        """Allows only transforms whose predictions can be laid on the original image by resizing.
+
+        Raises:
+            InputError: A transform moves, turns, cuts off or adds parts of the image.
+        """
+        for transform in _leaves(self._compose):
+            if isinstance(transform, A.DualTransform) and not isinstance(transform, _RESIZING):
+                raise InputError(
+                    f"With the transform {type(transform).__name__}, predictions would not lie on "
+                    "the original images. Take it out of eval_transforms to predict (networks take "
+                    "images of any size); those that resize whole images may stay."
+                )
 
     def __call__(
         self, image: np.ndarray, mask: np.ndarray | None, seed: int

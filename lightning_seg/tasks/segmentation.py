@@ -1,7 +1,7 @@
 """The LightningModule that trains a network with a head and any number of losses."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -166,12 +166,36 @@ class SegmentationTask(LightningModule):
         return outputs
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Labels (B, H, W) uint8 (int32 from 256 classes on) and the maps other than scores."""
+        """Labels and the maps other than scores, at the size of the original images.
+
+        Where the batch says by ``size`` (B, 2) what height and width its images had before they
+        were transformed, scores are resized to that, bilinearly, before they are decided.
+
+        Returns:
+            A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on); ``predictions`` maps
+            (B, C, H, W) by name; ``name``. Where the sizes differ, lists of (H, W) and (C, H, W)
+            take the place of tensors.
+        """
         predictions = self.infer(batch["image"])
-        labels = predictions["logits"].argmax(dim=1)
+        sizes = batch["size"].tolist() if "size" in batch else [batch["image"].shape[-2:]]
+        if all(size == sizes[0] for size in sizes):
+            return self._decided(predictions, sizes[0]) | {"name": batch["name"]}
+        each = [
+            self._decided({name: maps[i : i + 1] for name, maps in predictions.items()}, size)
+            for i, size in enumerate(sizes)
+        ]
+        maps = {n: [one["predictions"][n][0] for one in each] for n in each[0]["predictions"]}
+        return {
+            "labels": [one["labels"][0] for one in each],
+            "predictions": maps,
+            "name": batch["name"],
+        }
+
+    def _decided(self, predictions: dict[str, Tensor], size: Sequence[int]) -> dict[str, Any]:
+        predictions = {name: _resize(maps, torch.Size(size)) for name, maps in predictions.items()}
         kind = torch.uint8 if self.num_classes <= 256 else torch.int32
-        maps = self._without_scores(predictions)
-        return {"labels": labels.to(kind), "predictions": maps, "name": batch["name"]}
+        labels = predictions["logits"].argmax(dim=1).to(kind)
+        return {"labels": labels, "predictions": self._without_scores(predictions)}
 
     def _without_scores(self, predictions: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: maps for name, maps in predictions.items() if name not in self.head.scores}

@@ -2,6 +2,7 @@ import json
 import warnings
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 import yaml
@@ -101,6 +102,33 @@ def test_predict_writes_label_maps(fitted, run):
     )
     assert status == 0, err
     assert len(list((fitted / "predictions").rglob("*.png"))) == 2
+
+
+def resize(*more):
+    transforms = [
+        {"class_path": "albumentations.Resize", "init_args": {"height": 32, "width": 32}},
+        *more,
+    ]
+    return f"--data.eval_transforms={json.dumps(transforms)}"
+
+
+def test_predicted_maps_are_as_large_as_their_images_whatever_the_transforms(fitted, run):
+    resized = {name: cv2.imread(f"my_folder/images/{name}.png") for name in "01"}
+    Path("unlabelled").mkdir()
+    for name, factor in (("0", 1), ("1", 2)):
+        cv2.imwrite(f"unlabelled/{name}.png", cv2.resize(resized[name], None, fx=factor, fy=1))
+    predict = ("predict", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last")
+    batch = ("--data.predict_root=unlabelled", "--data.eval_batch_size=2")
+    status, _, err = run(*predict, *batch, resize())
+    assert status == 0, err
+    sizes = [cv2.imread(f"run/predictions/{name}.png").shape[:2] for name in "01"]
+    assert sizes == [(48, 64), (48, 128)]
+
+
+def test_transforms_that_move_images_are_refused_to_predict(fitted, refused):
+    predict = ("predict", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last")
+    message = refused(*predict, resize({"class_path": "albumentations.HorizontalFlip"}))
+    assert "With the transform HorizontalFlip, predictions would not lie on the original" in message
 
 
 def test_a_class_of_the_persons_own_is_found_where_they_work(run, workplace):

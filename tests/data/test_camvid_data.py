@@ -49,7 +49,7 @@ def test_predict_needs_no_labels(root):
     data = CamVidDataModule(root, test_split="val", num_workers=0)
     data.setup("predict")
     (batch,) = data.predict_dataloader()
-    assert set(batch) == {"image", "name"}
+    assert set(batch) == {"image", "name", "size"}
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real CamVid frames are not here")

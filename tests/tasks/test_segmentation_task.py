@@ -2,6 +2,7 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from lightning.pytorch import Trainer, seed_everything
 from torch import nn
 from torch.utils.data import DataLoader
@@ -230,3 +231,30 @@ def test_further_class_scores_are_no_maps_to_keep(make_task, loader):
     task = make_task(two_cross_entropies(), head=TwoClassifiers)
     (output, *_) = Trainer(**QUIET).predict(task, loader(batch_size=5))
     assert output["predictions"] == {}
+
+
+def test_predictions_have_the_size_of_the_original_images(make_task):
+    task = make_task().eval()
+    image = torch.rand(2, 3, 32, 48)
+    with torch.no_grad():
+        predictions = task(image)
+        sizes = torch.tensor([[40, 64], [40, 64]])
+        result = task.predict_step({"image": image, "name": ["a", "b"], "size": sizes}, 0)
+    scores = F.interpolate(predictions["logits"], (40, 64), mode="bilinear")
+    assert torch.equal(result["labels"], scores.argmax(dim=1).byte())
+    assert result["predictions"]["distance"].shape == (2, 3, 40, 64)
+
+
+def test_predictions_of_different_sizes_are_lists(make_task):
+    task = make_task().eval()
+    image = torch.rand(2, 3, 32, 48)
+    sizes = torch.tensor([[40, 64], [32, 48]])
+    with torch.no_grad():
+        result = task.predict_step({"image": image, "name": ["a", "b"], "size": sizes}, 0)
+        expected = task(image)["logits"][1].argmax(dim=0)
+    assert [tuple(labels.shape) for labels in result["labels"]] == [(40, 64), (32, 48)]
+    assert torch.equal(result["labels"][1], expected.byte())
+    assert [tuple(maps.shape) for maps in result["predictions"]["distance"]] == [
+        (3, 40, 64),
+        (3, 32, 48),
+    ]
