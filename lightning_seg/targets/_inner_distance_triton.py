@@ -30,10 +30,11 @@ def triton_column_pass(labels: Tensor, rows: Rows, chessboard: bool) -> Tensor:
         each.contiguous() for each in (labels, rows.nearest_label, rows.to_nearest, rows.to_other)
     )
     output = torch.empty(labels.shape, device=labels.device)
-    _measure_columns[(triton.cdiv(width, _TILE_X), triton.cdiv(height, _TILE_Y), batch)](
-        labels, nearest_label, to_nearest, to_other, output, height, width, rows.far,
-        CHESSBOARD=chessboard, TILE_Y=_TILE_Y, TILE_X=_TILE_X, num_warps=4,
-    )  # fmt: skip
+    with torch.cuda.device_of(labels):  # where Triton launches
+        _measure_columns[(triton.cdiv(width, _TILE_X), triton.cdiv(height, _TILE_Y), batch)](
+            labels, nearest_label, to_nearest, to_other, output, height, width, rows.far,
+            CHESSBOARD=chessboard, TILE_Y=_TILE_Y, TILE_X=_TILE_X, num_warps=4,
+        )  # fmt: skip
     return output
 
 

@@ -40,16 +40,17 @@ def triton_signed_distance(
     lowest = torch.empty((batch, labels, strips, height), dtype=kind, device=mask.device)
     output = torch.empty((batch, num_classes, height, width), device=mask.device)
     block = max(triton.next_power_of_2(width), _TILE_X)
-    _measure_rows[(batch * height,)](
-        mask, rows, lowest, labels, num_classes, ignore_index, height, width, strips, reach,
-        BLOCK=block, TILE_X=_TILE_X, num_warps=max(1, min(16, block // 128)),
-    )  # fmt: skip
     halo = triton.next_power_of_2(min(height, _TILE_Y + 2 * reach - 2))
-    _measure_columns[(strips, triton.cdiv(height, _TILE_Y), batch)](
-        mask, rows, lowest, output, labels, num_classes, ignore_index, height, width, strips,
-        reach, float(limit), HALO=halo, TILE_Y=_TILE_Y, TILE_X=_TILE_X,
-        VOID_IS_BACKGROUND=void_is_background, num_warps=4,
-    )  # fmt: skip
+    with torch.cuda.device_of(mask):  # where Triton launches
+        _measure_rows[(batch * height,)](
+            mask, rows, lowest, labels, num_classes, ignore_index, height, width, strips, reach,
+            BLOCK=block, TILE_X=_TILE_X, num_warps=max(1, min(16, block // 128)),
+        )  # fmt: skip
+        _measure_columns[(strips, triton.cdiv(height, _TILE_Y), batch)](
+            mask, rows, lowest, output, labels, num_classes, ignore_index, height, width, strips,
+            reach, float(limit), HALO=halo, TILE_Y=_TILE_Y, TILE_X=_TILE_X,
+            VOID_IS_BACKGROUND=void_is_background, num_warps=4,
+        )  # fmt: skip
     return output
 
 
@@ -151,8 +152,7 @@ def _measure_columns(
     y = tl.arange(0, TILE_Y)  # from the tile's top
     inside = (top + y < height)[:, None] & (x < width)[None, :]
     pixels = (top + y).to(tl.int64)[:, None] * width + x[None, :]
-    size = height.to(tl.int64) * width
-    labels = _load_labels(mask, image * size + pixels, inside, ignore_index, num_classes)
+    labels = _load_labels(mask, image * height * width + pixels, inside, ignore_index, num_classes)
     far = reach * reach
     y_squared = (y * y)[:, None] + tl.zeros_like(labels)
     inner = tl.zeros_like(labels) + far
@@ -181,9 +181,9 @@ def _measure_columns(
             outside = -_clipped_root(squared, far, limit)
             if not VOID_IS_BACKGROUND:
                 outside = tl.where(labels == num_classes, 0.0, outside)
-            place = output + (image * num_classes + label) * size + pixels
+            place = output + (image * num_classes + label) * height * width + pixels
             tl.store(place, outside, mask=inside & (labels != label))
-    own_place = output + (image * num_classes + labels) * size + pixels
+    own_place = output + (image * num_classes + labels) * height * width + pixels
     is_class = inside & (labels >= 0) & (labels < num_classes)
     tl.store(own_place, _clipped_root(inner, far, limit), mask=is_class)
 

@@ -41,7 +41,12 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from lightning_seg.targets import _inner_distance_triton, _signed_distance_triton
 
+kind, flag, ones = sys.argv[1], sys.argv[2] == "True", sys.argv[3].split()
+shape = {"TILE_Y": 16, "TILE_X": 64}
+
 def compiled(kernel, pointers, constants):
+    # Triton compiles numbers that are 1 as constants.
+    constants = constants | {name: 1 for name in ones if name in kernel.arg_names}
     signature = {name: "constexpr" if name in constants else "i32" for name in kernel.arg_names}
     signature |= {name: f"*{kind}" for name, kind in pointers.items()}
     if "limit" in signature:
@@ -49,31 +54,34 @@ def compiled(kernel, pointers, constants):
     source = ASTSource(kernel, signature, constexprs=constants)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]
 
-outside = {"TILE_Y": 16, "TILE_X": 64}
-maps = {"mask": "i64", "rows": sys.argv[1], "lowest": sys.argv[1]}
+maps = {"mask": "i64", "rows": kind, "lowest": kind}
 assert compiled(_signed_distance_triton._measure_rows, maps, {"BLOCK": 512, "TILE_X": 64})
 assert compiled(
     _signed_distance_triton._measure_columns,
     maps | {"output": "fp32"},
-    outside | {"HALO": 128, "VOID_IS_BACKGROUND": sys.argv[1] == "u8"},
+    shape | {"HALO": 128, "VOID_IS_BACKGROUND": flag},
 )
 names = ["labels_at", "nearest_label", "to_nearest", "to_other"]
 assert compiled(
     _inner_distance_triton._measure_columns,
     dict.fromkeys(names, "i32") | {"output": "fp32"},
-    outside | {"CHESSBOARD": sys.argv[1] == "u8"},
+    shape | {"CHESSBOARD": flag},
 )
 """
 
 
 @pytest.mark.slow
 @needs_triton
-@pytest.mark.parametrize("kind", ["u8", "i16"])
-def test_compile_for_a_hopper_gpu(kind, tmp_path):
+@pytest.mark.parametrize("ones", ["", "height width strips reach far num_labels num_classes"])
+@pytest.mark.parametrize(("kind", "flag"), [("u8", True), ("i16", False)])
+def test_compile_for_a_hopper_gpu(kind, flag, ones, tmp_path):
     program = tmp_path / "compiled.py"
     program.write_text(COMPILED)
     run = subprocess.run(
-        [sys.executable, str(program), kind], capture_output=True, text=True, timeout=600
+        [sys.executable, str(program), kind, str(flag), ones],
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr
 
