@@ -113,7 +113,7 @@ def test_predict_needs_no_labels(root):
     data = make(root)
     data.setup("predict")
     (batch,) = data.predict_dataloader()
-    assert set(batch) == {"image", "name"}
+    assert set(batch) == {"image", "name", "size"}
 
 
 def test_the_benchmarks_tiles_are_the_default():

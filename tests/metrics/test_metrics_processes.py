@@ -45,7 +45,7 @@ def process(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     torch.save(run(range(rank, SAMPLES, 2)), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    # The group ends with the process: to destroy it can wait for ever in torch 2.6.
 
 
 def test_two_processes_equal_one_to_the_bit(tmp_path):
