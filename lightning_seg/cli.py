@@ -39,6 +39,13 @@ from lightning_seg.quiet import hush
 CHECKPOINTS = "checkpoints"
 FROM_DATA = ("num_classes", "in_channels")
 
+_ABOUT = {
+    "fit": "Trains a model, and measures it on the validation images as it goes.",
+    "validate": "Measures a checkpoint on the validation images.",
+    "test": "Measures a checkpoint on the test images.",
+    "predict": "Writes a checkpoint's label maps of images, which need no labels.",
+}
+
 
 class RunConfig(SaveConfigCallback):
     """Saves the configuration in the run's folder, whatever the logger is."""
@@ -70,11 +77,22 @@ class SegmentationCLI(LightningCLI):
         self, klass: type, subcommand: str, **kwargs: Any
     ) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.usage = f"lightning-seg {subcommand} --config FILE.yaml [--OPTION VALUE ...]"
+        parser.description = (
+            f"{_ABOUT[subcommand]} Everything stands in configuration files (configs/experiment "
+            "holds whole ones); later files and options go over earlier ones. For the settings of "
+            f"a class: lightning-seg {subcommand} --model.help SegmentationTask."
+        )
         if subcommand in ("validate", "test"):
             parser.set_defaults({"verbose": False})  # BoundaryMetrics prints the one table
         if subcommand == "predict":
             parser.set_defaults({"return_predictions": False})  # PredictionWriter has them
         return parser
+
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        super()._add_subcommands(parser, **kwargs)
+        for choice in parser._subcommands_action._choices_actions:  # type: ignore[union-attr]
+            choice.help = _ABOUT[choice.dest]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses what was said, and nothing else."""
@@ -98,14 +116,13 @@ class SegmentationCLI(LightningCLI):
             default="val/boundary_iou",
             help="The logged value that is highest in the checkpoint `best`.",
         )
-        for key, callback in {
-            "boundary_metrics": BoundaryMetrics,
-            "panels": PredictionPanels,
-        }.items():
+        for key, callback, about in (
+            ("boundary_metrics", BoundaryMetrics, "Figures along boundaries and of regions"),
+            ("panels", PredictionPanels, "Pictures of predictions"),
+        ):
             default = {"class_path": f"lightning_seg.callbacks.{callback.__name__}"}
-            parser.add_argument(
-                f"--{key}", type=callback | None, default=default, help="null leaves it out."
-            )
+            help = f"{about}; null for none."
+            parser.add_argument(f"--{key}", type=callback | None, default=default, help=help)
             parser.callback_keys.append(key)
 
     def _parse_ckpt_path(self) -> None:
@@ -253,6 +270,9 @@ def main() -> None:
             subclass_mode_data=True,
             seed_everything_default=42,
             auto_configure_optimizers=False,
+            parser_kwargs={
+                "description": "Boundary-aware semantic segmentation: trains, measures, predicts."
+            },
         )
     except (ArgumentError, UnicodeDecodeError) as error:
         actions = [action for parser in SegmentationCLI.parsers for action in parser._actions]

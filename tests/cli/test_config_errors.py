@@ -161,6 +161,16 @@ def test_what_the_data_say_is_not_set_at_the_model(refused, name):
     assert f"model.{name} is set to 4, but the model takes it from the data" in message
 
 
+def test_help_speaks_of_this_program(run):
+    status, out, _ = run("--help")
+    assert status in (0, None)
+    assert "Boundary-aware semantic segmentation" in out
+    assert "Measures a checkpoint on the test images." in out
+    status, out, _ = run("fit", "--help")
+    assert status in (0, None)
+    assert out.startswith("usage: lightning-seg fit --config FILE.yaml [--OPTION VALUE ...]")
+
+
 def test_no_config_says_what_is_missing(refused):
     assert "data and model must be given" in refused("fit")
 

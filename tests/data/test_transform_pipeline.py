@@ -167,3 +167,18 @@ def test_albumentations_does_not_ask_the_network_for_news():
     )
     assert done.returncode == 0, done.stderr
     assert "ASKED" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "transform", [A.Resize(8, 8), A.LongestMaxSize(8), A.SmallestMaxSize(8), A.ColorJitter()]
+)
+def test_transforms_that_resize_whole_images_may_stay_for_predictions(transform):
+    TransformPipeline([A.OneOf([transform])]).refuse_for_predictions()
+
+
+@pytest.mark.parametrize(
+    "transform", [A.CenterCrop(8, 8), A.PadIfNeeded(8, 8, fill_mask=255), A.HorizontalFlip()]
+)
+def test_transforms_that_move_images_are_refused_for_predictions(transform):
+    with pytest.raises(InputError, match=f"{type(transform).__name__}.*Take it out of eval_trans"):
+        TransformPipeline([transform]).refuse_for_predictions()
