@@ -6,6 +6,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from lightning_seg.networks.exporting import is_exporting
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -131,7 +133,7 @@ def _extend(image: Tensor, dim: int, length: int) -> Tensor:
 
 def _shorten(maps: Tensor, dim: int, length: int) -> Tensor:
     """The start of a dimension."""
-    if torch.compiler.is_exporting():  # where the bounds of a slice would have to be proven
+    if is_exporting():  # where the bounds of a slice would have to be proven
         return maps.index_select(dim, torch.arange(length, device=maps.device))
     return maps.narrow(dim, 0, length)
 

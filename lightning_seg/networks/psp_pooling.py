@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_seg.networks.conv_norm import ConvNorm
+from lightning_seg.networks.exporting import is_exporting
 
 
 class PSPPooling(nn.Module):
@@ -79,4 +80,4 @@ def _spread(cells: Tensor, dim: int, side: int) -> Tensor:
 
 def _equal_cells(side: int, grid: int) -> bool:
     """Whether the quick way will do; an export must not depend on the size."""
-    return not torch.compiler.is_exporting() and side % grid == 0
+    return not is_exporting() and side % grid == 0
