@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from lightning_seg.callbacks import RunRecord
+from lightning_seg.callbacks.run_record import run_folder
 
 
 class Regression(LightningModule):
@@ -70,3 +73,19 @@ def test_an_epoch_without_validation_repeats_no_figures(tmp_path):
         True,
         False,
     ]
+
+
+def test_a_named_folder_is_the_runs_for_all_callbacks(tmp_path):
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=CSVLogger(tmp_path / "logs"),
+        callbacks=[RunRecord(tmp_path / "run")],
+        enable_checkpointing=False,
+    )
+    assert run_folder(trainer) == tmp_path / "run"
+
+
+def test_without_one_the_loggers_folder_is_the_runs(tmp_path):
+    logger = CSVLogger(tmp_path / "logs")
+    trainer = Trainer(accelerator="cpu", logger=logger, enable_checkpointing=False)
+    assert run_folder(trainer) == Path(logger.log_dir)
