@@ -122,20 +122,22 @@ def seconds(model: Model, size: int, repeats: int) -> float:
 def cost(path: Path, size: int, repeats: int) -> str:
     """A row of the table of costs."""
     config = yaml.safe_load(path.read_text())
-    model = build(config)
-    parameters = sum(p.numel() for p in model.parameters())
-    time_needed = seconds(model, size, repeats)
-    macs = multiply_adds(model, size)
-    memory = f"{activation_bytes(model, size) / 2**30:.2f} GiB"
-    try:
-        saving = build(config, checkpointing=True)
-    except (TypeError, ValueError):  # the network, or the encoder, has no such option
-        pass
-    else:
-        memory += f" / {activation_bytes(saving, size) / 2**30:.2f}"
+    with torch.device("meta"):  # counts need no arithmetic
+        model = build(config)
+        parameters = sum(p.numel() for p in model.parameters())
+        macs = multiply_adds(model, size)
+        memory = f"{activation_bytes(model, size) / 2**30:.2f} GiB"
+        try:
+            keeping, saving = (build(config, checkpointing=choice) for choice in (False, True))
+        except (TypeError, ValueError):  # the network, or the encoder, has no such option
+            pass
+        else:
+            kept, saved = (activation_bytes(m, size) / 2**30 for m in (keeping, saving))
+            memory = f"{kept:.2f} GiB / {saved:.2f}"
+    needed = seconds(build(config), size, repeats)
     return (
         f"| `{path.name}` | {parameters / 1e6:.2f} M | {macs / 1e9:.1f} G | {memory} "
-        f"| {time_needed:.2f} s |"
+        f"| {needed:.2f} s |"
     )
 
 

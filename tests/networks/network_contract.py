@@ -6,7 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_seg.heads import ClassificationHead, SignedDistanceHead
+from lightning_seg.heads import (
+    ClassificationHead,
+    ConditionedMultiTaskHead,
+    SignedDistanceHead,
+)
 from lightning_seg.losses import CrossEntropyLoss, MapL1Loss
 from lightning_seg.networks import Network
 
@@ -134,7 +138,9 @@ class NetworkContract:
             torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(dict(saving.named_buffers()), dict(plain.named_buffers()))
 
-    @pytest.mark.parametrize("head", [ClassificationHead, SignedDistanceHead])
+    @pytest.mark.parametrize(
+        "head", [ClassificationHead, SignedDistanceHead, ConditionedMultiTaskHead]
+    )
     def test_it_trains_with_a_head(self, head):
         trained = Trained(self.made(), head)
         before = copy.deepcopy(trained.state_dict())
@@ -237,9 +243,9 @@ class Trained(torch.nn.Module):
         self.optimizer.zero_grad()
         predictions = self.predictions()
         loss = CrossEntropyLoss()(predictions["logits"], self.mask)
-        if "distance" in predictions:
-            target = self.head.targets(self.image, self.mask, {"distance"})["distance"]
-            loss = loss + MapL1Loss()(predictions["distance"], target, self.mask)
+        regressed = {name for name in predictions if name not in self.head.scores}
+        for name, target in self.head.targets(self.image, self.mask, regressed).items():
+            loss = loss + MapL1Loss()(predictions[name], target, self.mask)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
