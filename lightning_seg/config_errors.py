@@ -23,8 +23,8 @@ _NO_SUCH_CLASS = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
 _EXPECTED = re.compile(r"Expected an? (?:<class '([^']+)'>|typing\.Literal(\[[^\]]*\]))")
 _GIVEN = (
     re.compile(r"Expected a dot import path string: (.*)"),
-    re.compile(r"Given value: (.+?)(?:\. Got value: Namespace.*)?$"),
-    re.compile(r"Got value: (.+?)(?:\. Got value: Namespace.*)?$"),
+    re.compile(r"Given value: (.+?)(?:\. Got value: Namespace.*)?$", re.MULTILINE),
+    re.compile(r"Got value: (.+?)(?:\. Got value: Namespace.*)?$", re.MULTILINE),
 )
 _CLASS_OF_FACTORY = re.compile(r"Got value: Namespace\(class_path='([^']+)'")
 _NOISE = re.compile(
