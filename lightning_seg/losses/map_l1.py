@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss, promote
+from lightning_seg.losses.base import Loss, autocast_off, check_map_shapes, promote
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights
 
 
+@autocast_off
 def map_l1(
     prediction: Tensor,
     target: Tensor,
@@ -29,7 +30,11 @@ def map_l1(
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 predictions); 0 where no pixel is valid.
+
+    Raises:
+        ValueError: The shapes are not as above.
     """
+    check_map_shapes(prediction, target, mask)
     prediction = promote(prediction)
     valid = (mask != ignore_index).unsqueeze(1)
     error = torch.where(valid, (prediction - target.to(prediction.dtype)).abs(), 0.0)

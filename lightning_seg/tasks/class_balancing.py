@@ -67,6 +67,8 @@ def _ask(module: LightningModule, datamodule: object, balance: ClassBalance) -> 
             answer = [float(weight) for weight in found]
         except InputError as error:
             answer = error
+        except Exception as error:  # kept from the others, it would let them wait for ever
+            answer = InputError(f"the class weights could not be counted: {error}")
     answer = module.trainer.strategy.broadcast(answer)
     if isinstance(answer, InputError):
         raise answer

@@ -49,3 +49,9 @@ def test_a_batch_of_void_gives_zero_and_a_zero_gradient():
 def test_half_precision_is_computed_in_single(maps):
     prediction, target, mask = maps
     assert map_l1(prediction.bfloat16(), target.float(), mask).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("target", "mask"), [((2, 1, 6, 6), (2, 6, 6)), ((2, 4, 6, 6), (1, 6, 6))])
+def test_shapes_that_would_broadcast_to_a_wrong_value_are_refused(target, mask):
+    with pytest.raises(ValueError, match=r"expected \(B, C, H, W\) twice"):
+        map_l1(torch.rand(2, 4, 6, 6), torch.rand(target), torch.zeros(mask, dtype=torch.int64))
