@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+# Several test processes share the cores; and what forks should not have started threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 import torch
+from clean_processes import in_clean_process
 
 from lightning_seg.callbacks import AtomicCheckpointIO
 
@@ -32,6 +33,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
     assert os.listdir(tmp_path) == ["last.ckpt"]
 
 
+@in_clean_process
 def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
     path = tmp_path / "last.ckpt"
     weights = torch.rand(2_000_000)

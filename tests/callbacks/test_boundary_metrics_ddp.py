@@ -3,6 +3,7 @@ import os
 import warnings
 
 import pytest
+from clean_processes import in_clean_process
 from foreign_modules import ReturnsDict, ReturnsNothing, Scenes, loader, trainer
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
@@ -52,6 +53,7 @@ def validated(module, folder, devices, **kwargs):
 
 
 @pytest.mark.parametrize("module", [Padded, Unpadded, Nameless])
+@in_clean_process
 def test_two_processes_give_what_one_gives_to_the_bit(module, tmp_path):
     one = validated(module(), tmp_path / "one", 1)
     two = validated(module(), tmp_path / "two", 2)
@@ -59,6 +61,7 @@ def test_two_processes_give_what_one_gives_to_the_bit(module, tmp_path):
     assert one[1]
 
 
+@in_clean_process
 def test_three_processes_of_which_one_sees_only_repeats(tmp_path):
     class Four(ReturnsNothing):
         def val_dataloader(self):
@@ -69,6 +72,7 @@ def test_three_processes_of_which_one_sees_only_repeats(tmp_path):
     assert one == three
 
 
+@in_clean_process
 def test_two_processes_while_fitting_give_what_one_gives(tmp_path):
     found = []
     for devices in (1, 2):
@@ -83,6 +87,7 @@ def test_two_processes_while_fitting_give_what_one_gives(tmp_path):
     assert "val/boundary_iou/dataloader_idx_1" in found[0]
 
 
+@in_clean_process
 def test_the_step_that_lightning_redirects_through_forward_is_not_taken_for_a_prediction(tmp_path):
     class ReturnsPredictions(Nameless):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
@@ -128,6 +133,7 @@ def test_warns_where_repeats_cannot_be_told():
             RealSamples(data, processes=2, rank=0)
 
 
+@in_clean_process
 def test_metrics_json_counts_each_sample_once(tmp_path):
     _, files = validated(Padded(), tmp_path, 2)
     assert json.loads(files["val/metrics.json"])["samples"] == 7

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from clean_processes import in_clean_process
 from foreign_modules import Base, ReturnsDict, Scenes, loader, trainer
 from PIL import Image
 
@@ -36,6 +37,7 @@ def test_files_are_named_after_samples_and_hold_labels_and_palette(tmp_path):
     assert np.array_equal(np.array(image.convert("RGB")), np.array(COLORS)[expected(3)])
 
 
+@in_clean_process
 def test_two_processes_write_what_one_writes(tmp_path):
     predict(Colored(), tmp_path / "one")
     predict(Colored(), tmp_path / "two", devices=2, strategy="ddp_fork")

@@ -4,6 +4,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from clean_processes import in_clean_process
 from PIL import Image
 from torch import nn
 
@@ -55,6 +56,7 @@ def make_folder(root):
 
 
 @pytest.mark.parametrize("eval_batch_size", [1, 2])
+@in_clean_process
 def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_size):
     data = FolderDataModule(
         make_folder(tmp_path / "data"),

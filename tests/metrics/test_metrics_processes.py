@@ -3,6 +3,7 @@
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from clean_processes import in_clean_process
 
 from lightning_seg.metrics import (
     BoundaryFMeasure,
@@ -48,6 +49,7 @@ def process(rank, folder):
     # The group ends with the process: to destroy it can wait for ever in torch 2.6.
 
 
+@in_clean_process
 def test_two_processes_equal_one_to_the_bit(tmp_path):
     mp.start_processes(process, args=(str(tmp_path),), nprocs=2, start_method="fork")
     alone = run(range(SAMPLES))

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import pytest
 import torch
+from clean_processes import in_clean_process
 from signed_distance_reference import patches
 from torch.utils.data import DataLoader, Dataset
 
@@ -54,7 +55,9 @@ def test_the_numbers_of_threads_are_left_as_found(count):
     assert (cv2.getNumThreads(), torch.get_num_threads()) == (count, count + 1)
 
 
+@in_clean_process
 def test_forked_workers_agree_with_the_process_that_used_threads_before_them():
+    torch.set_num_threads(3)
     expected = torch.cat([signed_distance(large_mask(seed), 6, 20.0) for seed in range(2)])
     loader = DataLoader(
         Distances(), batch_size=2, num_workers=1, multiprocessing_context="fork", timeout=120

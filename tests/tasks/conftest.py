@@ -3,26 +3,14 @@
 from functools import partial
 
 import pytest
+import tiny_task
 import torch
 from torch.utils.data import DataLoader
-
-from lightning_seg.heads import SignedDistanceHead
-from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, WeightedLoss
-from lightning_seg.networks import Unet
-from lightning_seg.tasks import SegmentationTask
 
 
 @pytest.fixture
 def make_task():
-    def make(losses=None, head=SignedDistanceHead, **kwargs):
-        network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
-        losses = losses or {
-            "logits": [WeightedLoss(CrossEntropyLoss())],
-            "distance": [WeightedLoss(MapL1Loss(), weight=2.0)],
-        }
-        return SegmentationTask(3, 3, network, head, losses, **kwargs)
-
-    return make
+    return tiny_task.make_task
 
 
 @pytest.fixture

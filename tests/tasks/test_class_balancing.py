@@ -3,14 +3,16 @@
 import cv2
 import numpy as np
 import pytest
+import tiny_task
 import torch
+from clean_processes import in_clean_process
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
-from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, WeightedLoss
+from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.tasks import SegmentationTask
 
 QUIET = {
@@ -20,6 +22,7 @@ QUIET = {
     "enable_model_summary": False,
     "enable_checkpointing": False,
 }
+TWO_PROCESSES = {"devices": 2, "strategy": "ddp_fork"}
 
 
 @pytest.fixture
@@ -39,15 +42,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def make_balanced(make_task):
-    def make(balance="median_frequency"):
-        losses = {
-            "logits": [WeightedLoss(CrossEntropyLoss(class_weights=balance))],
-            "distance": [WeightedLoss(MapL1Loss(class_weights=balance), weight=2.0)],
-        }
-        return make_task(losses)
-
-    return make
+def make_balanced():
+    return tiny_task.make_balanced
 
 
 def weights(task):
@@ -118,26 +114,20 @@ class SameWeights(Callback):
         assert torch.equal(everywhere[0], everywhere[1])
 
 
-@pytest.fixture
-def two_processes():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield {"devices": 2, "strategy": "ddp_fork"}
-    torch.set_num_threads(threads)
-
-
-def test_every_process_has_the_weights_that_the_first_counts(make_balanced, folder, two_processes):
+@in_clean_process
+def test_every_process_has_the_weights_that_the_first_counts(make_balanced, folder):
     data = CountedOnce(root=folder.root, num_classes=3, batch_size=2, num_workers=0)
-    trainer = Trainer(max_steps=1, callbacks=[SameWeights()], **QUIET, **two_processes)
+    trainer = Trainer(max_steps=1, callbacks=[SameWeights()], **QUIET, **TWO_PROCESSES)
     trainer.fit(make_balanced(), data)
     assert "train/loss" in trainer.callback_metrics
 
 
-def test_labels_that_cannot_be_counted_stop_every_process(make_balanced, folder, two_processes):
+@in_clean_process
+def test_labels_that_cannot_be_counted_stop_every_process(make_balanced, folder):
     cv2.imwrite(str(folder.pairs("train")[1].label), np.full((40, 64), 7, np.uint8))
     data = CountedOnce(root=folder.root, num_classes=3, batch_size=2, num_workers=0)
     with pytest.raises(Exception, match=r"1\.png: label value 7"):
-        Trainer(max_steps=1, **QUIET, **two_processes).fit(make_balanced(), data)
+        Trainer(max_steps=1, **QUIET, **TWO_PROCESSES).fit(make_balanced(), data)
 
 
 class LoadersAlone(LightningDataModule):

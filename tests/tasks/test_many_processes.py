@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from clean_processes import in_clean_process
 from lightning.pytorch import Trainer, seed_everything
 
 from lightning_seg.data import FolderDataModule
@@ -30,12 +31,9 @@ def validation_loss(make_task, folder, **trainer):
     return trainer.callback_metrics["val/loss"].item()
 
 
+@in_clean_process
 def test_the_validation_loss_is_the_same_on_any_number_of_processes(make_task, folder):
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in each of several processes
-    try:
-        one = validation_loss(make_task, folder, devices=1)
-        two = validation_loss(make_task, folder, devices=2, strategy="ddp_fork")
-    finally:
-        torch.set_num_threads(threads)
+    one = validation_loss(make_task, folder, devices=1)
+    two = validation_loss(make_task, folder, devices=2, strategy="ddp_fork")
     assert one == two
