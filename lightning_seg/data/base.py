@@ -57,8 +57,9 @@ class SegmentationDataModule(LightningDataModule):
         extra_band: How the pairs' files of one more channel are read, which is the last of
             ``in_channels``.
         reduction: Shrinks images and masks this many times as they are read.
-        crop_size: Trains on square crops of so many pixels at random places, not on whole images; of
-            TIFF rasters nothing else is read.
+        image_reduction: How many times larger image files are than label files; they are shrunk.
+        crop_size: Trains on square crops of so many pixels at random places, not on whole images;
+            of TIFF rasters nothing else is read.
         samples_per_epoch: Crops an epoch.
         class_balanced: Draws crops around every class as often.
     """
@@ -79,6 +80,7 @@ class SegmentationDataModule(LightningDataModule):
         value_range: tuple[float, float] | None = None,
         extra_band: ExtraBand | None = None,
         reduction: int = 1,
+        image_reduction: int = 1,
         crop_size: int | None = None,
         samples_per_epoch: int = 10_000,
         class_balanced: bool = False,
@@ -108,7 +110,12 @@ class SegmentationDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
         self.reader = PairReader(
-            decoder, in_channels - (extra_band is not None), value_range, extra_band, reduction
+            decoder,
+            in_channels - (extra_band is not None),
+            value_range,
+            extra_band,
+            reduction,
+            image_reduction,
         )
         self.crop_size = crop_size
         self.samples_per_epoch = samples_per_epoch
@@ -157,7 +164,7 @@ class SegmentationDataModule(LightningDataModule):
                     f"The {split} split of {self.root.absolute()} holds no images. "
                     "Check the folder, or the setting that chooses the split."
                 )
-            check_sizes(pairs, self.decoder)
+            check_sizes(pairs, self.decoder, self.reader.image_reduction)
             self.datasets[split] = self.dataset(split, pairs)
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:

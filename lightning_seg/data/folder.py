@@ -56,8 +56,8 @@ class FolderDataModule(SegmentationDataModule):
         fractions: Shares of train, val and test.
         split_seed: Gives other shares of the same sizes.
         predict_root: A folder of images to predict.
-        crop_size: Trains on square crops of so many pixels at random places, not on whole images; of
-            TIFF files nothing else is read. Evaluation and predict see whole images.
+        crop_size: Trains on square crops of so many pixels at random places, not on whole images;
+            of TIFF files nothing else is read. Evaluation and predict see whole images.
         samples_per_epoch: Crops an epoch, with ``crop_size``.
         class_balanced: Draws crops around every class as often, instead of anywhere.
         batch_size: Training samples a batch, on each process.

@@ -8,6 +8,7 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.labels import Color, ColorLabels
 from lightning_seg.data.pair_reader import ExtraBand
 from lightning_seg.data.pairs import Pair, refuse_missing, require_folder
+from lightning_seg.data.splits import refuse_shared
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -171,7 +172,7 @@ class ISPRSDataModule(SegmentationDataModule):
         self.tiles |= {
             cast(Split, split): tuple(tiles) for split, tiles in given.items() if tiles is not None
         }
-        _refuse_shared_tiles(self.tiles)
+        refuse_shared("Tile", {f"{split}_tiles": tiles for split, tiles in self.tiles.items()})
 
     def pairs(self, split: Split) -> list[Pair]:
         """The tiles of one split, in the order of its list."""
@@ -226,12 +227,3 @@ def _decoder(labels: Labels, clutter: bool) -> ColorLabels:
         *others, red = colors
         colors, ignored = tuple(others), (*ignored, red)
     return ColorLabels(colors, ignored, mend, _TOLERANCE)
-
-
-def _refuse_shared_tiles(tiles: dict[Split, tuple[str, ...]]) -> None:
-    listed = [tile for split in tiles.values() for tile in split]
-    if twice := [tile for tile in listed if listed.count(tile) > 1]:
-        raise InputError(
-            f"Tile {twice[0]} is listed more than once in train_tiles, val_tiles and test_tiles. "
-            "Keep it in one list."
-        )

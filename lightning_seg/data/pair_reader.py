@@ -51,6 +51,7 @@ class PairReader:
         extra: How a pair's file of one more channel is read.
         reduction: Shrinks all this many times, images by means and masks by nearest neighbours;
             windows and sizes are those of what is shrunk.
+        image_reduction: How many times larger image files are than label files; they are shrunk.
     """
 
     decoder: LabelDecoder
@@ -58,11 +59,12 @@ class PairReader:
     value_range: tuple[float, float] | None = None
     extra: ExtraBand | None = None
     reduction: int = 1
+    image_reduction: int = 1
 
     def size(self, pair: Pair) -> tuple[int, int]:
         """Height and width, from the image's header."""
         height, width = image_size(pair.image)
-        return height // self.reduction, width // self.reduction
+        return height // self._image_factor, width // self._image_factor
 
     def image(self, pair: Pair, window: Window | None = None) -> np.ndarray:
         """The image (H, W, C), uint8 or float32 in [0, 1].
@@ -70,7 +72,7 @@ class PairReader:
         Raises:
             InputError: The file is missing or damaged, or its channels or values do not fit.
         """
-        image = read_image(pair.image, self.channels, self._stored(window))
+        image = read_image(pair.image, self.channels, _enlarged(window, self._image_factor))
         return self._shrunk(scale_values(image, self.value_range, pair.image))
 
     def further_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
@@ -81,7 +83,7 @@ class PairReader:
         """
         if pair.extra is None or self.extra is None:
             return None
-        return self._shrunk(self.extra.read(pair.extra, self._stored(window)))
+        return self._shrunk(self.extra.read(pair.extra, _enlarged(window, self._image_factor)))
 
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """The mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
@@ -91,22 +93,26 @@ class PairReader:
         """
         if pair.label is None:
             return None
-        mask = self.decoder.read(pair.label, self._stored(window))
+        mask = self.decoder.read(pair.label, _enlarged(window, self.reduction))
         height, width = (side // self.reduction for side in mask.shape)
         return mask[:: self.reduction, :: self.reduction][:height, :width]
 
-    def _stored(self, window: Window | None) -> Window | None:
-        if window is None:
-            return None
-        return Window(*(part * self.reduction for part in window))
+    @property
+    def _image_factor(self) -> int:
+        return self.reduction * self.image_reduction
 
     def _shrunk(self, image: np.ndarray) -> np.ndarray:
-        if self.reduction == 1:
+        factor = self._image_factor
+        if factor == 1:
             return image
-        height, width = (side // self.reduction for side in image.shape[:2])
-        whole = image[: height * self.reduction, : width * self.reduction]
+        height, width = (side // factor for side in image.shape[:2])
+        whole = image[: height * factor, : width * factor]
         smaller = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
         return smaller.reshape(height, width, -1)
+
+
+def _enlarged(window: Window | None, factor: int) -> Window | None:
+    return None if window is None else Window(*(part * factor for part in window))
 
 
 def as_decimals(image: np.ndarray) -> np.ndarray:

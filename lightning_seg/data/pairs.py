@@ -131,8 +131,13 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, told: str, mend
         )
 
 
-def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder) -> None:
+def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_reduction: int = 1) -> None:
     """Compares sizes of images and labels, reading only the files' headers.
+
+    Args:
+        pairs: The pairs.
+        decoder: Knows the size of a label.
+        image_reduction: How many times larger image files are meant to be than label files.
 
     Raises:
         InputError: A file is missing or no image, or the files of a pair differ in size.
@@ -141,14 +146,17 @@ def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder) -> None:
         size = image_size(pair.image)
         partners = {}
         if pair.label is not None:
-            partners["label"] = pair.label, decoder.size(pair.label)
+            height, width = decoder.size(pair.label)
+            shown = height * image_reduction, width * image_reduction
+            partners["label"] = pair.label, shown
         if pair.extra is not None:
             partners["further channel"] = pair.extra, image_size(pair.extra)
         for kind, (path, other) in partners.items():
             if size != other:
+                times = f" (times {image_reduction})" if image_reduction > 1 else ""
                 raise InputError(
                     f"{pair.image} is {size[1]} x {size[0]} pixels, but its {kind} {path} is "
-                    f"{other[1]} x {other[0]}. Make both the same size (labels by nearest "
+                    f"{other[1]} x {other[0]}{times}. Make both the same size (labels by nearest "
                     "neighbour), or take the pair out."
                 )
 
