@@ -128,6 +128,10 @@ class SegmentationDataModule(LightningDataModule):
     def pairs(self, split: Split) -> list[Pair]:
         """The files of one split, in a stable order; those of ``predict`` without labels."""
 
+    def about_splits(self) -> str:
+        """A sentence on how the files were divided into splits, where there are several ways."""
+        return ""
+
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
         """The dataset over one split's files: random crops to train on, or whole images."""
         if split != "train":

@@ -124,6 +124,15 @@ class FolderDataModule(SegmentationDataModule):
         self.predict_root = Path(predict_root) if predict_root is not None else None
         self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
 
+    def about_splits(self) -> str:
+        """How the files were divided into splits."""
+        if self.lists:
+            return f"Splits by {', '.join(path.name for path in self.lists.values())}."
+        if self._has_split_folders():
+            return f"Splits by sub-folders: {self._folders('train')[0]} and so on."
+        shares = ", ".join(f"{share:g}" for share in self.fractions)
+        return f"Random splits by shares of {shares} (split_seed {self.split_seed})."
+
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
         """Whole images, after a look at some masks where 255 could mean a class."""
         if self._may_be_black_and_white and split != "predict":
