@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 from zipfile import is_zipfile
@@ -35,6 +36,11 @@ from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.quiet import hush
+
+# Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
+COMMANDS = {
+    "data": "lightning_seg.commands.data",
+}
 
 CHECKPOINTS = "checkpoints"
 FROM_DATA = ("num_classes", "in_channels")
@@ -262,6 +268,9 @@ def main() -> None:
     hush()
     SegmentationCLI.parsers.clear()
     try:
+        if command := COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
+            import_module(command).run(sys.argv[2:])
+            return
         SegmentationCLI(
             LightningModule,
             LightningDataModule,
@@ -271,7 +280,8 @@ def main() -> None:
             seed_everything_default=42,
             auto_configure_optimizers=False,
             parser_kwargs={
-                "description": "Boundary-aware semantic segmentation: trains, measures, predicts."
+                "description": "Boundary-aware semantic segmentation: trains, measures, predicts. "
+                f"Further commands: {', '.join(COMMANDS)} (each with --help)."
             },
         )
     except (ArgumentError, UnicodeDecodeError) as error:

@@ -10,8 +10,11 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.class_frequencies import balanced_weights, cached_counts
+from lightning_seg.data.class_places import class_places
+from lightning_seg.data.crops import RandomCrops
 from lightning_seg.data.datasets import PairDataset, Sample, collate
 from lightning_seg.data.labels import Color, LabelDecoder
+from lightning_seg.data.pair_reader import ExtraBand, PairReader
 from lightning_seg.data.pairs import Pair, check_sizes
 from lightning_seg.data.sampling import evaluation_sampler, world_size
 from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
@@ -51,6 +54,14 @@ class SegmentationDataModule(LightningDataModule):
             only those that resize whole images or leave them where they are.
         value_range: Lowest and highest image value; by default those of the integer type, and
             0 and 1 for decimal numbers. Values beyond it become 0 or 1, and NaN becomes 0.
+        extra_band: How the pairs' files of one more channel are read, which is the last of
+            ``in_channels``.
+        reduction: Shrinks images and masks this many times as they are read.
+        image_reduction: How many times larger image files are than label files; they are shrunk.
+        crop_size: Trains on square crops of so many pixels at random places, not on whole images;
+            of TIFF rasters nothing else is read.
+        samples_per_epoch: Crops an epoch.
+        class_balanced: Draws crops around every class as often.
     """
 
     def __init__(
@@ -67,6 +78,12 @@ class SegmentationDataModule(LightningDataModule):
         train_transforms: Sequence[Transform] | None = None,
         eval_transforms: Sequence[Transform] | None = None,
         value_range: tuple[float, float] | None = None,
+        extra_band: ExtraBand | None = None,
+        reduction: int = 1,
+        image_reduction: int = 1,
+        crop_size: int | None = None,
+        samples_per_epoch: int = 10_000,
+        class_balanced: bool = False,
     ) -> None:
         super().__init__()
         if value_range is not None and not value_range[0] < value_range[1]:
@@ -78,8 +95,10 @@ class SegmentationDataModule(LightningDataModule):
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
             ("num_workers", num_workers, 0),
+            ("crop_size", crop_size, 1),
+            ("samples_per_epoch", samples_per_epoch, 1),
         ):
-            if value < least:
+            if value is not None and value < least:
                 raise InputError(f"{name} is {value}. Set it to {least} or more.")
         self.root = Path(root)
         self.class_names = tuple(class_names)
@@ -90,7 +109,17 @@ class SegmentationDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
-        self.value_range = value_range
+        self.reader = PairReader(
+            decoder,
+            in_channels - (extra_band is not None),
+            value_range,
+            extra_band,
+            reduction,
+            image_reduction,
+        )
+        self.crop_size = crop_size
+        self.samples_per_epoch = samples_per_epoch
+        self.class_balanced = class_balanced
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
         self.datasets: dict[Split, Dataset[Sample]] = {}
@@ -99,12 +128,26 @@ class SegmentationDataModule(LightningDataModule):
     def pairs(self, split: Split) -> list[Pair]:
         """The files of one split, in a stable order; those of ``predict`` without labels."""
 
+    def about_splits(self) -> str:
+        """A sentence on how the files were divided into splits, where there are several ways."""
+        return ""
+
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
-        """The dataset over one split's files."""
-        training = split == "train"
-        pipeline = self.train_pipeline if training else self.eval_pipeline
-        return PairDataset(
-            pairs, self.decoder, self.in_channels, pipeline, training, self.value_range
+        """The dataset over one split's files: random crops to train on, or whole images."""
+        if split != "train":
+            return PairDataset(pairs, self.reader, self.eval_pipeline)
+        if self.crop_size is None:
+            return PairDataset(pairs, self.reader, self.train_pipeline, training=True)
+        places = None
+        if self.class_balanced:
+            places = class_places(pairs, self.reader, self.num_workers)
+        return RandomCrops(
+            pairs,
+            self.reader,
+            self.train_pipeline,
+            self.crop_size,
+            self.samples_per_epoch,
+            places,
         )
 
     def setup(self, stage: str | None = None) -> None:
@@ -125,7 +168,7 @@ class SegmentationDataModule(LightningDataModule):
                     f"The {split} split of {self.root.absolute()} holds no images. "
                     "Check the folder, or the setting that chooses the split."
                 )
-            check_sizes(pairs)
+            check_sizes(pairs, self.decoder, self.reader.image_reduction)
             self.datasets[split] = self.dataset(split, pairs)
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:

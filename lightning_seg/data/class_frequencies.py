@@ -13,8 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.labels import LabelDecoder
-from lightning_seg.data.rasters import Window, is_raster, raster_size
-from lightning_seg.data.reading import label_colors, read_label, read_window
+from lightning_seg.data.rasters import Window, is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
 from lightning_seg.losses.class_weights import ClassBalance
@@ -77,7 +76,7 @@ def count_classes(
     Raises:
         InputError: A file cannot be read, or holds a value that is no class.
     """
-    pixels = torch.zeros(len(decoder.values), dtype=torch.int64)
+    pixels = torch.zeros(decoder.num_classes, dtype=torch.int64)
     around = torch.zeros_like(pixels)
     workers = min(num_workers, len(paths))
     # With a generator of its own the training's random numbers stay what they are without counting.
@@ -123,24 +122,22 @@ class _Counting(Dataset[torch.Tensor]):
         for mask in _masks(self.paths[index], self.decoder):
             for row in range(0, len(mask), _ROWS):  # bincount takes eight bytes a pixel
                 counts += np.bincount(mask[row : row + _ROWS].reshape(-1), minlength=256)
-        return torch.from_numpy(counts[: len(self.decoder.values)])
+        return torch.from_numpy(counts[: self.decoder.num_classes])
 
 
-def _masks(path: Path, decoder: LabelDecoder) -> Iterator[np.ndarray]:
-    """The mask of a label file, of a large coloured raster some rows at a time."""
-    height, width = raster_size(path) if decoder.colors and is_raster(path) else (0, 0)
-    if height * width <= _WHOLE:
-        yield decoder(read_label(path, decoder.colors), path)
+def _masks(label: Path, decoder: LabelDecoder) -> Iterator[np.ndarray]:
+    """The mask of a label, of a large raster some rows at a time."""
+    height, width = decoder.size(label)
+    if height * width <= _WHOLE or not is_raster(label):
+        yield decoder.read(label)
         return
     for row in range(0, height, _ROWS):
-        window = Window(row, 0, min(_ROWS, height - row), width)
-        yield decoder(label_colors(read_window(path, window), path), path, (row, 0))
+        yield decoder.read(label, Window(row, 0, min(_ROWS, height - row), width))
 
 
-def _key(paths: Sequence[Path], decoder: LabelDecoder, root: Path) -> str:
+def _key(labels: Sequence[Path], decoder: LabelDecoder, root: Path) -> str:
     files = []
-    for path in paths:
+    for path in (file for label in labels for file in decoder.files(label)):
         status = path.stat()
         files.append((os.path.relpath(path, root), status.st_size, status.st_mtime_ns))
-    described = repr((sorted(files), decoder.values, decoder.ignored))
-    return hashlib.sha256(described.encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((sorted(files), decoder)).encode()).hexdigest()[:16]

@@ -1,51 +1,54 @@
 """Random training crops of rasters too large to read whole."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset
 
-from lightning_seg.data.datasets import Sample, make_sample, scale_values
-from lightning_seg.data.labels import IGNORE_INDEX, ColorLabels
+from lightning_seg.data.class_places import ClassPlaces
+from lightning_seg.data.datasets import Sample, make_sample
+from lightning_seg.data.labels import IGNORE_INDEX
+from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.rasters import Window, raster_size
-from lightning_seg.data.reading import fit_channels, label_colors, read_window
+from lightning_seg.data.rasters import Window
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 
 
 class RandomCrops(Dataset[Sample]):
-    """Square crops at random places, read without the rest of the raster.
+    """Square crops at random places; of TIFF rasters nothing else is read.
 
     Every visit draws a new place from torch's random state; larger rasters are visited more often,
     so that every pixel is as likely. A raster smaller than the crop is mirrored at its lower and
-    right edge, and ignored there. Samples are those of PairDataset.
+    right edge, and ignored there. Samples are those of PairDataset and ``window`` int64 (4,): row,
+    column, height and width of what was read.
 
     Args:
-        pairs: TIFF rasters with colour labels.
-        decoder: Decodes labels.
-        in_channels: Channels of every raster.
+        pairs: The rasters.
+        reader: Reads them.
         pipeline: Transforms of image and mask.
         crop_size: Height and width of a crop in pixels.
         length: Crops an epoch.
+        places: Where classes lie: draws a class, each as often, and a crop around a pixel of it. By
+            default all places are as likely.
     """
 
     def __init__(
         self,
         pairs: Sequence[Pair],
-        decoder: ColorLabels,
-        in_channels: int,
+        reader: PairReader,
         pipeline: TransformPipeline,
         crop_size: int,
         length: int,
+        places: ClassPlaces | None = None,
     ) -> None:
         self.pairs = tuple(pairs)
-        self.decoder = decoder
-        self.in_channels = in_channels
+        self.reader = reader
         self.pipeline = pipeline
         self.crop_size = crop_size
         self.length = length
-        self._sizes = [raster_size(pair.image) for pair in self.pairs]
+        self.places = places
+        self._sizes = [reader.size(pair) for pair in self.pairs]
         pixels = np.array([height * width for height, width in self._sizes])
         self._shares = pixels / pixels.sum()
 
@@ -56,12 +59,34 @@ class RandomCrops(Dataset[Sample]):
         if not 0 <= index < self.length:
             raise IndexError(index)
         random = np.random.default_rng(draw_seed(index))
-        place = int(random.choice(len(self.pairs), p=self._shares))
-        pair, window = self.pairs[place], self._window(random, *self._sizes[place])
-        image = self._read_image(pair.image, window)
-        mask = self._read_mask(pair.label, window) if pair.label is not None else None
-        image, mask = self.pipeline(image, mask, int(random.integers(2**31)))
-        return make_sample(image, mask, pair.name)
+        place, window = self._draw(random)
+        pair = self.pairs[place]
+        arrays = self.pipeline.apply(
+            self._mirrored(self.reader.image(pair, window)),
+            self._ignored_beyond(self.reader.mask(pair, window)),
+            self._mirrored(self.reader.further_channel(pair, window)),
+            int(random.integers(2**31)),
+        )
+        return make_sample(*arrays, name=pair.name) | {"window": torch.tensor(window)}
+
+    def _draw(self, random: np.random.Generator) -> tuple[int, Window]:
+        if self.places is None:
+            place = int(random.choice(len(self.pairs), p=self._shares))
+            return place, self._window(random, *self._sizes[place])
+        place, block, number = self.places.draw(random)
+        mask = self.reader.mask(self.pairs[place], block)
+        assert mask is not None, "training pairs have labels"
+        row, column = random.choice(np.argwhere(mask == number)).tolist()
+        height, width = self._sizes[place]
+        return place, Window(
+            self._start(block.row + row, height),
+            self._start(block.column + column, width),
+            min(self.crop_size, height),
+            min(self.crop_size, width),
+        )
+
+    def _start(self, middle: int, length: int) -> int:
+        return max(min(middle - self.crop_size // 2, length - self.crop_size), 0)
 
     def _window(self, random: np.random.Generator, height: int, width: int) -> Window:
         rows, columns = min(self.crop_size, height), min(self.crop_size, width)
@@ -69,14 +94,16 @@ class RandomCrops(Dataset[Sample]):
         column = int(random.integers(width - columns + 1))
         return Window(row, column, rows, columns)
 
-    def _read_image(self, path: Path, window: Window) -> np.ndarray:
-        image = fit_channels(read_window(path, window), self.in_channels, path)
-        image = scale_values(image, None, path)
-        missing = (self.crop_size - window.height, self.crop_size - window.width)
-        return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+    def _mirrored(self, image: np.ndarray | None) -> np.ndarray | None:
+        if image is None:
+            return None
+        return np.pad(image, (*self._missing(image), (0, 0)), mode="symmetric")
 
-    def _read_mask(self, path: Path, window: Window) -> np.ndarray:
-        label = label_colors(read_window(path, window), path)
-        mask = self.decoder(label, path, (window.row, window.column))
-        missing = (self.crop_size - window.height, self.crop_size - window.width)
-        return np.pad(mask, ((0, missing[0]), (0, missing[1])), constant_values=IGNORE_INDEX)
+    def _ignored_beyond(self, mask: np.ndarray | None) -> np.ndarray | None:
+        if mask is None:
+            return None
+        return np.pad(mask, self._missing(mask), constant_values=IGNORE_INDEX)
+
+    def _missing(self, array: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+        height, width = array.shape[:2]
+        return (0, self.crop_size - height), (0, self.crop_size - width)

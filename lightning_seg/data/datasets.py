@@ -1,15 +1,14 @@
 """Reads pairs of files into samples."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from lightning_seg.data.labels import LabelDecoder
+from lightning_seg.data.pair_reader import PairReader, as_decimals
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.reading import read_image, read_label
+from lightning_seg.data.reading import image_size
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
@@ -25,82 +24,51 @@ class PairDataset(Dataset[Sample]):
 
     Args:
         pairs: The files.
-        decoder: Decodes label files.
-        in_channels: Channels of every image.
+        reader: Reads them.
         pipeline: Transforms of image and mask.
         training: Draws new random transforms at every visit; otherwise a sample's random
             transforms are always the same.
-        value_range: Lowest and highest value of the images, for float images or where integers do
-            not use their type's full range.
     """
 
     def __init__(
         self,
         pairs: Sequence[Pair],
-        decoder: LabelDecoder,
-        in_channels: int,
+        reader: PairReader,
         pipeline: TransformPipeline,
         training: bool = False,
-        value_range: tuple[float, float] | None = None,
     ) -> None:
         self.pairs = tuple(pairs)
-        self.decoder = decoder
-        self.in_channels = in_channels
+        self.reader = reader
         self.pipeline = pipeline
         self.training = training
-        self.value_range = value_range
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
         pair = self.pairs[index]
-        image = read_image(pair.image, self.in_channels)
-        image = scale_values(image, self.value_range, pair.image)
-        mask = None
-        if pair.label is not None:
-            mask = self.decoder(read_label(pair.label, self.decoder.colors), pair.label)
+        image, mask = self.reader.image(pair), self.reader.mask(pair)
         seed = draw_seed(index) if self.training else index
-        sample = make_sample(*self.pipeline(image, mask, seed), pair.name)
+        arrays = self.pipeline.apply(image, mask, self.reader.further_channel(pair), seed)
+        sample = make_sample(*arrays, name=pair.name)
         if mask is None:
-            sample["size"] = torch.tensor(image.shape[:2])
+            sample["size"] = torch.tensor(image_size(pair.image))
         return sample
 
 
-def scale_values(
-    image: np.ndarray, value_range: tuple[float, float] | None, path: Path
-) -> np.ndarray:
-    """Brings an image to what transforms work on: uint8 as it is, all else float32 in [0, 1].
+def make_sample(
+    image: np.ndarray, mask: np.ndarray | None, further_channel: np.ndarray | None, *, name: str
+) -> Sample:
+    """Arrays as a sample's tensors.
 
-    With ``value_range``, values beyond it become 0 or 1, and NaN (no data) 0.
-
-    Raises:
-        InputError: Without ``value_range``, a float image leaves [0, 1] or holds NaN, or integers
-            are signed or of more than 16 bits, whose full range no image uses.
+    Args:
+        image: (H, W, C) uint8 or float32 in [0, 1].
+        mask: (H, W) uint8.
+        further_channel: (H, W, 1) float32 in [0, 1], to follow the image's channels.
+        name: The sample's name.
     """
-    if value_range is not None:
-        low, high = value_range
-        image = (image.astype(np.float32) - low) / (high - low)
-        return np.nan_to_num(image).clip(0.0, 1.0)
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == np.uint16:
-        return image.astype(np.float32) / np.iinfo(np.uint16).max
-    if np.issubdtype(image.dtype, np.integer):
-        raise InputError(
-            f"{path} holds numbers of type {image.dtype}, from {image.min()} to {image.max()}, "
-            "whose range is unknown. Set value_range to the lowest and highest value of the images."
-        )
-    if not (image.min() >= 0.0 and image.max() <= 1.0):
-        raise InputError(
-            f"{path} holds decimal numbers from {image.min():g} to {image.max():g}, but 0 to 1 is "
-            "expected. Set value_range to the lowest and highest value of the images."
-        )
-    return image.astype(np.float32)
-
-
-def make_sample(image: np.ndarray, mask: np.ndarray | None, name: str) -> Sample:
-    """An image (H, W, C) uint8 or float32 in [0, 1] and a mask (H, W) as tensors of a sample."""
+    if further_channel is not None:
+        image = np.concatenate([as_decimals(image), further_channel], axis=2)
     # What transforms return may be a view that torch cannot take over.
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()

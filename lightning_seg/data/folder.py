@@ -42,6 +42,8 @@ class FolderDataModule(SegmentationDataModule):
             or a number each, such as [0, 255] for black and white masks. By default masks hold
             0..K-1. Paletted PNGs are read by index unless colours are given.
         ignored: Colours or numbers that mean "not labelled"; by default 255, and none for colours.
+        tolerance: How far a mask's number, or each part of its colour, may be from those of
+            ``palette`` and ``ignored``, for masks that were saved with losses.
         images: The images' folder, below ``root``.
         masks: The masks' folder, below ``root``.
         mask_suffix: What a mask's name has after the image's, such as "_mask".
@@ -54,6 +56,10 @@ class FolderDataModule(SegmentationDataModule):
         fractions: Shares of train, val and test.
         split_seed: Gives other shares of the same sizes.
         predict_root: A folder of images to predict.
+        crop_size: Trains on square crops of so many pixels at random places, not on whole images;
+            of TIFF files nothing else is read. Evaluation and predict see whole images.
+        samples_per_epoch: Crops an epoch, with ``crop_size``.
+        class_balanced: Draws crops around every class as often, instead of anywhere.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
         num_workers: Processes that read data; 0 reads in the main process.
@@ -68,6 +74,7 @@ class FolderDataModule(SegmentationDataModule):
         class_names: list[str] | None = None,
         palette: Palette | None = None,
         ignored: Palette | None = None,
+        tolerance: int = 0,
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
@@ -79,6 +86,9 @@ class FolderDataModule(SegmentationDataModule):
         fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
         split_seed: int = 0,
         predict_root: str | Path | None = None,
+        crop_size: int | None = None,
+        samples_per_epoch: int = 10_000,
+        class_balanced: bool = False,
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int = 2,
@@ -86,7 +96,7 @@ class FolderDataModule(SegmentationDataModule):
         eval_transforms: list[Transform] | None = None,
     ) -> None:
         names = _class_names(num_classes, class_names, palette)
-        decoder = _decoder(len(names), palette, ignored)
+        decoder = _decoder(len(names), palette, ignored, tolerance)
         colors = decoder.values if isinstance(decoder, ColorLabels) else None
         super().__init__(
             root=root,
@@ -100,6 +110,9 @@ class FolderDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             value_range=value_range,
+            crop_size=crop_size,
+            samples_per_epoch=samples_per_epoch,
+            class_balanced=class_balanced,
         )
         self.images = images
         self.masks = masks
@@ -110,6 +123,15 @@ class FolderDataModule(SegmentationDataModule):
         self.split_seed = split_seed
         self.predict_root = Path(predict_root) if predict_root is not None else None
         self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
+
+    def about_splits(self) -> str:
+        """How the files were divided into splits."""
+        if self.lists:
+            return f"Splits by {', '.join(path.name for path in self.lists.values())}."
+        if self._has_split_folders():
+            return f"Splits by sub-folders: {self._folders('train')[0]} and so on."
+        shares = ", ".join(f"{share:g}" for share in self.fractions)
+        return f"Random splits by shares of {shares} (split_seed {self.split_seed})."
 
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
         """Whole images, after a look at some masks where 255 could mean a class."""
@@ -193,10 +215,12 @@ def _class_names(
     return tuple(class_names or (f"class {index}" for index in range(count)))
 
 
-def _decoder(num_classes: int, palette: Palette | None, ignored: Palette | None) -> LabelDecoder:
+def _decoder(
+    num_classes: int, palette: Palette | None, ignored: Palette | None, tolerance: int
+) -> LabelDecoder:
     if palette and not isinstance(palette[0], int):
         mend = "Correct the mask, or name the colour in palette or ignored."
-        return ColorLabels(_colors(palette), _colors(ignored or ()), mend)
+        return ColorLabels(_colors(palette), _colors(ignored or ()), mend, tolerance)
     values = tuple(range(num_classes)) if palette is None else _numbers(palette)
     if ignored is None:
         ignored = [] if IGNORE_INDEX in values else [IGNORE_INDEX]
@@ -204,7 +228,7 @@ def _decoder(num_classes: int, palette: Palette | None, ignored: Palette | None)
         "Correct the mask, raise num_classes, name the value in ignored, or give what stands for "
         "each class as palette."
     )
-    return IdLabels(values, _numbers(ignored), mend)
+    return IdLabels(values, _numbers(ignored), mend, tolerance)
 
 
 def _colors(values: Sequence[Color | int]) -> tuple[Color, ...]:

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast
 
-from torch.utils.data import Dataset
-
 from lightning_seg.data.base import SegmentationDataModule, Split
-from lightning_seg.data.crops import RandomCrops
-from lightning_seg.data.datasets import Sample
 from lightning_seg.data.labels import Color, ColorLabels
-from lightning_seg.data.pairs import Pair
+from lightning_seg.data.pair_reader import ExtraBand
+from lightning_seg.data.pairs import Pair, refuse_missing, require_folder
+from lightning_seg.data.splits import refuse_shared
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
 Area = Literal["potsdam", "vaihingen"]
 Bands = Literal["RGB", "IRRG", "RGBIR"]
 Labels = Literal["full", "eroded"]
+Fold = Literal[1, 2, 3]
+FieldOfView = Literal[1, 4]
 
 ISPRS_CLASSES: dict[str, Color] = {
     "impervious surface": (255, 255, 255),
@@ -57,6 +57,24 @@ _LABELS: dict[tuple[Area, Labels], str] = {
     ("vaihingen", "eroded"): ("gts_eroded_for_participants/top_mosaic_09cm_area{}_noBoundary.tif"),
 }
 
+_ELEVATIONS: dict[Area, str] = {
+    "potsdam": "1_DSM_normalisation/dsm_potsdam_{}_normalized_lastools.jpg",
+    "vaihingen": "ndsm/dsm_09cm_matching_area{}_normalized.jpg",
+}
+
+# Audebert et al. (2019) validate on 4 areas and 5 tiles, three times over, and publish no lists;
+# the first of Vaihingen is that of their code, the others are chosen here.
+_FOLDS: dict[Area, dict[Fold, str]] = {
+    "potsdam": {
+        1: "2_11 3_11 4_12 5_12 7_10",
+        2: "2_12 4_10 5_11 6_8 7_12",
+        3: "3_12 4_11 5_10 6_11 7_8",
+    },
+    "vaihingen": {1: "5 15 21 30", 2: "3 11 28 34", 3: "13 23 32 37"},
+}
+
+_EXAMPLES: dict[Area, str] = {"potsdam": "2_10", "vaihingen": "1"}
+
 _BLACK = (0, 0, 0)
 
 # Some official label tiles were saved with losses: 4_12 holds (9, 222, 221) for (0, 255, 255). All
@@ -80,6 +98,15 @@ class ISPRSDataModule(SegmentationDataModule):
             default RGB for Potsdam.
         labels: The full labels, or those whose class boundaries are eroded by 3 pixels (black,
             ignored).
+        elevation: Adds the normalised elevation (nDSM) as the last channel, 0 to 1 for 0 to 255 of
+            its file: ``1_DSM_normalisation/dsm_potsdam_02_10_normalized_lastools.jpg`` and so on,
+            for Vaihingen ``ndsm/dsm_09cm_matching_area1_normalized.jpg``.
+        clutter: Whether clutter is a class; otherwise it is ignored.
+        field_of_view: 4 shrinks images and labels to half their resolution, so that a crop shows
+            four times the ground (ResUNet-a's "FoV x 4").
+        fold: Validates on one of three parts of the benchmark's training tiles and trains on all
+            the others, as Audebert et al. (2019).
+        class_balanced: Draws crops around every class as often, instead of anywhere.
         crop_size: Height and width of a training crop in pixels.
         samples_per_epoch: Training crops an epoch.
         train_tiles: Tiles to train on, such as "2_10" (Vaihingen: "1"); by default the benchmark's
@@ -99,6 +126,11 @@ class ISPRSDataModule(SegmentationDataModule):
         area: Area = "potsdam",
         bands: Bands | None = None,
         labels: Labels = "full",
+        elevation: bool = False,
+        clutter: bool = True,
+        field_of_view: FieldOfView = 1,
+        fold: Fold | None = None,
+        class_balanced: bool = False,
         crop_size: int = 256,
         samples_per_epoch: int = 10_000,
         train_tiles: Sequence[str] | None = None,
@@ -113,89 +145,85 @@ class ISPRSDataModule(SegmentationDataModule):
         chosen: Bands = bands or ("RGB" if area == "potsdam" else "IRRG")
         if (area, chosen) not in _IMAGES:
             raise InputError(f"Vaihingen has no {chosen} images. Set bands to IRRG.")
+        classes = {name: c for name, c in ISPRS_CLASSES.items() if clutter or name != "clutter"}
         super().__init__(
             root=f"data/{area}" if root is None else root,
-            class_names=tuple(ISPRS_CLASSES),
-            class_colors=tuple(ISPRS_CLASSES.values()),
-            decoder=_decoder(labels),
-            in_channels=4 if chosen == "RGBIR" else 3,
+            class_names=tuple(classes),
+            class_colors=tuple(classes.values()),
+            decoder=_decoder(labels, clutter),
+            in_channels=(4 if chosen == "RGBIR" else 3) + elevation,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
+            extra_band=ExtraBand() if elevation else None,
+            reduction=2 if field_of_view == 4 else 1,
+            crop_size=crop_size,
+            samples_per_epoch=samples_per_epoch,
+            class_balanced=class_balanced,
         )
         self.area: Area = area
-        self.crop_size = crop_size
-        self.samples_per_epoch = samples_per_epoch
         self._image_name = _IMAGES[area, chosen]
         self._label_name = _LABELS[area, labels]
-        self.tiles: dict[Split, tuple[str, ...]] = {}
-        for split, given in (("train", train_tiles), ("val", val_tiles), ("test", test_tiles)):
-            split = cast(Split, split)
-            self.tiles[split] = tuple(_SPLITS[area][split].split() if given is None else given)
-        _refuse_shared_tiles(self.tiles)
+        self._elevation_name = _ELEVATIONS[area] if elevation else None
+        given = {"train": train_tiles, "val": val_tiles, "test": test_tiles}
+        self.tiles: dict[Split, tuple[str, ...]] = _benchmark_tiles(area, fold)
+        self.tiles |= {
+            cast(Split, split): tuple(tiles) for split, tiles in given.items() if tiles is not None
+        }
+        refuse_shared("Tile", {f"{split}_tiles": tiles for split, tiles in self.tiles.items()})
 
     def pairs(self, split: Split) -> list[Pair]:
         """The tiles of one split, in the order of its list."""
-        if not self.root.is_dir():
-            raise InputError(
-                f"The folder {self.root.absolute()} does not exist. Ask for the {self.area} tiles "
-                "at www.isprs.org (Benchmarks, 2D Semantic Labeling), and set root to the folder "
-                f"that holds {self._image_name.split('/')[0]}."
-            )
+        require_folder(
+            self.root,
+            f"Ask for the {self.area} tiles at www.isprs.org (Benchmarks, 2D Semantic Labeling), "
+            f"and set root to the folder that holds {self._image_name.split('/')[0]}.",
+        )
         predicting = split == "predict"
         pairs = [
             self._pair(tile, predicting) for tile in self.tiles["test" if predicting else split]
         ]
-        self._refuse_missing(split, pairs)
-        return pairs
-
-    def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
-        """Random crops to train on, whole tiles otherwise."""
-        if split != "train":
-            return super().dataset(split, pairs)
-        decoder = cast(ColorLabels, self.decoder)
-        return RandomCrops(
+        setting = "test_tiles" if predicting else f"{split}_tiles"
+        refuse_missing(
             pairs,
-            decoder,
-            self.in_channels,
-            self.train_pipeline,
-            self.crop_size,
-            self.samples_per_epoch,
+            self.decoder,
+            f"the {split} tiles",
+            f"Add them, or list the tiles you have in {setting} (in quotes in YAML: "
+            f'"{_EXAMPLES[self.area]}").',
         )
+        return pairs
 
     def _pair(self, tile: str, predicting: bool) -> Pair:
         image = self.root / self._image_name.format(tile)
         label = None if predicting else self.root / self._label_name.format(tile)
-        return Pair(image.stem, image, label)
-
-    def _refuse_missing(self, split: Split, pairs: Sequence[Pair]) -> None:
-        wanted = [path for pair in pairs for path in (pair.image, pair.label) if path is not None]
-        missing = [path for path in wanted if not path.is_file()]
-        if missing:
-            setting = "test_tiles" if split == "predict" else f"{split}_tiles"
-            raise InputError(
-                f"{len(missing)} of {len(wanted)} files of the {split} tiles are missing, first "
-                f"{missing[0]}. Add them, or list the tiles you have in {setting} (in quotes in "
-                'YAML: "2_10").'
-            )
+        elevation = None
+        if self._elevation_name is not None:
+            # Row and column have two digits here: 02_10.
+            padded = "_".join(part.zfill(2) for part in tile.split("_"))
+            name = self._elevation_name.format(padded if self.area == "potsdam" else tile)
+            elevation = self.root / name
+        return Pair(image.stem, image, label, elevation)
 
 
-def _decoder(labels: Labels) -> ColorLabels:
+def _benchmark_tiles(area: Area, fold: Fold | None) -> dict[Split, tuple[str, ...]]:
+    tiles = {split: tuple(named.split()) for split, named in _SPLITS[area].items()}
+    if fold is None:
+        return tiles
+    held_out = tuple(_FOLDS[area][fold].split())
+    labelled = (*tiles["train"], *tiles["val"])
+    train = tuple(tile for tile in labelled if tile not in held_out)
+    return {"train": train, "val": held_out, "test": tiles["test"]}
+
+
+def _decoder(labels: Labels, clutter: bool) -> ColorLabels:
+    mend = "Fetch the official label file again."
+    if labels == "full":
+        mend = f"{mend[:-1]}; for labels with black boundaries set labels: eroded."
     colors = tuple(ISPRS_CLASSES.values())
-    if labels == "eroded":
-        return ColorLabels(colors, (_BLACK,), "Fetch the official label file again.", _TOLERANCE)
-    mend = (
-        "Fetch the official label file again; for labels with black boundaries set labels: eroded."
-    )
-    return ColorLabels(colors, (), mend, _TOLERANCE)
-
-
-def _refuse_shared_tiles(tiles: dict[Split, tuple[str, ...]]) -> None:
-    listed = [tile for split in tiles.values() for tile in split]
-    if twice := [tile for tile in listed if listed.count(tile) > 1]:
-        raise InputError(
-            f"Tile {twice[0]} is listed more than once in train_tiles, val_tiles and test_tiles. "
-            "Keep it in one list."
-        )
+    ignored = (_BLACK,) if labels == "eroded" else ()
+    if not clutter:
+        *others, red = colors
+        colors, ignored = tuple(others), (*ignored, red)
+    return ColorLabels(colors, ignored, mend, _TOLERANCE)

@@ -49,29 +49,31 @@ def image_size(path: Path) -> tuple[int, int]:
         return (width, height) if turned else (height, width)
 
 
-def read_image(path: Path, in_channels: int) -> np.ndarray:
-    """An image as (H, W, in_channels), upright, in the file's own type.
+def read_image(path: Path, in_channels: int, window: rasters.Window | None = None) -> np.ndarray:
+    """An image, or a window of it, as (H, W, in_channels), upright, in the file's own type.
 
     Grey images are repeated for three channels; an alpha channel is dropped. Images are turned as
-    their EXIF tag (in TIFF, Orientation) says, and paletted ones give their colours.
+    their EXIF tag (in TIFF, Orientation) says, and paletted ones give their colours. Of TIFF files
+    only the window is read, others are read whole.
 
     Raises:
         InputError: The file is missing, damaged, or has another number of channels.
     """
     with _naming(path):
         if rasters.is_raster(path):
-            array = rasters.read_raster(path)
+            array, window = rasters.read_raster(path, window), None
         elif _has_16_bit_colours(path):
             array = _read_16_bit_colours(path)
         else:
             with Image.open(path) as image:
                 array = np.asarray(ImageOps.exif_transpose(_plain(image)))
-    return fit_channels(array, in_channels, path)
+    return fit_channels(_cut(array, window), in_channels, path)
 
 
-def read_label(path: Path, colors: bool) -> np.ndarray:
-    """A label file as stored: ids (H, W), or RGB (H, W, 3) uint8 where ``colors``.
+def read_label(path: Path, colors: bool, window: rasters.Window | None = None) -> np.ndarray:
+    """A label file, or a window of it, as stored.
 
+    That is ids (H, W), or RGB (H, W, 3) uint8 where ``colors``.
     A paletted PNG or TIFF gives its indices as ids and its palette's entries as colours; grey is a
     colour with three equal parts, and a grey label saved as RGB still holds ids. Ids are the
     numbers stored, colours are those shown, also in a TIFF where 0 is white. Alpha is dropped.
@@ -82,13 +84,13 @@ def read_label(path: Path, colors: bool) -> np.ndarray:
     """
     with _naming(path):
         if rasters.is_raster(path):
-            array = rasters.read_raster(path, shown=colors)
+            array, window = rasters.read_raster(path, window, shown=colors), None
         else:
             with Image.open(path) as image:
                 holds_ids = not colors and image.mode in ("P", "1")
                 plain = image if holds_ids else _plain(image)
                 array = np.asarray(ImageOps.exif_transpose(plain))
-    array = array.astype(np.uint8) if array.dtype == bool else array
+    array = _cut(array.astype(np.uint8) if array.dtype == bool else array, window)
     return label_colors(array, path) if colors else _label_ids(array, path)
 
 
@@ -102,6 +104,13 @@ def read_window(path: Path, window: rasters.Window) -> np.ndarray:
     """
     with _naming(path):
         return rasters.read_raster(path, window)
+
+
+def _cut(array: np.ndarray, window: rasters.Window | None) -> np.ndarray:
+    if window is None:
+        return array
+    rows, columns = window.row + window.height, window.column + window.width
+    return array[window.row : rows, window.column : columns]
 
 
 def fit_channels(array: np.ndarray, in_channels: int, path: Path) -> np.ndarray:

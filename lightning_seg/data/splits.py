@@ -81,6 +81,43 @@ def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[st
     return result
 
 
+def listed_names(path: Path, mend: str) -> list[str]:
+    """The lines of a text file that are not blank, without spaces around them.
+
+    Args:
+        path: The file.
+        mend: What to tell the person when it is missing.
+
+    Raises:
+        InputError: The file is missing.
+    """
+    if not path.is_file():
+        raise InputError(f"The list {path.absolute()} does not exist. {mend}")
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip().replace("\\", "/") for line in lines if line.strip()]
+
+
+def refuse_shared(kind: str, lists: Mapping[str, Sequence[str]]) -> None:
+    """Refuses a name that is listed more than once.
+
+    Args:
+        kind: What the names are names of, such as "Tile".
+        lists: The names by what lists them.
+
+    Raises:
+        InputError: One is.
+    """
+    places: dict[str, str] = {}
+    for place, names in lists.items():
+        for name in names:
+            if name in places:
+                raise InputError(
+                    f"{kind} {name} is listed more than once: in {places[name]} and in {place}. "
+                    "Keep it in one list, once."
+                )
+            places[name] = place
+
+
 def _lines(path: Path) -> Iterable[tuple[str, str]]:
     if not path.is_file():
         raise InputError(f"The list {path.absolute()} does not exist. Correct its path.")

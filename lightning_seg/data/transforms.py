@@ -20,6 +20,7 @@ from lightning_seg.errors import InputError
 
 Transform: TypeAlias = A.BasicTransform | BaseCompose
 
+_FURTHER = "further_channel"
 _RESIZING = (A.Resize, A.LongestMaxSize, A.SmallestMaxSize, A.NoOp)
 
 
@@ -38,7 +39,7 @@ class TransformPipeline:
     """
 
     def __init__(self, transforms: Sequence[Transform] | None = None) -> None:
-        self._compose = A.Compose(list(transforms or ()))
+        self._compose = A.Compose(list(transforms or ()), additional_targets={_FURTHER: "mask"})
         for transform in _leaves(self._compose):
             _check_arguments(transform)
             _check_not_done_elsewhere(transform)
@@ -63,13 +64,35 @@ class TransformPipeline:
         self, image: np.ndarray, mask: np.ndarray | None, seed: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Transforms an image (H, W, C) uint8 or float32 in [0, 1] and a mask (H, W) uint8."""
+        image, mask, _ = self.apply(image, mask, None, seed)
+        return image, mask
+
+    def apply(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray | None,
+        further_channel: np.ndarray | None,
+        seed: int,
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Transforms image, mask and a channel beside the image's, such as depth, alike.
+
+        Args:
+            image: (H, W, C) uint8 or float32 in [0, 1].
+            mask: (H, W) uint8.
+            further_channel: (H, W, 1) float32 in [0, 1]; it is moved as the image is, by nearest
+                neighbours, but keeps its values, and is 0 where the image is padded with a value.
+            seed: Seeds what is random.
+        """
         if not self._compose.transforms:
-            return image, mask
+            return image, mask, further_channel
         self._compose.set_random_seed(seed)
-        if mask is None:
-            return self._compose(image=image)["image"], None
-        result = self._compose(image=image, mask=mask)
-        return result["image"], result["mask"]
+        given = {"image": image, "mask": mask, _FURTHER: further_channel}
+        result = self._compose(**{name: part for name, part in given.items() if part is not None})
+        if further_channel is not None:
+            # Padding gets the masks' 255, which no channel holds.
+            moved = result[_FURTHER].reshape(*result["image"].shape[:2], -1)
+            result[_FURTHER] = np.where(moved > 1, np.float32(0), moved)
+        return result["image"], result.get("mask"), result.get(_FURTHER)
 
 
 def draw_seed(index: int) -> int:

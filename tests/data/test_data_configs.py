@@ -8,11 +8,22 @@ from lightning_seg.data import SegmentationDataModule
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
 CLASSES = {
     "camvid": 11,
+    "camvid_original": 11,
     "camvid_quarter": 11,
+    "celebamask_hq": 19,
+    "celebamask_hq_binary": 2,
+    "cityscapes": 19,
+    "cityscapes_half": 19,
+    "dfc2015": 8,
     "folder": 2,
+    "helen": 11,
+    "inria": 2,
     "potsdam": 6,
+    "potsdam_elevation": 6,
+    "sunrgbd": 37,
     "synthetic": 6,
     "vaihingen": 6,
+    "voc": 21,
 }
 
 

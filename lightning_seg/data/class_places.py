@@ -1,0 +1,96 @@
+"""Where in a set of label maps each class lies: to draw places of every class as often."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_seg.data.pair_reader import PairReader
+from lightning_seg.data.pairs import Pair
+from lightning_seg.data.rasters import Window
+from lightning_seg.errors import InputError
+
+_BLOCK = 64
+_BLOCKS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class ClassPlaces:
+    """Blocks of label maps and how many pixels of each class they hold.
+
+    Args:
+        blocks: (N, 5) int64: number of the label map, row, column, height and width of each block.
+        pixels: (N, K) int64: pixels of each class in each block.
+    """
+
+    blocks: np.ndarray
+    pixels: np.ndarray
+
+    def draw(self, random: np.random.Generator) -> tuple[int, Window, int]:
+        """Number of a label map, a block of it and a class in the block.
+
+        All classes that occur are as likely, and each pixel of a class is as likely to be in the
+        block.
+        """
+        number = int(random.choice(np.flatnonzero(self.pixels.any(axis=0))))
+        pixels = self.pixels[:, number]
+        block = self.blocks[random.choice(len(pixels), p=pixels / pixels.sum())]
+        place, *window = map(int, block)
+        return place, Window(*window), number
+
+
+def class_places(pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0) -> ClassPlaces:
+    """Reads all label maps, some rows at a time.
+
+    Args:
+        pairs: Pairs with labels.
+        reader: Reads them.
+        num_workers: Processes that read; 0 reads in this one.
+
+    Raises:
+        InputError: A label cannot be read or holds what is no class, or no class occurs at all.
+    """
+    blocks, pixels = [], []
+    workers = min(num_workers, len(pairs))
+    generator = torch.Generator().manual_seed(0)  # leaves the training's random numbers alone
+    found = DataLoader(
+        _Blocks(pairs, reader), batch_size=None, num_workers=workers, generator=generator
+    )
+    for place, (where, counts) in enumerate(found):
+        blocks.append(np.insert(where.numpy(), 0, place, axis=1))
+        pixels.append(counts.numpy())
+    places = ClassPlaces(np.concatenate(blocks), np.concatenate(pixels))
+    if not places.pixels.any():
+        raise InputError(
+            "The training labels hold no pixel of any class, so crops cannot be balanced between "
+            "classes. Check the labels."
+        )
+    return places
+
+
+class _Blocks(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The blocks (N, 4) and the pixels of each class in them (N, K) of each label map."""
+
+    def __init__(self, pairs: Sequence[Pair], reader: PairReader) -> None:
+        self.pairs = tuple(pairs)
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pair, classes = self.pairs[index], self.reader.decoder.num_classes
+        height, width = self.reader.size(pair)
+        step = _BLOCK * _BLOCKS_AT_ONCE
+        windows, counts = [], []
+        for top in range(0, height, step):
+            mask = self.reader.mask(pair, Window(top, 0, min(step, height - top), width))
+            assert mask is not None, "training pairs have labels"
+            for row in range(0, len(mask), _BLOCK):
+                for column in range(0, width, _BLOCK):
+                    block = mask[row : row + _BLOCK, column : column + _BLOCK]
+                    windows.append((top + row, column, *block.shape))
+                    counts.append(np.bincount(block.reshape(-1), minlength=256)[:classes])
+        return torch.tensor(windows), torch.from_numpy(np.stack(counts))

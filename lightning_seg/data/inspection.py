@@ -1,0 +1,240 @@
+"""Reads a dataset whole and finds all that is wrong with it, not only the first thing."""
+
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.class_frequencies import ClassCounts
+from lightning_seg.data.pair_reader import PairReader, as_decimals
+from lightning_seg.data.pairs import Pair, PairingError, check_sizes
+from lightning_seg.data.rasters import Window, is_raster
+from lightning_seg.errors import InputError
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test", "predict")
+
+_WHOLE = 2048 * 2048
+_ROWS = 512
+
+
+@dataclass
+class SplitReport:
+    """What one split holds.
+
+    Attributes:
+        images: Number of images that can be read.
+        suffixes: How many images there are of each kind of file.
+        sizes: How many images there are of each (height, width), as they are read.
+        values: Lowest and highest value of all images; (inf, -inf) without one.
+        counts: Pixels of the classes; none in ``predict``.
+        ignored: Pixels that are ignored.
+    """
+
+    images: int = 0
+    suffixes: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    values: tuple[float, float] = (float("inf"), float("-inf"))
+    counts: ClassCounts | None = None
+    ignored: int = 0
+
+
+@dataclass
+class DataReport:
+    """What a dataset holds, and what is wrong with it.
+
+    Attributes:
+        splits: What each split holds.
+        problems: Each file or setting that cannot be used, and why.
+        notes: What may be meant, but should be known.
+    """
+
+    splits: dict[Split, SplitReport]
+    problems: list[str]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What was found in the files of one pair."""
+
+    size: tuple[int, int] = (0, 0)
+    values: tuple[float, float] = (float("inf"), float("-inf"))
+    pixels: np.ndarray | None = None
+    digest: str = ""
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def inspect_dataset(
+    data: SegmentationDataModule,
+    follow: Callable[[Iterator[_Finding], int, str], Iterator[_Finding]] | None = None,
+) -> DataReport:
+    """Reads every file of every split once, large rasters some rows at a time.
+
+    Args:
+        data: The dataset.
+        follow: Shows progress: gets what is found, how much there is and the split's name, and
+            yields what it got.
+    """
+    report = DataReport({}, [], [])
+    pairs = {split: _pairs(data, split, report) for split in SPLITS}
+    digests: dict[Split, dict[str, list[Path]]] = {}
+    seen: set[Path] = set()
+    for split in SPLITS:
+        # Predict mostly shows what test has shown.
+        new = [p for p in pairs[split] if split != "predict" or p.image not in seen]
+        seen |= {pair.image for pair in pairs[split]}
+        report.splits[split], digests[split] = _inspect(data, split, new, report, follow)
+        report.splits[split].images += len(pairs[split]) - len(new)
+    _find_shared(digests, report)
+    if not report.splits["train"].images:
+        report.problems.append("train: there is no image to train on.")
+    return report
+
+
+def _pairs(data: SegmentationDataModule, split: Split, report: DataReport) -> list[Pair]:
+    try:
+        return data.pairs(split)
+    except PairingError as error:
+        report.problems += [f"{split}: {problem}" for problem in error.problems]
+        return list(error.pairs)
+    except InputError as error:
+        report.problems.append(f"{split}: {error}")
+        return []
+
+
+def _inspect(
+    data: SegmentationDataModule,
+    split: Split,
+    pairs: Sequence[Pair],
+    report: DataReport,
+    follow: Callable[[Iterator[_Finding], int, str], Iterator[_Finding]] | None,
+) -> tuple[SplitReport, dict[str, list[Path]]]:
+    found = SplitReport()
+    digests: dict[str, list[Path]] = {}
+    pixels = np.zeros((0, 256), np.int64)
+    loader = DataLoader(
+        _Findings(pairs, data.reader),
+        batch_size=None,
+        num_workers=min(data.num_workers, len(pairs)),
+        collate_fn=_as_it_is,
+    )
+    findings: Iterator[_Finding] = iter(loader)
+    if follow is not None:
+        findings = follow(findings, len(pairs), split)
+    for pair, finding in zip(pairs, findings, strict=True):
+        report.problems += [f"{split}: {problem}" for problem in finding.problems]
+        report.notes += finding.notes
+        digests.setdefault(finding.digest, []).append(pair.image)
+        if finding.problems:
+            continue
+        found.images += 1
+        found.suffixes[pair.image.suffix.lower()] += 1
+        found.sizes[finding.size] += 1
+        low, high = found.values
+        found.values = min(low, finding.values[0]), max(high, finding.values[1])
+        if finding.pixels is not None:
+            pixels = np.vstack([pixels, finding.pixels])
+    if len(pixels):
+        classes = pixels[:, : data.num_classes]
+        around = (classes.sum(axis=1, keepdims=True) * (classes > 0)).sum(axis=0)
+        found.counts = ClassCounts(tuple(classes.sum(axis=0).tolist()), tuple(around.tolist()))
+        found.ignored = int(pixels[:, data.num_classes :].sum())
+    return found, digests
+
+
+def _find_shared(digests: dict[Split, dict[str, list[Path]]], report: DataReport) -> None:
+    """Images that a split holds twice, or that are trained on and measured."""
+    measured: tuple[Split, ...] = ("train", "val", "test")
+    for place, split in enumerate(measured):
+        for digest, paths in digests[split].items():
+            if len(paths) > 1 and digest:
+                report.problems.append(f"{split}: {paths[1]} is the same image as {paths[0]}.")
+        for other in measured[place + 1 :]:
+            shared = [d for d in digests[split] if d and d in digests[other]]
+            if not shared:
+                continue
+            same = digests[split].keys() == digests[other].keys()
+            if (split, other) == ("val", "test") and same:
+                report.notes.append("test uses the validation images.")
+                continue
+            report.problems += [
+                f"{split} and {other} share an image: {digests[split][d][0]} and "
+                f"{digests[other][d][0]} are the same."
+                for d in shared
+            ]
+
+
+class _Findings(Dataset[_Finding]):
+    """What is found in each pair."""
+
+    def __init__(self, pairs: Sequence[Pair], reader: PairReader) -> None:
+        self.pairs = tuple(pairs)
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> _Finding:
+        pair = self.pairs[index]
+        try:
+            check_sizes([pair], self.reader.decoder, self.reader.image_reduction)
+            size = self.reader.size(pair)
+        except InputError as error:
+            return _Finding(problems=(str(error),))
+        problems: dict[str, None] = {}
+        values, pixels = (float("inf"), float("-inf")), np.zeros(256, np.int64)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            for window in _windows(pair, size):
+                image = _noted(lambda w=window: self.reader.image(pair, w), problems)
+                _noted(lambda w=window: self.reader.further_channel(pair, w), problems)
+                mask = _noted(lambda w=window: self.reader.mask(pair, w), problems)
+                if image is not None:
+                    shown = as_decimals(image)
+                    values = (
+                        min(values[0], float(shown.min())),
+                        max(values[1], float(shown.max())),
+                    )
+                if mask is not None:
+                    pixels += np.bincount(mask.reshape(-1), minlength=256)
+        return _Finding(
+            size,
+            values,
+            None if pair.label is None else pixels,
+            _digest(pair.image),
+            tuple(problems),
+            tuple(dict.fromkeys(str(warning.message) for warning in told)),
+        )
+
+
+def _noted(read: Callable[[], np.ndarray | None], problems: dict[str, None]) -> np.ndarray | None:
+    try:
+        return read()
+    except InputError as error:
+        problems[str(error)] = None
+        return None
+
+
+def _windows(pair: Pair, size: tuple[int, int]) -> list[Window | None]:
+    height, width = size
+    if height * width <= _WHOLE or not is_raster(pair.image):
+        return [None]
+    tops = range(0, height, _ROWS)
+    return [Window(top, 0, min(_ROWS, height - top), width) for top in tops]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_it_is(finding: object) -> _Finding:
+    return cast(_Finding, finding)

@@ -1,0 +1,166 @@
+"""``lightning-seg data``: what it prints, writes and ends with."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from lightning_seg import cli
+from lightning_seg.commands import data as command
+from lightning_seg.data import SegmentationDataModule, fake
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = sorted((ROOT / "configs" / "experiment").rglob("*.yaml"))
+CAMVID = ["--config", str(ROOT / "configs/experiment/camvid/unet_distance.yaml")]
+POTSDAM = [
+    "--config",
+    str(ROOT / "configs/experiment/resunet_a/potsdam.yaml"),
+    '--data.train_tiles=["2_10", "7_8"]',
+    '--data.val_tiles=["3_12"]',
+    '--data.test_tiles=["2_13"]',
+    "--data.crop_size=32",
+    "--data.num_workers=0",
+]
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Runs ``lightning-seg data``; its exit status and what it wrote."""
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["lightning-seg", "data", *map(str, args)])
+        monkeypatch.setenv("COLUMNS", "200")
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = stop.code
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    fake.write_camvid(tmp_path)
+    return tmp_path
+
+
+def check(run, root, *args):
+    return run("check", *CAMVID, "--data.root", root, "--data.num_workers=0", *args)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_the_data_of_every_experiment_is_understood(path):
+    argv = ["--config", str(path), "--data.num_workers=0"]
+    parser = command._parser("check", "", argv)
+    module, _ = command._parse(parser, argv)
+    assert isinstance(module, SegmentationDataModule)
+    assert module.num_workers == 0
+
+
+def test_what_is_right_is_counted_and_ends_with_0(run, camvid):
+    status, out, _ = check(run, camvid, "--data.test_split=test")
+    assert status == 0
+    assert "Nothing wrong was found" in out
+    for said in ("11 classes", "64 x 48", "2 .png", "pedestrian", "64 64 0", "weight", "6.2%"):
+        assert said in out
+
+
+def test_everything_that_is_wrong_is_told_and_ends_with_1(run, camvid):
+    (camvid / "trainannot" / "0001TP_006690.png").unlink()
+    (camvid / "train" / "0006R0_f00930.png").write_bytes(b"no image")
+    label = np.full((48, 64), 3, np.uint8)
+    label[5, 6], label[7, 8] = 77, 99
+    Image.fromarray(label).save(camvid / "valannot" / "0016E5_07959.png")
+    (camvid / "testannot" / "0001TP_008550.png").write_bytes(b"")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(camvid / "testannot" / "Seq05VD_f00000.png")
+    status, out, _ = check(run, camvid, "--data.test_split=test")
+    assert status == 1
+    lines = [line for line in out.splitlines() if line.startswith("Wrong: ")]
+    for file, split, told in (
+        ("0001TP_006690.png", "train", "without a label"),
+        ("0006R0_f00930.png", "train", "cannot be read as an image"),
+        ("0016E5_07959.png", "val", "(2 unknown pixels in all: 77, 99)"),
+        ("0001TP_008550.png", "test", "cannot be read as an image"),
+        ("Seq05VD_f00000.png", "test", "is 9 x 9"),
+    ):
+        (line,) = [line for line in lines if file in line and told in line]
+        assert line.startswith(f"Wrong: {split}: ")
+    assert f"{len(lines)} problem(s)." in out
+
+
+def test_an_image_that_is_trained_on_and_measured_is_found_by_its_content(run, camvid):
+    name = "0016E5_07959.png"
+    for kind in ("", "annot"):
+        content = (camvid / f"val{kind}" / name).read_bytes()
+        (camvid / f"train{kind}" / "other.png").write_bytes(content)
+    status, out, _ = check(run, camvid)
+    assert status == 1
+    assert f"train and val share an image: {camvid}/train/other.png" in out
+    assert "test uses the validation images" in out
+
+
+def test_an_empty_folder_is_no_success(run, tmp_path):
+    status, out, _ = check(run, tmp_path)
+    assert status == 1
+    assert "train does not exist" in out
+
+
+def test_tiles_are_read_by_their_windows_and_moved_colours_told(run, tmp_path, monkeypatch):
+    fake.write_potsdam(tmp_path)
+    path = tmp_path / "5_Labels_all" / "top_potsdam_3_12_label.tif"
+    label = tifffile.imread(path)
+    label[4, 5] = 255, 230, 235
+    tifffile.imwrite(path, label, photometric="rgb")
+    monkeypatch.setattr("lightning_seg.data.inspection._WHOLE", 1000)
+    monkeypatch.setattr("lightning_seg.data.inspection._ROWS", 24)
+    status, out, err = run("check", *POTSDAM, "--data.root", tmp_path)
+    assert status == 0, out + err
+    assert "80 x 64" in out
+    assert "nearly a class's colour" in out
+    assert "0.20%" in out or "0.05%" in out
+
+
+def test_samples_are_drawn_with_their_targets(run, tmp_path):
+    fake.write_potsdam(tmp_path)
+    sheet = tmp_path / "sheet.png"
+    status, out, err = run(
+        "show", *POTSDAM, "--data.root", tmp_path, "--output", sheet, "--samples=2"
+    )
+    assert status == 0, err
+    assert str(sheet) in out
+    with Image.open(sheet) as image:
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 500
+        assert image.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "data needs a word more. There are check, show"),
+        (["chek"], "data has no chek. There are check, show"),
+        (["check"], "data"),
+        (["check", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["check", *CAMVID, "--data.rot", "x"], "Did you mean root?"),
+        (["show", *CAMVID, "--samples", "0"], "--samples is 0. Set it to 1 or more"),
+        (["show", *CAMVID, "--output", "a.jpg"], "a PNG is written"),
+        (["show", *CAMVID, "--split", "predict"], "expected train or val or test"),
+    ],
+)
+def test_a_wrong_command_line_ends_in_one_message(run, args, told):
+    status, _, err = run(*args)
+    assert status == 2
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("args", [["--help"], ["check", "--help"], ["show", "--help"]])
+def test_help_says_what_there_is(run, args):
+    status, out, _ = run(*args)
+    assert status == 0
+    assert "lightning-seg data" in out
