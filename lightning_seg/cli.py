@@ -4,9 +4,9 @@ import inspect
 import os
 import sys
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
-from zipfile import is_zipfile
 
 # Lightning still calls jsonargparse by names of older versions; nobody here can mend that.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -30,13 +30,18 @@ from lightning_seg.callbacks import (
     RunRecord,
 )
 from lightning_seg.callbacks.run_record import run_folder
+from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.config_errors import explain
 from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.quiet import hush
 
-CHECKPOINTS = "checkpoints"
+# Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
+COMMANDS = {
+    "export": "lightning_seg.commands.export",
+}
+
 FROM_DATA = ("num_classes", "in_channels")
 
 _ABOUT = {
@@ -134,7 +139,7 @@ class SegmentationCLI(LightningCLI):
         config = self.config[self.subcommand]
         _refuse_given_by_data(config.model)
         run_dir = Path(config.run_dir)
-        config.ckpt_path = _checkpoint(config.get("ckpt_path"), run_dir)
+        config.ckpt_path = find_checkpoint(config.get("ckpt_path"), run_dir)
         if self.subcommand != "fit" and config.ckpt_path is None:
             raise InputError(
                 f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
@@ -217,24 +222,6 @@ def _say_where(run_dir: Path) -> None:
     print("\n".join(lines))
 
 
-def _checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
-    if ckpt_path is None:
-        return None
-    folder = run_dir / CHECKPOINTS
-    path = folder / f"{ckpt_path}.ckpt" if ckpt_path in ("last", "best") else Path(ckpt_path)
-    if not path.is_file():
-        there = ", ".join(sorted(p.name for p in folder.glob("*.ckpt"))) or "none"
-        raise InputError(
-            f"--ckpt_path {ckpt_path}: there is no file {path}. Checkpoints in {folder}: {there}. "
-            "Give last or best with the run's --run_dir, or the path of a checkpoint."
-        )
-    if not is_zipfile(path):
-        raise InputError(
-            f"--ckpt_path {ckpt_path}: {path} is no checkpoint, or is cut off. Give another one."
-        )
-    return str(path)
-
-
 def _refuse_given_by_data(model: Any) -> None:
     """Links override silently what a person set."""
     parameters = inspect.signature(import_object(model.class_path)).parameters
@@ -262,6 +249,9 @@ def main() -> None:
     hush()
     SegmentationCLI.parsers.clear()
     try:
+        if command := COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
+            import_module(command).run(sys.argv[2:])
+            return
         SegmentationCLI(
             LightningModule,
             LightningDataModule,
@@ -271,7 +261,8 @@ def main() -> None:
             seed_everything_default=42,
             auto_configure_optimizers=False,
             parser_kwargs={
-                "description": "Boundary-aware semantic segmentation: trains, measures, predicts."
+                "description": "Boundary-aware semantic segmentation: trains, measures, predicts. "
+                f"Further commands: {', '.join(COMMANDS)} (each with --help)."
             },
         )
     except (ArgumentError, UnicodeDecodeError) as error:

@@ -88,8 +88,19 @@ def exported_program(predictor: Predictor, size: Sequence[int] | None = None) ->
 
 
 def save_program(program: ExportedProgram, path: Path, metadata: dict[str, Any]) -> None:
-    """Writes a torch.export file; the metadata is its extra file `METADATA`."""
-    torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
+    """Writes a torch.export file; the metadata is its extra file `METADATA`, in JSON.
+
+    Raises:
+        InputError: The program has an operation that such a file cannot hold.
+    """
+    try:
+        torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
+    except Exception as error:
+        told = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"a torch.export file cannot hold this network: {told}. Write an ONNX file, or give "
+            "the one size that it is to take: --size HEIGHT WIDTH"
+        ) from error
 
 
 def save_onnx(

@@ -1,0 +1,1 @@
+"""Commands beside training: ``lightning-seg data ...``, each a module with ``run(argv)``."""
