@@ -64,6 +64,7 @@ def test_a_process_exports_to_onnx(task):
     assert found["output"] == "logits: float32 (batch, 3, height, width)"
 
 
+@pytest.mark.slow
 def test_labels_of_one_size_in_a_torch_export_file(task, run):
     arguments = ("--output", "model.pt2", "--result", "labels", "--size", "70", "96")
     status, out, err = run("export", "--ckpt_path", "a.ckpt", *arguments)
@@ -131,3 +132,15 @@ def test_a_network_of_one_size_asks_for_it(of_one_size, refused):
     message = refused(*EXPORT, "swin.ckpt")
     assert "cannot be exported for any height and width" in message
     assert "--size HEIGHT WIDTH" in message
+
+
+def test_a_run_starts_from_another_runs_checkpoint_of_other_classes(run, caplog):
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "first")
+    assert status == 0, err
+    arguments = ("--data.num_classes", "4", "--model.weights", "first/checkpoints/last.ckpt")
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "second", *arguments)
+    assert status == 0, err
+    assert "head.classifier: weight is (3, 11, 3, 3) in the file, (4, 12, 3, 3)" in caplog.text
+    task = SegmentationTask.load_from_checkpoint("second/checkpoints/last.ckpt")
+    assert task.class_names is not None
+    assert len(task.class_names) == 4
