@@ -13,7 +13,7 @@ class TestFuseNet(NetworkContract):
     in_channels = 4
     other_channels = (5,)
 
-    def make(self, in_channels, encoder="vgg11_bn", **options):
+    def make(self, in_channels, encoder="vgg13_bn", **options):
         return FuseNet(in_channels, encoder, width=8, **options)
 
 

@@ -12,7 +12,7 @@ class TestSegNet(NetworkContract):
     wrong_encoder = ("vgg16", "vgg16_bn")
     bfloat16_error = 0.6  # rounding moves maxima, and so where values go
 
-    def make(self, in_channels, encoder="vgg11_bn", **options):
+    def make(self, in_channels, encoder="vgg13_bn", **options):
         return SegNet(in_channels, encoder, width=8, **options)
 
 
