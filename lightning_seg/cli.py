@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
-from zipfile import is_zipfile
 
 # Lightning still calls jsonargparse by names of older versions; nobody here can mend that.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -31,6 +30,7 @@ from lightning_seg.callbacks import (
     RunRecord,
 )
 from lightning_seg.callbacks.run_record import run_folder
+from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.config_errors import explain
 from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.errors import InputError
@@ -40,9 +40,9 @@ from lightning_seg.quiet import hush
 # Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
 COMMANDS = {
     "data": "lightning_seg.commands.data",
+    "export": "lightning_seg.commands.export",
 }
 
-CHECKPOINTS = "checkpoints"
 FROM_DATA = ("num_classes", "in_channels")
 
 _ABOUT = {
@@ -140,7 +140,7 @@ class SegmentationCLI(LightningCLI):
         config = self.config[self.subcommand]
         _refuse_given_by_data(config.model)
         run_dir = Path(config.run_dir)
-        config.ckpt_path = _checkpoint(config.get("ckpt_path"), run_dir)
+        config.ckpt_path = find_checkpoint(config.get("ckpt_path"), run_dir)
         if self.subcommand != "fit" and config.ckpt_path is None:
             raise InputError(
                 f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
@@ -221,24 +221,6 @@ def _say_where(run_dir: Path) -> None:
     if any(run_dir.glob("events.out.tfevents*")):
         lines.append(f"{'TensorBoard:':13}tensorboard --logdir {run_dir}")
     print("\n".join(lines))
-
-
-def _checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
-    if ckpt_path is None:
-        return None
-    folder = run_dir / CHECKPOINTS
-    path = folder / f"{ckpt_path}.ckpt" if ckpt_path in ("last", "best") else Path(ckpt_path)
-    if not path.is_file():
-        there = ", ".join(sorted(p.name for p in folder.glob("*.ckpt"))) or "none"
-        raise InputError(
-            f"--ckpt_path {ckpt_path}: there is no file {path}. Checkpoints in {folder}: {there}. "
-            "Give last or best with the run's --run_dir, or the path of a checkpoint."
-        )
-    if not is_zipfile(path):
-        raise InputError(
-            f"--ckpt_path {ckpt_path}: {path} is no checkpoint, or is cut off. Give another one."
-        )
-    return str(path)
 
 
 def _refuse_given_by_data(model: Any) -> None:

@@ -73,18 +73,18 @@ class Encoder(nn.Module):
         Where H or W is no multiple of a stride some models round up and others down.
         """
         try:
-            maps = self._recomputed(image) if self.checkpointing else self.model(image)
+            maps: list[Tensor] = (
+                self._recomputed(image) if self.checkpointing else self.model(image)
+            )
         except AssertionError as error:  # how timm's models refuse a size
             raise InputError(
                 f"the encoder {self.name!r} cannot take an image of {image.shape[-2]} x "
                 f"{image.shape[-1]} pixels ({error}). Train and predict by windows of a size that "
                 "it takes, or choose an encoder for any size such as resnet34 or convnext_tiny"
             ) from error
-        # Some transformers (Swin) put channels last.
-        return [
-            m if m.shape[1] == c or m.shape[-1] != c else m.permute(0, 3, 1, 2).contiguous()
-            for m, c in zip(maps, self.channels, strict=True)
-        ]
+        if getattr(self.model, "output_fmt", "NCHW") == "NHWC":  # Swin, MambaOut
+            maps = [m.permute(0, 3, 1, 2).contiguous() for m in maps]
+        return maps
 
     def index_of_stride(self, stride: int) -> int:
         """Which map has this stride, the first of them.
@@ -112,7 +112,7 @@ class Encoder(nn.Module):
             for block in stage if isinstance(stage, nn.Sequential) else [stage]:
                 x = recomputed(block, x) if _has_blocks(block) else block(x)
             if name in taps:
-                maps.append(x)
+                maps.append(x[0] if isinstance(x, tuple | list) else x)  # as timm does
         return maps
 
 
@@ -158,10 +158,12 @@ def _striding(name: str, output_stride: int | None) -> dict[str, int]:
     if _stride_of(name, output_stride=output_stride) == output_stride:
         return {"output_stride": output_stride}
     found = {_stride_of(name), *(_stride_of(name, output_stride=s) for s in OUTPUT_STRIDES)}
-    choices = ", ".join(str(stride) for stride in sorted(s for s in found if s is not None))
+    choices = sorted(stride for stride in found if stride is not None)
+    nearest = min(choices, key=lambda stride: abs(stride - output_stride))
     raise InputError(
-        f"the encoder {name!r} has no output_stride {output_stride}; it has {choices}. Choose one "
-        "of these, or an encoder that dilates, such as resnet50, mobilenetv2_100 or xception71."
+        f"the encoder {name!r} has no output_stride {output_stride}; it has "
+        f"{', '.join(map(str, choices))}. Choose {nearest}, the nearest, or an encoder that "
+        "dilates, such as resnet50, mobilenetv2_100 or xception71."
     )
 
 

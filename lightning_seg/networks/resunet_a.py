@@ -78,7 +78,7 @@ class ResUNetA(Network):
                 f"decoder_dilations has {len(dilations)} lists, but {model} has {depth - 1} blocks "
                 "in its decoder; give each the list of its dilations, deepest first"
             )
-        self.size_multiple = self.minimum_size = self.normalized_stride = 2 ** (depth - 1)
+        self.size_multiple = self.normalized_stride = 2 ** (depth - 1)
         self.checkpointing = checkpointing
         code = variant == "code"
         widths = [initial_filters * 2**level for level in range(depth)]
@@ -209,10 +209,16 @@ class _MaxPooledContext(nn.Module):
         self.conv = nn.Conv2d(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = F.max_pool2d(x, 2, ceil_mode=True)
-        pooled = F.interpolate(pooled, size=x.shape[-2:], mode="nearest")
+        pooled = _pair_maxima(_pair_maxima(x, 2), 3)
         joined: Tensor = self.conv(F.relu(torch.cat([pooled, x], dim=1)))
         return joined
+
+
+def _pair_maxima(x: Tensor, dim: int) -> Tensor:
+    """Every value becomes its pair's maximum: pooling by 2 and nearest upsampling, of any size."""
+    index = torch.arange(x.shape[dim], device=x.device)
+    other = (index + 1 - 2 * (index % 2)).clamp(max=x.shape[dim] - 1)
+    return torch.maximum(x, x.index_select(dim, other))
 
 
 def _middle(model: Model, channels: int) -> nn.Module:

@@ -19,7 +19,9 @@ class SegNet(Network):
 
     Args:
         in_channels: Number of image channels.
-        encoder: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``.
+        encoder: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``. The mirror image of
+            ``vgg11_bn`` ends in an unpooling, three quarters of whose pixels are zeros: it needs a
+            head of 3 x 3 convolutions.
         pretrained: Load timm's pretrained encoder weights.
         weights: A file with encoder weights of timm's to load instead.
         width: Channels of the first stage; pretrained weights have 64.

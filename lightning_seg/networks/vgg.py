@@ -1,5 +1,6 @@
 """VGG's convolutions (Simonyan and Zisserman 2015) and their mirror image, stage by stage."""
 
+import difflib
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -34,9 +35,11 @@ def vgg_encoder(name: str, in_channels: int, width: int = 64) -> nn.ModuleList:
         InputError: Another name.
     """
     if name not in CONVOLUTIONS:
+        near = difflib.get_close_matches(name, CONVOLUTIONS, n=1, cutoff=0.5)
+        hint = f". Did you mean {near[0]}?" if near else ""
         raise InputError(
             f"encoder is {name!r}, but it must be a VGG with batch normalisation, whose pooling "
-            f"can be undone: {', '.join(CONVOLUTIONS)}"
+            f"can be undone: {', '.join(CONVOLUTIONS)}{hint}"
         )
     stages, channels = [], in_channels
     for convolutions, widening in zip(CONVOLUTIONS[name], WIDENING, strict=True):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -15,13 +16,15 @@ from lightning_seg.heads import Head
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.losses import ClassWeights, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
-from lightning_seg.networks import Network, no_pretrained_weights
+from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
 from lightning_seg.tasks.class_balancing import (
     announce_class_weights,
     balanced,
     resolve_class_weights,
 )
+from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
 from lightning_seg.tasks.edge_networks import check_edge_networks
+from lightning_seg.tasks.fine_tuning import load_what_fits
 from lightning_seg.tasks.optimization import Optimization, planned_steps
 
 Batch = dict[str, Any]
@@ -48,10 +51,18 @@ class SegmentationTask(LightningModule):
         optimization: Optimiser and schedule.
         inference: How images are validated, tested and predicted: by `SlidingWindow`, by
             `TestTimeAugmentation`, or whole and at once by default.
+        weights: A checkpoint to start from (fine-tuning), of other classes, bands or another head,
+            too: what fits is loaded, what does not is named, see `load_what_fits`. The network's
+            own pretrained weights are not asked for then.
+
+    Attributes:
+        class_names, class_colors: Names and RGB colours (0 to 255) of the classes, where the
+            DataModule has told them; checkpoints keep them.
 
     Raises:
         InputError: Keys of ``losses`` that are not the head's predictions, a loss that is called in
-            another way, weights for another number of classes, or no loss at all.
+            another way, class weights for another number of classes, no loss at all, or ``weights``
+            of which nothing fits.
     """
 
     def __init__(
@@ -63,12 +74,14 @@ class SegmentationTask(LightningModule):
         losses: dict[str, list[WeightedLoss]],
         optimization: Optimization | None = None,
         inference: SlidingWindow | TestTimeAugmentation | None = None,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.num_classes = num_classes
         # Channels last is how convolutions run fastest, on CPUs and on GPUs' tensor cores.
-        self.network = network(in_channels).to(memory_format=torch.channels_last)
+        with nullcontext() if weights is None else no_pretrained_weights():
+            self.network = network(in_channels).to(memory_format=torch.channels_last)
         self.head = head(self.network.out_channels, num_classes)
         _check_losses(losses, self.head)
         # Module names cannot be repeated: two losses of a kind on one prediction are numbered.
@@ -84,8 +97,12 @@ class SegmentationTask(LightningModule):
         self.optimization = optimization or Optimization()
         self.inference = inference
         self._planned_steps: int | None = None
+        self.class_names: tuple[str, ...] | None = None
+        self.class_colors: tuple[tuple[int, int, int], ...] | None = None
         self.validation_loss = PerSampleMean()
         self.test_loss = PerSampleMean()
+        if weights is not None and pretrained_weights_wanted():
+            load_what_fits(self, weights)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Image (B, C, H, W) in [0, 1] to the head's predictions at the image's size."""
@@ -218,20 +235,27 @@ class SegmentationTask(LightningModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Resolves class weights given as the name of a balance; checks SEMEDA's edge networks."""
+        """Resolves class weights given as the name of a balance; checks SEMEDA's edge networks.
+
+        The names and colours of the classes are those of the DataModule from here on.
+        """
+        take_class_legend(self)
         if stage == "fit":
             resolve_class_weights(self)
             check_edge_networks(self, self.num_classes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Notes class weights that the data gave, and the planned length of a step schedule."""
+        """Notes the classes' names, colours and weights, and a step schedule's planned length."""
+        checkpoint |= {name: getattr(self, name) for name in LEGEND}
         known = {p: w.values.tolist() for p, w in balanced(self).items() if w.values is not None}
         checkpoint["class_weights"] = known
         if self.optimization.step_schedule is not None:
             checkpoint["planned_steps"] = planned_steps(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers both."""
+        """Remembers them."""
+        for name in LEGEND:
+            setattr(self, name, checkpoint.get(name, getattr(self, name)))
         self._planned_steps = checkpoint.get("planned_steps")
         known = checkpoint.get("class_weights", {})
         for path, weights in balanced(self).items():

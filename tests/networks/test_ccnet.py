@@ -7,6 +7,8 @@ from lightning_seg.networks.ccnet import CrissCrossAttention
 
 
 class TestCCNet(NetworkContract):
+    dilates = True
+
     def exported(self):
         return self.made(encoder="resnet18")
 

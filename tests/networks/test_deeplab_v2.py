@@ -6,6 +6,8 @@ from lightning_seg.networks import DeepLabV2
 
 
 class TestDeepLabV2(NetworkContract):
+    dilates = True
+
     def exported(self):
         return self.made(encoder="resnet18")
 

@@ -8,6 +8,8 @@ from lightning_seg.networks import DeepLabV3Plus
 
 
 class TestDeepLabV3Plus(NetworkContract):
+    dilates = True
+
     def exported(self):
         return self.made(encoder="resnet18")
 

@@ -5,14 +5,14 @@ from lightning_seg.networks import DenseUNet
 
 
 class TestDenseUNet(NetworkContract):
-    def make(self, in_channels, **options):
-        return DenseUNet(in_channels, "test_resnet", growth=8, layers=[2, 2, 2, 2, 2], **options)
+    def make(self, in_channels, encoder="test_resnet", **options):
+        return DenseUNet(in_channels, encoder, growth=8, layers=[2, 2, 2, 2, 2], **options)
 
 
 @pytest.mark.slow
 class TestDenseUNetOverDenseNet(NetworkContract):
-    def make(self, in_channels, **options):
-        return DenseUNet(in_channels, growth=4, layers=[2, 2, 2, 2, 2], **options)
+    def make(self, in_channels, encoder="densenet121", **options):
+        return DenseUNet(in_channels, encoder, growth=4, layers=[2, 2, 2, 2, 2], **options)
 
 
 def test_a_block_passes_on_what_it_adds_and_the_last_all():

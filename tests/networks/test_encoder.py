@@ -132,3 +132,54 @@ def test_an_encoder_that_cannot_be_checkpointed_says_so():
 def test_a_stride_without_a_map_is_refused():
     with pytest.raises(InputError, match=r"maps at strides \[2, 4, 8, 16, 32\], but one at 1"):
         Encoder("test_resnet", 3).index_of_stride(1)
+
+
+@pytest.mark.parametrize("in_channels", [5])
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("resnet34", None),
+        ("resnet50", 16),
+        ("resnet101", 8),
+        ("mobilenetv2_100", 16),
+        ("vgg16_bn", None),
+        ("xception65", 16),
+        ("xception71", 8),
+        ("xception71.tf_in1k", 16),
+        ("wide_resnet50_2", 8),
+        ("densenet121", None),
+        ("convnext_tiny", 16),
+    ],
+)
+def test_the_papers_encoders_give_their_maps(name, stride, in_channels):
+    with torch.device("meta"):  # shapes need no arithmetic
+        encoder = Encoder(name, in_channels, output_stride=stride)
+        maps = encoder(torch.rand(2, in_channels, 64, 96))
+    assert encoder.strides[-1] == (stride or 32)
+    assert [tuple(m.shape) for m in maps] == [
+        (2, channels, 64 // s, 96 // s)
+        for channels, s in zip(encoder.channels, encoder.strides, strict=True)
+    ]
+
+
+def test_maps_with_channels_last_are_turned_by_what_timm_says_of_them():
+    encoder = Encoder("test_mambaout", 3)
+    maps = encoder(torch.rand(1, 3, 512, 512))  # 16 channels, and 16 pixels a side in the last map
+    assert [m.shape[1] for m in maps] == encoder.channels
+    assert [m.shape[-1] for m in maps] == [512 // s for s in encoder.strides]
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "densenet121", "regnetx_002", "test_mambaout"])
+def test_checkpointing_goes_by_the_blocks_of_any_encoder(name):
+    torch.manual_seed(0)
+    plain = Encoder(name, 3)
+    saving = Encoder(name, 3, checkpointing=True)
+    saving.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 3, 64, 64)
+    for encoder in (plain, saving):
+        torch.manual_seed(0)
+        sum(m.square().mean() for m in encoder(x)).backward()
+    for (key, p), q in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        if p.grad is not None:
+            torch.testing.assert_close(q.grad, p.grad, rtol=1e-3, atol=1e-5, msg=key)
+    torch.testing.assert_close(dict(saving.named_buffers()), dict(plain.named_buffers()))

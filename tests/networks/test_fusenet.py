@@ -8,12 +8,13 @@ from lightning_seg.networks import FuseNet
 
 
 class TestFuseNet(NetworkContract):
+    wrong_encoder = ("vgg16", "vgg16_bn")
     bfloat16_error = 0.6  # rounding moves maxima, and so where values go
     in_channels = 4
     other_channels = (5,)
 
-    def make(self, in_channels, **options):
-        return FuseNet(in_channels, "vgg11_bn", width=8, **options)
+    def make(self, in_channels, encoder="vgg13_bn", **options):
+        return FuseNet(in_channels, encoder, width=8, **options)
 
 
 def test_an_image_without_depth_is_refused():

@@ -6,6 +6,8 @@ from lightning_seg.networks.image_gradients import gradient_magnitude
 
 
 class TestGSCNN(NetworkContract):
+    dilates = True
+
     def exported(self):
         return self.made(encoder="resnet18")
 

@@ -8,6 +8,8 @@ from lightning_seg.networks.psanet import between_places
 
 
 class TestPSANet(NetworkContract):
+    dilates = True
+
     def exported(self):
         return self.made(encoder="resnet18")
 

@@ -9,6 +9,8 @@ from lightning_seg.networks.bin_pooling import bin_means
 
 
 class TestPSPNet(NetworkContract):
+    dilates = True
+
     def exported(self):
         return self.made(encoder="resnet18")
 

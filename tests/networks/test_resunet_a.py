@@ -22,8 +22,31 @@ def image(*shape):
 
 
 class TestResUNetA(NetworkContract):
+    wrong_encoder = None
+
     def make(self, in_channels, **options):
         return ResUNetA(in_channels, initial_filters=4, **options)
+
+
+class TestResUNetAOfTheCode(NetworkContract):
+    wrong_encoder = None
+
+    def make(self, in_channels, **options):
+        return ResUNetA(in_channels, initial_filters=4, variant="code", down_kernel=3, **options)
+
+
+class TestResUNetAD7v1(NetworkContract):
+    wrong_encoder = None
+
+    def make(self, in_channels, **options):
+        return ResUNetA(in_channels, "d7v1", initial_filters=4, **options)
+
+
+class TestResUNetAD7v2(NetworkContract):
+    wrong_encoder = None
+
+    def make(self, in_channels, **options):
+        return ResUNetA(in_channels, "d7v2", initial_filters=4, **options)
 
 
 def num_parameters(head, **kwargs):

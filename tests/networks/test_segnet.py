@@ -9,10 +9,11 @@ from lightning_seg.networks import SegNet
 
 
 class TestSegNet(NetworkContract):
+    wrong_encoder = ("vgg16", "vgg16_bn")
     bfloat16_error = 0.6  # rounding moves maxima, and so where values go
 
-    def make(self, in_channels, **options):
-        return SegNet(in_channels, "vgg11_bn", width=8, **options)
+    def make(self, in_channels, encoder="vgg13_bn", **options):
+        return SegNet(in_channels, encoder, width=8, **options)
 
 
 @pytest.mark.parametrize(

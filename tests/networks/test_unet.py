@@ -7,8 +7,8 @@ from lightning_seg.networks import Unet, no_pretrained_weights
 
 
 class TestUnet(NetworkContract):
-    def make(self, in_channels, **options):
-        return Unet(in_channels, "test_resnet", decoder_channels=(32, 16, 16, 8, 8), **options)
+    def make(self, in_channels, encoder="test_resnet", **options):
+        return Unet(in_channels, encoder, decoder_channels=(32, 16, 16, 8, 8), **options)
 
 
 @pytest.mark.parametrize(

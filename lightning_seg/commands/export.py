@@ -1,0 +1,206 @@
+"""``lightning-seg export``: a checkpoint as one file for other programs, ONNX or torch.export."""
+
+import argparse
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_seg.checkpoints import find_checkpoint
+from lightning_seg.errors import InputError
+from lightning_seg.inference.export import (
+    METADATA,
+    Predictor,
+    example_image,
+    exported_program,
+    require_onnx,
+    save_onnx,
+    save_program,
+)
+from lightning_seg.tasks import SegmentationTask
+
+SUFFIXES = (".onnx", ".pt2")
+TOLERANCE = 1e-4
+
+Run = Callable[[Tensor], Tensor]
+
+
+def run(argv: list[str]) -> None:
+    """Exports as the arguments after ``lightning-seg export`` say.
+
+    Raises:
+        InputError: No such checkpoint, another suffix, missing packages, or a network that cannot
+            take every size, or not the one given.
+    """
+    arguments = _parser().parse_args(argv)
+    output = Path(arguments.output)
+    if output.suffix not in SUFFIXES:
+        raise InputError(
+            f"--output {output}: the suffix is {output.suffix!r}, but must be .onnx (for "
+            "onnxruntime and others) or .pt2 (for torch.export.load)"
+        )
+    if output.suffix == ".onnx":
+        require_onnx()
+    task = _load(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))
+    predictor = Predictor(task.network, task.head, arguments.result).eval()
+    metadata = _metadata(task, predictor, arguments.size, output.suffix)
+    difference = _export(predictor, output, metadata, arguments.size)
+    print(_summary(task, metadata, output, difference))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "lightning-seg export",
+        description="Writes a checkpoint's network and head as one file for other programs: an "
+        "image in [0, 1] goes in, class scores or labels of its size come out. Normalising and "
+        "padding are within. Names and colours of the classes and the sizes stand in the metadata.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--ckpt_path", required=True, help="A checkpoint's path; last or best, with --run_dir."
+    )
+    parser.add_argument("--run_dir", default="runs/unnamed", help="The run of last or best.")
+    parser.add_argument(
+        "--output", required=True, help="The file to write: .onnx, or .pt2 for torch.export."
+    )
+    parser.add_argument(
+        "--result",
+        choices=("logits", "labels"),
+        default="logits",
+        help="logits: (B, K, H, W) float32, class scores before the softmax. labels: (B, H, W) "
+        "uint8, the class of the largest. Default: logits.",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="The one size that the file takes. Default: any.",
+    )
+    return parser
+
+
+def _load(path: str | None) -> SegmentationTask:
+    assert path is not None
+    try:
+        return SegmentationTask.load_from_checkpoint(path, map_location="cpu").eval()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path} is not a checkpoint of a SegmentationTask ({' '.join(str(error).split())}); "
+            "give one that lightning-seg fit has written"
+        ) from error
+
+
+def _metadata(
+    task: SegmentationTask, predictor: Predictor, size: list[int] | None, suffix: str
+) -> dict[str, Any]:
+    network = predictor.network
+    # A torch.export file does not take maps of a single pixel, which an ONNX file does.
+    least = network.size_multiple + 1 if suffix == ".pt2" else 1
+    channels = f"float32 (batch, {network.in_channels}, height, width) in [0, 1]"
+    results = {
+        "logits": f"float32 (batch, {task.num_classes}, height, width)",
+        "labels": "uint8 (batch, height, width)",
+    }
+    metadata: dict[str, Any] = {
+        "class_names": task.class_names,
+        "class_colors": task.class_colors,
+        "num_classes": task.num_classes,
+        "in_channels": network.in_channels,
+        "height": size[0] if size else "any",
+        "width": size[1] if size else "any",
+        "minimum_size": None if size else least,
+        "input": f"image: {channels}",
+        "output": f"{predictor.result}: {results[predictor.result]}",
+        "network": type(network).__name__,
+        "head": type(task.head).__name__,
+        "lightning_seg": version("lightning_seg"),
+    }
+    return {key: value for key, value in metadata.items() if value is not None}
+
+
+def _export(
+    predictor: Predictor, output: Path, metadata: dict[str, Any], size: list[int] | None
+) -> float:
+    """Writes the file, runs it, and moves it to its place; the largest difference to the network.
+
+    Raises:
+        InputError: The file cannot be written, or gives other results than the network.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder, _quiet():
+        program = exported_program(predictor, size)
+        path = Path(folder) / output.name
+        if output.suffix == ".onnx":
+            save_onnx(program, path, metadata, predictor.result)
+        else:
+            save_program(program, path, metadata)
+        image = example_image(predictor, size or (256, 416))  # other than the traced one
+        with torch.no_grad():
+            found, expected = _runner(path, predictor.result)(image), predictor(image)
+        difference = (found.float() - expected.float()).abs()
+        wrong = (difference > TOLERANCE * expected.float().abs().max().clamp(min=1)).sum().item()
+        # Where two classes are as good as equal, rounding decides.
+        if wrong > (0 if predictor.result == "logits" else 1e-3 * difference.numel()):
+            raise InputError(
+                f"{output} would give other {predictor.result} than the checkpoint, by up to "
+                f"{difference.max():.2g}; nothing is written. Try the other file format, or --size"
+            )
+        for written in Path(folder).iterdir():
+            shutil.move(written, output.parent / written.name)
+    return float(difference.max())
+
+
+def _runner(path: Path, result: str) -> Run:
+    if path.suffix == ".pt2":
+        program: Run = torch.export.load(path).module()
+        return program
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda image: torch.from_numpy(session.run([result], {"image": image.numpy()})[0])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what PyTorch's exporter says of its own workings."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _summary(
+    task: SegmentationTask, metadata: dict[str, Any], output: Path, difference: float
+) -> str:
+    size = "any size" if metadata["height"] == "any" else "this size alone"
+    if metadata.get("minimum_size", 1) > 1:
+        size = f"any size from {metadata['minimum_size']} x {metadata['minimum_size']} pixels"
+    names = ", ".join(task.class_names) if task.class_names else "whose names it does not know"
+    lines = [
+        f"{output}: {metadata['network']} with {metadata['head']}",
+        f"  {metadata['input']}, {size}",
+        f"  {metadata['output']}; {task.num_classes} classes: {names}",
+        f"  differs from the checkpoint by {difference:.1e} at most, on two images",
+    ]
+    if output.suffix == ".pt2":
+        lines.append(f"  metadata: torch.export.load(path, extra_files={{{METADATA!r}: ''}})")
+    if task.inference is not None:
+        kind = type(task.inference).__name__
+        lines.append(f"  {kind} is not in the file: windows, scales and flips are its caller's")
+    return "\n".join(lines)

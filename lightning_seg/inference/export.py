@@ -1,0 +1,149 @@
+"""A network and its head as one file that runs without this package: ONNX or torch.export."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from lightning_seg.errors import InputError
+from lightning_seg.heads import Head
+from lightning_seg.networks import Network
+from lightning_seg.networks.resizing import resized_as
+
+Result = Literal["logits", "labels"]
+
+METADATA = "metadata.json"
+"""Name of the extra file that a torch.export file keeps its metadata in."""
+
+_INLINE_BYTES = 1 << 31  # a protocol buffer, an ONNX file, ends there
+_EXAMPLE_SIZE = (224, 352)  # at every stride more than one pixel, and height is not width
+
+
+class Predictor(nn.Module):
+    """What is exported: an image in, class scores or labels of its size out.
+
+    Args:
+        network: Image to features.
+        head: Features to predictions, of which ``logits`` are used.
+        result: ``logits`` or ``labels``.
+    """
+
+    def __init__(self, network: Network, head: Head, result: Result = "logits") -> None:
+        super().__init__()
+        self.network = network
+        self.head = head
+        self.result = result
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image (B, C, H, W) float32 in [0, 1] to its result.
+
+        Returns:
+            Logits (B, K, H, W) float32, or labels (B, H, W) uint8.
+        """
+        logits: Tensor = self.head(self.network(image))["logits"]
+        if self.network.stride > 1:
+            logits = resized_as(logits, image)
+        return logits if self.result == "logits" else logits.argmax(dim=1).to(torch.uint8)
+
+
+def example_image(predictor: Predictor, size: Sequence[int] | None = None) -> Tensor:
+    """A batch of two random images of this height and width, by default of 224 x 352 pixels."""
+    height, width = size or _EXAMPLE_SIZE
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(2, predictor.network.in_channels, height, width, generator=generator)
+
+
+def exported_program(predictor: Predictor, size: Sequence[int] | None = None) -> ExportedProgram:
+    """The program of a predictor for any number of images.
+
+    Args:
+        predictor: In evaluation, on the CPU.
+        size: The one height and width that it is to take; any by default.
+
+    Raises:
+        InputError: The network cannot take that size, or not every size.
+    """
+    image = example_image(predictor, size)
+    with torch.no_grad():
+        if size is not None:
+            predictor(image)  # whose refusal is clearer than that of a trace
+        free = {0: Dim.DYNAMIC} if size else dict.fromkeys((0, 2, 3), Dim.DYNAMIC)
+        try:
+            return torch.export.export(predictor, (image,), dynamic_shapes={"image": free})
+        except Exception as error:
+            told = str(error).strip().splitlines() or [type(error).__name__]
+            kind = type(predictor.network).__name__
+            if size is not None:
+                raise InputError(
+                    f"{kind} cannot be exported for {size[0]} x {size[1]} pixels: {told[0]}"
+                ) from error
+            raise InputError(
+                f"{kind} cannot be exported for any height and width: {told[0]}. "
+                "Give the one size that it is to take: --size HEIGHT WIDTH."
+            ) from error
+
+
+def save_program(program: ExportedProgram, path: Path, metadata: dict[str, Any]) -> None:
+    """Writes a torch.export file; the metadata is its extra file `METADATA`, in JSON.
+
+    Raises:
+        InputError: The program has an operation that such a file cannot hold.
+    """
+    try:
+        torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
+    except Exception as error:
+        told = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"a torch.export file cannot hold this network: {told}. Write an ONNX file, or give "
+            "the one size that it is to take: --size HEIGHT WIDTH"
+        ) from error
+
+
+def save_onnx(
+    program: ExportedProgram, path: Path, metadata: dict[str, Any], result: Result = "logits"
+) -> None:
+    """Writes an ONNX file with input ``image`` and an output named as the result.
+
+    The metadata are its ``metadata_props``, values other than strings as JSON. Weights of 2 GiB
+    and more lie in a second file, ``NAME.data``.
+
+    Raises:
+        InputError: The packages that it needs are not installed.
+    """
+    require_onnx()
+    (image,) = (n for n in program.graph.nodes if n.name == "image")
+    batch, _, height, width = image.meta["val"].shape
+    onnx_program = torch.onnx.export(
+        program, dynamo=True, input_names=["image"], output_names=[result], verbose=False
+    )
+    assert onnx_program is not None
+    model: Any = onnx_program.model
+    names = {str(batch): "batch", str(height): "height", str(width): "width"}
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        for axis, length in enumerate(value.shape):
+            value.shape[axis] = names.get(str(getattr(length, "value", length)), length)
+    for key, value in metadata.items():
+        model.metadata_props[key] = value if isinstance(value, str) else json.dumps(value)
+    size = sum(t.nbytes for t in program.state_dict.values() if isinstance(t, Tensor))
+    onnx_program.save(path, external_data=size >= _INLINE_BYTES)
+
+
+def require_onnx() -> None:
+    """Refuses to go on without the packages that ONNX files need.
+
+    Raises:
+        InputError: One is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"ONNX files need a package that is not installed: {error.name}. "
+            "Run: pip install 'lightning_seg[export]'; or give an --output that ends in .pt2"
+        ) from error

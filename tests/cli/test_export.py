@@ -1,0 +1,146 @@
+"""`lightning-seg export`, and checkpoints fine-tuned with other classes."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from lightning_seg.heads import ClassificationHead, SignedDistanceHead
+from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
+from lightning_seg.networks import Unet
+from lightning_seg.tasks import EdgeDetectionTask, SegmentationTask
+
+NAMES = ("road", "building", "tree")
+COLORS = ((128, 64, 128), (70, 70, 70), (0, 128, 0))
+
+
+def saved(path, network, **options):
+    torch.manual_seed(0)
+    head = options.pop("head", SignedDistanceHead)
+    losses = {name: [] for name in head.predictions} | {
+        "logits": [WeightedLoss(CrossEntropyLoss())]
+    }
+    task = SegmentationTask(3, 4, network, head, losses, **options)
+    task.class_names, task.class_colors = NAMES, COLORS
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(path)
+    return task.eval()
+
+
+@pytest.fixture
+def task(workplace):
+    return saved("a.ckpt", partial(Unet, encoder="test_resnet", decoder_channels=(16, 8)))
+
+
+def test_a_process_exports_to_onnx(task):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    command = [sys.executable, "-m", "lightning_seg.cli", "export"]
+    command += ["--ckpt_path", "a.ckpt", "--output", "models/model.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "3 classes: road, building, tree" in done.stdout
+    assert "any size" in done.stdout
+    assert [path.name for path in Path("models").iterdir()] == ["model.onnx"]
+
+    session = onnxruntime.InferenceSession("models/model.onnx")
+    for batch, height, width in [(2, 250, 410), (1, 90, 71)]:
+        image = torch.rand(batch, 4, height, width)
+        (logits,) = session.run(["logits"], {"image": image.numpy()})
+        with torch.no_grad():
+            expected = task(image)["logits"]
+        assert (torch.from_numpy(logits) - expected).abs().max() < 1e-4
+    found = session.get_modelmeta().custom_metadata_map
+    assert json.loads(found["class_names"]) == list(NAMES)
+    assert json.loads(found["class_colors"]) == [list(color) for color in COLORS]
+    assert {name: found[name] for name in ("num_classes", "in_channels", "height", "width")} == {
+        "num_classes": "3", "in_channels": "4", "height": "any", "width": "any",
+    }  # fmt: skip
+    assert found["output"] == "logits: float32 (batch, 3, height, width)"
+
+
+@pytest.mark.slow
+def test_labels_of_one_size_in_a_torch_export_file(task, run):
+    arguments = ("--output", "model.pt2", "--result", "labels", "--size", "70", "96")
+    status, out, err = run("export", "--ckpt_path", "a.ckpt", *arguments)
+    assert status == 0, err
+    assert "this size alone" in out
+    files = {"metadata.json": ""}
+    program = torch.export.load("model.pt2", extra_files=files).module()
+    metadata = json.loads(files["metadata.json"])
+    assert metadata["class_names"] == list(NAMES)
+    assert (metadata["height"], metadata["width"]) == (70, 96)
+    image = torch.rand(3, 4, 70, 96)
+    with torch.no_grad():
+        labels, expected = program(image), task(image)["logits"].argmax(dim=1)
+    assert labels.dtype == torch.uint8
+    assert (labels == expected).float().mean() > 0.999
+
+
+def test_the_help_names_it(run):
+    status, out, _ = run("--help")
+    assert status == 0
+    assert "export" in out
+    status, out, _ = run("export", "--help")
+    assert status == 0
+    assert "--ckpt_path" in out
+
+
+EXPORT = ("export", "--output", "model.onnx", "--ckpt_path")
+
+
+def test_a_checkpoint_that_is_not_there_is_named(workplace, refused):
+    assert "there is no file no.ckpt" in refused(*EXPORT, "no.ckpt")
+
+
+def test_another_suffix_names_those_there_are(workplace, refused):
+    message = refused("export", "--ckpt_path", "a.ckpt", "--output", "model.pth")
+    assert "must be .onnx" in message
+    assert ".pt2" in message
+
+
+def test_a_checkpoint_of_something_else_is_refused(workplace, refused):
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.strategy.connect(EdgeDetectionTask(3))
+    trainer.save_checkpoint("edges.ckpt")
+    message = refused(*EXPORT, "edges.ckpt")
+    assert "edges.ckpt is not a checkpoint of a SegmentationTask" in message
+
+
+def test_missing_packages_say_how_to_install_them(task, refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert "pip install 'lightning_seg[export]'" in refused(*EXPORT, "a.ckpt")
+
+
+@pytest.fixture
+def of_one_size(workplace):
+    encoder = "swin_tiny_patch4_window7_224"
+    return saved("swin.ckpt", partial(Unet, encoder=encoder), head=ClassificationHead)
+
+
+def test_a_size_that_the_network_cannot_take_is_refused(of_one_size, refused):
+    assert "cannot take an image of 96 x 96" in refused(*EXPORT, "swin.ckpt", "--size", "96", "96")
+    assert not Path("model.onnx").exists()
+
+
+def test_a_network_of_one_size_asks_for_it(of_one_size, refused):
+    message = refused(*EXPORT, "swin.ckpt")
+    assert "cannot be exported for any height and width" in message
+    assert "--size HEIGHT WIDTH" in message
+
+
+def test_a_run_starts_from_another_runs_checkpoint_of_other_classes(run, caplog):
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "first")
+    assert status == 0, err
+    arguments = ("--data.num_classes", "4", "--model.weights", "first/checkpoints/last.ckpt")
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "second", *arguments)
+    assert status == 0, err
+    assert "head.classifier: weight is (3, 11, 3, 3) in the file, (4, 12, 3, 3)" in caplog.text
+    task = SegmentationTask.load_from_checkpoint("second/checkpoints/last.ckpt")
+    assert task.class_names is not None
+    assert len(task.class_names) == 4

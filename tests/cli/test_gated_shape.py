@@ -1,0 +1,23 @@
+"""GSCNN's edges are supervised by a configuration."""
+
+import json
+from pathlib import Path
+
+METHOD = Path(__file__).parents[2] / "configs" / "method" / "gated_shape.yaml"
+SMALL = {
+    "encoder": "test_resnet",
+    "pretrained": "false",
+    "channels": "16",
+    "low_level_channels": "8",
+    "shape_channels": "16",
+}
+
+
+def test_its_edges_and_classes_are_learnt(run):
+    options = [f"--model.network.init_args.{name}={value}" for name, value in SMALL.items()]
+    arguments = ("--model", str(METHOD), *options, "--trainer.max_epochs", "2")
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "run", *arguments)
+    assert status == 0, err
+    epochs = [json.loads(line) for line in Path("run/epochs.jsonl").read_text().splitlines()]
+    terms = [epoch["train/edge_MapBinaryCrossEntropyLoss"] for epoch in epochs]
+    assert terms[1] < terms[0]
