@@ -97,7 +97,7 @@ class CityscapesDataModule(SegmentationDataModule):
         if split == "predict":
             return [Pair(name, path) for name, path in self._images(self.predict_split).items()]
         folder = self.test_split if split == "test" else split
-        parts = [(folder, "gtFine")]
+        parts: list[tuple[str, str]] = [(folder, "gtFine")]
         if split == "train" and self.coarse:
             parts.append(("train_extra", "gtCoarse"))
         pairs: list[Pair] = []

@@ -61,10 +61,11 @@ class RandomCrops(Dataset[Sample]):
         random = np.random.default_rng(draw_seed(index))
         place, window = self._draw(random)
         pair = self.pairs[place]
+        further = self.reader.further_channel(pair, window)
         arrays = self.pipeline.apply(
             self._mirrored(self.reader.image(pair, window)),
             self._ignored_beyond(self.reader.mask(pair, window)),
-            self._mirrored(self.reader.further_channel(pair, window)),
+            None if further is None else self._mirrored(further),
             int(random.integers(2**31)),
         )
         return make_sample(*arrays, name=pair.name) | {"window": torch.tensor(window)}
@@ -94,9 +95,7 @@ class RandomCrops(Dataset[Sample]):
         column = int(random.integers(width - columns + 1))
         return Window(row, column, rows, columns)
 
-    def _mirrored(self, image: np.ndarray | None) -> np.ndarray | None:
-        if image is None:
-            return None
+    def _mirrored(self, image: np.ndarray) -> np.ndarray:
         return np.pad(image, (*self._missing(image), (0, 0)), mode="symmetric")
 
     def _ignored_beyond(self, mask: np.ndarray | None) -> np.ndarray | None:

@@ -194,9 +194,9 @@ class _Findings(Dataset[_Finding]):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             for window in _windows(pair, size):
-                image = _noted(lambda w=window: self.reader.image(pair, w), problems)
-                _noted(lambda w=window: self.reader.further_channel(pair, w), problems)
-                mask = _noted(lambda w=window: self.reader.mask(pair, w), problems)
+                image = _noted(self.reader.image, pair, window, problems)
+                _noted(self.reader.further_channel, pair, window, problems)
+                mask = _noted(self.reader.mask, pair, window, problems)
                 if image is not None:
                     shown = as_decimals(image)
                     values = (
@@ -215,9 +215,14 @@ class _Findings(Dataset[_Finding]):
         )
 
 
-def _noted(read: Callable[[], np.ndarray | None], problems: dict[str, None]) -> np.ndarray | None:
+def _noted(
+    read: Callable[[Pair, Window | None], np.ndarray | None],
+    pair: Pair,
+    window: Window | None,
+    problems: dict[str, None],
+) -> np.ndarray | None:
     try:
-        return read()
+        return read(pair, window)
     except InputError as error:
         problems[str(error)] = None
         return None

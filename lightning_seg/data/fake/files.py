@@ -63,12 +63,15 @@ def number(mask: np.ndarray, values: Sequence[int], void: int) -> np.ndarray:
 def write_tiff(path: Path, pixels: np.ndarray, compression: str | None = "zlib") -> None:
     """A TIFF file of 16-row strips: (H, W), or (H, W, C) with the first three bands RGB."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    extra = {}
-    if pixels.ndim == 3 and pixels.shape[2] > 3:
-        extra["extrasamples"] = ["unspecified"] * (pixels.shape[2] - 3)
+    extra = ["unspecified"] * (pixels.shape[2] - 3) if pixels.ndim == 3 else []
     photometric = "rgb" if pixels.ndim == 3 else "minisblack"
     tifffile.imwrite(
-        path, pixels, photometric=photometric, compression=compression, rowsperstrip=16, **extra
+        path,
+        pixels,
+        photometric=photometric,
+        compression=compression,
+        rowsperstrip=16,
+        extrasamples=extra or None,
     )
 
 
