@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+# Below a dataset's root: what is counted or computed from it once.
+OWN_FOLDER = ".lightning_seg"
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:

@@ -15,10 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 from lightning_seg.data.labels import LabelDecoder
 from lightning_seg.data.rasters import Window, is_raster
 from lightning_seg.errors import InputError
-from lightning_seg.files import write_atomically
+from lightning_seg.files import OWN_FOLDER, write_atomically
 from lightning_seg.losses.class_weights import ClassBalance
 
-_FOLDER = ".lightning_seg"
 _ROWS = 512
 _WHOLE = 2048 * 2048
 
@@ -96,7 +95,7 @@ def cached_counts(
     Labels are taken for the same while their names, sizes and times are. Where ``root`` cannot be
     written to, they are counted every time.
     """
-    file = root / _FOLDER / f"class_counts_{_key(paths, decoder, root)}.json"
+    file = root / OWN_FOLDER / f"class_counts_{_key(paths, decoder, root)}.json"
     # A file that another program left damaged is counted again.
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(file.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from lightning_seg.data.pairs import Pair, refuse_missing, require_folder
 from lightning_seg.data.splits import refuse_shared
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
+from lightning_seg.files import OWN_FOLDER
 
 Area = Literal["potsdam", "vaihingen"]
 Bands = Literal["RGB", "IRRG", "RGBIR"]
@@ -142,12 +143,13 @@ class ISPRSDataModule(SegmentationDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
     ) -> None:
+        folder = Path(f"data/{area}" if root is None else root)
         chosen: Bands = bands or ("RGB" if area == "potsdam" else "IRRG")
         if (area, chosen) not in _IMAGES:
             raise InputError(f"Vaihingen has no {chosen} images. Set bands to IRRG.")
         classes = {name: c for name, c in ISPRS_CLASSES.items() if clutter or name != "clutter"}
         super().__init__(
-            root=f"data/{area}" if root is None else root,
+            root=folder,
             class_names=tuple(classes),
             class_colors=tuple(classes.values()),
             decoder=_decoder(labels, clutter),
@@ -157,7 +159,7 @@ class ISPRSDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            extra_band=ExtraBand() if elevation else None,
+            extra_band=ExtraBand(decoded_in=folder / OWN_FOLDER / "decoded") if elevation else None,
             reduction=2 if field_of_view == 4 else 1,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,

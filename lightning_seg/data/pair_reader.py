@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lightning_seg.data.decoded import decoded_image
 from lightning_seg.data.labels import LabelDecoder
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.rasters import Window
-from lightning_seg.data.reading import image_size, read_image
+from lightning_seg.data.rasters import Window, is_raster
+from lightning_seg.data.reading import cut, image_size, read_image
 from lightning_seg.errors import InputError
 
 
@@ -20,10 +21,13 @@ class ExtraBand:
     Args:
         value_range: The numbers that become 0 and 1; by default those of the integer type.
         rotated_bits: By how many bits 16-bit numbers were rotated to the left when they were saved.
+        decoded_in: A folder for decoded copies of large files that are no TIFF, so that windows of
+            them can be read without the rest; none where they are read whole.
     """
 
     value_range: tuple[float, float] | None = None
     rotated_bits: int = 0
+    decoded_in: Path | None = None
 
     def read(self, path: Path, window: Window | None = None) -> np.ndarray:
         """The channel, or a window of it, as (H, W, 1) float32 in [0, 1].
@@ -31,7 +35,10 @@ class ExtraBand:
         Raises:
             InputError: The file is damaged, or has other than one channel or another type.
         """
-        stored = read_image(path, 1, window)
+        if window is not None and self.decoded_in is not None and not is_raster(path):
+            stored = cut(decoded_image(path, 1, self.decoded_in), window)
+        else:
+            stored = read_image(path, 1, window)
         if self.rotated_bits:
             # Pillow gives 16-bit PNGs as 32-bit numbers in some of its versions.
             wide = stored.astype(np.uint32)

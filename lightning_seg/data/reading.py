@@ -67,7 +67,7 @@ def read_image(path: Path, in_channels: int, window: rasters.Window | None = Non
         else:
             with Image.open(path) as image:
                 array = np.asarray(ImageOps.exif_transpose(_plain(image)))
-    return fit_channels(_cut(array, window), in_channels, path)
+    return fit_channels(cut(array, window), in_channels, path)
 
 
 def read_label(path: Path, colors: bool, window: rasters.Window | None = None) -> np.ndarray:
@@ -90,7 +90,7 @@ def read_label(path: Path, colors: bool, window: rasters.Window | None = None) -
                 holds_ids = not colors and image.mode in ("P", "1")
                 plain = image if holds_ids else _plain(image)
                 array = np.asarray(ImageOps.exif_transpose(plain))
-    array = _cut(array.astype(np.uint8) if array.dtype == bool else array, window)
+    array = cut(array.astype(np.uint8) if array.dtype == bool else array, window)
     return label_colors(array, path) if colors else _label_ids(array, path)
 
 
@@ -106,7 +106,8 @@ def read_window(path: Path, window: rasters.Window) -> np.ndarray:
         return rasters.read_raster(path, window)
 
 
-def _cut(array: np.ndarray, window: rasters.Window | None) -> np.ndarray:
+def cut(array: np.ndarray, window: rasters.Window | None) -> np.ndarray:
+    """The window of an array (H, W) or (H, W, C); without a window, all of it."""
     if window is None:
         return array
     rows, columns = window.row + window.height, window.column + window.width

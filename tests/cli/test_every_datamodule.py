@@ -1,12 +1,9 @@
 """``fit`` and ``test`` of every DataModule on a tiny copy of its dataset."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path.append(str(Path(__file__).parents[1] / "data"))
 from tiny_datasets import TINY
 
 pytestmark = pytest.mark.slow
