@@ -50,6 +50,8 @@ def _splits(report: DataReport) -> Table:
     table = Table("split", "images", "files", "width x height", "values", "ignored pixels")
     for split, found in report.splits.items():
         files = ", ".join(f"{n} {suffix}" for suffix, n in sorted(found.suffixes.items()))
+        if found.images and not files:
+            files = "as above"
         low, high = found.values
         total = found.ignored + sum(found.counts.pixels if found.counts else ())
         table.add_row(
@@ -71,24 +73,26 @@ def _sizes(report: DataReport, split: str) -> str:
 
 
 def _classes(data: SegmentationDataModule, report: DataReport) -> Table:
-    table = Table("class", "colour")
+    table = Table(title="Share of pixels, and weights by median frequency", title_justify="left")
+    for heading in ("class", "colour"):
+        table.add_column(heading, no_wrap=True)
     counted = {
         split: found.counts for split, found in report.splits.items() if found.counts is not None
     }
     for split in counted:
-        table.add_column(f"{split} pixels", justify="right")
-    table.add_column("median-frequency weight", justify="right")
+        table.add_column(split, justify="right", no_wrap=True)
+    table.add_column("weight", justify="right", no_wrap=True)
     train = counted["train"]
     weights = balanced_weights(train, "median_frequency") if any(train.pixels) else None
     for number, name in enumerate(data.class_names):
         red, green, blue = data.class_colors[number]
         table.add_row(
             f"{number} {name}",
-            f"[on rgb({red},{green},{blue})]    [/] {red} {green} {blue}",
+            f"[on rgb({red},{green},{blue})]   [/] {red} {green} {blue}",
             *(
-                f"{counts.pixels[number] / max(sum(counts.pixels), 1):.3%}"
+                f"{counts.pixels[number] / max(sum(counts.pixels), 1):.2%}"
                 for counts in counted.values()
             ),
-            f"{weights[number]:.4f}" if weights else "",
+            f"{weights[number]:.3g}" if weights else "",
         )
     return table

@@ -10,12 +10,11 @@ from jsonargparse import ArgumentParser
 from lightning_seg.callbacks.pictures import png, render
 from lightning_seg.commands.contact_sheet import draw_samples
 from lightning_seg.data import SegmentationDataModule
+from lightning_seg.data.pairs import check_sizes
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
 
 ABOUT = "Draws samples with their labels, distances, boundaries and colours on one sheet."
-
-_STAGES = {"train": "fit", "val": "validate", "test": "test"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -40,8 +39,11 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     if output.suffix.lower() != ".png":
         raise InputError(f"--output is {output}, but a PNG is written. Give a name that ends so.")
     data.prepare_data()
-    data.setup(_STAGES[options.split])
-    dataset = data.datasets[options.split]
+    pairs = data.pairs(options.split)
+    if not pairs:
+        raise InputError(f"The {options.split} split of {data.root.absolute()} holds no images.")
+    check_sizes(pairs, data.decoder, data.reader.image_reduction)
+    dataset = data.dataset(options.split, pairs)
     length = len(dataset)  # type: ignore[arg-type]
     count = min(options.samples, length)
     torch.manual_seed(options.seed)
