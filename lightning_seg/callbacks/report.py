@@ -34,8 +34,8 @@ _BOUNDARIES = {
     "boundary_f": "boundary F",
     "boundary_precision": "precision",
     "boundary_recall": "recall",
-    "surface_distance": "distance, px",
-    "hausdorff95": "HD95, px",
+    "surface_distance": "mean px",
+    "hausdorff95": "HD95 px",
 }
 _WIDTHS = {
     "trimap_iou": "trimap IoU",
@@ -75,10 +75,12 @@ class Report:
             f"Matthews correlation {mcc:.4f}"
         )
         console = Console()
+        if not console.is_terminal:  # a file is as wide as it needs to be
+            console = Console(width=100)
         console.print(title, style="bold", highlight=False, soft_wrap=True)
         for table in (
-            self._class_table("regions", _REGIONS),
-            self._class_table("boundaries", _BOUNDARIES),
+            self._class_table("Regions", _REGIONS),
+            self._class_table("Boundaries", _BOUNDARIES),
             self._width_table(),
         ):
             console.print(table)
@@ -129,9 +131,7 @@ class Report:
 
     def _curve(self, kind: str) -> Curve:
         columns = self.measured.per_class
-        return {
-            width: columns[f"{kind}/{width}"].cpu().numpy() for width in _widths(columns, kind)
-        }
+        return {width: columns[f"{kind}/{width}"].cpu().numpy() for width in _widths(columns, kind)}
 
     @property
     def _confusion(self) -> "NDArray[np.int64]":
@@ -156,8 +156,8 @@ class Report:
     def _class_table(self, title: str, headings: Mapping[str, str]) -> Table:
         headings = {key: text for key, text in headings.items() if key in self.measured.per_class}
         excluded = self.settings["excluded_from_mean"]
-        table = Table()
-        table.add_column(title)
+        table = Table(title=title, title_justify="left")
+        table.add_column("class")
         for heading in headings.values():
             table.add_column(heading, justify="right")
         for row in self._class_rows():
@@ -171,8 +171,8 @@ class Report:
     def _width_table(self) -> Table:
         scalars = self.measured.scalars
         widths = sorted({width for kind in _WIDTHS for width in _widths(scalars, kind)})
-        table = Table()
-        table.add_column("mean at width")
+        table = Table(title="Means by width", title_justify="left")
+        table.add_column("width")
         for heading in _WIDTHS.values():
             table.add_column(heading, justify="right")
         for width in widths:
