@@ -189,5 +189,5 @@ def _count_by_level(labels: Tensor, levels: Tensor, num_widths: int, num_classes
     """Pixels of each level and class: int64 (num_widths + 1, K)."""
     bins = (num_widths + 1) * (num_classes + 1)
     dtype = code_dtype(bins)
-    codes = levels.to(dtype) * (num_classes + 1) + labels.to(dtype)
+    codes = torch.add(labels.to(dtype), levels.to(dtype), alpha=num_classes + 1)
     return histograms(codes, bins).sum(dim=0).view(num_widths + 1, num_classes + 1)[:, :-1]
