@@ -1,15 +1,17 @@
 """Boundary metrics for any LightningModule."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import torch
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
-from lightning_seg.callbacks.classes import find_class_names, find_num_classes
+from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
 from lightning_seg.callbacks.measures import Measured, Measures, MeasureSettings
 from lightning_seg.callbacks.real_samples import RealSamples, dataloaders
@@ -20,12 +22,20 @@ from lightning_seg.callbacks.run_record import run_folder
 class BoundaryMetrics(Callback):
     """Measures boundaries and regions in validation and test, in any project.
 
-    Logs ``val/boundary_iou``, ``val/boundary_f``, ``val/trimap_iou/WIDTH``, ``val/iou``, ``val/f1``
-    (means over the classes that occur) and ``val/accuracy`` (share of right pixels), the same under
-    ``test/``; several dataloaders get the suffix ``/dataloader_idx_I``. ``validate`` and ``test``
-    also print a table and write ``metrics.json``, ``per_class.csv`` and ``per_image.csv`` to the
-    folder ``val`` or ``test`` of the run's folder. Each sample counts once on any number of
-    processes, and their number changes nothing in the result.
+    Logs, as ``val/NAME`` and ``test/NAME``, means over the classes that occur: ``iou``, ``f1``,
+    ``precision``, ``recall``, ``boundary_iou``, ``boundary_f``, ``boundary_precision``,
+    ``boundary_recall``, ``trimap_iou/WIDTH`` (in the band) and ``interior_iou/WIDTH`` (outside of
+    it); and ``accuracy`` (share of right pixels) and ``mcc`` (Matthews correlation) of all pixels.
+    `trainer.validate` and `trainer.test` measure more: ``e_measure``, ``surface_distance`` and
+    ``hausdorff95`` in pixels, ``boundary_f/TOLERANCE`` by tolerance, ``boundary_f_pooled`` (and
+    precision and recall) of contours counted over the whole dataset, ``mcc_micro``.
+    Several dataloaders get the suffix ``/dataloader_idx_I``.
+
+    ``validate`` and ``test`` also print tables and write to the folder ``val`` or ``test`` of the
+    run's folder: ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix
+    ``confusion.csv`` (rows are the truth) and each image's ``confusion_per_image.csv``, and the
+    pictures ``curves.png`` and ``confusion.png``, which go to TensorBoard too. Each sample counts
+    once on any number of processes, and their number changes nothing in the result.
 
     Args:
         num_classes: K; by default that of the datamodule or of the module.
@@ -38,10 +48,14 @@ class BoundaryMetrics(Callback):
         boundary_width: Band width of the boundary IoU in pixels, instead of ``dilation_ratio``.
         trimap_widths: Band widths of the trimap IoU in pixels.
         tolerance: Of the boundary F-measure; a share of the diagonal if below 1, else pixels.
+        curve_tolerances: Tolerances in pixels of the boundary F-measure by tolerance.
+        surface_distances: Whether ``validate`` and ``test`` measure these, which cost the most.
+        excluded_from_mean: Names of classes that are left out of all means over classes, but not of
+            the accuracy and the confusion matrix: ISPRS leaves out ``clutter``.
 
     Raises:
-        InputError: (when the trainer starts) Number of classes neither given nor found; (in a step)
-            no predictions or no truth found, or they do not fit.
+        InputError: (when the trainer starts) Number of classes neither given nor found, or a name
+            that is no class; (in a step) no predictions or no truth found, or they do not fit.
     """
 
     def __init__(
@@ -54,6 +68,9 @@ class BoundaryMetrics(Callback):
         boundary_width: int | None = None,
         trimap_widths: tuple[int, ...] = (1, 2, 3, 5, 10),
         tolerance: float = 0.008,
+        curve_tolerances: tuple[int, ...] = (1, 2, 3, 5, 10),
+        surface_distances: bool = True,
+        excluded_from_mean: Sequence[str] = (),
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()
@@ -63,6 +80,9 @@ class BoundaryMetrics(Callback):
         self.boundary_width = boundary_width
         self.trimap_widths = tuple(trimap_widths)
         self.tolerance = tolerance
+        self.curve_tolerances = tuple(curve_tolerances)
+        self.surface_distances = surface_distances
+        self.excluded_from_mean = tuple(excluded_from_mean)
         self._measures: list[Measures] = []
         self._real: list[RealSamples] = []
         self._reports: list[Report] = []
@@ -73,6 +93,7 @@ class BoundaryMetrics(Callback):
             return
         num_classes = find_num_classes(trainer, pl_module, self.num_classes)
         self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
+        excluded = find_classes(self.excluded_from_mean, self._class_names, "excluded_from_mean")
         self._settings = MeasureSettings(
             num_classes,
             self.ignore_index,
@@ -80,6 +101,9 @@ class BoundaryMetrics(Callback):
             self.boundary_width,
             self.trimap_widths,
             self.tolerance,
+            self.curve_tolerances,
+            self.surface_distances,
+            tuple(excluded),
         )
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -147,7 +171,8 @@ class BoundaryMetrics(Callback):
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         loaders = dataloaders(trainer, stage)
-        self._measures = [Measures(self._settings, pl_module.device) for _ in loaders]
+        thorough = trainer.state.fn != TrainerFn.FITTING
+        self._measures = [Measures(self._settings, pl_module.device, thorough) for _ in loaders]
         self._real = [RealSamples(dl, trainer.world_size, trainer.global_rank) for dl in loaders]
 
     def _update(
@@ -191,6 +216,8 @@ class BoundaryMetrics(Callback):
 
     def _report(self, title: str, measured: Measured, measures: Measures) -> Report:
         settings = asdict(self._settings) | {"boundary_f_void": "removed"}
+        excluded = settings.pop("excluded_classes")
+        settings["excluded_from_mean"] = [self._class_names[k] for k in excluded]
         return Report(title, measured, self._class_names, settings, _gather(measures.images()))
 
     def _publish(self, trainer: Trainer, stage: str) -> None:
@@ -202,7 +229,17 @@ class BoundaryMetrics(Callback):
                 report.print()
                 if not trainer.fast_dev_run:  # type: ignore[attr-defined]
                     report.write(folder / report.title)
+                    _show(trainer, report)
         self._reports = []
+
+
+def _show(trainer: Trainer, report: Report) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            for name, pixels in report.pictures().items():
+                logger.experiment.add_image(
+                    f"{report.title}/{name}", pixels, trainer.global_step, dataformats="HWC"
+                )
 
 
 def _gather(images: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -55,6 +55,23 @@ def find_class_names(
     return [f"class {k}" for k in range(num_classes)]
 
 
+def find_classes(chosen: Sequence[str], class_names: Sequence[str], setting: str) -> list[int]:
+    """Numbers of the classes of these names.
+
+    Raises:
+        InputError: There is no such class, or no other is left; names ``setting``.
+    """
+    unknown = [name for name in chosen if name not in class_names]
+    if unknown:
+        raise InputError(
+            f"{setting} names {unknown[0]!r}, which is no class. The classes are: "
+            f"{', '.join(class_names)}."
+        )
+    if len(set(chosen)) == len(class_names):
+        raise InputError(f"{setting} names all classes; leave at least one out of it.")
+    return [class_names.index(name) for name in chosen]
+
+
 def find_class_colors(
     trainer: Trainer, pl_module: LightningModule, num_classes: int
 ) -> list[Color]:

@@ -13,22 +13,24 @@ from lightning_seg.callbacks.batches import find_image, find_names, lookup, to_l
 from lightning_seg.callbacks.classes import find_class_colors, find_class_names, find_num_classes
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
 from lightning_seg.callbacks.files import file_stem
-from lightning_seg.callbacks.pictures import Picture, draw, png, render
+from lightning_seg.callbacks.picture_maps import entropy
+from lightning_seg.callbacks.pictures import Picture, draw, png, render, step_to_fit
 from lightning_seg.callbacks.real_samples import dataloaders
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.files import write_atomically
 
 
 class PredictionPanels(Callback):
-    """Draws a few samples: image, truth, prediction, errors along boundaries, regressed maps.
+    """Draws a few samples: image, truth, prediction, errors, entropy, regressed maps.
 
     The samples are spread evenly over the first dataloader and the same in every epoch. Pictures go
     to ``pictures`` in the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and to
-    TensorBoard where that is a logger. Maps are drawn where the step returns a dict with
-    ``predictions`` and ``targets`` that hold ``distance`` (B, K, H, W) in [-1, 1] or [0, 1],
-    ``boundary`` (B, K, H, W) in [0, 1] or, as hue, saturation and value in [0, 1], ``color``
-    (B, 3, H, W). Modules without images in their batches (under ``image``, or first of a tuple) get
-    none.
+    TensorBoard where that is a logger. Errors are shown in the whole image (right green, wrong red)
+    and along the true boundaries, the entropy where predictions are scores. Maps are drawn where
+    the step returns a dict with ``predictions`` and ``targets`` that hold ``distance``
+    (B, K, H, W) in [-1, 1] or [0, 1], ``boundary`` (B, K, H, W) in [0, 1] or, as hue, saturation
+    and value in [0, 1], ``color`` (B, 3, H, W). Modules without images in their batches (under
+    ``image``, or first of a tuple) get none.
 
     Args:
         num_images: Pictures an epoch.
@@ -166,6 +168,7 @@ class PredictionPanels(Callback):
                 prediction=labels[i].cpu().numpy(),
                 class_names=self._names,
                 class_colors=self._colors,
+                entropy=_entropy(pred[i : i + 1]),
                 distance=_map(outputs, "predictions.distance", i, self._num_classes),
                 true_distance=_map(outputs, "targets.distance", i, self._num_classes),
                 boundary=_map(outputs, "predictions.boundary", i, self._num_classes),
@@ -212,6 +215,14 @@ def _map(outputs: Any, key: str, index: int, channels: int) -> np.ndarray | None
     if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[1] != channels:
         return None
     return maps[index].detach().float().cpu().numpy()
+
+
+def _entropy(pred: Tensor) -> np.ndarray | None:
+    """The entropy (h, w) of one prediction if it is scores, at the size it will be drawn at."""
+    if pred.ndim != 4 or not pred.is_floating_point():
+        return None
+    step = step_to_fit(*pred.shape[-2:])
+    return entropy(pred[..., ::step, ::step])[0].cpu().numpy()
 
 
 def _to_rgb(image: Tensor) -> np.ndarray:

@@ -1,28 +1,42 @@
 """Pictures of one prediction that can be read on their own."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
-from lightning_seg.metrics.functional.windows import differs_within
+from lightning_seg.callbacks.picture_maps import (
+    RIGHT,
+    VOID_GREY,
+    WRONG,
+    Pixels,
+    boundary_band,
+    boundary_errors,
+    errors,
+    ink,
+    is_class,
+    paint,
+    rgb,
+)
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-_VOID_GREY = 25
-_RIGHT, _WRONG = (125, 200, 130), (215, 20, 30)
+Map = NDArray[np.floating]
+
 # The scale runs on beyond [-1, 1], which keeps its darkest colours out of the picture.
 _DISTANCE_COLORS, _DISTANCE_LIMIT = "PuOr", 1.6
+_ENTROPY_COLORS = "inferno"
 # Sizes in inches.
-_COLUMNS, _CELL, _GAP, _BAR = 4, 4.0, 0.12, 1.15
+_COLUMNS, _CELL, _GAP, _BAR = 3, 4.0, 0.12, 1.25
 _TITLE, _HEADING = 0.5, 0.36
-_LEGEND_COLUMNS = 9
+_LEGEND_COLUMNS = 7
 _LARGEST_SIDE = 1200
 
 
@@ -37,6 +51,7 @@ class Picture:
         prediction: (H, W) class numbers.
         class_names: K names.
         class_colors: K RGB colours, 0 to 255.
+        entropy: How undecided the prediction is, in [0, 1]; of the whole image, in any size.
         distance: Predicted distances (K, H, W), signed ones in [-1, 1] or, inside classes alone, in
             [0, 1].
         true_distance: Their targets.
@@ -49,61 +64,83 @@ class Picture:
     """
 
     title: str
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
+    image: Pixels
+    truth: NDArray[np.integer]
+    prediction: NDArray[np.integer]
     class_names: Sequence[str]
     class_colors: Sequence[tuple[int, int, int]]
-    distance: np.ndarray | None = None
-    true_distance: np.ndarray | None = None
-    boundary: np.ndarray | None = None
-    true_boundary: np.ndarray | None = None
-    color: np.ndarray | None = None
-    true_color: np.ndarray | None = None
+    entropy: Map | None = None
+    distance: Map | None = None
+    true_distance: Map | None = None
+    boundary: Map | None = None
+    true_boundary: Map | None = None
+    color: Map | None = None
+    true_color: Map | None = None
     band_width: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.band_width is None:
-            diagonal = float(np.hypot(*self.truth.shape))
-            self.band_width = max(2, round(0.01 * diagonal))
+    @property
+    def width(self) -> int:
+        """Width of the band in pixels."""
+        diagonal = float(np.hypot(*self.truth.shape))
+        return self.band_width or max(2, round(0.01 * diagonal))
+
+    @cached_property
+    def band(self) -> NDArray[np.bool_]:
+        """The pixels near true boundaries."""
+        return boundary_band(self.truth, len(self.class_names), self.width)
+
+    @property
+    def classes(self) -> list[int]:
+        """The classes that the truth or the prediction holds."""
+        found = np.union1d(np.unique(self.truth), np.unique(self.prediction))
+        return [int(k) for k in found if 0 <= k < len(self.class_names)]
+
+
+@dataclass
+class _Cell:
+    """A title and what draws below it; ``scale`` draws the row's scale of colours."""
+
+    title: str
+    show: Callable[["Axes"], object]
+    scale: Callable[["Axes"], object] | None = None
+
+
+@dataclass
+class _Row:
+    cells: list[_Cell] = field(default_factory=list)
 
 
 def draw(picture: Picture) -> "Figure":
-    """Image, truth, prediction and errors along the boundaries, with a legend of the classes.
+    """All there is to show, with a title, headings, scales and a legend of the classes.
 
-    A second row shows the distances, if there are any, of the two classes with the longest
-    boundaries: predicted and true, side by side on one scale, with the line where the class ends.
-    A third shows boundaries, of all classes in one map, and colours.
+    First image, truth and prediction; then errors in the whole image (right green, wrong red, as
+    ISPRS shows them) and along the true boundaries, and the entropy. Then pairs, the prediction
+    above its target: distances of the classes with the longest boundaries, with the line where the
+    class ends; boundaries, of all classes in one map; colours.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height, width = picture.truth.shape
-    classes = _present(picture)
-    patches = _legend_patches(picture, classes)
-    has_distance = picture.distance is not None
-    has_more = picture.boundary is not None or picture.color is not None
+    rows = _rows(picture)
+    patches = _legend_patches(picture)
     sheet = _Sheet(
         cell_height=_CELL * float(np.clip(height / width, 0.3, 2.0)),
-        rows=1 + has_distance + has_more,
-        bar=_BAR if has_distance else 0.0,
+        rows=len(rows),
+        bar=_BAR if any(cell.scale for row in rows for cell in row.cells) else 0.0,
         legend_lines=-(-len(patches) // _LEGEND_COLUMNS),
     )
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=100)
     FigureCanvasAgg(figure)
-    step = max(1, -(-max(height, width) // _LARGEST_SIDE))
-    top = [figure.add_axes(sheet.cell(0, column)) for column in range(_COLUMNS)]
-    _show(top[0], picture.image, "image", step)
-    _show(top[1], _paint(picture, picture.truth), "truth", step)
-    _show(top[2], _paint(picture, picture.prediction), "prediction", step)
-    _show(top[3], boundary_errors(picture), _error_title(picture), step)
-    if has_distance:
-        second = [figure.add_axes(sheet.cell(1, column)) for column in range(_COLUMNS)]
-        _distance_row(second, figure.add_axes(sheet.color_bar()), picture, classes, step)
-    if has_more:
-        row = 1 + has_distance
-        last = [figure.add_axes(sheet.cell(row, column)) for column in range(_COLUMNS)]
-        _boundary_and_color_row(last, picture, step)
+    for number, row in enumerate(rows):
+        for column, cell in enumerate(row.cells):
+            axis = figure.add_axes(sheet.cell(number, column))
+            cell.show(axis)
+            axis.set_title(cell.title, fontsize=12)
+            _frame(axis)
+        scale = next((cell.scale for cell in row.cells if cell.scale), None)
+        if scale is not None:
+            scale(figure.add_axes(sheet.color_bar(number)))
     title_height = 1 - 0.5 * _TITLE / sheet.height
     figure.suptitle(picture.title, y=title_height, va="center", fontsize=15, fontweight="bold")
     figure.legend(
@@ -131,76 +168,132 @@ class _Sheet:
         return _TITLE + self.rows * (_HEADING + self.cell_height) + 0.25 + 0.24 * self.legend_lines
 
     def cell(self, row: int, column: int) -> tuple[float, float, float, float]:
-        left = _GAP + column * (_CELL + _GAP)
+        return self._share(_GAP + column * (_CELL + _GAP), row, _CELL)
+
+    def color_bar(self, row: int) -> tuple[float, float, float, float]:
+        return self._share(_GAP + _COLUMNS * (_CELL + _GAP), row, 0.16)
+
+    def _share(self, left: float, row: int, width: float) -> tuple[float, float, float, float]:
         top = _TITLE + row * (_HEADING + self.cell_height) + _HEADING
-        return self._share(left, top, _CELL, self.cell_height)
-
-    def color_bar(self) -> tuple[float, float, float, float]:
-        left = _GAP + _COLUMNS * (_CELL + _GAP)
-        top = _TITLE + 2 * _HEADING + self.cell_height
-        return self._share(left, top, 0.16, self.cell_height)
-
-    def _share(
-        self, left: float, top: float, width: float, height: float
-    ) -> tuple[float, float, float, float]:
-        bottom = self.height - top - height
+        bottom = self.height - top - self.cell_height
         return (
-            left / self.width, bottom / self.height, width / self.width, height / self.height,
+            left / self.width, bottom / self.height, width / self.width,
+            self.cell_height / self.height,
         )  # fmt: skip
 
 
-def render(figure: "Figure") -> np.ndarray:
+def step_to_fit(height: int, width: int) -> int:
+    """Every how many pixels of a map are drawn, so that its longer side is no waste of space."""
+    return max(1, -(-max(height, width) // _LARGEST_SIDE))
+
+
+def render(figure: "Figure") -> Pixels:
     """The figure as (H, W, 3) uint8."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
 
 
-def png(pixels: np.ndarray) -> bytes:
+def png(pixels: Pixels) -> bytes:
     """The pixels (H, W, 3) uint8 as a PNG file."""
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def boundary_band(labels: np.ndarray, num_classes: int, width: int) -> np.ndarray:
-    """Valid pixels with a differently labelled valid pixel within ``width`` (H, W), bool.
+def _rows(picture: Picture) -> list[_Row]:
+    step = step_to_fit(*picture.truth.shape)
 
-    Void (any other label) and the image border make no boundary. It is the band of the trimap IoU.
-    """
-    valid = (labels >= 0) & (labels < num_classes)
-    known = torch.from_numpy(np.where(valid, labels, 0).astype(np.int32))[None]
-    (differs,) = differs_within(known, [width], torch.from_numpy(~valid)[None])
-    return valid & differs[0].numpy()
+    def shown(title: str, pixels: NDArray[Any]) -> _Cell:
+        return _Cell(title, partial(_show, pixels=pixels, step=step))
 
-
-def boundary_errors(picture: Picture) -> np.ndarray:
-    """(H, W, 3) uint8: right green and wrong red near true boundaries, the rest faded."""
-    assert picture.band_width is not None
-    band = boundary_band(picture.truth, len(picture.class_names), picture.band_width)
-    right = picture.truth == picture.prediction
-    grey = cv2.cvtColor(picture.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    faded = np.repeat((175 + 0.3 * grey)[..., None], 3, axis=2)
-    for where, color in ((band & right, _RIGHT), (band & ~right, _WRONG)):
-        # A little of the image shines through, to see what the boundary belongs to.
-        faded[where] = np.array(color) * 0.85 + 0.15 * grey[where][:, None]
-    return faded.clip(0, 255).astype(np.uint8)
-
-
-def _paint(picture: Picture, labels: np.ndarray) -> np.ndarray:
-    count = len(picture.class_colors)
-    table = np.full((count + 1, 3), _VOID_GREY, np.uint8)
-    table[:count] = picture.class_colors
-    return table[np.where((labels >= 0) & (labels < count), labels, count)]
+    maps = (picture.image, picture.truth, picture.prediction)
+    given = _Row(
+        [
+            shown("image", picture.image),
+            shown("truth", paint(picture.truth, picture.class_colors)),
+            shown("prediction", paint(picture.prediction, picture.class_colors)),
+        ]
+    )
+    judged = _Row(
+        [
+            shown(_error_title(picture), errors(*maps, len(picture.class_names))),
+            shown(_band_title(picture), boundary_errors(*maps, picture.band)),
+        ]
+    )
+    if picture.entropy is not None:
+        draw_entropy = partial(_show_entropy, entropy=picture.entropy)
+        judged.cells.append(_Cell("entropy of the prediction", draw_entropy, _entropy_scale))
+    return [given, judged, *_pairs(picture, step)]
 
 
-def _present(picture: Picture) -> list[int]:
-    found = np.union1d(np.unique(picture.truth), np.unique(picture.prediction))
-    return [int(k) for k in found if 0 <= k < len(picture.class_names)]
+def _pairs(picture: Picture, step: int) -> list[_Row]:
+    """Predictions above targets; at most one sheet's width of them."""
+    pairs: list[tuple[_Cell | None, _Cell | None]] = []
+    for name, maps, pixels_of in (
+        ("boundaries", (picture.boundary, picture.true_boundary), ink),
+        ("colours", (picture.color, picture.true_color), rgb),
+    ):
+        predicted, true = (
+            None if m is None else partial(_show, pixels=pixels_of(m), step=step) for m in maps
+        )
+        if predicted is not None:
+            below = None if true is None else _Cell(f"true {name}", true)
+            pairs.append((_Cell(f"predicted {name}", predicted), below))
+    if picture.distance is not None:
+        shown = _longest_boundaries(picture)[: _COLUMNS - len(pairs)]
+        distances = [_distance_cells(picture, k, step) for k in shown]
+        pairs = [*distances, *pairs]
+    rows = [_Row([cell for cell in cells if cell is not None]) for cells in zip(*pairs)]
+    return [row for row in rows if row.cells]
 
 
-def _show(axis: "Axes", pixels: np.ndarray, title: str, step: int) -> None:
+def _distance_cells(picture: Picture, k: int, step: int) -> tuple[_Cell | None, _Cell | None]:
+    kinds = {"predicted": picture.distance, "true": picture.true_distance}
+    signed = any(maps is not None and maps.min() < 0 for maps in kinds.values())
+    predicted, true = (
+        None
+        if maps is None
+        else _Cell(
+            f"{picture.class_names[k]}: {kind} distance",
+            partial(_show_distance, distance=maps[k], step=step),
+            partial(_distance_scale, signed=signed),
+        )
+        for kind, maps in kinds.items()
+    )
+    return predicted, true
+
+
+def _show(axis: "Axes", pixels: NDArray[Any], step: int) -> None:
     # Every step-th pixel: averaging would invent colours that stand for no class.
     axis.imshow(pixels[::step, ::step], interpolation="nearest" if step > 1 else "antialiased")
-    axis.set_title(title, fontsize=12)
-    _frame(axis)
+
+
+def _show_entropy(axis: "Axes", entropy: Map) -> None:
+    axis.imshow(entropy, cmap=_ENTROPY_COLORS, vmin=0, vmax=1)
+
+
+def _show_distance(axis: "Axes", distance: Map, step: int) -> None:
+    distance = distance[::step, ::step].astype(np.float32)
+    limits = {"vmin": -_DISTANCE_LIMIT, "vmax": _DISTANCE_LIMIT}
+    axis.imshow(distance, cmap=_DISTANCE_COLORS, **limits)
+    if distance.min() < 0 < distance.max():
+        axis.contour(distance, levels=[0.0], colors="black", linewidths=0.9)
+
+
+def _entropy_scale(bar: "Axes") -> None:
+    _scale(bar, _ENTROPY_COLORS, (0, 1), {0: "certain", 1: "undecided"})
+
+
+def _distance_scale(bar: "Axes", signed: bool) -> None:
+    labels = {-1: "far out", 0: "boundary", 1: "far in"} if signed else {0: "outside", 1: "deepest"}
+    _scale(bar, _DISTANCE_COLORS, (-_DISTANCE_LIMIT, _DISTANCE_LIMIT), labels)
+
+
+def _scale(bar: "Axes", colors: str, limits: tuple[float, float], labels: dict[int, str]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    bar.figure.colorbar(ScalarMappable(Normalize(*limits), colors), cax=bar, ticks=list(labels))
+    bar.set_ylim(min(labels), max(labels))
+    bar.set_yticklabels(list(labels.values()), fontsize=11)
 
 
 def _frame(axis: "Axes") -> None:
@@ -212,86 +305,33 @@ def _frame(axis: "Axes") -> None:
 
 
 def _error_title(picture: Picture) -> str:
-    assert picture.band_width is not None
-    band = boundary_band(picture.truth, len(picture.class_names), picture.band_width)
-    if not band.any():
+    valid = is_class(picture.truth, len(picture.class_names))
+    if not valid.any():
+        return "nothing is labelled"
+    return f"errors: {(picture.truth != picture.prediction)[valid].mean():.1%} wrong"
+
+
+def _band_title(picture: Picture) -> str:
+    if not picture.band.any():
         return "no boundaries in the truth"
-    wrong = (picture.truth != picture.prediction)[band].mean()
-    return f"{wrong:.1%} wrong within {picture.band_width} px of boundaries"
+    wrong = (picture.truth != picture.prediction)[picture.band].mean()
+    return f"{wrong:.1%} wrong within {picture.width} px of boundaries"
 
 
-def _distance_row(
-    axes: Sequence["Axes"], bar: "Axes", picture: Picture, classes: list[int], step: int
-) -> None:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    shown = _longest_boundaries(picture, classes)[:2]
-    kinds = {"predicted": picture.distance, "true": picture.true_distance}
-    cells = [(k, kind, maps) for k in shown for kind, maps in kinds.items()]
-    norm = Normalize(-_DISTANCE_LIMIT, _DISTANCE_LIMIT)
-    for axis in axes:
-        axis.set_visible(False)
-    for axis, (k, kind, maps) in zip(axes, cells, strict=False):
-        if maps is None:
-            continue
-        distances = maps[k][::step, ::step].astype(np.float32)
-        axis.imshow(distances, cmap=_DISTANCE_COLORS, norm=norm)
-        if distances.min() < 0 < distances.max():
-            axis.contour(distances, levels=[0.0], colors="black", linewidths=0.9)
-        axis.set_title(f"{picture.class_names[k]}: {kind} distance", fontsize=12)
-        axis.set_visible(True)
-        _frame(axis)
-    given = [maps for maps in kinds.values() if maps is not None]
-    signed = any(maps.min() < 0 for maps in given)
-    scale = ScalarMappable(norm, _DISTANCE_COLORS)
-    labels = {-1: "far out", 0: "boundary", 1: "far in"} if signed else {0: "outside", 1: "deepest"}
-    bar.figure.colorbar(scale, cax=bar, ticks=list(labels))
-    bar.set_ylim(min(labels), 1)
-    bar.set_yticklabels(list(labels.values()), fontsize=11)
-
-
-def _boundary_and_color_row(axes: Sequence["Axes"], picture: Picture, step: int) -> None:
-    maps = {
-        "predicted boundaries": _ink(picture.boundary),
-        "true boundaries": _ink(picture.true_boundary),
-        "predicted colours": _rgb(picture.color),
-        "true colours": _rgb(picture.true_color),
-    }
-    for axis, (title, pixels) in zip(axes, maps.items(), strict=True):
-        axis.set_visible(pixels is not None)
-        if pixels is not None:
-            _show(axis, pixels, title, step)
-
-
-def _ink(boundary: np.ndarray | None) -> np.ndarray | None:
-    """Boundaries of all classes (K, H, W) as black on white (H, W, 3)."""
-    if boundary is None:
-        return None
-    return np.repeat(1 - boundary.max(axis=0)[..., None], 3, axis=2)
-
-
-def _rgb(hsv: np.ndarray | None) -> np.ndarray | None:
-    """Hue, saturation and value (3, H, W) as red, green and blue (H, W, 3)."""
-    from matplotlib.colors import hsv_to_rgb
-
-    return None if hsv is None else hsv_to_rgb(np.moveaxis(hsv, 0, -1).clip(0, 1))
-
-
-def _longest_boundaries(picture: Picture, classes: list[int]) -> list[int]:
+def _longest_boundaries(picture: Picture) -> list[int]:
     count = len(picture.class_names)
     edges = picture.truth[boundary_band(picture.truth, count, 1)]
     lengths = np.bincount(edges.astype(np.int64), minlength=count)
-    return sorted(classes, key=lambda k: -int(lengths[k]))
+    return sorted(picture.classes, key=lambda k: -int(lengths[k]))
 
 
-def _legend_patches(picture: Picture, classes: list[int]) -> list["Patch"]:
+def _legend_patches(picture: Picture) -> list["Patch"]:
     from matplotlib.patches import Patch
 
-    entries = [(picture.class_names[k], picture.class_colors[k]) for k in classes]
-    if ((picture.truth < 0) | (picture.truth >= len(picture.class_names))).any():
-        entries.append(("not labelled", (_VOID_GREY,) * 3))
-    entries += [("right", _RIGHT), ("wrong", _WRONG)]
+    entries = [(picture.class_names[k], picture.class_colors[k]) for k in picture.classes]
+    if not is_class(picture.truth, len(picture.class_names)).all():
+        entries.append(("not labelled", (VOID_GREY,) * 3))
+    entries += [("right", RIGHT), ("wrong", WRONG)]
     return [
         Patch(
             facecolor=(color[0] / 255, color[1] / 255, color[2] / 255),

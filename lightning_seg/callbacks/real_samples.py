@@ -43,8 +43,9 @@ class RealSamples:
             return
         rank_zero_warn(
             f"Figures may count samples twice: {type(sampler).__name__} of the evaluation "
-            f"dataloader is not known to give each of {self._step} processes its own samples. Use "
-            "Lightning's own distributed sampler, one that does not pad, or one process."
+            f"dataloader is not known to give each of {self._step} processes its own samples. "
+            f"{_how_far_off(dataloader, self._step)} Use Lightning's own distributed sampler, one "
+            "that does not pad, or one process."
         )
 
     def __call__(self, size: int) -> tuple[list[bool], list[int]]:
@@ -53,6 +54,24 @@ class RealSamples:
         self._seen += size
         numbers = [i * self._step + self._first for i in local]
         return [self._total is None or n < self._total for n in numbers], numbers
+
+
+def _how_far_off(dataloader: Any, processes: int) -> str:
+    """What repeats can do to a figure, as a sentence."""
+    try:
+        seen, there = processes * len(dataloader.sampler), len(dataloader.dataset)
+    except (AttributeError, TypeError):
+        return "How many it repeats it does not say, so nothing bounds how far figures are off."
+    if seen <= there:
+        return (
+            f"It gives out {seen} samples of {there}; how many of these are repeats it does not "
+            "say, so nothing bounds how far figures are off."
+        )
+    share = (seen - there) / seen
+    return (
+        f"It gives out {seen} samples of {there}: means over images may be off by up to "
+        f"{share:.3f} (as shares of 1), other figures by about as much."
+    )
 
 
 def dataloaders(trainer: Trainer, stage: str) -> list[Any]:

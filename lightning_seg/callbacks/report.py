@@ -1,28 +1,52 @@
-"""Measured figures as a table on the terminal and as files."""
+"""Measured figures as tables on the terminal and as files."""
 
 import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from lightning_seg.callbacks.charts import Curve, draw_confusion, draw_curves
 from lightning_seg.callbacks.measures import Measured
+from lightning_seg.callbacks.pictures import png, render
 from lightning_seg.files import write_atomically
 
-_PER_CLASS = {
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_REGIONS = {
     "iou": "IoU",
     "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    "e_measure": "E-measure",
+}
+_BOUNDARIES = {
     "boundary_iou": "boundary IoU",
     "boundary_f": "boundary F",
+    "boundary_precision": "precision",
+    "boundary_recall": "recall",
+    "surface_distance": "mean px",
+    "hausdorff95": "HD95 px",
 }
-
-_TRIMAP = "trimap_iou/"
+_WIDTHS = {
+    "trimap_iou": "trimap IoU",
+    "interior_iou": "interior IoU",
+    "boundary_f": "boundary F",
+}
+_ALONG = {
+    "trimap_iou": "half-width of the band, px",
+    "interior_iou": "half-width of the band left out, px",
+    "boundary_f": "tolerance, px",
+}
 
 
 @dataclass
@@ -34,7 +58,7 @@ class Report:
         measured: The figures.
         class_names: Names of the classes.
         settings: How they were measured, for the record.
-        images: One row an image: number, name and scalars; of all processes.
+        images: One row an image: number, name and scalars, and its ``confusion``; of all processes.
     """
 
     title: str
@@ -44,23 +68,83 @@ class Report:
     images: list[dict[str, Any]]
 
     def print(self) -> None:
-        """Prints one table: figures of each class, their means, and mean trimap IoU by width."""
-        Console().print(self._table())
+        """Prints the figures of regions and of boundaries by class, and those by width."""
+        accuracy, mcc = (self.measured.scalars[name].item() for name in ("accuracy", "mcc"))
+        title = (
+            f"{self.title}: {len(self.images)} images, pixel accuracy {accuracy:.4f}, "
+            f"Matthews correlation {mcc:.4f}"
+        )
+        console = Console()
+        if not console.is_terminal:  # a file is as wide as it needs to be
+            console = Console(width=100)
+        console.print(title, style="bold", highlight=False, soft_wrap=True)
+        for table in (
+            self._class_table("Regions", _REGIONS),
+            self._class_table("Boundaries", _BOUNDARIES),
+            self._width_table(),
+        ):
+            console.print(table)
 
     def write(self, folder: Path) -> None:
-        """Writes ``metrics.json``, ``per_class.csv`` and ``per_image.csv``."""
+        """Writes the figures as JSON and CSV, and the pictures."""
         scalars = {name: _number(value.item()) for name, value in self.measured.scalars.items()}
-        rows = self._class_rows()
         record = {
             "scalars": scalars,
-            "per_class": {row.pop("class"): row for row in rows},
+            "per_class": {row.pop("class"): row for row in self._class_rows()},
             "settings": self.settings,
             "samples": len(self.images),
         }
         write_atomically(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
         write_atomically(folder / "per_class.csv", _csv(self._class_rows()))
-        images = [{"name": row["name"], **_without(row, "number", "name")} for row in self.images]
+        hidden = ("number", "name", "confusion")
+        images = [{"name": row["name"], **_without(row, *hidden)} for row in self.images]
         write_atomically(folder / "per_image.csv", _csv(images))
+        write_atomically(folder / "confusion.csv", _csv(self._confusion_rows(self._confusion)))
+        each = [
+            {"name": image["name"], **row}
+            for image in self.images
+            for row in self._confusion_rows(image["confusion"], skip_empty=True)
+        ]
+        write_atomically(folder / "confusion_per_image.csv", _csv(each))
+        for name, pixels in self.pictures().items():
+            write_atomically(folder / f"{name}.png", png(pixels))
+
+    def pictures(self) -> "Mapping[str, NDArray[np.uint8]]":
+        """Scores over widths and the confusion matrix, drawn: (H, W, 3) by name."""
+        return self._pictures
+
+    @cached_property
+    def _pictures(self) -> "dict[str, NDArray[np.uint8]]":
+        curves, means = {}, {}
+        for kind, heading in _WIDTHS.items():
+            curve = self._curve(kind)
+            if curve:
+                curves[heading] = (_ALONG[kind], curve)
+                scalars = self.measured.scalars
+                means[heading] = {width: scalars[f"{kind}/{width}"].item() for width in curve}
+        count = f"{self.title} ({len(self.images)} images)"
+        drawn = {
+            "curves": draw_curves(f"{count}: scores by width", curves, means, self.class_names),
+            "confusion": draw_confusion(count, self._confusion, self.class_names),
+        }
+        return {name: render(figure) for name, figure in drawn.items()}
+
+    def _curve(self, kind: str) -> Curve:
+        columns = self.measured.per_class
+        return {width: columns[f"{kind}/{width}"].cpu().numpy() for width in _widths(columns, kind)}
+
+    @property
+    def _confusion(self) -> "NDArray[np.int64]":
+        return self.measured.confusion.cpu().numpy()
+
+    def _confusion_rows(
+        self, confusion: "NDArray[np.int64]", skip_empty: bool = False
+    ) -> list[dict[str, Any]]:
+        return [
+            {"truth": name, **dict(zip(self.class_names, row.tolist(), strict=True))}
+            for name, row in zip(self.class_names, confusion, strict=True)
+            if row.any() or not skip_empty
+        ]
 
     def _class_rows(self) -> list[dict[str, Any]]:
         columns = {name: values.tolist() for name, values in self.measured.per_class.items()}
@@ -69,25 +153,37 @@ class Report:
             for k, name in enumerate(self.class_names)
         ]
 
-    def _table(self) -> Table:
-        accuracy = self.measured.scalars["accuracy"].item()
-        table = Table(
-            title=f"{self.title}: {len(self.images)} images, pixel accuracy {accuracy:.4f}",
-            title_justify="left",
-        )
+    def _class_table(self, title: str, headings: Mapping[str, str]) -> Table:
+        headings = {key: text for key, text in headings.items() if key in self.measured.per_class}
+        excluded = self.settings["excluded_from_mean"]
+        table = Table(title=title, title_justify="left")
         table.add_column("class")
-        for heading in _PER_CLASS.values():
+        for heading in headings.values():
             table.add_column(heading, justify="right")
         for row in self._class_rows():
-            table.add_row(str(row["class"]), *(_cell(row[key]) for key in _PER_CLASS))
+            mark = " (not in mean)" if row["class"] in excluded else ""
+            table.add_row(f"{row['class']}{mark}", *(_cell(row[key]) for key in headings))
         table.add_section()
-        scalars = self.measured.scalars
-        table.add_row("mean", *(_cell(scalars[key].item()) for key in _PER_CLASS), style="bold")
-        table.add_section()
-        for name, value in scalars.items():
-            if name.startswith(_TRIMAP):
-                table.add_row(f"trimap, {name.removeprefix(_TRIMAP)} px", _cell(value.item()))
+        means = (self.measured.scalars[key].item() for key in headings)
+        table.add_row("mean", *map(_cell, means), style="bold")
         return table
+
+    def _width_table(self) -> Table:
+        scalars = self.measured.scalars
+        widths = sorted({width for kind in _WIDTHS for width in _widths(scalars, kind)})
+        table = Table(title="Means by width", title_justify="left")
+        table.add_column("width")
+        for heading in _WIDTHS.values():
+            table.add_column(heading, justify="right")
+        for width in widths:
+            values = (scalars.get(f"{kind}/{width}") for kind in _WIDTHS)
+            cells = (_cell(None if value is None else value.item()) for value in values)
+            table.add_row(f"{width} px", *cells)
+        return table
+
+
+def _widths(names: Iterable[str], kind: str) -> list[int]:
+    return [int(name.removeprefix(f"{kind}/")) for name in names if name.startswith(f"{kind}/")]
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

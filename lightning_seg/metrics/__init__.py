@@ -1,7 +1,7 @@
 """Measures of segmentations that look at boundaries, as torchmetrics metrics.
 
-The same measures as pure functions are in `lightning_seg.metrics.functional`. IoU, F1 and accuracy
-are torchmetrics' own.
+The same measures as pure functions are in `lightning_seg.metrics.functional`. IoU, F1, accuracy,
+precision, recall, Matthews correlation and the confusion matrix are torchmetrics' own.
 """
 
 from lightning_seg.metrics.boundary_f import BoundaryFMeasure

@@ -1,5 +1,7 @@
 """Boundary F-measure as a torchmetrics metric."""
 
+from typing import TYPE_CHECKING, Literal, get_args
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -12,10 +14,18 @@ from lightning_seg.metrics.functional.boundary_f import (
     check_boundary_f,
 )
 from lightning_seg.metrics.functional.contours import ContourCounts
+from lightning_seg.metrics.functional.labels import check_settings
 from lightning_seg.metrics.functional.ratios import Average, as_float64, average_classes
+from lightning_seg.metrics.plotting import Plot, Value, plot_named_rows
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
+
+ContourScore = Literal["f", "precision", "recall", "all"]
 
 # A score of 1 in fixed point: steps of 2.3e-13, room for two million images.
 ONE = 2**42
+_ROWS = ("f", "precision", "recall")
 
 
 class BoundaryFMeasure(Metric):
@@ -42,6 +52,9 @@ class BoundaryFMeasure(Metric):
         absent_score: What a class scores in an image (with `pooled`, in the data set) in which
             neither map has a contour of it; None leaves it out. The public codes give 1, which
             flatters rare classes.
+        score: "f", "precision" (predicted contour that the truth confirms), "recall" (true contour
+            that the prediction finds), averaged as F is, or "all" for (3,) or (3, K) in this
+            order. Several in one MetricCollection are counted once.
 
     Raises:
         ValueError: For settings that make no sense; in `update` for shapes, types or, on the CPU,
@@ -68,9 +81,11 @@ class BoundaryFMeasure(Metric):
         average: Average = "macro",
         pooled: bool = False,
         absent_score: float | None = None,
+        score: ContourScore = "f",
     ) -> None:
         super().__init__()
         check_boundary_f(num_classes, tolerance, void, average)
+        check_settings(num_classes, score=(score, get_args(ContourScore)))
         self.num_classes = num_classes
         self.tolerance = tolerance
         self.ignore_index = ignore_index
@@ -78,12 +93,13 @@ class BoundaryFMeasure(Metric):
         self.average: Average = average
         self.pooled = pooled
         self.absent_score = absent_score
+        self.score: ContourScore = score
         zeros = torch.zeros(num_classes, dtype=torch.int64)
         if pooled:
             self.add_state("counts", zeros.repeat(4, 1), dist_reduce_fx="sum")
         else:
-            self.add_state("scores", zeros, dist_reduce_fx="sum")
-            self.add_state("present", zeros.clone(), dist_reduce_fx="sum")
+            self.add_state("scores", zeros.repeat(3, 1), dist_reduce_fx="sum")
+            self.add_state("present", zeros, dist_reduce_fx="sum")
             self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
         settings = fingerprint(num_classes, tolerance, ignore_index, void)
         self.add_state("settings", settings, dist_reduce_fx="max")
@@ -96,20 +112,21 @@ class BoundaryFMeasure(Metric):
         if self.pooled:
             self.counts = self.counts + torch.stack(counts).sum(dim=1)
             return
-        _, _, scores = boundary_f_scores(counts)
+        scores = _rows(counts)
         fixed = torch.round(scores.nan_to_num(nan=0.0) * ONE).long()
-        present = ~scores.isnan()
-        self.scores = self.scores + fixed.sum(dim=0).to(self.scores.device)
+        present = ~scores[0].isnan()
+        self.scores = self.scores + fixed.sum(dim=1).to(self.scores.device)
         self.present = self.present + present.sum(dim=0).to(self.present.device)
-        self.images = self.images + len(scores)
+        self.images = self.images + scores.shape[1]
 
     def compute(self) -> Tensor:
         """The score of all that was counted."""
-        return average_classes(self._per_class(), self.average)
+        values = average_classes(self._per_class(), self.average)
+        return values if self.score == "all" else values[_ROWS.index(self.score)]
 
     def _per_class(self) -> Tensor:
         if self.pooled:
-            _, _, scores = boundary_f_scores(ContourCounts(*self.counts))
+            scores = _rows(ContourCounts(*self.counts))
             if self.absent_score is None:
                 return scores
             return torch.where(scores.isnan(), self.absent_score, scores)
@@ -118,3 +135,15 @@ class BoundaryFMeasure(Metric):
             return total / present
         images = as_float64(self.images)
         return (total + self.absent_score * (images - present)) / images
+
+    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
+        """Draws a value, by default that of all that was counted, or several as a series."""
+        if self.score != "all" or not (val is None or isinstance(val, Tensor)):
+            return self._plot(val, ax)
+        value = self.compute() if val is None else val
+        return plot_named_rows(type(self).__name__, _ROWS, value, ax)
+
+
+def _rows(counts: ContourCounts) -> Tensor:
+    precision, recall, score = boundary_f_scores(counts)
+    return torch.stack([score, precision, recall])

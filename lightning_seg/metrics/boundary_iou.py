@@ -1,5 +1,7 @@
 """Boundary IoU as a torchmetrics metric."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -11,6 +13,10 @@ from lightning_seg.metrics.functional.boundary_iou import (
     check_boundary_iou,
 )
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
+from lightning_seg.metrics.plotting import Plot, Value
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
 
 
 class BoundaryIoU(Metric):
@@ -93,3 +99,7 @@ class BoundaryIoU(Metric):
     def compute(self) -> Tensor:
         """The score of all that was counted."""
         return average_classes(ratio(self.intersection, self.union), self.average)
+
+    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
+        """Draws a value, by default that of all that was counted, or several as a series."""
+        return self._plot(val, ax)

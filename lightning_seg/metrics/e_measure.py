@@ -1,5 +1,7 @@
 """E-measure as a torchmetrics metric."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -12,6 +14,10 @@ from lightning_seg.metrics.functional.e_measure import (
     e_measure,
 )
 from lightning_seg.metrics.functional.ratios import Average, as_float64, average_classes
+from lightning_seg.metrics.plotting import Plot, Value
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
 
 # A score of 1 in fixed point: steps of 2.3e-13, room for a million images.
 ONE = 2**42
@@ -85,3 +91,7 @@ class EMeasure(Metric):
         """The score of all that was counted."""
         per_class = as_float64(self.scores) / ONE / as_float64(self.present)
         return average_classes(per_class, self.average)
+
+    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
+        """Draws a value, by default that of all that was counted, or several as a series."""
+        return self._plot(val, ax)

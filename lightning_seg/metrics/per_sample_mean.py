@@ -1,10 +1,16 @@
 """The mean of a value each sample has, exact for any split of the samples."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_seg.metrics.functional.ratios import as_float64
+from lightning_seg.metrics.plotting import Plot, Value
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
 
 FRACTION = 2**40
 LIMIT = 2.0**39
@@ -50,3 +56,7 @@ class PerSampleMean(Metric):
         total = as_float64(self.whole) + as_float64(self.fraction) / FRACTION
         mean = total / as_float64(self.samples)
         return torch.where(as_float64(self.unusable) > 0, torch.nan, mean)
+
+    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
+        """Draws a value, by default that of all that was counted, or several as a series."""
+        return self._plot(val, ax)

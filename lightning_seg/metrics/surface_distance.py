@@ -1,6 +1,6 @@
 """Surface distances as a torchmetrics metric."""
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,11 +15,16 @@ from lightning_seg.metrics.functional.surface_distance import (
     check_surface_distance,
     surface_distances,
 )
+from lightning_seg.metrics.plotting import Plot, Value, plot_named_rows
 
-Measure = Literal["mean", "hausdorff"]
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
+
+Measure = Literal["mean", "hausdorff", "both"]
 
 # A pixel in fixed point: steps of 6e-8 px, room for millions of images.
 PIXEL = 2**24
+_ROWS = ("mean", "hausdorff")
 
 
 class SurfaceDistance(Metric):
@@ -37,7 +42,8 @@ class SurfaceDistance(Metric):
     Args:
         num_classes: K, at least 2.
         measure: "mean" for the average symmetric surface distance, "hausdorff" for the larger of
-            the two directed percentiles. Both in one MetricCollection are counted once.
+            the two directed percentiles, "both" for (2,) or (2, K) in this order. Several in one
+            MetricCollection are counted once.
         percentile: Of the Hausdorff distance; 100 is the largest distance itself.
         missing: The distance where only one map has the class: "diagonal" of the image,
             "infinite", or "skip", which lets objects be missed for nothing.
@@ -108,7 +114,14 @@ class SurfaceDistance(Metric):
 
     def compute(self) -> Tensor:
         """The mean distance of all that was counted."""
-        sums = self.sums[get_args(Measure).index(self.measure)]
-        per_class = as_float64(sums) / PIXEL / as_float64(self.present)
+        per_class = as_float64(self.sums) / PIXEL / as_float64(self.present)
         per_class = per_class.masked_fill(self.infinite.to(per_class.device) > 0, torch.inf)
-        return average_classes(per_class, self.average)
+        values = average_classes(per_class, self.average)
+        return values if self.measure == "both" else values[_ROWS.index(self.measure)]
+
+    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
+        """Draws a value, by default that of all that was counted, or several as a series."""
+        if self.measure != "both" or not (val is None or isinstance(val, Tensor)):
+            return self._plot(val, ax)
+        value = self.compute() if val is None else val
+        return plot_named_rows(type(self).__name__, _ROWS, value, ax)

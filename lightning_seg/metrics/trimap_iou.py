@@ -1,6 +1,7 @@
 """Trimap IoU as a torchmetrics metric."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,8 +13,13 @@ from lightning_seg.metrics.functional.trimap_iou import (
     Band,
     Region,
     check_trimap_iou,
-    trimap_iou_counts,
+    counts_in_region,
+    trimap_counts_by_level,
 )
+from lightning_seg.metrics.plotting import Plot, Value, plot_over_widths
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
 
 
 class TrimapIoU(Metric):
@@ -24,12 +30,14 @@ class TrimapIoU(Metric):
 
     `update(preds, target)` takes labels (B, H, W), or scores (B, K, H, W) of which the largest
     decides, and true labels (B, H, W). `compute()` returns float64 (W,), for each width the mean
-    over the classes present there (NaN if none is), or (W, K) with NaN for classes absent.
+    over the classes present there (NaN if none is), or (W, K) with NaN for classes absent; with
+    `region="both"` a first axis of two, boundary and interior.
 
     Args:
         num_classes: K, at least 2.
         widths: Half-widths of the bands in px (Chebyshev distance), W of them.
-        region: "boundary" for the IoU in the band, "interior" for the IoU in the rest.
+        region: "boundary" for the IoU in the band, "interior" for the IoU in the rest, "both".
+            Several in one MetricCollection are counted once.
         band: "transition" (two classes meet; void and image borders make no band), "per_class"
             (Cheng et al., CVPR 2021) or "void" (DeepLab's script for VOC); see
             `lightning_seg.metrics.functional.trimap_iou_counts`.
@@ -68,26 +76,32 @@ class TrimapIoU(Metric):
         self.band: Band = band
         self.ignore_index = ignore_index
         self.average: Average = average
-        zeros = torch.zeros((len(self.widths), num_classes), dtype=torch.int64)
+        zeros = torch.zeros((len(set(self.widths)) + 1, num_classes), dtype=torch.int64)
         self.add_state("intersection", zeros, dist_reduce_fx="sum")
         self.add_state("union", zeros.clone(), dist_reduce_fx="sum")
-        settings = fingerprint(num_classes, self.widths, region, band, ignore_index)
+        settings = fingerprint(num_classes, sorted(set(self.widths)), band, ignore_index)
         self.add_state("settings", settings, dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch."""
-        intersection, union = trimap_iou_counts(
-            preds,
-            target,
-            self.num_classes,
-            self.widths,
-            self.region,
-            self.band,
-            self.ignore_index,
+        intersection, union = trimap_counts_by_level(
+            preds, target, self.num_classes, self.widths, self.band, self.ignore_index
         )
         self.intersection = self.intersection + intersection
         self.union = self.union + union
 
     def compute(self) -> Tensor:
         """The score at each width of all that was counted."""
-        return average_classes(ratio(self.intersection, self.union), self.average)
+        counts = (
+            counts_in_region(levels, self.widths, self.region)
+            for levels in (self.intersection, self.union)
+        )
+        return average_classes(ratio(*counts), self.average)
+
+    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
+        """Draws a value, by default that of all that was counted, as curves over the width."""
+        value = self.compute() if val is None else val
+        if not isinstance(value, Tensor):
+            return self._plot(value, ax)
+        rows = ("boundary", "interior") if self.region == "both" else ("",)
+        return plot_over_widths(type(self).__name__, self.widths, value, ax, rows)

@@ -2,6 +2,7 @@ import csv
 import json
 import math
 
+import cv2
 import pytest
 import torch
 from foreign_modules import (
@@ -20,29 +21,68 @@ from foreign_modules import (
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
-from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+    MulticlassJaccardIndex,
+    MulticlassMatthewsCorrCoef,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
 
 from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, FromOutputs
 from lightning_seg.errors import InputError
-from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, TrimapIoU
+from lightning_seg.metrics import (
+    BoundaryFMeasure,
+    BoundaryIoU,
+    EMeasure,
+    SurfaceDistance,
+    TrimapIoU,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def expected(scenes=None):
+WIDTHS = (1, 2, 3, 5, 10)
+
+
+def expected(scenes=None, thorough=True):
     """The figures by a plain loop over the scenes, all at once."""
     scores, masks = zip(*(scenes or Scenes(5)))
     labels, masks = torch.stack(scores).argmax(1), torch.stack(masks)
     common = {"num_classes": K, "ignore_index": 255}
-    trimaps = TrimapIoU(**common, widths=(1, 2, 3, 5, 10))(labels, masks)
-    return {
-        "boundary_iou": BoundaryIoU(**common)(labels, masks).item(),
-        "boundary_f": BoundaryFMeasure(**common, void="removed")(labels, masks).item(),
-        "iou": MulticlassJaccardIndex(**common)(labels, masks).item(),
-        "f1": MulticlassF1Score(**common)(labels, masks).item(),
-        "accuracy": (labels == masks)[masks != 255].float().mean().item(),
-        **{f"trimap_iou/{w}": v.item() for w, v in zip((1, 2, 3, 5, 10), trimaps)},
+    contour = common | {"void": "removed"}
+
+    def contours(**settings):
+        return [
+            BoundaryFMeasure(**contour, **settings, score=score)
+            for score in ("f", "precision", "recall")
+        ]
+
+    names = ("boundary_f", "boundary_precision", "boundary_recall")
+    metrics = {
+        "boundary_iou": BoundaryIoU(**common),
+        **dict(zip(names, contours())),
+        "iou": MulticlassJaccardIndex(**common),
+        "f1": MulticlassF1Score(**common),
+        "precision": MulticlassPrecision(**common),
+        "recall": MulticlassRecall(**common),
+        "accuracy": MulticlassAccuracy(**common, average="micro"),
+        "mcc": MulticlassMatthewsCorrCoef(**common),
+        **{f"trimap_iou/{w}": TrimapIoU(**common, widths=[w]) for w in WIDTHS},
+        **{f"interior_iou/{w}": TrimapIoU(**common, widths=[w], region="interior") for w in WIDTHS},
     }
+    if thorough:
+        metrics |= {
+            **dict(zip([f"{name}_pooled" for name in names], contours(pooled=True))),
+            **{f"boundary_f/{w}": BoundaryFMeasure(**contour, tolerance=w) for w in WIDTHS},
+            "e_measure": EMeasure(**common),
+            "surface_distance": SurfaceDistance(**common),
+            "hausdorff95": SurfaceDistance(**common, measure="hausdorff"),
+        }
+    figures = {name: metric(labels, masks).item() for name, metric in metrics.items()}
+    return figures | ({"mcc_micro": (K * figures["accuracy"] - 1) / (K - 1)} if thorough else {})
 
 
 def validated(module, folder, dataloaders=None, callback=None, **kwargs):
@@ -52,7 +92,10 @@ def validated(module, folder, dataloaders=None, callback=None, **kwargs):
 
 def test_expected_figures_are_neither_perfect_nor_all_the_same():
     figures = expected()
-    assert all(0.1 < value < 0.99 for value in figures.values())
+    distances = [figures.pop(name) for name in ("surface_distance", "hausdorff95")]
+    assert figures.pop("boundary_f/1") == figures["boundary_f"]  # 0.8 % of the diagonal is 1 px
+    assert all(0.1 < value < 0.995 for value in figures.values())
+    assert all(1 < value < 40 for value in distances)
     assert len(set(figures.values())) == len(figures)
 
 
@@ -62,7 +105,7 @@ def test_expected_figures_are_neither_perfect_nor_all_the_same():
 )
 def test_figures_are_right_in_any_style_of_module(module, as_dict, tmp_path):
     found = validated(module(), tmp_path, loader(as_dict=as_dict))
-    assert found == pytest.approx({f"val/{k}": v for k, v in expected().items()}, abs=1e-6)
+    assert found == pytest.approx({f"val/{k}": v for k, v in expected().items()}, abs=2e-6)
 
 
 def test_captures_without_a_second_forward_pass(tmp_path):
@@ -191,7 +234,7 @@ def test_files_hold_the_scalars_the_classes_and_every_image(tmp_path):
     data = loader(as_dict=True, names=True)
     trainer(tmp_path, callback).test(ReturnsDict(), data, verbose=False)
     record = json.loads((tmp_path / "test" / "metrics.json").read_text())
-    assert record["scalars"] == pytest.approx(expected(), abs=1e-6)
+    assert record["scalars"] == pytest.approx(expected(), abs=2e-6)
     assert record["samples"] == 5
     assert record["settings"]["dilation_ratio"] == 0.02
     mean = sum(row["iou"] for row in record["per_class"].values()) / K
@@ -218,16 +261,101 @@ def test_a_class_that_never_occurs_is_left_out_of_means_and_null_in_files(tmp_pa
     assert record["per_class"]["class 3"]["iou"] is None
 
 
-def test_prints_one_row_a_class_the_mean_and_the_trimap_widths(tmp_path, capsys):
+def row_of(lines, start, number=0):
+    return [line for line in lines if line.replace("│", " ").split()[:1] == [start]][number]
+
+
+def test_prints_a_row_a_class_their_mean_and_a_row_a_width(tmp_path, capsys):
     callback = BoundaryMetrics(class_names=["ground", "house", "car"])
     validated(ReturnsLoss(), tmp_path, callback=callback)
     lines = capsys.readouterr().out.splitlines()
-    row = next(line for line in lines if "mean" in line)
-    for key in ("iou", "f1", "boundary_iou", "boundary_f"):
-        assert f"{expected()[key]:.4f}" in row
-    assert sum(name in line for line in lines for name in ("ground", "house", "car")) == 3
-    row = next(line for line in lines if "trimap, 10 px" in line)
-    assert f"{expected()['trimap_iou/10']:.4f}" in row
+    figures = expected()
+    assert f"accuracy {figures['accuracy']:.4f}, Matthews correlation {figures['mcc']:.4f}" in str(
+        lines
+    )
+    regions = ("iou", "f1", "precision", "recall", "e_measure")
+    boundaries = ("boundary_iou", "boundary_f", "boundary_precision", "boundary_recall")
+    boundaries += ("surface_distance", "hausdorff95")
+    for number, names in enumerate((regions, boundaries)):
+        assert all(row_of(lines, name, number) for name in ("ground", "house", "car"))
+        cells = row_of(lines, "mean", number).replace("│", " ").split()[1:]
+        assert [float(cell) for cell in cells] == pytest.approx(
+            [figures[name] for name in names], abs=6e-5
+        )
+    cells = row_of(lines, "10").replace("│", " ").split()[2:]
+    by_width = [figures[f"{name}/10"] for name in ("trimap_iou", "interior_iou", "boundary_f")]
+    assert [float(cell) for cell in cells] == pytest.approx(by_width, abs=6e-5)
+    assert max(map(len, lines)) <= 100
+
+
+def matrix(path):
+    with path.open() as file:
+        rows = list(csv.reader(file))
+    return rows[0], [[int(cell) for cell in row[-K:]] for row in rows[1:]], [r[:-K] for r in rows]
+
+
+def test_confusion_matrices_of_all_and_of_each_image_are_written(tmp_path):
+    data = loader(as_dict=True, names=True)
+    callback = BoundaryMetrics(class_names=["ground", "house", "car"])
+    trainer(tmp_path, callback).test(ReturnsDict(), data, verbose=False)
+    scores, masks = zip(*Scenes(5))
+    count = MulticlassConfusionMatrix(K, ignore_index=255)
+    each = [count(s.argmax(0)[None], m[None]).tolist() for s, m in zip(scores, masks)]
+    header, summed, _ = matrix(tmp_path / "test" / "confusion.csv")
+    assert header == ["truth", "ground", "house", "car"]
+    assert summed == count.compute().tolist()
+    _, rows, names = matrix(tmp_path / "test" / "confusion_per_image.csv")
+    assert rows == [row for image in each for row in image if any(row)]
+    assert names[1] == ["scene/0", "ground"]
+
+
+def test_pictures_of_the_whole_are_written_and_go_to_tensorboard(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = TensorBoardLogger(str(tmp_path), name="", version="")
+    validated(ReturnsLoss(), tmp_path, logger=logger)
+    for name in ("curves", "confusion"):
+        pixels = cv2.imread(str(tmp_path / "val" / f"{name}.png"))
+        assert min(pixels.shape[:2]) > 300
+        assert pixels.std() > 20
+    events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
+    assert sorted(events.Tags()["images"]) == ["val/confusion", "val/curves"]
+
+
+def test_a_class_excluded_from_means_still_counts_in_the_accuracy(tmp_path):
+    callback = BoundaryMetrics(
+        class_names=["ground", "house", "clutter"], excluded_from_mean=["clutter"]
+    )
+    found = validated(ReturnsLoss(), tmp_path, callback=callback)
+    assert found["val/accuracy"] == pytest.approx(expected()["accuracy"], abs=1e-6)
+    record = json.loads((tmp_path / "val" / "metrics.json").read_text())
+    assert record["settings"]["excluded_from_mean"] == ["clutter"]
+    for name in ("f1", "boundary_iou", "trimap_iou/3", "surface_distance"):
+        values = [record["per_class"][k][name] for k in ("ground", "house")]
+        assert found[f"val/{name}"] == pytest.approx(sum(values) / 2, abs=1e-6)
+    assert record["per_class"]["clutter"]["f1"] > 0
+
+
+@pytest.mark.parametrize(
+    ("excluded", "message"),
+    [
+        (["cluter"], r"names 'cluter', which is no class. The classes are: class 0, class 1"),
+        (["class 0", "class 1", "class 2"], "names all classes"),
+    ],
+)
+def test_excluded_classes_that_make_no_sense_are_refused(excluded, message, tmp_path):
+    callback = BoundaryMetrics(excluded_from_mean=excluded)
+    with pytest.raises(InputError, match=message):
+        validated(ReturnsLoss(), tmp_path, callback=callback)
+
+
+def test_while_fitting_only_what_is_cheap_is_measured(tmp_path):
+    t = trainer(tmp_path, BoundaryMetrics())
+    t.fit(ReturnsLoss(), loader(), loader())
+    logged = {k: v.item() for k, v in t.callback_metrics.items() if k.startswith("val/")}
+    assert logged == pytest.approx(
+        {f"val/{k}": v for k, v in expected(thorough=False).items()}, abs=2e-6
+    )
 
 
 def test_fit_writes_no_files(tmp_path):

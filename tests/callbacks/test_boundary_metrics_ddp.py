@@ -6,7 +6,7 @@ import pytest
 from clean_processes import in_clean_process
 from foreign_modules import ReturnsDict, ReturnsNothing, Scenes, loader, trainer
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, PredictionPanels
 from lightning_seg.callbacks.real_samples import RealSamples
@@ -45,7 +45,7 @@ def validated(module, folder, devices, **kwargs):
     t = trainer(folder, BoundaryMetrics(), devices=devices, strategy=strategy, **kwargs)
     found = t.validate(module, verbose=False)
     files = {
-        str(path.relative_to(folder)): path.read_text()
+        str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file()
     }
@@ -127,15 +127,29 @@ def test_warns_where_repeats_cannot_be_told():
             return iter(range(self.num_samples))
 
     custom = Custom(scenes, num_replicas=2, rank=0)
-    for sampler in (custom, SequentialSampler(scenes)):
+    for sampler, how_far in (
+        (custom, r"gives out 8 samples of 7: means over images may be off by up to 0\.125"),
+        (SequentialSampler(scenes), r"14 samples of 7: means over images may be off by up to 0\.5"),
+        (SequentialSampler(range(3)), "gives out 6 samples of 7; how many of these are repeats"),
+    ):
         data = DataLoader(scenes, batch_size=2, sampler=sampler)
-        with pytest.warns(UserWarning, match=f"count samples twice: {type(sampler).__name__}"):
+        message = f"count samples twice: {type(sampler).__name__}.*{how_far}"
+        with pytest.warns(UserWarning, match=message):
             RealSamples(data, processes=2, rank=0)
+
+
+def test_a_stream_that_does_not_know_its_length_is_said_not_to_be_bounded():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(Scenes(3))
+
+    with pytest.warns(UserWarning, match=r"count samples twice.*nothing bounds how far"):
+        RealSamples(DataLoader(Stream(), batch_size=2), processes=2, rank=0)
 
 
 @in_clean_process
 def test_metrics_json_counts_each_sample_once(tmp_path):
     _, files = validated(Padded(), tmp_path, 2)
     assert json.loads(files["val/metrics.json"])["samples"] == 7
-    names = [line.split(",")[0] for line in files["val/per_image.csv"].splitlines()[1:]]
+    names = [line.split(",")[0] for line in files["val/per_image.csv"].decode().splitlines()[1:]]
     assert names == [f"scene/{i}" for i in range(7)]

@@ -9,7 +9,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_seg.callbacks import PredictionPanels
 from lightning_seg.callbacks.panels import _spread, _to_rgb
-from lightning_seg.callbacks.pictures import Picture, boundary_band, boundary_errors, draw, render
+from lightning_seg.callbacks.picture_maps import boundary_band, boundary_errors, entropy, errors
+from lightning_seg.callbacks.pictures import Picture, draw, render
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -50,8 +51,9 @@ def test_band_looks_across_void_but_never_holds_it():
 
 
 def test_errors_are_red_and_right_is_green_in_the_band_and_the_rest_is_grey():
-    errors = boundary_errors(two_halves(shift=2, band_width=4)).astype(int)
-    red, green, blue = errors[20].T
+    picture = two_halves(shift=2, band_width=4)
+    found = boundary_errors(picture.image, picture.truth, picture.prediction, picture.band)
+    red, green, blue = found[20].astype(int).T
     assert np.flatnonzero(red > green + 50).tolist() == [30, 31]
     assert np.flatnonzero(green > red + 50).tolist() == [26, 27, 28, 29, 32, 33]
     rest = [*range(26), *range(34, 60)]
@@ -59,11 +61,42 @@ def test_errors_are_red_and_right_is_green_in_the_band_and_the_rest_is_grey():
     assert np.array_equal(red[rest], blue[rest])
 
 
+def test_errors_in_the_whole_image_are_red_right_is_green_and_void_is_dark():
+    picture = two_halves(shift=2)
+    picture.truth[:5] = 255
+    found = errors(picture.image, picture.truth, picture.prediction, 2).astype(int)
+    red, green, _ = found[20].T
+    wrong = np.flatnonzero(red > green + 50).tolist()
+    assert wrong == [0, 1, 30, 31]
+    assert (green > red + 50).sum() == 56
+    assert found[:5].max() < 40
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_entropy_is_one_where_all_classes_are_as_likely_and_zero_where_one_is_certain(kind):
+    logits = torch.zeros(1, 4, 1, 3)
+    logits[0, 2, 0, 1] = 50
+    logits[0, :2, 0, 2] = 50
+    scores = logits if kind == "logits" else logits.softmax(1)
+    torch.testing.assert_close(entropy(scores), torch.tensor([[[1, 0, 0.5]]]), atol=1e-4, rtol=0)
+
+
+def test_entropy_of_a_binary_channel_is_that_of_two_classes():
+    chance = torch.tensor([0.5, 1.0, 0.0, 0.25]).view(1, 1, 1, 4)
+    expected = entropy(torch.cat([1 - chance, chance], dim=1))
+    torch.testing.assert_close(entropy(chance), expected)
+    torch.testing.assert_close(
+        entropy(chance.clamp(0.01, 0.99).logit()), entropy(chance.clamp(0.01, 0.99)),
+        atol=1e-5, rtol=0,
+    )  # fmt: skip
+    assert entropy(chance)[0, 0, 0] == 1
+
+
 def test_a_drawn_picture_shows_the_classes_in_their_colours():
     pixels = render(draw(two_halves()))
     for color in ((200, 40, 40), (40, 40, 200)):
         share = (np.abs(pixels.astype(int) - color) <= 2).all(axis=-1).mean()
-        # Half of each of two cells of four.
+        # Half of each of two cells of six.
         assert 0.05 < share < 0.25
 
 
@@ -75,14 +108,19 @@ def texts(figure):
 
 def test_a_picture_can_be_read_on_its_own():
     distance = np.linspace(-1, 1, 60)[None, None].repeat(40, 1).repeat(2, 0)
-    figure = draw(two_halves(shift=2, distance=distance, true_distance=-distance))
+    picture = two_halves(
+        shift=2, distance=distance, true_distance=-distance, entropy=np.ones((40, 60))
+    )
+    figure = draw(picture)
     found = texts(figure)
     for text in (
         "halves", "image", "truth", "prediction", "left", "right", "wrong",
         "left: predicted distance", "right: true distance", "boundary", "far in",
+        "entropy of the prediction", "undecided",
     ):  # fmt: skip
         assert text in found
     assert any("wrong within 2 px" in text for text in found)
+    assert "errors: 6.7% wrong" in found
 
 
 def test_distances_inside_classes_alone_have_a_scale_of_their_own():
@@ -105,7 +143,7 @@ def test_boundaries_and_colours_have_a_row(with_distance):
     assert "true colours" not in [axis.get_title() for axis in figure.axes if axis.get_visible()]
     pixels, plain = render(figure), render(draw(two_halves()))
     assert (pixels == (255, 0, 0)).all(axis=-1).mean() > 0.05
-    assert pixels.shape[0] > (2.0 if with_distance else 1.5) * plain.shape[0]
+    assert pixels.shape[0] > 1.3 * plain.shape[0]
     assert ("deepest" in found) is with_distance
 
 
@@ -122,7 +160,9 @@ def test_an_image_of_one_class_or_of_void_alone_is_drawn(fill):
     picture = two_halves(distance=-np.ones((2, 40, 60)))
     picture.truth[:] = fill
     picture.prediction[:] = 0
-    assert "no boundaries in the truth" in texts(draw(picture))
+    found = texts(draw(picture))
+    assert "no boundaries in the truth" in found
+    assert ("nothing is labelled" in found) is (fill == 255)
 
 
 def test_samples_are_spread_evenly():
@@ -152,7 +192,7 @@ def test_picture_files_are_large_and_not_blank(tmp_path):
     (path,) = (tmp_path / "pictures" / "test").iterdir()
     pixels = cv2.imread(str(path))
     assert pixels.shape[0] > 400
-    assert pixels.shape[1] > 1500
+    assert pixels.shape[1] > 1200
     assert pixels.std() > 30
 
 

@@ -23,6 +23,21 @@ def test_an_identity_comes_back_from_other_scales_but_for_the_resampling():
     torch.testing.assert_close(averaged[..., 2:-2], ramp[..., 2:-2], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 1.25, 1.5, 1.75])
+@pytest.mark.parametrize("window", [None, SlidingWindow((16, 16), 0.5, padding=8)])
+def test_an_identity_comes_back_from_every_scale(scale, window):
+    y, x = torch.meshgrid(torch.linspace(0, 1, 40), torch.linspace(0, 1, 56), indexing="ij")
+    ramp = torch.stack([x, y, x - y])[None]
+    augmentation = TestTimeAugmentation((scale,), flip=True, quarter_turns=True, window=window)
+    maps = augmentation(identity, ramp)
+    # A bilinear map that is resampled bilinearly stays itself, but for the border.
+    torch.testing.assert_close(
+        maps["logits"][..., 3:-3, 3:-3], ramp[..., 3:-3, 3:-3], rtol=0, atol=1e-5
+    )
+    flat = torch.rand(1, 5, 1, 1).expand(1, 5, 40, 56)
+    torch.testing.assert_close(augmentation(identity, flat)["logits"], flat, rtol=0, atol=1e-6)
+
+
 def record(seen):
     def function(image):
         seen.append(image)

@@ -28,12 +28,18 @@ METRICS = {
     "boundary_iou_removed": lambda: BoundaryIoU(K, ignore_index=VOID, void="removed"),
     "trimap_iou": lambda: TrimapIoU(K, ignore_index=VOID, average=None),
     "trimap_iou_per_class": lambda: TrimapIoU(K, band="per_class", ignore_index=VOID),
+    "trimap_iou_both": lambda: TrimapIoU(K, (5, 1), "both", ignore_index=VOID),
     "boundary_f": lambda: BoundaryFMeasure(K, 1, ignore_index=VOID, average=None),
+    "boundary_f_all": lambda: BoundaryFMeasure(K, 1, ignore_index=VOID, average=None, score="all"),
+    "boundary_recall": lambda: BoundaryFMeasure(
+        K, 1, ignore_index=VOID, pooled=True, score="recall"
+    ),
     "boundary_f_removed": lambda: BoundaryFMeasure(K, 2, ignore_index=VOID, void="removed"),
     "boundary_f_pooled": lambda: BoundaryFMeasure(K, ignore_index=VOID, pooled=True),
     "e_measure": lambda: EMeasure(K, ignore_index=VOID, average=None),
     "surface_distance": lambda: SurfaceDistance(K, ignore_index=VOID),
     "hausdorff": lambda: SurfaceDistance(K, "hausdorff", ignore_index=VOID, average=None),
+    "surface_distances": lambda: SurfaceDistance(K, "both", ignore_index=VOID),
 }
 COUNTS = [
     lambda p, t: boundary_iou_counts(p, t, K, ignore_index=VOID),
@@ -190,6 +196,87 @@ def test_collection_counts_equal_settings_once():
     together.update(*blobs(2))
     assert len(together.compute_groups) == 1
     assert together.compute()["mean"] == together.compute()["per_class"].nanmean()
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "choices", "together"),
+    [
+        (TrimapIoU, "region", ("boundary", "interior"), "both"),
+        (BoundaryFMeasure, "score", ("f", "precision", "recall"), "all"),
+        (SurfaceDistance, "measure", ("mean", "hausdorff"), "both"),
+    ],
+)
+def test_scores_of_one_count_come_together_or_alone_and_are_counted_once(
+    kind, setting, choices, together
+):
+    chosen = {
+        choice: kind(K, ignore_index=VOID, average=None, **{setting: choice})
+        for choice in (*choices, together)
+    }
+    collection = MetricCollection(chosen)
+    collection.update(*blobs(2))
+    assert len(collection.compute_groups) == 1
+    found = collection.compute()
+    assert same(torch.stack([found[choice] for choice in choices]), found[together])
+    for choice in choices:
+        alone = kind(K, ignore_index=VOID, average=None, **{setting: choice})
+        assert same(found[choice], value(alone, blobs(2)))
+
+
+@pytest.fixture
+def axes():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    return figure.add_subplot()
+
+
+def test_plot_draws_the_value_of_all_that_was_counted(metric, axes):
+    metric.update(*blobs(2))
+    _, drawn = metric.plot(ax=axes)
+    assert drawn is axes
+    drawn_values = [y for line in axes.get_lines() for y in line.get_ydata()]
+    expected = metric.compute().flatten().tolist()
+    assert set(expected) <= {float(y) for y in drawn_values}
+
+
+def test_plot_draws_given_values_as_a_series(metric, axes):
+    if metric(*blobs(1)).ndim > 1 or isinstance(metric, TrimapIoU):
+        pytest.skip("a series of curves is no figure")
+    steps = [metric(*blobs(1, seed=seed)) for seed in range(3)]
+    metric.plot(steps, ax=axes)
+    assert all(len(line.get_ydata()) == 3 for line in axes.get_lines())
+
+
+def test_trimap_iou_is_drawn_over_ascending_widths(axes):
+    metric = TrimapIoU(K, (5, 1, 3), ignore_index=VOID)
+    values = metric(*blobs(2)).tolist()
+    metric.plot(ax=axes)
+    (line,) = axes.get_lines()
+    assert list(line.get_xdata()) == [1, 3, 5]
+    assert [float(y) for y in line.get_ydata()] == [values[1], values[2], values[0]]
+
+
+@pytest.mark.parametrize("convert", ["half", "float", "double", "bfloat16"])
+def test_casting_a_module_does_not_cast_the_counts(metric, convert):
+    holder = torch.nn.Module()
+    holder.metric = metric
+    getattr(holder, convert)()
+    metric.update(*blobs(2))
+    assert {state.dtype for state in metric.metric_state.values()} == {torch.int64}
+    assert metric.compute().dtype == torch.float64
+
+
+def test_a_saved_state_goes_on(metric):
+    metric.persistent(True)
+    metric.update(*blobs(2))
+    other = fresh(metric)
+    other.persistent(True)
+    other.load_state_dict(metric.state_dict())
+    other.update(*blobs(1, seed=5))
+    assert same(other.compute(), value(fresh(metric), blobs(2), blobs(1, seed=5)))
 
 
 def test_flips_change_no_iou():

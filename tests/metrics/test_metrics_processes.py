@@ -1,9 +1,11 @@
-"""One process and two, with an odd number of samples, give the same numbers to the bit."""
+"""One process and several, with unequal numbers of samples, give the same numbers to the bit."""
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from clean_processes import in_clean_process
+from torchmetrics import MetricCollection
 
 from lightning_seg.metrics import (
     BoundaryFMeasure,
@@ -15,6 +17,7 @@ from lightning_seg.metrics import (
 )
 
 SAMPLES = 7
+COMMON = {"num_classes": 3, "ignore_index": 255}
 
 
 def sample(index):
@@ -27,34 +30,78 @@ def sample(index):
 
 
 def run(indices):
-    metrics = {
-        "boundary_iou": BoundaryIoU(3, ignore_index=255, average=None),
-        "trimap_iou": TrimapIoU(3, ignore_index=255, average=None),
-        "boundary_f": BoundaryFMeasure(3, 1, ignore_index=255, average=None),
-        "boundary_f_pooled": BoundaryFMeasure(3, 1, ignore_index=255, pooled=True),
-        "e_measure": EMeasure(3, ignore_index=255, average=None),
-        "surface_distance": SurfaceDistance(3, ignore_index=255, average=None),
-        "loss": PerSampleMean(),
-    }
-    for preds, target, loss in map(sample, indices):
-        for name, metric in metrics.items():
-            metric.update(*((loss,) if name == "loss" else (preds, target)))
-    return {name: metric.compute() for name, metric in metrics.items()}
+    metrics = MetricCollection(
+        {
+            "boundary_iou": BoundaryIoU(**COMMON, average=None),
+            "boundary_iou_mean": BoundaryIoU(**COMMON),
+            "trimap_iou": TrimapIoU(**COMMON, average=None),
+            "interior_iou": TrimapIoU(**COMMON, region="interior"),
+            "boundary_f": BoundaryFMeasure(**COMMON, tolerance=1, average=None, score="all"),
+            "boundary_recall": BoundaryFMeasure(**COMMON, tolerance=1, score="recall"),
+            "boundary_f_pooled": BoundaryFMeasure(**COMMON, tolerance=1, pooled=True),
+            "e_measure": EMeasure(**COMMON, average=None),
+            "surface_distance": SurfaceDistance(**COMMON, average=None, measure="both"),
+        }
+    )
+    called, loss = BoundaryIoU(**COMMON), PerSampleMean()
+    for preds, target, value in map(sample, indices):
+        metrics.update(preds, target)
+        called(preds, target)
+        loss.update(value)
+    found = metrics.compute() | {"loss": loss.compute(), "forward": called.compute()}
+    return found | {"groups": len(metrics.compute_groups)}
 
 
-def process(rank, folder):
+def meet(rank, folder, processes):
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save(run(range(rank, SAMPLES, 2)), f"{folder}/{rank}.pt")
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=processes)
     # The group ends with the process: to destroy it can wait for ever in torch 2.6.
 
 
+def process(rank, folder, processes, samples):
+    meet(rank, folder, processes)
+    torch.save(run(range(rank, samples, processes)), f"{folder}/{rank}.pt")
+
+
+@pytest.mark.parametrize(("processes", "samples"), [(2, 7), (4, 7), (4, 5)])
 @in_clean_process
-def test_two_processes_equal_one_to_the_bit(tmp_path):
-    mp.start_processes(process, args=(str(tmp_path),), nprocs=2, start_method="fork")
-    alone = run(range(SAMPLES))
-    for rank in range(2):
+def test_several_processes_equal_one_to_the_bit(tmp_path, processes, samples):
+    arguments = (str(tmp_path), processes, samples)
+    mp.start_processes(process, args=arguments, nprocs=processes, start_method="fork")
+    alone = run(range(samples))
+    names = [name for name, value in alone.items() if isinstance(value, torch.Tensor)]
+    assert len(names) == 11
+    for rank in range(processes):
         shared = torch.load(tmp_path / f"{rank}.pt")
-        for name, expected in alone.items():
-            assert expected.nanmean() > 0
-            assert torch.equal(shared[name].nan_to_num(nan=-1), expected.nan_to_num(nan=-1)), name
+        for name in names:
+            assert alone[name].nanmean() > 0
+            assert torch.equal(shared[name].nan_to_num(nan=-1), alone[name].nan_to_num(nan=-1)), (
+                name
+            )
+        assert shared["groups"] == alone["groups"]
+
+
+def synced_step(rank, folder):
+    meet(rank, folder, 2)
+    metric = BoundaryFMeasure(**COMMON, tolerance=1, average=None)
+    metric.dist_sync_on_step = True
+    values = [metric(*sample(2 * step + rank)[:2]) for step in range(3)]
+    torch.save([*values, metric.compute()], f"{folder}/{rank}.pt")
+
+
+@in_clean_process
+def test_values_of_a_step_are_those_of_all_processes_where_asked_for(tmp_path):
+    mp.start_processes(synced_step, args=(str(tmp_path),), nprocs=2, start_method="fork")
+    metric = BoundaryFMeasure(**COMMON, tolerance=1, average=None)
+    expected = []
+    for step in range(3):
+        alone = metric.clone()
+        for number in (2 * step, 2 * step + 1):
+            alone.update(*sample(number)[:2])
+        expected.append(alone.compute())
+    for number in range(6):
+        metric.update(*sample(number)[:2])
+    expected.append(metric.compute())
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt")
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

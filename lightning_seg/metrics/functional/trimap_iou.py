@@ -22,7 +22,7 @@ from lightning_seg.metrics.functional.windows import (
     slide,
 )
 
-Region = Literal["boundary", "interior"]
+Region = Literal["boundary", "interior", "both"]
 Band = Literal["transition", "per_class", "void"]
 
 
@@ -36,7 +36,7 @@ def check_trimap_iou(
     """Raise a ValueError where the settings of trimap IoU make no sense."""
     check_settings(
         num_classes,
-        region=(region, ("boundary", "interior")),
+        region=(region, ("boundary", "interior", "both")),
         band=(band, ("transition", "per_class", "void")),
         average=(average, ("macro", None)),
     )
@@ -63,7 +63,8 @@ def trimap_iou_counts(
         target: Labels (B, H, W); the bands come from it alone.
         num_classes: K.
         widths: Half-widths of the bands in px, W of them, in any order.
-        region: "boundary" for the pixels in the band, "interior" for the others.
+        region: "boundary" for the pixels in the band, "interior" for the others, "both" for a first
+            axis of these two.
         band: "transition": the pixels that have a differently labelled, not void pixel within the
             width; void makes no boundary. One band for all classes, as SEMEDA (Chen et al., 2020)
             and EPL (2022) measure. "per_class": each class has its own band on both sides of its
@@ -74,12 +75,31 @@ def trimap_iou_counts(
         ignore_index: The label of void pixels.
 
     Returns:
-        Intersection and union, int64 (W, K).
+        Intersection and union, int64 (W, K), or (2, W, K) for both regions.
 
     Raises:
         ValueError: If a setting, a shape, a type or (on the CPU) a label is wrong.
     """
     check_trimap_iou(num_classes, widths, region, band)
+    by_level = trimap_counts_by_level(preds, target, num_classes, widths, band, ignore_index)
+    intersection, union = (counts_in_region(counts, widths, region) for counts in by_level)
+    return intersection, union
+
+
+def trimap_counts_by_level(
+    preds: Tensor,
+    target: Tensor,
+    num_classes: int,
+    widths: Sequence[int],
+    band: Band = "transition",
+    ignore_index: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The counts of which bands and rests are sums: pixels that each width adds to the band.
+
+    Returns:
+        Intersection and union, int64 (L + 1, K) for L different widths, ascending; the last row
+        is what lies in no band. `counts_in_region` adds them up.
+    """
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
     ordered = sorted(set(widths))
     truth_level = _truth_levels(truth, ordered, band, num_classes)
@@ -95,9 +115,22 @@ def trimap_iou_counts(
         _count_by_level(labels, level, len(ordered), num_classes)
         for labels, level in ((common, truth_level), (pred, pred_level), (truth, truth_level))
     )
-    union = pred_size + truth_size - intersection
-    chosen = [ordered.index(w) for w in widths]
-    return _region(intersection, region)[chosen], _region(union, region)[chosen]
+    return intersection, pred_size + truth_size - intersection
+
+
+def counts_in_region(by_level: Tensor, widths: Sequence[int], region: Region) -> Tensor:
+    """Counts by level (L + 1, K) as those of the bands of the given widths, or of the rests.
+
+    Returns:
+        (W, K), or (2, W, K) for both regions.
+    """
+    ordered = sorted(set(widths))
+    inside = by_level.cumsum(dim=0)
+    whole = inside[-1]
+    inside = inside[[ordered.index(w) for w in widths]]
+    if region == "both":
+        return torch.stack([inside, whole - inside])
+    return inside if region == "boundary" else whole - inside
 
 
 def trimap_iou(
@@ -114,7 +147,8 @@ def trimap_iou(
 
     Returns:
         float64 (W,), the mean over the classes present in the region (NaN if none is), or with
-        `average=None` (W, K), NaN for classes absent.
+        `average=None` (W, K), NaN for classes absent; both with a first axis of two for both
+        regions.
     """
     check_trimap_iou(num_classes, widths, region, band, average)
     counts = trimap_iou_counts(preds, target, num_classes, widths, region, band, ignore_index)
@@ -155,10 +189,5 @@ def _count_by_level(labels: Tensor, levels: Tensor, num_widths: int, num_classes
     """Pixels of each level and class: int64 (num_widths + 1, K)."""
     bins = (num_widths + 1) * (num_classes + 1)
     dtype = code_dtype(bins)
-    codes = levels.to(dtype) * (num_classes + 1) + labels.to(dtype)
+    codes = torch.add(labels.to(dtype), levels.to(dtype), alpha=num_classes + 1)
     return histograms(codes, bins).sum(dim=0).view(num_widths + 1, num_classes + 1)[:, :-1]
-
-
-def _region(by_level: Tensor, region: Region) -> Tensor:
-    inside = by_level.cumsum(dim=0)
-    return inside[:-1] if region == "boundary" else inside[-1] - inside[:-1]

@@ -98,5 +98,6 @@ def histograms_by_row(codes: Tensor, bins: int) -> Tensor:
 
 
 def code_dtype(bins: int) -> torch.dtype:
-    """The smaller of uint8 and int32 that holds 0 to bins - 1; the small one counts faster."""
-    return torch.uint8 if bins <= 256 else torch.int32
+    """The smallest integer type that holds 0 to bins - 1; small ones count faster."""
+    fitting = (kind for kind in (torch.uint8, torch.int16) if bins <= torch.iinfo(kind).max + 1)
+    return next(fitting, torch.int32)

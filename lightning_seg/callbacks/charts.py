@@ -1,0 +1,124 @@
+"""Figures of a whole dataset: scores over the width of the band, the confusion matrix."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Curve = Mapping[int, NDArray[np.float64]]
+
+# More classes than these are not told apart by the colour of a line, or a number in a cell.
+_MOST_LINES, _MOST_NUMBERS = 20, 25
+
+
+def draw_curves(
+    title: str,
+    curves: Mapping[str, tuple[str, Curve]],
+    means: Mapping[str, Mapping[int, float]],
+    class_names: Sequence[str],
+) -> "Figure":
+    """One panel for each kind of score: a line a class, and their mean in black.
+
+    Args:
+        title: Stands above all.
+        curves: What is along the x axis, and values (K,) by width in pixels, by kind of score.
+        means: The mean by width, by kind of score.
+        class_names: K names.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    figure = Figure(figsize=(4.2 * len(curves) + 2.2, 4.4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+    shown = _line_colors(len(class_names))
+    for axis, (name, (along, curve)) in zip(axes, curves.items(), strict=True):
+        _panel(axis, name, along, curve, means[name], shown)
+    axes[0].set_ylabel("score")
+    lines = [Line2D([], [], color="black", linewidth=3, marker="o", label="mean")]
+    lines += [
+        Line2D([], [], color=color, linewidth=1.2, label=name)
+        for color, name in zip(shown, class_names)
+    ]
+    figure.legend(handles=lines, loc="outside right center", frameon=False, fontsize=10)
+    figure.suptitle(title, fontsize=14, fontweight="bold")
+    return figure
+
+
+def _line_colors(count: int) -> list[tuple[float, ...]]:
+    from matplotlib import colormaps
+
+    if count > _MOST_LINES:
+        return []
+    colors = colormaps["tab10" if count <= 10 else "tab20"]
+    return [tuple(colors(k)) for k in range(count)]
+
+
+def _panel(
+    axis: "Axes",
+    name: str,
+    along: str,
+    curve: Curve,
+    mean: Mapping[int, float],
+    colors: Sequence[tuple[float, ...]],
+) -> None:
+    widths = sorted(curve)
+    table = np.stack([curve[width] for width in widths])
+    for k, color in enumerate(colors):
+        axis.plot(widths, table[:, k], color=color, linewidth=1.2, marker=".")
+    axis.plot(widths, [mean[w] for w in widths], color="black", linewidth=3, marker="o")
+    axis.set_title(name, fontsize=12)
+    axis.set_xlabel(along)
+    axis.set_xticks(widths)
+    axis.set_ylim(-0.02, 1.02)
+    axis.grid(True, color="0.9")
+
+
+def draw_confusion(
+    title: str, confusion: NDArray[np.int64], class_names: Sequence[str]
+) -> "Figure":
+    """Which share of each true class's pixels was predicted as what.
+
+    Args:
+        title: Stands above all.
+        confusion: Pixels (K, K), rows are the truth.
+        class_names: K names.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    count = len(class_names)
+    totals = confusion.sum(axis=1, keepdims=True)
+    shares = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
+    side = 3.0 + 0.62 * min(count, _MOST_NUMBERS)
+    figure = Figure(figsize=(side + 1.2, side), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.add_subplot()
+    axis.set_facecolor("0.8")  # of classes that are not in the truth
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if count <= _MOST_NUMBERS:
+        _write_shares(axis, shares)
+    axis.set_xticks(range(count), class_names, rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(count), class_names)
+    axis.set_xlabel("predicted as")
+    axis.set_ylabel("truth")
+    bar = figure.colorbar(image, ax=axis, shrink=0.8)
+    bar.set_label("share of the true class's pixels (grey: not in the truth)")
+    pixels = int(confusion.sum())
+    right = confusion.trace() / pixels if pixels else float("nan")
+    axis.set_title(f"{title}: {right:.1%} of {pixels:,} pixels right", fontsize=13)
+    return figure
+
+
+def _write_shares(axis: "Axes", shares: NDArray[np.float64]) -> None:
+    for (row, column), share in np.ndenumerate(shares):
+        if share >= 0.005:
+            color = "white" if share > 0.55 else "black"
+            text = f"{share:.0%}"
+            axis.text(column, row, text, ha="center", va="center", color=color, fontsize=9)

@@ -1,0 +1,61 @@
+"""Figures of metrics' values, in torchmetrics' manner."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torchmetrics.utilities.plot import plot_single_or_multi_val
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Value = Tensor | Sequence[Tensor] | None
+Plot = tuple["Figure | None", "Axes"]
+
+
+def plot_named_rows(name: str, rows: Sequence[str], value: Tensor, ax: "Axes | None") -> Plot:
+    """Draws the rows of a value, one line each over the classes, or one point each.
+
+    Args:
+        name: The metric's name.
+        rows: What each row is.
+        value: (R,) or (R, K).
+        ax: Where to draw; by default a new figure.
+    """
+    named = dict(zip(rows, value, strict=True))
+    figure, ax = plot_single_or_multi_val(named, ax=ax, name=name)
+    if value.ndim > 1:
+        ax.set_xlabel("class")
+    return figure, ax
+
+
+def plot_over_widths(
+    name: str, widths: Sequence[int], value: Tensor, ax: "Axes | None", rows: Sequence[str] = ("",)
+) -> Plot:
+    """Draws scores in [0, 1] as curves over the width of the band they were taken in.
+
+    Args:
+        name: The metric's name.
+        widths: W widths in pixels.
+        value: (W,), or (W, K) for a curve a class, or either with R rows before them.
+        ax: Where to draw; by default a new figure.
+        rows: What each row is.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots() if ax is None else (None, ax)
+    order = sorted(range(len(widths)), key=lambda i: widths[i])
+    by_row = value.detach().cpu().reshape(len(rows), len(widths), -1)[:, order]
+    classes = by_row.shape[-1]
+    for row, curves in zip(rows, by_row, strict=True):
+        for k in range(classes):
+            label = " ".join(part for part in (row, f"{k}" if classes > 1 else "") if part)
+            ax.plot(sorted(widths), curves[:, k], marker="o", label=label or None)
+    ax.set_xlabel("width, px")
+    ax.set_ylabel(name)
+    ax.set_ylim(-0.02, 1.02)
+    ax.grid(True)
+    if len(rows) > 1 or classes > 1:
+        ax.legend()
+    return figure, ax
