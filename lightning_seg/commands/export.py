@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from lightning_seg.checkpoints import find_checkpoint
 from lightning_seg.errors import InputError
@@ -21,6 +22,7 @@ from lightning_seg.inference.export import (
     Predictor,
     example_image,
     exported_program,
+    minimum_size,
     require_onnx,
     save_onnx,
     save_program,
@@ -51,8 +53,11 @@ def run(argv: list[str]) -> None:
         require_onnx()
     task = _load(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))
     predictor = Predictor(task.network, task.head, arguments.result).eval()
-    metadata = _metadata(task, predictor, arguments.size, output.suffix)
-    difference = _export(predictor, output, metadata, arguments.size)
+    with _quiet():
+        program = exported_program(predictor, arguments.size)
+    least = minimum_size(predictor, program) if output.suffix == ".pt2" else 1
+    metadata = _metadata(task, predictor, arguments.size, least)
+    difference = _write(program, predictor, output, metadata, arguments.size)
     print(_summary(task, metadata, output, difference))
 
 
@@ -102,11 +107,9 @@ def _load(path: str | None) -> SegmentationTask:
 
 
 def _metadata(
-    task: SegmentationTask, predictor: Predictor, size: list[int] | None, suffix: str
+    task: SegmentationTask, predictor: Predictor, size: list[int] | None, least: int
 ) -> dict[str, Any]:
     network = predictor.network
-    # A torch.export file does not take maps of a single pixel, which an ONNX file does.
-    least = network.size_multiple + 1 if suffix == ".pt2" else 1
     channels = f"float32 (batch, {network.in_channels}, height, width) in [0, 1]"
     results = {
         "logits": f"float32 (batch, {task.num_classes}, height, width)",
@@ -129,8 +132,12 @@ def _metadata(
     return {key: value for key, value in metadata.items() if value is not None}
 
 
-def _export(
-    predictor: Predictor, output: Path, metadata: dict[str, Any], size: list[int] | None
+def _write(
+    program: ExportedProgram,
+    predictor: Predictor,
+    output: Path,
+    metadata: dict[str, Any],
+    size: list[int] | None,
 ) -> float:
     """Writes the file, runs it, and moves it to its place; the largest difference to the network.
 
@@ -139,7 +146,6 @@ def _export(
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder, _quiet():
-        program = exported_program(predictor, size)
         path = Path(folder) / output.name
         if output.suffix == ".onnx":
             save_onnx(program, path, metadata, predictor.result)

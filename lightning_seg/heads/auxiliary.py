@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.heads.head import Head
 from lightning_seg.networks.conv_norm_relu import ConvNormReLU
 
@@ -47,16 +48,16 @@ class AuxiliaryHead(Head):
         """``decoder`` and ``auxiliary`` to scores (B, K, h, w), each at its features' size.
 
         Raises:
-            ValueError: No features under ``auxiliary``, or of other channels.
+            InputError: No features under ``auxiliary``, or of other channels.
         """
         if "auxiliary" not in features:
-            raise ValueError(
+            raise InputError(
                 f"the network gives {', '.join(features)}, but AuxiliaryHead needs 'auxiliary'; "
                 "choose a network such as PSPNet, or ClassificationHead"
             )
         early = features["auxiliary"]
         if early.shape[1] != self.auxiliary_channels:
-            raise ValueError(
+            raise InputError(
                 f"the network's 'auxiliary' has {early.shape[1]} channels, but auxiliary_channels "
                 f"is {self.auxiliary_channels}; set auxiliary_channels: {early.shape[1]}"
             )

@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.heads.head import Head
 from lightning_seg.targets import SemanticEdges
 
@@ -29,10 +30,10 @@ class EdgeHead(Head):
         """``decoder`` to ``logits`` (B, K, h, w), ``edge`` to probabilities (B, 1, H, W), float32.
 
         Raises:
-            ValueError: No features under ``edge``.
+            InputError: No features under ``edge``.
         """
         if "edge" not in features:
-            raise ValueError(
+            raise InputError(
                 f"the network gives {', '.join(features)}, but EdgeHead needs 'edge', the logits "
                 "of edges; choose the network GSCNN, or ClassificationHead"
             )

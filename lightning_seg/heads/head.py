@@ -5,6 +5,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
+
 
 class Target(Protocol):
     """A target object of `lightning_seg.targets`."""
@@ -38,7 +40,7 @@ class Head(nn.Module):
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
         if num_classes < 2:
-            raise ValueError(
+            raise InputError(
                 f"num_classes is {num_classes}, but a head needs at least 2: "
                 "a binary task is two classes, background and foreground"
             )

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.heads.head import Head
 from lightning_seg.networks import ConvNorm, PSPPooling
 from lightning_seg.targets import HSV, ClassBoundary, PatchDistance
@@ -43,7 +44,7 @@ class MultiTaskHead(Head):
     ) -> None:
         super().__init__(in_channels, num_classes)
         if distance_activation not in ("sigmoid", "softmax"):
-            raise ValueError(
+            raise InputError(
                 f"distance_activation is {distance_activation!r}, but must be 'sigmoid' or "
                 "'softmax'"
             )

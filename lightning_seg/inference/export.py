@@ -87,6 +87,23 @@ def exported_program(predictor: Predictor, size: Sequence[int] | None = None) ->
             ) from error
 
 
+def minimum_size(predictor: Predictor, program: ExportedProgram) -> int:
+    """The least height and width that a torch.export file of the program takes.
+
+    Maps of a single pixel would be another program; an ONNX file takes these, too.
+    """
+    ranges = program.range_constraints
+    lengths = [n for n in _input(program).shape[2:] if isinstance(n, torch.SymInt)]
+    limits = [ranges[n.node.expr] for n in lengths if n.node.expr in ranges]
+    least = [int(limit.lower) for limit in limits]
+    return max([predictor.network.size_multiple + 1, *least])
+
+
+def _input(program: ExportedProgram) -> Any:
+    (image,) = (node for node in program.graph.nodes if node.name == "image")
+    return image.meta["val"]
+
+
 def save_program(program: ExportedProgram, path: Path, metadata: dict[str, Any]) -> None:
     """Writes a torch.export file; the metadata is its extra file `METADATA`, in JSON.
 
@@ -115,8 +132,7 @@ def save_onnx(
         InputError: The packages that it needs are not installed.
     """
     require_onnx()
-    (image,) = (n for n in program.graph.nodes if n.name == "image")
-    batch, _, height, width = image.meta["val"].shape
+    batch, _, height, width = _input(program).shape
     onnx_program = torch.onnx.export(
         program, dynamo=True, input_names=["image"], output_names=[result], verbose=False
     )

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.networks.conv_norm import BatchNorm
 from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.encoder_network import EncoderNetwork
@@ -32,8 +33,7 @@ class DenseUNet(EncoderNetwork):
         checkpointing: Compute the encoder's inner activations again in the backward pass.
 
     Raises:
-        ValueError: Another number of blocks than the encoder has halvings.
-        InputError: See `Encoder`.
+        InputError: Another number of blocks than the encoder has halvings; see `Encoder`.
     """
 
     stride = 1
@@ -53,7 +53,7 @@ class DenseUNet(EncoderNetwork):
         super().__init__(in_channels, pyramid)
         halvings = pyramid.strides[-1].bit_length() - 1
         if len(layers) != halvings:
-            raise ValueError(
+            raise InputError(
                 f"layers gives {len(layers)} blocks, but the encoder {encoder!r} halves the image "
                 f"{halvings} times; give one number for each"
             )

@@ -101,19 +101,23 @@ class Encoder(nn.Module):
 
     def _stages(self) -> dict[str, nn.Module]:
         """The model's modules in the order of their calls, where timm keeps it as such a list."""
-        from timm.models import FeatureListNet
+        from timm.models import FeatureHookNet, FeatureListNet
 
-        return dict(self.model.items()) if isinstance(self.model, FeatureListNet) else {}
+        if isinstance(self.model, FeatureListNet | FeatureHookNet) and "body" not in self.model:
+            return dict(self.model.items())
+        return {}
 
-    def _recomputed(self, x: Tensor) -> list[Tensor]:
+    def _recomputed(self, image: Tensor) -> list[Tensor]:
+        taps: Any = getattr(self.model, "return_layers", {})
+        x: Any = image
         maps = []
-        taps: Any = self.model.return_layers
         for name, stage in self._stages().items():
             for block in stage if isinstance(stage, nn.Sequential) else [stage]:
                 x = recomputed(block, x) if _has_blocks(block) else block(x)
             if name in taps:
                 maps.append(x[0] if isinstance(x, tuple | list) else x)  # as timm does
-        return maps
+        hooks: Any = getattr(self.model, "hooks", None)  # Xception's maps lie within its blocks
+        return maps if hooks is None else list(hooks.get_output(image.device).values())
 
 
 def _has_blocks(module: nn.Module) -> bool:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.networks.exporting import is_exporting
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -62,7 +63,7 @@ class Network(nn.Module):
         """Image (B, C, H, W) in [0, 1] to features (B, C', ceil(H / stride), ceil(W / stride)).
 
         Raises:
-            ValueError: A wrong number of channels, an empty image, or, in training, a single image
+            InputError: A wrong number of channels, an empty image, or, in training, a single image
                 so small that batch normalisation has a single value a channel.
         """
         x = self.normalize(image)
@@ -93,7 +94,7 @@ class Network(nn.Module):
     def normalize(self, image: Tensor) -> Tensor:
         """``(image - mean) / std`` a channel; image (B, C, H, W) in [0, 1]."""
         if image.shape[1] != self.in_channels:
-            raise ValueError(
+            raise InputError(
                 f"the image has {image.shape[1]} channels but the network was built for "
                 f"{self.in_channels}; set in_channels to the data's number of bands"
             )
@@ -105,13 +106,13 @@ class Network(nn.Module):
     def _check_size(self, image: Tensor) -> None:
         batch, _, height, width = image.shape
         if height < 1 or width < 1:
-            raise ValueError(
+            raise InputError(
                 f"the image is {height} x {width} pixels, but the least is 1 x 1; "
                 "check the crop that it comes from"
             )
         least = self.normalized_stride + 1
         if self.training and batch == 1 and max(self._padded(height), self._padded(width)) < least:
-            raise ValueError(
+            raise InputError(
                 f"a single image of {height} x {width} pixels cannot be trained on: batch "
                 f"normalisation at stride {self.normalized_stride} has a single value a channel. "
                 f"Give images of at least {least} pixels on one side, or a batch of two"

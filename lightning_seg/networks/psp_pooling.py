@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.networks.conv_norm import ConvNorm
 from lightning_seg.networks.exporting import is_exporting
 
@@ -23,7 +24,7 @@ class PSPPooling(nn.Module):
         grids: Cells along each side of the map; a grid that is finer than the map is the map.
 
     Raises:
-        ValueError: Fewer output channels than grids.
+        InputError: Fewer output channels than grids.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class PSPPooling(nn.Module):
         super().__init__()
         share = out_channels // len(grids)
         if share < 1:
-            raise ValueError(
+            raise InputError(
                 f"{out_channels} channels cannot be shared among {len(grids)} grids of pooling; "
                 f"give at least {len(grids)}"
             )

@@ -1,5 +1,6 @@
 """ResUNet-a (Diakogiannis et al. 2020)."""
 
+import difflib
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm
 from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from lightning_seg.networks.psp_pooling import PSPPooling
@@ -50,7 +52,7 @@ class ResUNetA(Network):
         std: Per-channel standard deviation, likewise.
 
     Raises:
-        ValueError: Unknown model, variant or kernel, or decoder dilations for another depth.
+        InputError: Unknown model, variant or kernel, or decoder dilations for another depth.
     """
 
     stride = 1
@@ -74,7 +76,7 @@ class ResUNetA(Network):
         depth = 6 if model == "d6" else 7
         dilations = decoder_dilations or _DECODER_DILATIONS[depth]
         if len(dilations) != depth - 1:
-            raise ValueError(
+            raise InputError(
                 f"decoder_dilations has {len(dilations)} lists, but {model} has {depth - 1} blocks "
                 "in its decoder; give each the list of its dilations, deepest first"
             )
@@ -230,4 +232,8 @@ def _middle(model: Model, channels: int) -> nn.Module:
 
 def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(repr, choices))}")
+        near = difflib.get_close_matches(str(value), map(str, choices), n=1, cutoff=0.5)
+        hint = f". Did you mean {near[0]}?" if near else ""
+        raise InputError(
+            f"{name} is {value!r}, but must be one of {', '.join(map(repr, choices))}{hint}"
+        )

@@ -82,6 +82,23 @@ def test_labels_of_one_size_in_a_torch_export_file(task, run):
     assert (labels == expected).float().mean() > 0.999
 
 
+@pytest.mark.slow
+def test_weights_too_large_for_an_onnx_file_lie_beside_it(task, run, monkeypatch):
+    monkeypatch.setattr("lightning_seg.inference.export._INLINE_BYTES", 0)
+    status, _, err = run("export", "--ckpt_path", "a.ckpt", "--output", "models/model.onnx")
+    assert status == 0, err
+    assert sorted(path.name for path in Path("models").iterdir()) == [
+        "model.onnx",
+        "model.onnx.data",
+    ]
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession("models/model.onnx")
+    image = torch.rand(1, 4, 90, 71)
+    (logits,) = session.run(["logits"], {"image": image.numpy()})
+    with torch.no_grad():
+        assert (torch.from_numpy(logits) - task(image)["logits"]).abs().max() < 1e-4
+
+
 def test_the_help_names_it(run):
     status, out, _ = run("--help")
     assert status == 0
