@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_seg.losses.base import Loss, autocast_off, check_map_shapes, promote
-from lightning_seg.losses.class_weights import ClassBalance, ClassWeights
+from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
 
 
 @autocast_off
@@ -35,6 +35,7 @@ def map_l1(
         ValueError: The shapes are not as above.
     """
     check_map_shapes(prediction, target, mask)
+    check_weights(class_weights, prediction.shape[1])
     prediction = promote(prediction)
     valid = (mask != ignore_index).unsqueeze(1)
     error = torch.where(valid, (prediction - target.to(prediction.dtype)).abs(), 0.0)
@@ -62,6 +63,10 @@ class MapL1Loss(Loss):
         super().__init__()
         self.class_weights = ClassWeights(class_weights)
         self.ignore_index = ignore_index
+
+    def check_channels(self, channels: int) -> None:
+        """Refuses weights for another number of channels."""
+        self.class_weights.check_length(channels)
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar; see `map_l1`."""

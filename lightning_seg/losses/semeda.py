@@ -1,5 +1,6 @@
 """SEMEDA: prediction and truth compared in what an edge network makes of them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -54,8 +55,10 @@ def semeda(
 
     Raises:
         InputError: The network is for another number of classes.
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: The shapes do not fit each other; a single class; weights or a reduction that
+            `SemedaLoss` refuses.
     """
+    _check(weights, reduction)
     check_shapes(logits, mask)
     edge_network.check_num_classes(logits.shape[1])
     layers = max((number for number, weight in enumerate(weights, 1) if weight), default=0)
@@ -157,7 +160,8 @@ class SemedaLoss(Loss):
 
 
 def _check(weights: Sequence[float], reduction: str) -> None:
-    if len(weights) != len(WIDTHS) or min(weights) < 0 or not any(weights):
+    usable = all(0 <= weight < math.inf for weight in weights)
+    if len(weights) != len(WIDTHS) or not usable or not any(weights):
         raise ValueError(
             f"weights is {list(weights)}, expected a number of 0 or more for each of the "
             f"{len(WIDTHS)} layers of the edge network, and one above 0"
