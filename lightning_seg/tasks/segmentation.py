@@ -85,6 +85,7 @@ class SegmentationTask(LightningModule):
         self.optimization = optimization or Optimization()
         self.inference = inference
         self._planned_steps: int | None = None
+        self._resumed = False
         self.validation_loss = PerSampleMean()
         self.test_loss = PerSampleMean()
 
@@ -242,17 +243,18 @@ class SegmentationTask(LightningModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Resolves class weights given as the name of a balance; checks SEMEDA's edge networks."""
+        """Checks SEMEDA's edge networks."""
+        self._resumed = False
         if stage == "fit":
-            # A run that is resumed finds its weights in the checkpoint, which is read after this.
-            if self.trainer.ckpt_path is None:
-                resolve_class_weights(self, self.num_classes)
             check_edge_networks(self, self.num_classes)
 
     def on_fit_start(self) -> None:
-        """Resolves class weights that the checkpoint of a resumed run does not have."""
-        if self.trainer.ckpt_path is not None:
-            resolve_class_weights(self, self.num_classes, missing_alone=True)
+        """Resolves class weights given as the name of a balance.
+
+        Not in `setup`, which does not know yet what the checkpoint of a resumed run brings: labels
+        would be counted for nothing.
+        """
+        resolve_class_weights(self, self.num_classes, missing_alone=self._resumed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Notes class weights that the data gave, and the planned length of a step schedule."""
@@ -263,6 +265,7 @@ class SegmentationTask(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers both."""
+        self._resumed = True
         self._planned_steps = checkpoint.get("planned_steps")
         known = checkpoint.get("class_weights", {})
         for path, weights in balanced(self).items():

@@ -206,3 +206,15 @@ def test_a_distance_of_another_shape_is_refused():
         DistanceTransformLoss()(
             random_logits((2, 4, 9, 7)), LABEL_MAPS["void"], torch.ones(2, 4, 9, 7)
         )
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_the_precision_of_matrix_products_means_nothing(precision):
+    logits, mask = random_logits((2, 4, 9, 7), dtype=torch.float32), LABEL_MAPS["void"]
+    expected = DistanceTransformLoss()(logits, mask)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert DistanceTransformLoss()(logits, mask) == expected
+    finally:
+        torch.set_float32_matmul_precision(before)
