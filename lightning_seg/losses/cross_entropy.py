@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_seg.losses.base import (
@@ -15,6 +14,7 @@ from lightning_seg.losses.base import (
     promote,
 )
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
+from lightning_seg.losses.probabilities import pixel_nll
 from lightning_seg.losses.reduction import Reduction, pooled
 
 
@@ -51,14 +51,7 @@ def cross_entropy(
     check_weights(class_weights, logits.shape[1])
     logits = promote(logits)
     weights = None if class_weights is None else class_weights.to(logits)
-    nll = F.cross_entropy(
-        logits,
-        mask,
-        weight=weights,
-        ignore_index=ignore_index,
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
+    nll = pixel_nll(logits, mask, ignore_index, weights, label_smoothing)
     valid = mask != ignore_index
     mass = valid.to(logits.dtype)
     if weights is not None:
