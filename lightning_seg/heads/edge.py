@@ -43,6 +43,10 @@ class EdgeHead(Head):
             "edge": features["edge"].float().sigmoid(),
         }
 
+    def channels(self, prediction: str) -> int:
+        """K, but one of ``edge``."""
+        return 1 if prediction == "edge" else self.num_classes
+
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
         """``edge``: 1 where a pixel has a neighbour of another class, (B, 1, H, W) float32."""
         del image

@@ -52,6 +52,11 @@ class Head(nn.Module):
         """Features (B, C, h, w) by name to predictions (B, K, h, w) by name."""
         raise NotImplementedError
 
+    def channels(self, prediction: str) -> int:
+        """Channels of a prediction, by default K."""
+        del prediction
+        return self.num_classes
+
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
         """The target of each wanted regressed prediction, on the batch's device.
 

@@ -82,6 +82,10 @@ class MultiTaskHead(Head):
             "color": self.color(x).sigmoid(),
         }
 
+    def channels(self, prediction: str) -> int:
+        """K, but three of ``color``."""
+        return 3 if prediction == "color" else self.num_classes
+
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
         """``boundary`` and ``distance`` (B, K, H, W), ``color`` (B, 3, H, W), all in [0, 1]."""
         targets = {}

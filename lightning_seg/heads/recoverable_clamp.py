@@ -18,11 +18,12 @@ def recoverable_clamp(x: Tensor) -> Tensor:
 class _RecoverableClamp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.clamp(-1, 1)
+        clamped = x.clamp(-1, 1)
+        ctx.save_for_backward(clamped)
+        return clamped
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        outward = (x.abs() >= 1) & (x * gradient < 0)
-        return gradient.masked_fill(outward, 0)
+        (clamped,) = ctx.saved_tensors
+        side = clamped.trunc()  # 0 inside
+        return torch.where(side * gradient < 0, 0.0, gradient)

@@ -82,6 +82,10 @@ class BoundaryLoss(Loss):
         self.target = BoundaryDistance(void, ignore_index)
         self.classes = classes
 
+    def check_channels(self, channels: int) -> None:
+        """Refuses ``classes`` that are none."""
+        check_classes(self.classes, channels)
+
     def forward(self, logits: Tensor, mask: Tensor, distance: Tensor | None = None) -> Tensor:
         """Logits (B, K, H, W), mask (B, H, W) and, if at hand, the distance to a scalar."""
         void, ignore_index = self.target.void, self.target.ignore_index

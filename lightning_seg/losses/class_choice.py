@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -20,4 +21,7 @@ def check_classes(classes: Sequence[int] | None, num_classes: int | None = None)
 
 def chosen(by_class: Tensor, classes: Sequence[int] | None) -> Tensor:
     """Of (B, K, ...) the chosen classes; all for None."""
-    return by_class if classes is None else by_class[:, list(classes)]
+    if classes is None:
+        return by_class
+    # An index would be copied to a device, and waited for.
+    return torch.stack([by_class[:, label] for label in classes], dim=1)

@@ -1,8 +1,8 @@
 """Weights of the classes: numbers, or a balance that is counted from the training labels."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Callable, Sequence
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ class ClassWeights(nn.Module):
 
     Attributes:
         balance: The name, None where numbers (or nothing) were given.
-        values: (K,) float32; None for equal weights and for a balance that is not resolved yet.
+        values: (K,) float32, float64 after ``double()``; None for equal weights and for a balance
+            that is not resolved yet.
 
     Raises:
         ValueError: An unknown name; numbers that are negative, not finite or all 0.
@@ -35,6 +36,7 @@ class ClassWeights(nn.Module):
     def __init__(self, given: Sequence[float] | ClassBalance | None) -> None:
         super().__init__()
         self.balance: ClassBalance | None = None
+        self._numbers: tuple[float, ...] = ()
         # Not persistent: what a config says or a task resolves, no state dict needs to repeat.
         self.register_buffer("values", None, persistent=False)
         if isinstance(given, str):
@@ -53,12 +55,25 @@ class ClassWeights(nn.Module):
         Raises:
             ValueError: A weight is negative or not finite, or none is above 0.
         """
-        weights = [float(weight) for weight in weights]
-        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+        numbers = [float(weight) for weight in weights]
+        if not all(math.isfinite(weight) and weight >= 0 for weight in numbers) or not any(numbers):
             raise ValueError(
-                f"class_weights is {weights}, expected numbers of 0 or more, and one above 0"
+                f"class_weights is {numbers}, expected numbers of 0 or more, and one above 0"
             )
-        self.values = torch.tensor(weights, device=device)
+        self._numbers = tuple(numbers)
+        self.values = torch.tensor(numbers, dtype=torch.float32, device=device)
+
+    def check_length(self, num_classes: int) -> None:
+        """Refuses more or fewer weights than there are classes, as far as they are known.
+
+        Raises:
+            InputError: There are.
+        """
+        if self.values is not None and len(self.values) != num_classes:
+            raise InputError(
+                f"class_weights holds {len(self.values)} weights, but there are {num_classes} "
+                "classes (channels of the prediction). Give one weight for each."
+            )
 
     def forward(self, num_classes: int) -> Tensor | None:
         """The weights (num_classes,), None for equal ones.
@@ -66,17 +81,36 @@ class ClassWeights(nn.Module):
         Raises:
             InputError: There are more or fewer weights than classes, or a balance is not resolved.
         """
-        if self.values is None:
-            if self.balance is not None:
-                raise InputError(
-                    f"class_weights is {self.balance!r}, whose numbers are not known here: fit "
-                    "counts them from the DataModule's training labels, and its checkpoints hold "
-                    "them. Load such a checkpoint, or give the numbers themselves."
-                )
-            return None
-        if len(self.values) != num_classes:
+        if self.values is None and self.balance is not None:
             raise InputError(
-                f"class_weights holds {len(self.values)} weights, but there are {num_classes} "
-                "classes (channels of the prediction). Give one weight for each."
+                f"class_weights is {self.balance!r}, whose numbers are not known here: fit counts "
+                "them from the DataModule's training labels, and its checkpoints hold them. Load "
+                "such a checkpoint, or give the numbers themselves."
             )
+        self.check_length(num_classes)
         return self.values
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Moves along to a device and to float64, but is never rounded to half precision."""
+        super()._apply(fn, recurse)
+        if self.values is not None:
+            double = self.values.dtype == torch.float64
+            self.values = torch.tensor(
+                self._numbers,
+                dtype=torch.float64 if double else torch.float32,
+                device=self.values.device,
+            )
+        return self
+
+
+def check_weights(class_weights: Tensor | None, channels: int) -> None:
+    """Refuses weights that would broadcast to a wrong value.
+
+    Raises:
+        ValueError: Another shape than (channels,).
+    """
+    if class_weights is not None and class_weights.shape != (channels,):
+        raise ValueError(
+            f"class_weights has the shape {tuple(class_weights.shape)}, expected ({channels},): "
+            "one weight for each channel of the prediction"
+        )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_seg.losses.base import (
@@ -14,7 +13,8 @@ from lightning_seg.losses.base import (
     mean_where,
     promote,
 )
-from lightning_seg.losses.class_weights import ClassBalance, ClassWeights
+from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
+from lightning_seg.losses.probabilities import pixel_nll
 from lightning_seg.losses.reduction import Reduction, pooled
 
 
@@ -43,19 +43,15 @@ def cross_entropy(
         Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel has any weight.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: The shapes do not fit each other; a single class; weights for another number of
+            classes; a smoothing or reduction that `CrossEntropyLoss` refuses.
     """
+    _check(label_smoothing, reduction)
     check_shapes(logits, mask)
+    check_weights(class_weights, logits.shape[1])
     logits = promote(logits)
     weights = None if class_weights is None else class_weights.to(logits)
-    nll = F.cross_entropy(
-        logits,
-        mask,
-        weight=weights,
-        ignore_index=ignore_index,
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
+    nll = pixel_nll(logits, mask, ignore_index, weights, label_smoothing)
     valid = mask != ignore_index
     mass = valid.to(logits.dtype)
     if weights is not None:
@@ -88,13 +84,15 @@ class CrossEntropyLoss(Loss):
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing is {label_smoothing}, expected a share in [0, 1]")
-        check_choice("reduction", reduction, Reduction)
+        _check(label_smoothing, reduction)
         self.class_weights = ClassWeights(class_weights)
         self.label_smoothing = label_smoothing
         self.reduction: Reduction = reduction
         self.ignore_index = ignore_index
+
+    def check_channels(self, channels: int) -> None:
+        """Refuses weights for another number of classes."""
+        self.class_weights.check_length(channels)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `cross_entropy`."""
@@ -102,3 +100,9 @@ class CrossEntropyLoss(Loss):
         return cross_entropy(
             logits, mask, weights, self.label_smoothing, self.reduction, self.ignore_index
         )
+
+
+def _check(label_smoothing: float, reduction: str) -> None:
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"label_smoothing is {label_smoothing}, expected a share in [0, 1]")
+    check_choice("reduction", reduction, Reduction)

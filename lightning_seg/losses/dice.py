@@ -40,8 +40,10 @@ def dice(
         Scalar in [0, 1], float32 (float64 for float64 logits); 0 where no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: The shapes do not fit each other; a single class; arguments that
+            `DiceLoss` refuses.
     """
+    check_overlap_arguments(average, smooth, reduction, absent)
     sums = overlap(logits, mask, average, reduction, ignore_index)
     score = ratio(smooth + 2 * sums.both, smooth + sums.labelled + sums.predicted)
     return mean_cost(score, sums.labelled, absent)

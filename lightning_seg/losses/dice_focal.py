@@ -4,7 +4,7 @@ from torch import Tensor
 
 from lightning_seg.losses.base import Loss
 from lightning_seg.losses.dice import dice
-from lightning_seg.losses.focal import check_gamma, focal
+from lightning_seg.losses.focal import check_focal_arguments, focal
 from lightning_seg.losses.overlap import Average, check_overlap_arguments
 from lightning_seg.losses.reduction import Reduction
 
@@ -50,7 +50,7 @@ class DiceFocalLoss(Loss):
     ) -> None:
         super().__init__()
         check_overlap_arguments(average, smooth, reduction)
-        check_gamma(gamma)
+        check_focal_arguments(gamma)
         self.average: Average = average
         self.gamma = gamma
         self.smooth = smooth

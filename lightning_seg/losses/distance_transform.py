@@ -15,6 +15,7 @@ from lightning_seg.losses.base import (
     promote,
 )
 from lightning_seg.losses.class_choice import check_classes, chosen
+from lightning_seg.losses.class_sums import sum_by_class
 from lightning_seg.targets import InnerDistance
 from lightning_seg.targets.inner_distance import Metric
 from lightning_seg.targets.signed_distance import Void
@@ -81,8 +82,9 @@ def distance_transform_loss(
         distance.squeeze(1).to(probabilities.dtype), labels, valid, num_classes
     )
     own = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1) * valid
-    hit, mass, within = (_sum_by_class(m, labels, num_classes) for m in (weight * own, weight, own))
-    everywhere = torch.einsum("bkhw,bhw->bk", probabilities, valid.to(probabilities.dtype))
+    hit, mass, within = (sum_by_class(m, labels, num_classes) for m in (weight * own, weight, own))
+    # A sum, and no product of matrices, whose precision torch may lower.
+    everywhere = probabilities.masked_fill(~valid.unsqueeze(1), 0).sum(dim=(2, 3))
     ratio = hit / torch.where(present, mass + everywhere - within, 1)
     ratio, present = chosen(ratio, classes), chosen(present, classes)
     if reduce == "mean_present":
@@ -109,13 +111,6 @@ def _boundary_weight(
     span, deepest = (each.gather(1, flat).view_as(distance) for each in (span, deepest))
     weight = torch.where(span > 0, (deepest - distance) / torch.where(span > 0, span, 1), 1)
     return weight * valid, present
-
-
-def _sum_by_class(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Values (B, H, W) added up over each label's pixels, (B, K)."""
-    batch, height, _ = values.shape
-    rows = values.new_zeros(batch, height, num_classes).scatter_add(2, labels, values)
-    return rows.sum(dim=1)
 
 
 class DistanceTransformLoss(Loss):
@@ -146,6 +141,10 @@ class DistanceTransformLoss(Loss):
         self.target = InnerDistance(metric, void, ignore_index)
         self.reduce: Reduce = reduce
         self.classes = classes
+
+    def check_channels(self, channels: int) -> None:
+        """Refuses ``classes`` that are none."""
+        check_classes(self.classes, channels)
 
     def forward(self, logits: Tensor, mask: Tensor, distance: Tensor | None = None) -> Tensor:
         """Logits (B, K, H, W), mask (B, H, W) and, if at hand, the distance to a scalar."""

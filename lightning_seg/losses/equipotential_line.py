@@ -88,6 +88,8 @@ def _check(
     sweeps = sweeps_of(kernel_size, splitter)
     if kernel_size == 1:
         raise ValueError("kernel_size is 1: lines need neighbours, so it must be 3 or more.")
+    if not isinstance(mu, int):
+        raise ValueError(f"mu is {mu!r}: it must be an even and positive integer.")
     if mu < 2 or mu % 2:
         raise ValueError(
             f"mu is {mu}: it must be even and positive, or potentials below a level would grow "

@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss, autocast_off, check_choice, mean_where, promote, ratio
+from lightning_seg.losses.base import (
+    Loss,
+    autocast_off,
+    check_choice,
+    check_number,
+    mean_where,
+    promote,
+    ratio,
+)
 from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
 from lightning_seg.losses.reduction import Reduction, pooled
 
@@ -40,8 +48,10 @@ def focal(
         Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: The shapes do not fit each other; a single class; arguments that `FocalLoss`
+            refuses.
     """
+    check_focal_arguments(gamma, activation, reduction)
     valid = mask != ignore_index
     if activation == "softmax":
         losses = _focused(true_class_nll(logits, mask, ignore_index), gamma)
@@ -74,7 +84,7 @@ class FocalLoss(Loss):
         ignore_index: Label of the pixels that count nowhere.
 
     Raises:
-        ValueError: A negative gamma, an unknown activation or reduction.
+        ValueError: A negative or infinite gamma, an unknown activation or reduction.
     """
 
     def __init__(
@@ -85,9 +95,7 @@ class FocalLoss(Loss):
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        check_gamma(gamma)
-        check_choice("activation", activation, Activation)
-        check_choice("reduction", reduction, Reduction)
+        check_focal_arguments(gamma, activation, reduction)
         self.gamma = gamma
         self.activation: Activation = activation
         self.reduction: Reduction = reduction
@@ -98,7 +106,14 @@ class FocalLoss(Loss):
         return focal(logits, mask, self.gamma, self.activation, self.reduction, self.ignore_index)
 
 
-def check_gamma(gamma: float) -> None:
-    """Refuses a negative gamma with a ValueError."""
-    if not gamma >= 0:
-        raise ValueError(f"gamma is {gamma}, expected a number of 0 or more")
+def check_focal_arguments(
+    gamma: float, activation: str = "softmax", reduction: str = "image"
+) -> None:
+    """Refuses what the focal loss does not know.
+
+    Raises:
+        ValueError: A negative or infinite gamma, an unknown activation or reduction.
+    """
+    check_number("gamma", gamma)
+    check_choice("activation", activation, Activation)
+    check_choice("reduction", reduction, Reduction)

@@ -40,8 +40,10 @@ def jaccard(
         Scalar in [0, 1], float32 (float64 for float64 logits); 0 where no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: The shapes do not fit each other; a single class; arguments that
+            `JaccardLoss` refuses.
     """
+    check_overlap_arguments(average, smooth, reduction, absent)
     sums = overlap(logits, mask, average, reduction, ignore_index)
     score = ratio(smooth + sums.both, smooth + sums.labelled + sums.predicted - sums.both)
     return mean_cost(score, sums.labelled, absent)

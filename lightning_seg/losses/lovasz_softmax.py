@@ -39,8 +39,10 @@ def lovasz_softmax(
         Scalar in [0, 1], float32 (float64 for float64 logits); 0 where no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: The shapes do not fit each other; a single class; unknown ``classes`` or an
+            unknown reduction.
     """
+    _check(classes, reduction)
     probabilities, labels = masked_probabilities(logits, mask, ignore_index)
     errors = torch.where(labels, 1 - probabilities, probabilities)  # 0 at void, and without weight
     if reduction == "batch":
@@ -114,8 +116,7 @@ class LovaszSoftmaxLoss(Loss):
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        check_choice("classes", classes, Classes)
-        check_choice("reduction", reduction, Reduction)
+        _check(classes, reduction)
         self.classes: Classes = classes
         self.reduction: Reduction = reduction
         self.ignore_index = ignore_index
@@ -123,3 +124,8 @@ class LovaszSoftmaxLoss(Loss):
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `lovasz_softmax`."""
         return lovasz_softmax(logits, mask, self.classes, self.reduction, self.ignore_index)
+
+
+def _check(classes: str, reduction: str) -> None:
+    check_choice("classes", classes, Classes)
+    check_choice("reduction", reduction, Reduction)

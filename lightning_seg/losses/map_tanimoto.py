@@ -87,3 +87,10 @@ class MapTanimotoLoss(Loss):
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar; see `map_tanimoto`."""
         return map_tanimoto(prediction, target, mask, self.formula, self.ignore_index)
+
+    def statistics(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """``weight_ratio``: the largest weight of a channel over the smallest."""
+        _, target, mask = inputs
+        valid = mask != self.ignore_index
+        volume = torch.where(valid.unsqueeze(1), promote(target), 0.0).sum(dim=(2, 3))
+        return {"weight_ratio": self.formula.weight_ratio(volume, valid)}

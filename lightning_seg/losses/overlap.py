@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_seg.losses.base import check_choice, mean_where
+from lightning_seg.losses.base import check_choice, check_number, mean_where
 from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
 from lightning_seg.losses.reduction import Reduction, pooled
 
@@ -61,8 +61,7 @@ def check_overlap_arguments(
     check_choice("average", average, Average)
     check_choice("reduction", reduction, Reduction)
     check_choice("absent", absent, Absent)
-    if not smooth >= 0:
-        raise ValueError(f"smooth is {smooth}, expected a number of 0 or more")
+    check_number("smooth", smooth)
     if absent == "zero" and average == "micro":
         raise ValueError(
             "absent='zero' needs average='macro': the micro average sums over all classes at once, "

@@ -43,8 +43,11 @@ def sweeps_of(kernel_size: int, splitter: Splitter) -> tuple[Sweep, ...]:
     """The sweeps that hold every direction of ``splitter``.
 
     Raises:
-        ValueError: For an even or non-positive kernel and an unknown splitter.
+        ValueError: For an even or non-positive kernel, one that is no integer, and an unknown
+            splitter.
     """
+    if not isinstance(kernel_size, int):
+        raise ValueError(f"kernel_size is {kernel_size!r}: it must be an odd and positive integer.")
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
             f"kernel_size is {kernel_size}: it must be odd and positive, for it reaches "

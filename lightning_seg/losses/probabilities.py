@@ -24,10 +24,21 @@ def masked_probabilities(
         ValueError: The shapes do not fit each other; a single class.
     """
     check_shapes(logits, mask)
-    void = (mask == ignore_index).unsqueeze(1)
-    probabilities = promote(logits).softmax(dim=1).masked_fill(void, 0.0)
-    classes = torch.arange(logits.shape[1], device=mask.device).view(1, -1, 1, 1)
-    return probabilities, (mask.unsqueeze(1) == classes) & ~void
+    scores, labels = promote(logits), mask.unsqueeze(1)
+    classes = torch.arange(logits.shape[1], device=mask.device)
+    if not _channels_last(logits):
+        void = labels == ignore_index
+        probabilities = scores.softmax(dim=1).masked_fill(void, 0.0)
+        return probabilities, (labels == classes.view(1, -1, 1, 1)) & ~void
+    scores, labels = (x.permute(0, 2, 3, 1) for x in (scores, labels))
+    void = labels == ignore_index
+    probabilities = scores.softmax(dim=-1).masked_fill(void, 0.0).permute(0, 3, 1, 2)
+    return probabilities, ((labels == classes) & ~void).permute(0, 3, 1, 2)
+
+
+def _channels_last(logits: Tensor) -> bool:
+    """Whether that is their layout, in which torch's softmax over channels makes copies."""
+    return logits.is_contiguous(memory_format=torch.channels_last) and not logits.is_contiguous()
 
 
 def true_class_nll(logits: Tensor, mask: Tensor, ignore_index: int = 255) -> Tensor:
@@ -37,4 +48,31 @@ def true_class_nll(logits: Tensor, mask: Tensor, ignore_index: int = 255) -> Ten
     `masked_probabilities`; see there for arguments and errors.
     """
     check_shapes(logits, mask)
-    return F.cross_entropy(promote(logits), mask, ignore_index=ignore_index, reduction="none")
+    return pixel_nll(promote(logits), mask, ignore_index)
+
+
+def pixel_nll(
+    logits: Tensor,
+    mask: Tensor,
+    ignore_index: int,
+    weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """`torch.nn.functional.cross_entropy` pixel by pixel, (B, H, W), in the logits' own layout.
+
+    Of logits with their channels last torch would make copies with those first, and convolutions
+    would turn the gradient that comes back from there.
+    """
+    if _channels_last(logits):
+        scores, labels = logits.permute(0, 2, 3, 1).flatten(0, 2), mask.flatten()
+    else:
+        scores, labels = logits, mask
+    nll = F.cross_entropy(
+        scores,
+        labels,
+        weight=weights,
+        ignore_index=ignore_index,
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
+    return nll.view(mask.shape)

@@ -23,7 +23,9 @@ batch, divided by the number."""
 
 
 @autocast_off
-def probability_loss(logits: Tensor, mask: Tensor, term: Term, ignore_index: int) -> Tensor:
+def probability_loss(
+    logits: Tensor, mask: Tensor, term: Term, ignore_index: int, channels_last: bool = False
+) -> Tensor:
     """Mean of ``term`` over the batch; 0 where there are none.
 
     Args:
@@ -31,6 +33,7 @@ def probability_loss(logits: Tensor, mask: Tensor, term: Term, ignore_index: int
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         term: The value and its gradient; see `Term`.
         ignore_index: Label of void pixels.
+        channels_last: Whether that is the layout of the probabilities that ``term`` is given.
 
     Returns:
         Scalar, float32 (float64 for float64 logits), once differentiable.
@@ -39,13 +42,16 @@ def probability_loss(logits: Tensor, mask: Tensor, term: Term, ignore_index: int
         ValueError: The shapes do not fit each other; a single class.
     """
     check_shapes(logits, mask)
-    loss: Tensor = _ProbabilityLoss.apply(promote(logits), mask, term, ignore_index)
+    arguments = promote(logits), mask, term, ignore_index, channels_last
+    loss: Tensor = _ProbabilityLoss.apply(*arguments)
     return loss
 
 
 class _ProbabilityLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, mask: Tensor, term: Term, ignore_index: int) -> Tensor:
+    def forward(
+        ctx: Any, logits: Tensor, mask: Tensor, term: Term, ignore_index: int, channels_last: bool
+    ) -> Tensor:
         wanted = ctx.needs_input_grad[0]
         images = _images_at_once(logits)
         total, number = logits.new_zeros(()), mask.new_zeros(())
@@ -53,7 +59,11 @@ class _ProbabilityLoss(torch.autograd.Function):
         parts = (logits.split(images), mask.split(images), whole.split(images))
         for scores, labels, part in zip(*parts, strict=True):
             void = labels == ignore_index
-            probabilities = scores.softmax(1).masked_fill_(void.unsqueeze(1), 0)
+            if channels_last:
+                probabilities = scores.permute(0, 2, 3, 1).softmax(-1).permute(0, 3, 1, 2)
+            else:
+                probabilities = scores.softmax(1)
+            probabilities.masked_fill_(void.unsqueeze(1), 0)
             labels = labels.masked_fill(void, VOID)
             value, count, gradient = term(probabilities, labels, wanted)
             total = total + value
@@ -68,9 +78,9 @@ class _ProbabilityLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None, None]:
         gradient, number = ctx.saved_tensors
-        return gradient * (outputs[0] / number), None, None, None
+        return gradient * (outputs[0] / number), None, None, None, None
 
 
 def _images_at_once(logits: Tensor) -> int:

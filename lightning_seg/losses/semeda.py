@@ -1,29 +1,29 @@
 """SEMEDA: prediction and truth compared in what an edge network makes of them."""
 
+import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_seg.errors import InputError
 from lightning_seg.losses.base import (
     Loss,
-    autocast_off,
     check_choice,
     check_shapes,
-    mean_where,
-    promote,
 )
+from lightning_seg.losses.probability_loss import VOID, probability_loss
 from lightning_seg.networks import EdgeNetwork, pretrained_weights_wanted
-from lightning_seg.networks.edge_network import WIDTHS
+from lightning_seg.networks.edge_network import WIDTHS, activated
 from lightning_seg.targets._one_hot import one_hot
 
 Reduction = Literal["pixel", "mean"]
 
 
-@autocast_off
 def semeda(
     logits: Tensor,
     mask: Tensor,
@@ -54,25 +54,77 @@ def semeda(
 
     Raises:
         InputError: The network is for another number of classes.
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: The shapes do not fit each other; a single class; weights or a reduction that
+            `SemedaLoss` refuses.
     """
+    _check(weights, reduction)
     check_shapes(logits, mask)
     edge_network.check_num_classes(logits.shape[1])
-    layers = max((number for number, weight in enumerate(weights, 1) if weight), default=0)
-    void = mask == ignore_index
-    # Channels last all the way: the convolutions are fastest so, and need no copies.
-    scores = promote(logits).permute(0, 2, 3, 1)
-    prediction = scores.softmax(dim=-1).masked_fill(void.unsqueeze(-1), 0.0).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        truth = one_hot(mask, logits.shape[1], ignore_index, prediction.dtype)
-        expected = edge_network.embeddings(truth, layers)
-    found = edge_network.embeddings(prediction, layers)
-    error = torch.zeros_like(mask, dtype=prediction.dtype)
-    for psi, psi_star, weight in zip(found, expected, weights):
-        if weight:
-            share = weight / psi.shape[1] if reduction == "mean" else weight
-            error = error + share * (psi - psi_star).abs().sum(dim=1)
-    return mean_where(error, ~void)
+    layers = max(number for number, weight in enumerate(weights, 1) if weight)
+    shares = tuple(
+        weight / width if reduction == "mean" else weight
+        for weight, width in zip(weights[:layers], WIDTHS)
+    )
+    term = partial(_terms, layers=edge_network.layers(layers), shares=shares)
+    return probability_loss(logits, mask, term, ignore_index, channels_last=True)
+
+
+def _terms(
+    probabilities: Tensor,
+    labels: Tensor,
+    gradient_wanted: bool,
+    *,
+    layers: Sequence[tuple[Tensor, Tensor]],
+    shares: Sequence[float],
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The L1 terms summed over pixels, and their gradient, layer by layer and back."""
+    valid = labels != VOID
+    counts = valid.unsqueeze(1).to(probabilities.dtype)
+    layers = [(kernel.to(counts.dtype), bias.to(counts.dtype)) for kernel, bias in layers]
+    found, total, slopes = [probabilities], counts.new_zeros(()), []
+    expected = one_hot(labels, probabilities.shape[1], VOID, probabilities.dtype)
+    for number, (layer, share) in enumerate(zip(layers, shares, strict=True)):
+        found.append(activated(F.conv2d(found[-1], *layer, padding=1), number))
+        expected = activated(F.conv2d(expected, *layer, padding=1), number)
+        if share:
+            error = (found[-1] - expected).mul_(counts)
+            slopes.append(error.sign().mul_(share) if gradient_wanted else None)
+            total = total + share * error.abs_().sum()
+        else:
+            slopes.append(None)
+    if not gradient_wanted:
+        return total, valid.sum(), None
+
+    gradient: Tensor | None = None
+    for number in reversed(range(len(layers))):
+        slope = slopes[number]
+        if gradient is None:
+            gradient = slope
+        elif slope is not None:
+            gradient.add_(slope)
+        assert gradient is not None  # the last of the layers has a weight
+        gradient = _input_gradient(gradient, found[number + 1], number)
+        gradient = _convolution_gradient(gradient, found[number], layers[number][0])
+    return total, valid.sum(), gradient
+
+
+def _input_gradient(gradient: Tensor, psi: Tensor, layer: int) -> Tensor:
+    """Back through the activation that gave ``psi``."""
+    if layer == len(WIDTHS) - 1:
+        along = (gradient * psi).sum(dim=1, keepdim=True)
+        return gradient.sub_(along).mul_(psi)
+    found: Tensor = torch.ops.aten.threshold_backward(gradient, psi, 0)
+    return found
+
+
+def _convolution_gradient(gradient: Tensor, maps: Tensor, kernel: Tensor) -> Tensor:
+    """Back through the convolution of ``maps``, whose layout it has."""
+    sides, only_maps = [1, 1], [True, False, False]
+    gradients = torch.ops.aten.convolution_backward(
+        gradient, maps, kernel, None, sides, sides, sides, False, [0, 0], 1, only_maps
+    )
+    found: Tensor = gradients[0]
+    return found
 
 
 class SemedaLoss(Loss):
@@ -157,7 +209,8 @@ class SemedaLoss(Loss):
 
 
 def _check(weights: Sequence[float], reduction: str) -> None:
-    if len(weights) != len(WIDTHS) or min(weights) < 0 or not any(weights):
+    usable = all(0 <= weight < math.inf for weight in weights)
+    if len(weights) != len(WIDTHS) or not usable or not any(weights):
         raise ValueError(
             f"weights is {list(weights)}, expected a number of 0 or more for each of the "
             f"{len(WIDTHS)} layers of the edge network, and one above 0"

@@ -1,5 +1,7 @@
 """Differences of Sobel gradients, the baseline that SEMEDA is compared with."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -60,8 +62,8 @@ class SobelLoss(Loss):
 
     def __init__(self, weight: float = 4.0, ignore_index: int = 255) -> None:
         super().__init__()
-        if not weight > 0:
-            raise ValueError(f"weight is {weight}, expected a number above 0")
+        if not 0 < weight < math.inf:
+            raise ValueError(f"weight is {weight}, expected a finite number above 0")
         self.weight = weight
         self.ignore_index = ignore_index
 

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from lightning_seg.losses.base import Loss, autocast_off
+from lightning_seg.losses.class_sums import sum_by_class
 from lightning_seg.losses.probabilities import masked_probabilities
 from lightning_seg.losses.tanimoto_formula import (
     Coefficient,
@@ -87,3 +88,13 @@ class TanimotoLoss(Loss):
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `tanimoto`."""
         return tanimoto(logits, mask, self.formula, self.ignore_index)
+
+    def statistics(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """``weight_ratio``: the largest weight of a class over the smallest.
+
+        Where it is large, the rarest class alone decides what is learned.
+        """
+        logits, mask = inputs
+        valid = mask != self.ignore_index
+        volume = sum_by_class(valid.float(), mask.masked_fill(~valid, 0), logits.shape[1])
+        return {"weight_ratio": self.formula.weight_ratio(volume, valid)}

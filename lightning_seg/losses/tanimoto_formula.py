@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_seg.losses.base import check_choice, mean_where, ratio
+from lightning_seg.losses.base import check_choice, check_number, mean_where, ratio
 
 Coefficient = Literal["D1", "D2", "D3"]
 VolumeWeights = Literal["inverse_square"]
@@ -55,8 +55,7 @@ class TanimotoFormula:
         check_choice("dual_weights", self.dual_weights, DualWeights)
         check_choice("volumes", self.volumes, Volumes)
         check_choice("coefficient", self.coefficient, Coefficient)
-        if not self.smooth >= 0:
-            raise ValueError(f"smooth is {self.smooth}, expected a number of 0 or more")
+        check_number("smooth", self.smooth)
 
     def __call__(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """Maps (B, C, H, W) of one type, 0 at void, and the valid pixels (B, H, W) to a scalar."""
@@ -72,6 +71,16 @@ class TanimotoFormula:
                 weights = self._weights(outside.sum(dim=(2, 3)), counts)
             score = (score + self._score(overlap, excess, weights)) / 2
         return mean_where(1 - score, counts)
+
+    def weight_ratio(self, volume: Tensor, valid: Tensor) -> Tensor:
+        """How many times the smallest weight of a channel the largest is, where that is greatest.
+
+        Args:
+            volume: (B, C), the sums of the target over the valid pixels.
+            valid: (B, H, W) bool.
+        """
+        weights = self._weights(volume, valid.flatten(1).any(dim=1))
+        return (weights.amax(dim=1) / weights.amin(dim=1)).amax()
 
     def _excess(self, prediction: Tensor, target: Tensor) -> Tensor:
         """What a pixel adds to the lower side of the quotient beyond its overlap.

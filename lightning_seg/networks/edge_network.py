@@ -18,6 +18,11 @@ RECIPE = (
 )
 
 
+def activated(maps: Tensor, layer: int) -> Tensor:
+    """What a layer's convolution gives, through its softmax (the last one) or ReLU, in place."""
+    return maps.softmax(dim=1) if layer == len(WIDTHS) - 1 else maps.relu_()
+
+
 class EdgeNetwork(nn.Module):
     """Three convolutions, K -> 16 -> 32 -> 2 channels, that find the edges of a label map.
 
@@ -59,10 +64,14 @@ class EdgeNetwork(nn.Module):
         """The outputs of the first layers, (B, 16 | 32 | 2, H, W), after ReLU, ReLU and softmax."""
         outputs: list[Tensor] = []
         for layer in range(layers):
-            maps = self._convolve(layer, maps)
-            maps = maps.softmax(dim=1) if layer == len(WIDTHS) - 1 else maps.relu_()
+            maps = activated(self._convolve(layer, maps), layer)
             outputs.append(maps)
         return outputs
+
+    def layers(self, number: int) -> list[tuple[Tensor, Tensor]]:
+        """Kernels and biases of the first layers."""
+        convs = [conv for conv in self.convs[:number] if isinstance(conv, nn.Conv2d)]
+        return [(conv.weight, conv.bias) for conv in convs if conv.bias is not None]
 
     def _convolve(self, layer: int, maps: Tensor) -> Tensor:
         conv = self.convs[layer]

@@ -18,23 +18,35 @@ def balanced(module: LightningModule) -> dict[str, ClassWeights]:
     }
 
 
-def resolve_class_weights(module: LightningModule) -> None:
+def resolve_class_weights(
+    module: LightningModule, num_classes: int, missing_alone: bool = False
+) -> None:
     """Resolves the balances of all losses of ``module``, which is attached to its trainer.
 
     The first process asks the DataModule, which needs a method
     ``class_weights(balance) -> Sequence[float]`` as `SegmentationDataModule` has it, and tells the
     others. Where a DataModule has none, weights that a checkpoint brought stay as they are.
 
+    Args:
+        module: Holds the losses.
+        num_classes: How many weights a DataModule is to give.
+        missing_alone: Whether weights that are there already stay, and are not asked for.
+
     Raises:
-        InputError: There are no such DataModule and no such weights, or the DataModule refuses.
+        InputError: There are no such DataModule and no such weights, the DataModule refuses, or
+            gives more or fewer weights than there are classes.
     """
     answers: dict[ClassBalance, Sequence[float]] = {}
     datamodule = getattr(module.trainer, "datamodule", None)
     for weights in balanced(module).values():
         assert weights.balance is not None
+        if missing_alone and weights.values is not None:
+            continue
         if callable(getattr(datamodule, "class_weights", None)):
             if weights.balance not in answers:
-                answers[weights.balance] = _ask(module, datamodule, weights.balance)
+                answer = _ask(module, datamodule, weights.balance)
+                _check_answer(answer, num_classes, weights.balance, datamodule)
+                answers[weights.balance] = answer
             weights.resolve(answers[weights.balance], module.device)
         elif weights.values is None:
             found = "there is no DataModule"
@@ -56,6 +68,16 @@ def announce_class_weights(module: LightningModule) -> None:
         known = names if names and len(names) == len(weights) else range(len(weights))
         listed = ", ".join(f"{name} {weight:.4g}" for name, weight in zip(known, weights))
         rank_zero_info(f"Class weights ({balance}): {listed}")
+
+
+def _check_answer(
+    answer: Sequence[float], num_classes: int, balance: ClassBalance, datamodule: object
+) -> None:
+    if len(answer) != num_classes:
+        raise InputError(
+            f"{type(datamodule).__name__}.class_weights({balance!r}) gave {len(answer)} weights, "
+            f"but the model has {num_classes} classes. Let it return one number for each class."
+        )
 
 
 def _ask(module: LightningModule, datamodule: object, balance: ClassBalance) -> Sequence[float]:

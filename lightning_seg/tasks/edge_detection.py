@@ -110,6 +110,15 @@ class EdgeDetectionTask(LightningModule):
         checkpoint["edge_network"] = {"class_names": None if names is None else list(names)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers the names of the classes."""
+        """Remembers the names of the classes.
+
+        Raises:
+            InputError: It is the checkpoint of something else.
+        """
+        if "edge_network" not in checkpoint:
+            raise InputError(
+                "the checkpoint is not one of an edge network (EdgeDetectionTask); choose one of "
+                "the run that trained it, or fit without --ckpt_path to begin anew"
+            )
         names = checkpoint["edge_network"]["class_names"]
         self.network.class_names = None if names is None else tuple(names)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
-from lightning_seg.losses import ClassWeights, WeightedLoss
+from lightning_seg.losses import ClassWeights, Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
 from lightning_seg.tasks.class_balancing import (
@@ -63,6 +63,7 @@ class SegmentationTask(LightningModule):
         InputError: Keys of ``losses`` that are not the head's predictions, a loss that is called in
             another way, class weights for another number of classes, no loss at all, or ``weights``
             of which nothing fits.
+        ValueError: A loss for classes that there are not.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class SegmentationTask(LightningModule):
         self.optimization = optimization or Optimization()
         self.inference = inference
         self._planned_steps: int | None = None
+        self._resumed = False
         self.class_names: tuple[str, ...] | None = None
         self.class_colors: tuple[tuple[int, int, int], ...] | None = None
         self.validation_loss = PerSampleMean()
@@ -149,15 +151,38 @@ class SegmentationTask(LightningModule):
         total = predictions["logits"].new_zeros((), dtype=torch.float32)
         terms = {}
         for prediction, name, weight in self.loss_terms:
-            loss, maps = self.losses[name], predictions[prediction]
-            if prediction not in self.head.scores:
-                terms[name] = loss(maps, targets[prediction], mask)
-            elif name in targets:
-                terms[name] = loss(maps, mask, targets[name])
-            else:
-                terms[name] = loss(maps, mask)
+            terms[name] = self.losses[name](
+                *self._inputs(prediction, name, predictions, targets, mask)
+            )
             total = total + weight * terms[name]
         return total, terms
+
+    def _inputs(
+        self,
+        prediction: str,
+        name: str,
+        predictions: dict[str, Tensor],
+        targets: dict[str, Tensor],
+        mask: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """What the loss ``name`` on a prediction is called with."""
+        if prediction not in self.head.scores:
+            return predictions[prediction], targets[prediction], mask
+        cached = [targets[name]] if name in targets else []
+        return predictions[prediction], mask, *cached
+
+    @torch.no_grad()
+    def _statistics(
+        self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
+    ) -> dict[str, Tensor]:
+        """What head and losses tell about a batch beside the objective."""
+        found = dict(self.head.statistics(predictions, targets, mask))
+        for prediction, name, _ in self.loss_terms:
+            loss = self.losses[name]
+            if isinstance(loss, Loss):
+                inputs = self._inputs(prediction, name, predictions, targets, mask)
+                found |= {f"{name}_{k}": value for k, value in loss.statistics(*inputs).items()}
+        return found
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Forward and objective on one batch; logs ``train/loss`` and its terms."""
@@ -166,7 +191,7 @@ class SegmentationTask(LightningModule):
         size = len(batch["image"])
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
         watched = terms if len(terms) > 1 else {}
-        watched = watched | self.head.statistics(predictions, targets, batch["mask"])
+        watched = watched | self._statistics(predictions, targets, batch["mask"])
         self.log_dict({f"train/{name}": v for name, v in watched.items()}, batch_size=size)
         return loss
 
@@ -235,14 +260,19 @@ class SegmentationTask(LightningModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Resolves class weights given as the name of a balance; checks SEMEDA's edge networks.
-
-        The names and colours of the classes are those of the DataModule from here on.
-        """
+        """Takes the classes' names and colours from the data; checks SEMEDA's edge networks."""
         take_class_legend(self)
+        self._resumed = False
         if stage == "fit":
-            resolve_class_weights(self)
             check_edge_networks(self, self.num_classes)
+
+    def on_fit_start(self) -> None:
+        """Resolves class weights given as the name of a balance.
+
+        Not in `setup`, which does not know yet what the checkpoint of a resumed run brings: labels
+        would be counted for nothing.
+        """
+        resolve_class_weights(self, self.num_classes, missing_alone=self._resumed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Notes the classes' names, colours and weights, and a step schedule's planned length."""
@@ -254,6 +284,7 @@ class SegmentationTask(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remembers them."""
+        self._resumed = True
         for name in LEGEND:
             setattr(self, name, checkpoint.get(name, getattr(self, name)))
         self._planned_steps = checkpoint.get("planned_steps")
@@ -312,8 +343,10 @@ def _check_losses(losses: dict[str, list[WeightedLoss]], head: Head) -> None:
                     f"losses.{prediction} has {type(term.loss).__name__}, which is not called "
                     f"{wanted} ({error}); choose a loss made for it"
                 ) from error
-            for weights in term.loss.modules():
-                if on_scores and isinstance(weights, ClassWeights) and weights.values is not None:
-                    weights(head.num_classes)  # raises where there are more or fewer
+            for part in term.loss.modules():
+                if isinstance(part, Loss):
+                    part.check_channels(head.channels(prediction))
+                elif isinstance(part, ClassWeights):
+                    part.check_length(head.channels(prediction))
     if not any(losses.values()):
         raise InputError("losses has no loss at all; give at least one prediction a loss")

@@ -271,3 +271,43 @@ def test_a_missing_loss_says_what_the_head_predicts(refused):
     edit("      distance:\n", "      distances:\n")
     message = refused(*FIT)
     assert "SignedDistanceHead predicts: logits, distance" in message
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (
+            "{class_path: PointLoss, init_args: {kernel_size: 6}}",
+            "kernel_size is 6: it must be odd",
+        ),
+        ("{class_path: PointLoss, init_args: {kernel_size: 7.5}}", "kernel_size"),
+        ("{class_path: PointLoss, init_args: {splitter: D}}", "splitter"),
+        ("{class_path: EquipotentialLineLoss, init_args: {mu: 3}}", "mu is 3: it must be even"),
+        (
+            "{class_path: CrossEntropyLoss, init_args: {class_weights: [1, 2]}}",
+            "class_weights holds 2 weights, but there are 3 classes",
+        ),
+        (
+            "{class_path: CrossEntropyLoss, init_args: {class_weights: [1, -2, 1]}}",
+            "class_weights is [1.0, -2.0, 1.0], expected numbers of 0 or more",
+        ),
+        ("{class_path: BoundaryLoss, init_args: {classes: [3]}}", "there are 3 classes"),
+        ("{class_path: DiceLoss, init_args: {smooth: -1}}", "smooth is -1"),
+        ("{class_path: SobelLoss, init_args: {weight: 0}}", "weight is 0"),
+    ],
+)
+def test_a_bad_argument_of_a_loss_is_one_message(refused, loss, told):
+    edit("loss:\n            class_path: CrossEntropyLoss", f"loss: {loss}")
+    assert told in refused(*FIT)
+
+
+def test_too_many_weights_of_a_regressed_map_are_one_message(refused):
+    edit("class_path: MapL1Loss", "class_path: MapL1Loss, init_args: {class_weights: [1, 2, 3, 4]}")
+    edit("loss:\n            class_path: MapL1Loss", "loss: {class_path: MapL1Loss")
+    edit("[1, 2, 3, 4]}", "[1, 2, 3, 4]}}")
+    assert "class_weights holds 4 weights, but there are 3 classes" in refused(*FIT)
+
+
+def test_a_weight_that_is_no_number_is_one_message(refused):
+    edit("weight: 2.0", "weight: .nan")
+    assert "the weight of a loss is nan, expected a finite number" in refused(*FIT)

@@ -140,3 +140,24 @@ def test_metrics_and_pictures_can_be_left_out_or_set(run):
     checkpoint = torch.load("run/checkpoints/best.ckpt", weights_only=False)
     monitored = [v.get("monitor") for v in checkpoint["callbacks"].values()]
     assert "val/iou" in monitored
+
+
+def test_an_edge_network_for_other_classes_is_refused_before_training(refused, edge_run):
+    Path("semeda.yaml").write_text(STAGE_TWO)
+    config = Path("config.yaml").read_text()
+    Path("config.yaml").write_text(config.replace("num_classes: 3", "num_classes: 4"))
+    message = refused("fit", "--config", "config.yaml", "--config", "semeda.yaml")
+    assert "the edge network was trained for 3 classes, but there are 4 here" in message
+    assert "Train one on the masks of your data" in message
+
+
+def test_stage_one_does_not_go_on_from_a_checkpoint_of_stage_two(run, refused, workplace):
+    status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "run")
+    assert status == 0, err
+    data = yaml.safe_load(Path("config.yaml").read_text())["data"]
+    Path("data.yaml").write_text(yaml.safe_dump(data))
+    message = refused(
+        *("fit", "--config", str(STAGE_ONE), "--data", "data.yaml", "--run_dir", "edges"),
+        *("--ckpt_path", "run/checkpoints/last.ckpt", *QUICK),
+    )
+    assert "not one of an edge network" in message

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("loss_contract", "reference_values")
+pytest.register_assert_rewrite("device_checks", "loss_contract", "reference_values")
 
 import reference_values  # noqa: E402
 

@@ -29,6 +29,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from device_checks import check_never_waits
 
 VOID = 255
 
@@ -148,13 +149,47 @@ class LossContract:
         assert not gradient[void.expand_as(gradient)].any()
         assert gradient.any()
 
-    def test_the_label_of_void_is_free(self, loss, logits):
-        if not hasattr(loss, "ignore_index"):
-            pytest.skip("keeps its ignore_index elsewhere")
+    @pytest.mark.parametrize("label", [-100, 3, 1000])
+    def test_the_label_of_void_is_free(self, loss, logits, label):
         mask = LABEL_MAPS["void"]
-        value = loss(logits, mask)
-        loss.ignore_index = -100
-        assert loss(logits, mask.masked_fill(mask == VOID, -100)) == value
+        expected = value_and_gradient(loss, logits, mask)
+        self.ignore(loss, label)
+        relabelled = mask.masked_fill(mask == VOID, label)
+        torch.testing.assert_close(
+            value_and_gradient(loss, logits, relabelled), expected, rtol=0, atol=0
+        )
+
+    def ignore(self, loss, label):
+        """Makes ``label`` that of void."""
+        loss.ignore_index = label
+
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
+    def test_masks_of_other_types_are_refused(self, loss, logits, dtype):
+        mask = LABEL_MAPS["void"].to(dtype)
+        with pytest.raises(ValueError, match=rf"the mask is {dtype}, expected torch\.int64"):
+            loss(logits, mask)
+
+    def test_waits_for_no_device(self):
+        check_never_waits(self.make, self.empty_inputs)
+
+    def empty_inputs(self, device):
+        mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
+        return torch.empty(2, self.num_classes, 9, 7, device=device), mask
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+    def test_a_gpu_gives_the_same_and_is_not_waited_for(self, loss, logits):
+        mask = LABEL_MAPS["void"]
+        expected, slope = value_and_gradient(loss, logits, mask)
+        loss.cuda()
+        inputs = logits.cuda(), mask.cuda()
+        value_and_gradient(loss, *inputs)  # compiles its kernels
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            value, gradient = value_and_gradient(loss, *inputs)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        torch.testing.assert_close(value.cpu(), expected)
+        torch.testing.assert_close(gradient.cpu(), slope)
 
     def test_a_batch_of_void_gives_zero_and_a_zero_gradient(self, loss, logits):
         value, gradient = value_and_gradient(loss, logits, torch.full((2, 9, 7), VOID))

@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from lightning_seg.errors import InputError
-from lightning_seg.losses import ClassWeights, MapL1Loss, map_l1
+from lightning_seg.losses import (
+    ClassWeights,
+    CrossEntropyLoss,
+    MapL1Loss,
+    cross_entropy,
+    map_l1,
+)
 
 
 def test_numbers_are_the_weights():
@@ -23,7 +29,7 @@ def test_a_balance_waits_for_its_numbers():
 
 def test_a_wrong_number_of_weights_is_told_with_both_numbers():
     with pytest.raises(InputError, match=r"holds 2 weights, but there are 3 classes"):
-        MapL1Loss(class_weights=[1.0, 2.0])(*torch.rand(2, 1, 3, 4, 4), torch.zeros(1, 4, 4))
+        MapL1Loss(class_weights=[1.0, 2.0])(*torch.rand(2, 1, 3, 4, 4), torch.zeros(1, 4, 4).long())
 
 
 @pytest.mark.parametrize("weights", [[-1.0, 2.0], [float("nan"), 1.0], [0.0, 0.0], []])
@@ -48,3 +54,34 @@ def test_a_resolved_balance_weighs_as_its_numbers_do():
     loss.class_weights.resolve([1.0, 0.0, 3.0])
     weights = torch.tensor([1.0, 0.0, 3.0])
     assert loss(prediction, target, mask) == map_l1(prediction, target, mask, weights)
+
+
+def test_half_precision_does_not_round_the_weights():
+    weights = ClassWeights([1 / 3, 2.0])
+    for cast in ("half", "bfloat16", "float"):
+        assert torch.equal(getattr(weights, cast)()(2), torch.tensor([1 / 3, 2.0]))
+
+
+def test_double_precision_has_the_numbers_as_they_were_given():
+    assert ClassWeights([1 / 3, 2.0]).half().double()(2).tolist() == [1 / 3, 2.0]
+
+
+def test_weights_move_along_to_a_device():
+    assert ClassWeights([1 / 3, 2.0]).to("meta")(2).is_meta
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (3, 1)])
+def test_tensors_that_are_not_one_weight_a_class_are_refused(shape):
+    maps, mask = torch.rand(2, 1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)
+    message = r"class_weights has the shape .*, expected \(3,\)"
+    with pytest.raises(ValueError, match=message):
+        map_l1(*maps, mask, torch.ones(shape))
+    with pytest.raises(ValueError, match=message):
+        cross_entropy(maps[0], mask, torch.ones(shape))
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss([1.0, 2.0]), MapL1Loss([1.0, 2.0])])
+def test_losses_refuse_other_numbers_of_channels_before_there_is_data(loss):
+    loss.check_channels(2)
+    with pytest.raises(InputError, match="holds 2 weights, but there are 3 classes"):
+        loss.check_channels(3)

@@ -98,7 +98,7 @@ def test_micro_is_one_minus_the_mean_probability_of_the_true_class():
     ("arguments", "message"),
     [
         ({"average": "weighted"}, "average is 'weighted', expected one of: 'micro', 'macro'"),
-        ({"smooth": -1.0}, r"smooth is -1.0, expected a number of 0 or more"),
+        ({"smooth": -1.0}, r"smooth is -1.0, expected a finite number of 0 or more"),
         ({"reduction": "sum"}, "reduction is 'sum', expected one of: 'image', 'batch'"),
         ({"absent": "zero"}, "absent='zero' needs average='macro'"),
     ],

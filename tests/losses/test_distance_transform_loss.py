@@ -1,5 +1,7 @@
 """The distance-transform loss."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,9 @@ class TestDistanceTransformLoss(LossContract):
 
     def make(self):
         return DistanceTransformLoss(**self.options())
+
+    def ignore(self, loss, label):
+        loss.target = replace(loss.target, ignore_index=label)
 
     def expected(self, logits, mask):
         return by_the_formula(logits, mask, **self.options())
@@ -201,3 +206,15 @@ def test_a_distance_of_another_shape_is_refused():
         DistanceTransformLoss()(
             random_logits((2, 4, 9, 7)), LABEL_MAPS["void"], torch.ones(2, 4, 9, 7)
         )
+
+
+@pytest.mark.parametrize("precision", ["highest", "high", "medium"])
+def test_the_precision_of_matrix_products_means_nothing(precision):
+    logits, mask = random_logits((2, 4, 9, 7), dtype=torch.float32), LABEL_MAPS["void"]
+    expected = DistanceTransformLoss()(logits, mask)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        assert DistanceTransformLoss()(logits, mask) == expected
+    finally:
+        torch.set_float32_matmul_precision(before)

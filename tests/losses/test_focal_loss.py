@@ -98,7 +98,7 @@ def test_gamma_zero_is_the_cross_entropy(mask):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"gamma": -1.0}, r"gamma is -1.0, expected a number of 0 or more"),
+        ({"gamma": -1.0}, r"gamma is -1.0, expected a finite number of 0 or more"),
         ({"activation": "relu"}, "activation is 'relu', expected one of: 'softmax', 'sigmoid'"),
         ({"reduction": "mean"}, "reduction is 'mean'"),
     ],

@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from device_checks import check_never_waits
 
 from lightning_seg.losses import MapBinaryCrossEntropyLoss
 
@@ -63,3 +64,11 @@ def test_maps_of_other_shapes_are_refused(maps):
     prediction, target, mask = maps
     with pytest.raises(ValueError, match="shape"):
         MapBinaryCrossEntropyLoss()(prediction, target[:, 0], mask)
+
+
+def test_waits_for_no_device():
+    def inputs(device):
+        mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
+        return *(torch.empty(2, 1, 9, 7, device=device) for _ in range(2)), mask
+
+    check_never_waits(MapBinaryCrossEntropyLoss, inputs)

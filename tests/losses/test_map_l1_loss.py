@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from device_checks import check_never_waits
 
 from lightning_seg.losses import MapL1Loss, map_l1
 
@@ -55,3 +56,19 @@ def test_half_precision_is_computed_in_single(maps):
 def test_shapes_that_would_broadcast_to_a_wrong_value_are_refused(target, mask):
     with pytest.raises(ValueError, match=r"expected \(B, C, H, W\) twice"):
         map_l1(torch.rand(2, 4, 6, 6), torch.rand(target), torch.zeros(mask, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
+def test_masks_of_other_types_are_refused(maps, dtype):
+    prediction, target, mask = maps
+    with pytest.raises(ValueError, match=rf"the mask is {dtype}, expected torch\.int64"):
+        map_l1(prediction, target, mask.to(dtype))
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.0]])
+def test_waits_for_no_device(weights):
+    def inputs(device):
+        mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
+        return *(torch.empty(2, 3, 9, 7, device=device) for _ in range(2)), mask
+
+    check_never_waits(lambda: MapL1Loss(weights), inputs)

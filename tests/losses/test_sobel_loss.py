@@ -49,7 +49,7 @@ def test_an_edge_one_pixel_off_costs_what_the_filters_answer_to_a_column():
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
 def test_weights_are_above_zero(weight):
-    with pytest.raises(ValueError, match="expected a number above 0"):
+    with pytest.raises(ValueError, match="expected a finite number above 0"):
         SobelLoss(weight)
 
 

@@ -6,6 +6,7 @@ import monai.losses
 import numpy as np
 import pytest
 import torch
+from device_checks import check_never_waits
 from loss_contract import (
     LABEL_MAPS,
     VOID,
@@ -296,3 +297,37 @@ def test_maps_of_other_sizes_are_refused(maps):
 def test_bad_arguments_are_refused(loss, arguments, message):
     with pytest.raises(ValueError, match=message):
         loss(**arguments)
+
+
+@pytest.mark.parametrize("volumes", ["batch", "image"])
+def test_the_largest_weight_over_the_smallest_can_be_watched(volumes):
+    mask = torch.zeros(2, 4, 5, dtype=torch.int64)
+    mask[0, 0, :2] = (
+        1  # 2 and 18 pixels in the first image, 4 and 12 in the second, class 2 nowhere
+    )
+    mask[1, 0, :4] = 1
+    mask[1, 1, :4] = VOID
+    expected = {"batch": (15 / 3) ** 2, "image": (18 / 2) ** 2}[volumes]
+    loss = TanimotoLoss(volumes=volumes)
+    found = loss.statistics(random_logits((2, 3, 4, 5)), mask)
+    assert found == {"weight_ratio": pytest.approx(expected)}
+    maps = torch.nn.functional.one_hot(mask.clamp(max=2), 3).movedim(-1, 1).float()
+    found = MapTanimotoLoss(volumes=volumes).statistics(torch.rand(2, 3, 4, 5), maps, mask)
+    assert found == {"weight_ratio": pytest.approx(expected)}
+
+
+def test_equal_weights_have_the_ratio_one():
+    found = TanimotoLoss(volume_weights=None).statistics(
+        random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
+    )
+    assert found == {"weight_ratio": 1}
+    void = torch.full((2, 9, 7), VOID)
+    assert TanimotoLoss().statistics(random_logits((2, 4, 9, 7)), void) == {"weight_ratio": 1}
+
+
+def test_maps_wait_for_no_device():
+    def inputs(device):
+        mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
+        return *(torch.empty(2, 4, 9, 7, device=device) for _ in range(2)), mask
+
+    check_never_waits(MapTanimotoLoss, inputs)

@@ -1,5 +1,7 @@
 """Class weights that the data gives: from the first fit to the loaded checkpoint."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from torch.utils.data import DataLoader
 
 from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
-from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
+from lightning_seg.heads import MultiTaskHead
+from lightning_seg.losses import BoundaryLoss, CrossEntropyLoss, MapL1Loss, WeightedLoss
+from lightning_seg.networks import Unet
 from lightning_seg.tasks import SegmentationTask
 
 QUIET = {
@@ -203,4 +207,77 @@ def test_a_validation_before_any_fit_says_that_weights_are_unknown(make_balanced
 def test_weights_of_the_wrong_number_are_refused_before_training(make_task):
     losses = {"logits": [WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4))], "distance": []}
     with pytest.raises(InputError, match="holds 4 weights, but there are 3 classes"):
+        make_task(losses)
+
+
+class Uncounted(FolderDataModule):
+    def class_weights(self, balance):
+        raise AssertionError("counted labels that nobody needs")
+
+
+def test_resuming_counts_no_labels(make_balanced, folder, tmp_path):
+    trainer = Trainer(max_epochs=1, **QUIET)
+    task = make_balanced()
+    trainer.fit(task, folder)
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    data = Uncounted(root=folder.root, num_classes=3, batch_size=2, num_workers=0)
+    resumed = make_balanced()
+    Trainer(max_epochs=2, **QUIET).fit(
+        resumed, data, ckpt_path=tmp_path / "task.ckpt", weights_only=False
+    )
+    assert weights(resumed) == weights(task)
+
+
+def test_resuming_from_a_run_without_weights_counts_them(
+    make_task, make_balanced, folder, tmp_path
+):
+    trainer = Trainer(max_epochs=1, **QUIET)
+    trainer.fit(make_task(), folder)
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    resumed = make_balanced()
+    Trainer(max_epochs=2, **QUIET).fit(
+        resumed, folder, ckpt_path=tmp_path / "task.ckpt", weights_only=False
+    )
+    assert weights(resumed)[0] == pytest.approx(folder.class_weights("median_frequency"))
+
+
+class OneTooMany(LoadersAlone):
+    def class_weights(self, balance):
+        return [1.0, 2.0, 3.0, 4.0]
+
+    def train_dataloader(self):
+        raise AssertionError("data was read")
+
+
+def test_too_many_weights_of_the_data_are_refused_before_it_is_read(make_balanced, samples):
+    told = r"OneTooMany\.class_weights\('median_frequency'\) gave 4 weights, but .* has 3 classes"
+    with pytest.raises(InputError, match=told):
+        Trainer(max_steps=1, **QUIET).fit(make_balanced(), OneTooMany(samples))
+
+
+def test_weights_of_the_wrong_number_for_a_map_are_refused_before_training(make_task):
+    losses = {
+        "logits": [WeightedLoss(CrossEntropyLoss())],
+        "distance": [WeightedLoss(MapL1Loss(class_weights=[1.0] * 4))],
+    }
+    with pytest.raises(InputError, match="holds 4 weights, but there are 3 classes"):
+        make_task(losses)
+
+
+def test_weights_of_a_map_are_as_many_as_its_channels():
+    def make(number):
+        losses = {name: [] for name in MultiTaskHead.predictions}
+        losses["logits"] = [WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4))]
+        losses["color"] = [WeightedLoss(MapL1Loss(class_weights=[1.0] * number))]
+        network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
+        return SegmentationTask(4, 3, network, partial(MultiTaskHead, channels=4), losses)
+
+    make(3)
+    with pytest.raises(InputError, match="holds 4 weights, but there are 3 classes"):
+        make(4)
+
+
+def test_a_loss_for_classes_that_there_are_not_is_refused_before_training(make_task):
+    losses = {"logits": [WeightedLoss(BoundaryLoss(classes=[3]))], "distance": []}
+    with pytest.raises(ValueError, match="there are 3 classes: labels 0 to 2"):
         make_task(losses)

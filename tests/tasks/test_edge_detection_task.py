@@ -124,3 +124,15 @@ def test_an_edge_network_of_other_classes_is_refused_before_training(make_task, 
     losses = {"logits": [WeightedLoss(SemedaLoss(network))]}
     with pytest.raises(InputError, match=told):
         Trainer(max_steps=1, **QUIET).fit(make_task(losses, head=ClassificationHead), data)
+
+
+def test_another_tasks_checkpoint_is_refused(make_task, loader, tmp_path):
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(make_task(), loader(batch_size=2))
+    path = tmp_path / "task.ckpt"
+    trainer.save_checkpoint(path)
+    data = Masks()
+    with pytest.raises(InputError, match="not one of an edge network"):
+        Trainer(max_steps=1, **QUIET).fit(
+            EdgeDetectionTask(4), data, ckpt_path=path, weights_only=False
+        )

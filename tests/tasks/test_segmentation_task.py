@@ -10,7 +10,14 @@ from torch.utils.data import DataLoader
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
-from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, WeightedLoss, cross_entropy, map_l1
+from lightning_seg.losses import (
+    CrossEntropyLoss,
+    MapL1Loss,
+    TanimotoLoss,
+    WeightedLoss,
+    cross_entropy,
+    map_l1,
+)
 from lightning_seg.targets import SignedDistance
 from lightning_seg.tasks import SegmentationTask
 
@@ -258,3 +265,10 @@ def test_predictions_of_different_sizes_are_lists(make_task):
         (3, 40, 64),
         (3, 32, 48),
     ]
+
+
+def test_what_losses_tell_beside_their_value_is_logged(make_task, loader):
+    losses = {"logits": [WeightedLoss(TanimotoLoss())], "distance": []}
+    trainer = Trainer(max_steps=1, **QUIET)
+    trainer.fit(make_task(losses), loader(batch_size=2))
+    assert trainer.callback_metrics["train/logits_TanimotoLoss_weight_ratio"] >= 1

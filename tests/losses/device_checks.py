@@ -1,0 +1,44 @@
+"""Whether a computation on a GPU would wait for it, told without a GPU.
+
+A program waits for its GPU where it asks for a value, makes a tensor whose size depends on values,
+or copies between host and device (from memory that is not pinned). Tensors without values stand in:
+they raise for the first two, and `_NoTransfers` for the third.
+"""
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class _NoTransfers(TorchDispatchMode):
+    """Raises where one operation sees tensors, other than single numbers, of two devices."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        leaves = tree_leaves((args, kwargs, out))
+        devices = {x.device.type for x in leaves if isinstance(x, torch.Tensor) and x.ndim}
+        assert len(devices) < 2, f"{func} moves between {' and '.join(sorted(devices))}"
+        return out
+
+
+def check_never_waits(make, inputs):
+    """Asserts that a loss and its gradient wait for nothing.
+
+    Args:
+        make: Makes the loss.
+        inputs: Makes what it is called with on a device, the prediction first.
+    """
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            loss = make()
+        tensors = inputs("cuda")
+        tensors[0].requires_grad_()
+        with _NoTransfers():
+            assert loss(*tensors).device.type == "cuda"
+    # Fake GPUs know no backward pass, tensors of the device "meta" do.
+    loss, tensors = make().to("meta"), inputs("meta")
+    tensors[0].requires_grad_()
+    with _NoTransfers():
+        loss(*tensors).backward()
+    assert tensors[0].grad.shape == tensors[0].shape
