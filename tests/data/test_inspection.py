@@ -1,0 +1,81 @@
+"""What `inspect_dataset` finds, in every dataset."""
+
+import shutil
+
+import numpy as np
+import pytest
+from tiny_datasets import TINY
+
+from lightning_seg.data import FolderDataModule, fake
+from lightning_seg.data.inspection import SPLITS, inspect_dataset
+
+
+@pytest.fixture(params=TINY)
+def name(request):
+    return request.param
+
+
+def test_a_good_copy_has_no_problem(name, tmp_path):
+    masks = TINY[name].write(tmp_path)
+    module = TINY[name].make(tmp_path)
+    report = inspect_dataset(module)
+    assert report.problems == []
+    for split in SPLITS:
+        assert report.splits[split].images == len(module.pairs(split))
+    found = report.splits["train"]
+    pixels = sum(h * w * n for (h, w), n in found.sizes.items())
+    assert sum(found.counts.pixels) + found.ignored == pixels
+    if name in ("folder", "camvid", "helen", "dfc2015"):
+        every = np.concatenate([mask.ravel() for mask in masks["train"].values()])
+        expected = np.bincount(every, minlength=256)
+        assert found.counts.pixels == tuple(expected[: module.num_classes].tolist())
+        assert found.ignored == expected[255]
+
+
+def test_an_image_that_is_trained_on_and_measured_is_a_problem(name, tmp_path):
+    TINY[name].write(tmp_path)
+    module = TINY[name].make(tmp_path)
+    trained, measured = module.pairs("train")[0], module.pairs("val")[0]
+    shutil.copy(trained.image, measured.image)
+    report = inspect_dataset(module)
+    assert any(
+        "train and val share an image" in problem and measured.image.name in problem
+        for problem in report.problems
+    )
+
+
+def test_every_problem_of_every_file_is_told(name, tmp_path):
+    TINY[name].write(tmp_path)
+    module = TINY[name].make(tmp_path)
+    trained = module.pairs("train")[-1]
+    damaged = [
+        trained.image,
+        module.decoder.files(module.pairs("val")[0].label)[0],
+        module.pairs("test")[-1].image,
+    ]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:50])
+    report = inspect_dataset(module)
+    for path in damaged:
+        assert any(path.name in problem for problem in report.problems), path
+
+
+def test_workers_find_the_same(tmp_path):
+    fake.write_folder(tmp_path)
+    (tmp_path / "train" / "masks" / "town" / "a.png").write_bytes(b"")
+    reports = [
+        inspect_dataset(FolderDataModule(tmp_path, num_classes=3, num_workers=workers))
+        for workers in (0, 2)
+    ]
+    assert reports[0] == reports[1]
+    assert len(reports[0].problems) == 1
+
+
+def test_an_image_twice_in_a_split_is_a_problem(tmp_path):
+    fake.write_folder(tmp_path)
+    for kind in ("images", "masks"):
+        source = next((tmp_path / "val" / kind).glob("c.*"))
+        shutil.copy(source, source.with_stem("twin"))
+    report = inspect_dataset(FolderDataModule(tmp_path, num_classes=3, num_workers=0))
+    (problem,) = report.problems
+    assert "twin.png is the same image as" in problem
