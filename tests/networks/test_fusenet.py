@@ -14,7 +14,7 @@ class TestFuseNet(NetworkContract):
     other_channels = (5,)
 
     def make(self, in_channels, encoder="vgg13_bn", **options):
-        return FuseNet(in_channels, encoder, width=8, **options)
+        return FuseNet(in_channels, encoder, width=8, dropout=0.1, **options)
 
 
 def test_an_image_without_depth_is_refused():
