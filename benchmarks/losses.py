@@ -11,7 +11,8 @@ enlarged twice and cut to 512 x 512; every other frame is given other class numb
 batch holds 19 classes, of which each image has about half.
 
 The methods take turns, and each step is set against the cross entropy's of the same round; the
-median of these ratios counts, so that other work on the machine matters less. Memory is that of a
+median of these ratios counts. On the CPU it is processor time, summed over all threads, that is
+measured, so that other work on the machine matters less. Memory is that of a
 process of its own for each method: on a GPU what its tensors take at most, on the CPU what is
 resident at most, less what was before the network was made (Linux alone).
 """
@@ -113,11 +114,14 @@ def make_step(
 
 
 def seconds(step: Callable[[], None], device: str) -> float:
-    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
-    wait()
+    if not device.startswith("cuda"):
+        start = time.process_time()
+        step()
+        return time.process_time() - start
+    torch.cuda.synchronize()
     start = time.perf_counter()
     step()
-    wait()
+    torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -186,13 +190,14 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=9, help="rounds that are measured")
     parser.add_argument("--warmup", type=int, default=2, help="steps before them")
+    parser.add_argument("--no-memory", action="store_true", help="times alone")
     parser.add_argument("--bfloat16", action="store_true", help="with autocast to bfloat16")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
     methods, left_out = make_tasks(options.methods, options.encoder)
-    memory = peak_memories(list(methods), options)
+    memory = {} if options.no_memory else peak_memories(list(methods), options)
     times = step_times(methods, options)
     network = methods[REFERENCE].network
     print(
@@ -200,15 +205,17 @@ def main() -> None:
         f"{version('torch')}, timm {version('timm')}\n"
         f"{options.batch_size} x {options.size} x {options.size}, {CLASSES} classes, "
         f"{type(network).__name__} on {options.encoder} ({parameters(network):.1f} M parameters), "
-        f"{'bfloat16' if options.bfloat16 else 'float32'}, {options.repeats} rounds\n"
+        f"{'bfloat16' if options.bfloat16 else 'float32'}, {options.threads} threads, "
+        f"{options.repeats} rounds\n"
     )
-    print("| method | ms a step | time | MiB | memory |\n|---|---|---|---|---|")
+    columns = ["method", "ms a step", "time", *(["MiB", "memory"] if memory else [])]
+    print("|", " | ".join(columns), "|\n" + "|---" * len(columns) + "|")
     for name in methods:
         ratios = [own / plain for own, plain in zip(times[name], times[REFERENCE], strict=True)]
-        print(
-            f"| {name.replace('_', ' ')} | {median(times[name]) * 1e3:.1f} | {median(ratios):.2f}x "
-            f"| {memory[name]:.0f} | {memory[name] / memory[REFERENCE]:.2f}x |"
-        )
+        row = [name.replace("_", " "), f"{median(times[name]) * 1e3:.1f}", f"{median(ratios):.2f}x"]
+        if memory:
+            row += [f"{memory[name]:.0f}", f"{memory[name] / memory[REFERENCE]:.2f}x"]
+        print("|", " | ".join(row), "|")
     if left_out:
         print(f"\nLeft out, for they have networks of their own: {', '.join(left_out)}")
 

@@ -48,7 +48,7 @@ def lovasz_softmax(
     if reduction == "batch":
         errors, labels = (x.transpose(0, 1).flatten(1).unsqueeze(0) for x in (errors, labels))
     else:
-        errors, labels = (x.flatten(2) for x in (errors, labels))
+        errors, labels = (x.flatten(2).contiguous() for x in (errors, labels))
     # Constant while the order of the errors is: their slope is that of the weighted sum.
     extension = (errors * _steps(errors.detach(), labels)).sum(dim=-1)
     present = labels.any(dim=-1)

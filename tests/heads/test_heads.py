@@ -33,6 +33,20 @@ def test_the_cascade_classifies_from_its_distances(features):
     assert head.distance.weight.grad.abs().sum() > 0
 
 
+def test_the_scores_are_one_convolution_of_features_and_distances_side_by_side():
+    torch.manual_seed(0)
+    head = SignedDistanceHead(8, 3).double()
+    x = torch.randn(2, 8, 9, 7, dtype=torch.float64, requires_grad=True)
+    found = head({"decoder": x})
+    both = torch.cat([x, found["distance"]], dim=1)
+    expected = F.conv2d(both, head.classifier.weight, head.classifier.bias, padding=1)
+    torch.testing.assert_close(found["logits"], expected)
+    inputs = [x, *head.parameters()]
+    direction = torch.randn_like(expected)
+    gradients = torch.autograd.grad(found["logits"], inputs, direction, retain_graph=True)
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, direction))
+
+
 def test_the_added_convolution_has_the_size_of_the_paper():
     """SegNet, 6 classes: 29,450,256 parameters with the cascade, 29,446,470 without."""
     count = sum(p.numel() for p in SignedDistanceHead(64, 6).parameters())

@@ -72,3 +72,50 @@ def test_waits_for_no_device(weights):
         return *(torch.empty(2, 3, 9, 7, device=device) for _ in range(2)), mask
 
     check_never_waits(lambda: MapL1Loss(weights), inputs)
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 0.0, 3.0]])
+def test_gradient_is_the_derivative(maps, weights):
+    prediction, target, mask = maps
+    weights = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda x: map_l1(x, target, mask, weights), prediction.requires_grad_()
+    )
+
+
+def test_void_pixels_change_neither_value_nor_gradient(maps):
+    prediction, target, mask = maps
+    void = (mask == 255).unsqueeze(1)
+    elsewhere = torch.where(void, torch.inf, prediction)
+    unknown = torch.where(void, torch.nan, target)
+    found = []
+    for maps_there in ((prediction, target), (elsewhere, unknown)):
+        x = maps_there[0].clone().requires_grad_()
+        value = map_l1(x, maps_there[1], mask)
+        found.append((value, *torch.autograd.grad(value, x)))
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+    assert not found[0][1][void.expand_as(prediction)].any()
+
+
+def test_memory_layout_means_nothing(maps):
+    prediction, target, mask = maps
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = prediction.contiguous(memory_format=layout).requires_grad_()
+        value = map_l1(x, target, mask)
+        (gradient,) = torch.autograd.grad(value, x)
+        assert gradient.is_contiguous(memory_format=layout)
+        found.append((value, gradient))
+    torch.testing.assert_close(*found)
+
+
+def test_compiles_to_one_graph(maps):
+    torch._dynamo.reset()
+    compiled = torch.compile(MapL1Loss(), fullgraph=True, backend="aot_eager")
+    prediction, target, mask = maps
+    found = []
+    for loss in (MapL1Loss(), compiled):
+        x = prediction.clone().requires_grad_()
+        value = loss(x, target, mask)
+        found.append((value, *torch.autograd.grad(value, x)))
+    torch.testing.assert_close(*found)

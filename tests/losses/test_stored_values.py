@@ -100,9 +100,7 @@ def test_potentials(reference_case, splitter, size, padding, stored_as):
 @pytest.mark.parametrize("ratio", [0.02, 0.1])
 def test_boundary_iou_of_the_logits(reference_case, ratio):
     classes = reference_case.num_classes
-    metric = BoundaryIoU(
-        classes, dilation_ratio=ratio, ignore_index=VOID, border=False, average=None
-    )
+    metric = BoundaryIoU(classes, ratio, ignore_index=VOID, void="zeroed", average=None)
     found = metric(reference_case.logits, reference_case.mask)
     for label in range(classes):
         stored = reference_case.value(f"boundary_iou_b0|class={label},dilation_ratio={ratio}")
