@@ -99,6 +99,8 @@ class ISPRSDataModule(SegmentationDataModule):
             default RGB for Potsdam.
         labels: The full labels, or those whose class boundaries are eroded by 3 pixels (black,
             ignored).
+        eval_labels: The labels to validate and test with, such as ``eroded`` where the full ones
+            train: the benchmark measures by them. By default those of ``labels``.
         elevation: Adds the normalised elevation (nDSM) as the last channel, 0 to 1 for 0 to 255 of
             its file: ``1_DSM_normalisation/dsm_potsdam_02_10_normalized_lastools.jpg`` and so on,
             for Vaihingen ``ndsm/dsm_09cm_matching_area1_normalized.jpg``.
@@ -127,6 +129,7 @@ class ISPRSDataModule(SegmentationDataModule):
         area: Area = "potsdam",
         bands: Bands | None = None,
         labels: Labels = "full",
+        eval_labels: Labels | None = None,
         elevation: bool = False,
         clutter: bool = True,
         field_of_view: FieldOfView = 1,
@@ -152,7 +155,7 @@ class ISPRSDataModule(SegmentationDataModule):
             root=folder,
             class_names=tuple(classes),
             class_colors=tuple(classes.values()),
-            decoder=_decoder(labels, clutter),
+            decoder=_decoder({labels, eval_labels}, clutter),
             in_channels=(4 if chosen == "RGBIR" else 3) + elevation,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
@@ -168,6 +171,7 @@ class ISPRSDataModule(SegmentationDataModule):
         self.area: Area = area
         self._image_name = _IMAGES[area, chosen]
         self._label_name = _LABELS[area, labels]
+        self._eval_label_name = _LABELS[area, eval_labels or labels]
         self._elevation_name = _ELEVATIONS[area] if elevation else None
         given = {"train": train_tiles, "val": val_tiles, "test": test_tiles}
         self.tiles: dict[Split, tuple[str, ...]] = _benchmark_tiles(area, fold)
@@ -184,9 +188,8 @@ class ISPRSDataModule(SegmentationDataModule):
             f"and set root to the folder that holds {self._image_name.split('/')[0]}.",
         )
         predicting = split == "predict"
-        pairs = [
-            self._pair(tile, predicting) for tile in self.tiles["test" if predicting else split]
-        ]
+        tiles = self.tiles["test" if predicting else split]
+        pairs = [self._pair(tile, split) for tile in tiles]
         setting = "test_tiles" if predicting else f"{split}_tiles"
         refuse_missing(
             pairs,
@@ -197,9 +200,10 @@ class ISPRSDataModule(SegmentationDataModule):
         )
         return pairs
 
-    def _pair(self, tile: str, predicting: bool) -> Pair:
+    def _pair(self, tile: str, split: Split) -> Pair:
         image = self.root / self._image_name.format(tile)
-        label = None if predicting else self.root / self._label_name.format(tile)
+        name = self._label_name if split == "train" else self._eval_label_name
+        label = None if split == "predict" else self.root / name.format(tile)
         elevation = None
         if self._elevation_name is not None:
             # Row and column have two digits here: 02_10.
@@ -219,12 +223,12 @@ def _benchmark_tiles(area: Area, fold: Fold | None) -> dict[Split, tuple[str, ..
     return {"train": train, "val": held_out, "test": tiles["test"]}
 
 
-def _decoder(labels: Labels, clutter: bool) -> ColorLabels:
+def _decoder(labels: set[Labels | None], clutter: bool) -> ColorLabels:
     mend = "Fetch the official label file again."
-    if labels == "full":
+    if "eroded" not in labels:
         mend = f"{mend[:-1]}; for labels with black boundaries set labels: eroded."
     colors = tuple(ISPRS_CLASSES.values())
-    ignored = (_BLACK,) if labels == "eroded" else ()
+    ignored = (_BLACK,) if "eroded" in labels else ()
     if not clutter:
         *others, red = colors
         colors, ignored = tuple(others), (*ignored, red)

@@ -35,16 +35,8 @@ class PartMasks(LabelDecoder):
         return [path for path in paths if path.is_file()] or paths[:1]
 
     def size(self, label: Path) -> tuple[int, int]:
-        """Height and width, the same in all files."""
-        first, *others = self.files(label)
-        size = image_size(first)
-        for path in others:
-            if (found := image_size(path)) != size:
-                raise InputError(
-                    f"{path} is {found[1]} x {found[0]} pixels, but {first} is {size[1]} x "
-                    f"{size[0]}. Fetch the mask again."
-                )
-        return size
+        """Height and width of the first file; `read` looks at the others."""
+        return image_size(self.files(label)[0])
 
     def read(self, label: Path, window: Window | None = None) -> np.ndarray:
         """The mask (H, W) uint8, or a window of it."""
@@ -56,8 +48,7 @@ class PartMasks(LabelDecoder):
             shown = read_label(path, colors=True, window=window).any(axis=2)
             if mask is None:
                 mask = np.zeros(shown.shape, np.uint8)
-            if shown.shape != mask.shape:
-                self.size(label)  # says which file it is
+            _refuse_another_size(path, shown, mask)
             mask[shown] = number
         if mask is None:
             raise InputError(
@@ -93,20 +84,23 @@ class SoftMasks(LabelDecoder):
         return [label / f"{label.name}_lbl{number:02}.png" for number in range(self.count)]
 
     def size(self, label: Path) -> tuple[int, int]:
-        """Height and width, the same in all files."""
-        first, *others = self.files(label)
-        size = image_size(first)
-        for path in others:
-            if (found := image_size(path)) != size:
-                raise InputError(
-                    f"{path} is {found[1]} x {found[0]} pixels, but {first} is {size[1]} x "
-                    f"{size[0]}. Fetch the label again."
-                )
-        return size
+        """Height and width of the first file; `read` looks at the others."""
+        return image_size(self.files(label)[0])
 
     def read(self, label: Path, window: Window | None = None) -> np.ndarray:
         """The mask (H, W) uint8, or a window of it."""
-        parts = [read_label(path, colors=False, window=window) for path in self.files(label)]
-        if len({part.shape for part in parts}) > 1:
-            self.size(label)  # says which file it is
+        parts: list[np.ndarray] = []
+        for path in self.files(label):
+            parts.append(read_label(path, colors=False, window=window))
+            _refuse_another_size(path, parts[-1], parts[0])
         return np.argmax(np.stack(parts), axis=0).astype(np.uint8)
+
+
+def _refuse_another_size(path: Path, part: np.ndarray, first: np.ndarray) -> None:
+    if part.shape == first.shape:
+        return
+    (height, width), (others, across) = part.shape, first.shape
+    raise InputError(
+        f"{path} is {width} x {height} pixels, but the parts before it are {across} x {others}. "
+        "Fetch the label again."
+    )

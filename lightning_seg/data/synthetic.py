@@ -88,7 +88,7 @@ class SyntheticDataModule(ISPRSDataModule):
         missing = [
             (pair, scene_seed(self.seed, split, index))
             for split in _ROWS
-            for index, pair in enumerate(map(self._labelled_pair, self.tiles[split]))
+            for index, pair in enumerate(self._pair(tile, split) for tile in self.tiles[split])
             if not _is_written(pair)
         ]
         for pair, seed in track(missing, "Drawing scenes", disable=not missing):
@@ -101,15 +101,12 @@ class SyntheticDataModule(ISPRSDataModule):
             InputError: They have not been written.
         """
         tiles = self.tiles["test" if split == "predict" else split]
-        if not all(_is_written(self._labelled_pair(tile)) for tile in tiles):
+        if not all(_is_written(self._pair(tile, "train")) for tile in tiles):
             raise InputError(
                 f"{self.root.absolute()} does not hold all scenes of seed {self.seed} and size "
                 f"{self.size}. Call prepare_data() first (a Trainer does so by itself)."
             )
         return super().pairs(split)
-
-    def _labelled_pair(self, tile: str) -> Pair:
-        return self._pair(tile, predicting=False)
 
     def _write(self, pair: Pair, seed: int) -> None:
         image, labels = render_scene(seed, self.size)

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from clean_processes import in_clean_process
 from tiny_datasets import TINY
 
 from lightning_seg.data import FolderDataModule, fake
@@ -60,6 +61,7 @@ def test_every_problem_of_every_file_is_told(name, tmp_path):
         assert any(path.name in problem for problem in report.problems), path
 
 
+@in_clean_process
 def test_workers_find_the_same(tmp_path):
     fake.write_folder(tmp_path)
     (tmp_path / "train" / "masks" / "town" / "a.png").write_bytes(b"")

@@ -107,6 +107,14 @@ def test_eroded_labels_are_ignored_where_they_are_black(tmp_path):
     np.testing.assert_array_equal(mask[2:], masks["train"]["top_potsdam_2_10_RGB"][2:])
 
 
+def test_eroded_labels_may_measure_what_full_labels_train(tmp_path):
+    fake.write_potsdam(tmp_path)
+    module = ISPRSDataModule(tmp_path, eval_labels="eroded", **POTSDAM, **QUICK)
+    assert (whole(module, "train")["mask"] != 255).all()
+    for split in ("val", "test"):
+        assert (whole(module, split)["mask"][:2] == 255).all()
+
+
 def test_a_field_of_view_of_four_halves_the_resolution(tmp_path):
     masks = fake.write_potsdam(tmp_path, size=(64, 80))
     full = ISPRSDataModule(tmp_path, elevation=True, **POTSDAM, **QUICK)
@@ -271,6 +279,18 @@ def test_later_parts_are_painted_over_earlier_ones(tmp_path):
     assert len(decoder.files(tmp_path / "00007")) == 3
     binary = CelebAMaskHQDataModule(classes="binary").decoder
     assert binary.read(tmp_path / "00007")[0].tolist() == [1] * 8
+
+
+@pytest.mark.parametrize("module", [CelebAMaskHQDataModule, HELENDataModule])
+def test_a_part_of_another_size_is_named(tmp_path, module):
+    write = fake.write_helen if module is HELENDataModule else fake.write_celebamask_hq
+    write(tmp_path)
+    data = module(tmp_path, **QUICK)
+    label = data.pairs("train")[0].label
+    file = data.decoder.files(label)[-1]
+    Image.fromarray(np.zeros((9, 8), np.uint8)).save(file)
+    with pytest.raises(InputError, match=rf"{file.name} is 8 x 9 pixels.*are 32 x 32"):
+        data.decoder.read(label)
 
 
 def test_faces_are_divided_by_their_number_in_celeba_or_by_the_thesis(tmp_path):
