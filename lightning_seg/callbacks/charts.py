@@ -51,13 +51,14 @@ def draw_curves(
     return figure
 
 
-def _line_colors(count: int) -> list[tuple[float, ...]]:
+def _line_colors(count: int) -> list[str]:
     from matplotlib import colormaps
+    from matplotlib.colors import to_hex
 
     if count > _MOST_LINES:
         return []
     colors = colormaps["tab10" if count <= 10 else "tab20"]
-    return [tuple(colors(k)) for k in range(count)]
+    return [to_hex(colors(k)) for k in range(count)]
 
 
 def _panel(
@@ -66,7 +67,7 @@ def _panel(
     along: str,
     curve: Curve,
     mean: Mapping[int, float],
-    colors: Sequence[tuple[float, ...]],
+    colors: Sequence[str],
 ) -> None:
     widths = sorted(curve)
     table = np.stack([curve[width] for width in widths])

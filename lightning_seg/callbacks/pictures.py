@@ -272,8 +272,8 @@ def _show_entropy(axis: "Axes", entropy: Map) -> None:
 
 def _show_distance(axis: "Axes", distance: Map, step: int) -> None:
     distance = distance[::step, ::step].astype(np.float32)
-    limits = {"vmin": -_DISTANCE_LIMIT, "vmax": _DISTANCE_LIMIT}
-    axis.imshow(distance, cmap=_DISTANCE_COLORS, **limits)
+    limit = _DISTANCE_LIMIT
+    axis.imshow(distance, cmap=_DISTANCE_COLORS, vmin=-limit, vmax=limit)
     if distance.min() < 0 < distance.max():
         axis.contour(distance, levels=[0.0], colors="black", linewidths=0.9)
 

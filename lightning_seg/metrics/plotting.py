@@ -1,17 +1,17 @@
 """Figures of metrics' values, in torchmetrics' manner."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 from torchmetrics.utilities.plot import plot_single_or_multi_val
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Value = Tensor | Sequence[Tensor] | None
-Plot = tuple["Figure | None", "Axes"]
+# A figure, or None where axes were given, and its axes; torchmetrics says no more of its own.
+Plot = tuple[Any, Any]
 
 
 def plot_named_rows(name: str, rows: Sequence[str], value: Tensor, ax: "Axes | None") -> Plot:
@@ -24,10 +24,10 @@ def plot_named_rows(name: str, rows: Sequence[str], value: Tensor, ax: "Axes | N
         ax: Where to draw; by default a new figure.
     """
     named = dict(zip(rows, value, strict=True))
-    figure, ax = plot_single_or_multi_val(named, ax=ax, name=name)
+    figure, axes = plot_single_or_multi_val(named, ax=ax, name=name)
     if value.ndim > 1:
-        ax.set_xlabel("class")
-    return figure, ax
+        axes.set_xlabel("class")  # type: ignore[union-attr]
+    return figure, axes
 
 
 def plot_over_widths(
@@ -44,18 +44,18 @@ def plot_over_widths(
     """
     import matplotlib.pyplot as plt
 
-    figure, ax = plt.subplots() if ax is None else (None, ax)
+    figure, axes = plt.subplots() if ax is None else (None, ax)
     order = sorted(range(len(widths)), key=lambda i: widths[i])
     by_row = value.detach().cpu().reshape(len(rows), len(widths), -1)[:, order]
     classes = by_row.shape[-1]
     for row, curves in zip(rows, by_row, strict=True):
         for k in range(classes):
             label = " ".join(part for part in (row, f"{k}" if classes > 1 else "") if part)
-            ax.plot(sorted(widths), curves[:, k], marker="o", label=label or None)
-    ax.set_xlabel("width, px")
-    ax.set_ylabel(name)
-    ax.set_ylim(-0.02, 1.02)
-    ax.grid(True)
+            axes.plot(sorted(widths), curves[:, k], marker="o", label=label or None)
+    axes.set_xlabel("width, px")
+    axes.set_ylabel(name)
+    axes.set_ylim(-0.02, 1.02)
+    axes.grid(True)
     if len(rows) > 1 or classes > 1:
-        ax.legend()
-    return figure, ax
+        axes.legend()
+    return figure, axes
