@@ -55,7 +55,7 @@ class FolderDataModule(SegmentationDataModule):
         test_list: The same for test.
         fractions: Shares of train, val and test.
         split_seed: Gives other shares of the same sizes.
-        predict_root: A folder of images to predict.
+        predict_root: A folder of images to predict, or one image.
         crop_size: Trains on square crops of so many pixels at random places, not on whole images;
             of TIFF files nothing else is read. Evaluation and predict see whole images.
         samples_per_epoch: Crops an epoch, with ``crop_size``.
@@ -162,6 +162,8 @@ class FolderDataModule(SegmentationDataModule):
 
     def _unlabelled(self) -> list[Pair]:
         if self.predict_root is not None:
+            if self.predict_root.is_file():
+                return [Pair(self.predict_root.stem, self.predict_root)]
             images = find_images(self.predict_root, "Set predict_root to a folder of images.")
             return [Pair(name, path) for name, path in images.items()]
         images = find_images(self._folders("test")[0], self._layout())

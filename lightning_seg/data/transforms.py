@@ -46,6 +46,11 @@ class TransformPipeline:
             _check_mask_padding(transform)
             _check_mask_interpolation(transform)
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether there is no transform."""
+        return not self._compose.transforms
+
     def refuse_for_predictions(self) -> None:
         """Allows only transforms whose predictions can be laid on the original image by resizing.
 
