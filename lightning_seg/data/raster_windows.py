@@ -246,5 +246,5 @@ class _InOrder(DistributedSampler[WindowBatch]):
         return iter(range(len(self.dataset)))  # type: ignore[arg-type]
 
 
-def _as_it_is(sample: WindowBatch) -> WindowBatch:
+def _as_it_is(sample: Any) -> Any:
     return sample
