@@ -85,7 +85,7 @@ class PredictionWriter(BasePredictionWriter):
         if isinstance(data, RasterDataModule):
             self._data = data
             data.is_finished = lambda raster: self._notes(trainer, pl_module).holds(
-                file_stem(raster.name), raster.path
+                file_stem(raster.pair.name), raster.pair.image
             )
             _refuse_equal_files(data.rasters)
             if self.probabilities is not None:
@@ -141,11 +141,11 @@ class PredictionWriter(BasePredictionWriter):
         raster, number = self._data.rasters[batch["raster"]], batch["batch"]
         layout = raster.layout
         assert isinstance(layout, WindowLayout), "only these can be stitched"
-        stem, notes = file_stem(raster.name), self._notes(trainer, pl_module)
+        stem, notes = file_stem(raster.pair.name), self._notes(trainer, pl_module)
         if number == 0:
             notes.forget(stem)
             outputs = ImageOutputs(
-                raster.path,
+                raster.pair.image,
                 (raster.height, raster.width),
                 self._folder / stem,
                 self._classes,
@@ -160,7 +160,7 @@ class PredictionWriter(BasePredictionWriter):
         _, means = stitching.take(layout.finished_after(number))
         outputs.write(means["probabilities"])
         if number + 1 == len(layout.batches):
-            notes.note(stem, raster.path, outputs.finish())
+            notes.note(stem, raster.pair.image, outputs.finish())
             self._open = None
 
     def _notes(self, trainer: Trainer, pl_module: LightningModule) -> FinishedImages:
@@ -170,7 +170,7 @@ class PredictionWriter(BasePredictionWriter):
                 pl_module,
                 getattr(pl_module, "inference", None),
                 trainer.precision,
-                self._data.source.value_range,
+                self._data.source.reader,
                 self._classes,
                 self.probabilities,
                 self.polygons,
@@ -190,13 +190,13 @@ class _Open:
 def _refuse_equal_files(rasters: Sequence[Raster]) -> None:
     names: dict[str, Path] = {}
     for raster in rasters:
-        stem = file_stem(raster.name)
+        stem = file_stem(raster.pair.name)
         if stem in names:
             raise InputError(
-                f"Predictions of {names[stem]} and {raster.path} would both be called {stem}. "
-                "Rename one of the images."
+                f"Predictions of {names[stem]} and {raster.pair.image} would both be called "
+                f"{stem}. Rename one of the images."
             )
-        names[stem] = raster.path
+        names[stem] = raster.pair.image
 
 
 def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:

@@ -1,18 +1,19 @@
 """An image read from top to bottom, of which only some rows are kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from lightning_seg.data.rasters import Window, is_raster, rows_decoded_at_once
-from lightning_seg.data.reading import fit_channels, image_size, read_image, read_window
+from lightning_seg.data.reading import image_size
 from lightning_seg.errors import InputError
 
 _LEAST_ROWS = 64
 
 
 class Band:
-    """The rows of one image that are asked for, in the file's own type.
+    """The rows of one image that are asked for.
 
     TIFF rasters are read some rows at a time, as they are stored, and each row once if later calls
     ask for no earlier row; other formats, and compressions that need rasterio where that is not
@@ -20,16 +21,15 @@ class Band:
 
     Args:
         path: An image.
-        in_channels: Its channels.
+        read: Reads a window of it (all of it for None) as (rows, columns, channels).
 
     Raises:
         InputError: The file is missing or is not an image.
     """
 
-    def __init__(self, path: Path, in_channels: int) -> None:
-        self.path = path
-        self.in_channels = in_channels
+    def __init__(self, path: Path, read: Callable[[Window | None], np.ndarray]) -> None:
         self.height, self.width = image_size(path)
+        self._read = read
         self._by_rows = is_raster(path)
         self._first = 0
         self._rows = np.empty(0)
@@ -38,7 +38,7 @@ class Band:
             self._unit = -(-_LEAST_ROWS // unit) * unit
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Rows ``first`` to ``last``, exclusively, as (rows, width, in_channels).
+        """Rows ``first`` to ``last``, exclusively, as (rows, width, channels).
 
         Raises:
             InputError: The file cannot be read, or has another number of channels.
@@ -50,7 +50,7 @@ class Band:
                 # Where the reason is not a compression, reading it whole gives the same error.
                 self._by_rows, self._rows = False, np.empty(0)
         if not self._by_rows and not len(self._rows):
-            self._first, self._rows = 0, read_image(self.path, self.in_channels)
+            self._first, self._rows = 0, self._read(None)
         return self._rows[first - self._first : last - self._first]
 
     def _move(self, first: int, last: int) -> None:
@@ -61,8 +61,7 @@ class Band:
         if last <= there:
             return
         end = min(-(-last // self._unit) * self._unit, self.height)
-        rows = read_window(self.path, Window(there, 0, end - there, self.width))
-        rows = fit_channels(rows, self.in_channels, self.path)
+        rows = self._read(Window(there, 0, end - there, self.width))
         kept = self._rows[first - self._first :]
         self._rows = np.concatenate([kept, rows]) if len(kept) else rows
         self._first = first

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_seg.data.band import Band
 from lightning_seg.data.base import SegmentationDataModule
-from lightning_seg.data.datasets import scale_values
+from lightning_seg.data.pair_reader import PairReader, as_decimals, scale_values
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.reading import image_size
+from lightning_seg.data.reading import image_size, read_image
 from lightning_seg.errors import InputError
 
 # More pixels than any network takes at once.
@@ -45,15 +45,13 @@ class Raster:
     """An image to predict.
 
     Args:
-        name: The sample's name.
-        path: The image file.
+        pair: Its name and files.
         height: Its height in pixels, upright.
         width: Its width in pixels.
         layout: Where its windows lie.
     """
 
-    name: str
-    path: Path
+    pair: Pair
     height: int
     width: int
     layout: Layout
@@ -68,27 +66,21 @@ class RasterWindows(Dataset[WindowBatch]):
 
     Args:
         rasters: The images.
+        reader: Reads their files.
         order: The numbers of the images to give; by default all.
-        in_channels: Channels of every image.
-        value_range: Lowest and highest value of the images, see `scale_values`.
     """
 
     def __init__(
-        self,
-        rasters: Sequence[Raster],
-        in_channels: int,
-        value_range: tuple[float, float] | None = None,
-        order: Sequence[int] | None = None,
+        self, rasters: Sequence[Raster], reader: PairReader, order: Sequence[int] | None = None
     ) -> None:
         self.rasters = tuple(rasters)
-        self.in_channels = in_channels
-        self.value_range = value_range
+        self.reader = reader
         self._samples = [
             (number, batch)
             for number in (range(len(self.rasters)) if order is None else order)
             for batch in range(len(self.rasters[number].layout.batches))
         ]
-        self._band: Band | None = None
+        self._open: tuple[int, list[Band]] | None = None
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -96,15 +88,24 @@ class RasterWindows(Dataset[WindowBatch]):
     def __getitem__(self, index: int) -> WindowBatch:
         number, batch = self._samples[index]
         raster = self.rasters[number]
-        if self._band is None or self._band.path != raster.path:
-            self._band = None  # the last image's rows go before the next one's come
-            self._band = Band(raster.path, self.in_channels)
+        if self._open is None or self._open[0] != number:
+            self._open = None  # the last image's rows go before the next one's come
+            self._open = number, self._bands(raster.pair)
         corners = raster.layout.batches[batch]
-        crops = np.stack(_crops(self._band, raster.layout, corners))
-        pixels = scale_values(crops, self.value_range, raster.path).transpose(0, 3, 1, 2)
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels))
-        image = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
-        return {"image": image, "raster": number, "batch": batch, "corners": corners}
+        image, *further = (np.stack(_crops(b, raster.layout, corners)) for b in self._open[1])
+        image = scale_values(image, self.reader.value_range, raster.pair.image)
+        if further:
+            image = np.concatenate([as_decimals(image), *further], axis=3)
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
+        scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
+        return {"image": scaled, "raster": number, "batch": batch, "corners": corners}
+
+    def _bands(self, pair: Pair) -> list[Band]:
+        """The image's own rows, and those of its further channel if it has one."""
+        bands = [Band(pair.image, partial(read_image, pair.image, self.reader.channels))]
+        if pair.extra is not None and self.reader.extra is not None:
+            bands.append(Band(pair.extra, partial(self.reader.extra.read, pair.extra)))
+        return bands
 
 
 def _crops(band: Band, layout: Layout, corners: Sequence[tuple[int, int]]) -> list[np.ndarray]:
@@ -198,9 +199,7 @@ class RasterDataModule(LightningDataModule):
             done = len(self.rasters) - len(todo)
             rank_zero_info(f"{done} of {len(self.rasters)} images are predicted already.")
         own = share_out([len(self.rasters[i].layout.batches) for i in todo], world)[rank]
-        dataset = RasterWindows(
-            self.rasters, self.in_channels, self.source.value_range, [todo[i] for i in own]
-        )
+        dataset = RasterWindows(self.rasters, self.source.reader, [todo[i] for i in own])
         return DataLoader(
             dataset,
             batch_size=None,
@@ -222,7 +221,7 @@ class RasterDataModule(LightningDataModule):
                 "Predict it by windows: --model.inference configs/inference/aerial_windows.yaml, "
                 "or inference: {size: [512, 512], overlap: 0.5} in the model's settings."
             )
-        return Raster(pair.name, pair.image, height, width, layout)
+        return Raster(pair, height, width, layout)
 
 
 def share_out(costs: Sequence[int], processes: int) -> list[list[int]]:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,15 +10,21 @@ from PIL import Image
 
 from lightning_seg.data import FolderDataModule, RasterDataModule
 from lightning_seg.data.band import Band
+from lightning_seg.data.labels import IdLabels
+from lightning_seg.data.pair_reader import ExtraBand, PairReader
+from lightning_seg.data.pairs import Pair
 from lightning_seg.data.raster_windows import Raster, RasterWindows, share_out
+from lightning_seg.data.reading import read_image
 from lightning_seg.errors import InputError
 from lightning_seg.inference import SlidingWindow, Stitching, whole_image
 
+READER = PairReader(IdLabels((0, 1)))
 
-def stitched(path, layout, weight, channels=3):
+
+def stitched(path, layout, weight):
     """An image out of its windows, put together row by row."""
     height, width = layout.image
-    dataset = RasterWindows([Raster("a", path, height, width, layout)], channels)
+    dataset = RasterWindows([Raster(Pair("a", path), height, width, layout)], READER)
     stitching, rows = Stitching(layout, weight), []
     for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
         stitching.add({"image": sample["image"]}, sample["corners"])
@@ -61,7 +69,7 @@ def test_windows_of_a_network_are_averaged_as_in_memory_to_the_bit(tmp_path, suf
     network = torch.nn.Conv2d(3, 5, 3, padding=1)
     sliding = SlidingWindow((32, 24), 0.75, 4, 9, weighting)
     layout = sliding.layout(90, 70)
-    dataset = RasterWindows([Raster("a", path, 90, 70, layout)], 3)
+    dataset = RasterWindows([Raster(Pair("a", path), 90, 70, layout)], READER)
     stitching, rows = Stitching(layout, sliding.weight()), []
     with torch.inference_mode():
         for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
@@ -79,21 +87,17 @@ def test_only_open_rows_are_kept():
     assert wide.open_rows == 16 + 4
 
 
-def test_rows_of_a_raster_are_read_once(tmp_path, monkeypatch):
+def test_rows_of_a_raster_are_read_once(tmp_path):
     pixels = np.arange(300 * 8 * 3, dtype=np.uint32).reshape(300, 8, 3).astype(np.uint8)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels, photometric="rgb", tile=(16, 16), compression="zlib")
     read = []
-    from lightning_seg.data import band as module
 
-    original = module.read_window
-
-    def noted(path, window):
+    def noted(window):
         read.extend(range(window.row, window.row + window.height))
-        return original(path, window)
+        return read_image(path, 3, window)
 
-    monkeypatch.setattr(module, "read_window", noted)
-    band = Band(path, 3)
+    band = Band(path, noted)
     for first in range(0, 280, 5):
         assert np.array_equal(band.read(first, first + 20), pixels[first : first + 20])
     assert read == list(range(300))
@@ -102,7 +106,7 @@ def test_rows_of_a_raster_are_read_once(tmp_path, monkeypatch):
 def test_a_band_goes_back_where_it_is_asked_to(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (200, 6, 3), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
-    band = Band(tmp_path / "a.tif", 3)
+    band = Band(tmp_path / "a.tif", partial(read_image, tmp_path / "a.tif", 3))
     for first, last in ((150, 190), (0, 10), (195, 200), (3, 4)):
         assert np.array_equal(band.read(first, last), pixels[first:last])
 
@@ -137,7 +141,7 @@ def test_each_worker_reads_every_other_batch(tmp_path):
     data.setup("predict")
     batches = list(data.predict_dataloader())
     assert [b["batch"] for b in batches] == list(range(len(batches) // 3)) * 3
-    workers = [RasterWindows(data.rasters, 3) for _ in range(2)]
+    workers = [RasterWindows(data.rasters, READER) for _ in range(2)]
     for index, batch in enumerate(batches):
         assert torch.equal(workers[index % 2][index]["image"], batch["image"])
 
@@ -148,3 +152,15 @@ def test_images_of_another_number_of_channels_are_refused(tmp_path):
     data.setup("predict")
     with pytest.raises(InputError, match=r"a.tif has 5 channel\(s\), but 3 are expected"):
         next(iter(data.predict_dataloader()))
+
+
+def test_a_further_channel_follows_the_image(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 4), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels[..., :3], photometric="rgb")
+    Image.fromarray(pixels[..., 3]).save(tmp_path / "height.png")
+    layout = SlidingWindow((16, 16), 0.5, padding=4).layout(50, 40)
+    pair = Pair("a", tmp_path / "a.tif", extra=tmp_path / "height.png")
+    reader = PairReader(IdLabels((0, 1)), extra=ExtraBand())
+    samples = RasterWindows([Raster(pair, 50, 40, layout)], reader)
+    first = samples[0]["image"][0, :, 4:, 4:]
+    assert torch.equal(first, torch.from_numpy(pixels[:12, :12]).permute(2, 0, 1).float() / 255)
