@@ -23,6 +23,7 @@ from lightning_seg.inference import (
 from lightning_seg.losses import ClassWeights, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
+from lightning_seg.targets import HSV
 from lightning_seg.tasks.class_balancing import (
     announce_class_weights,
     balanced,
@@ -175,6 +176,17 @@ class SegmentationTask(LightningModule):
             if prediction in self.head.scores and key in cached:
                 given[term] = cached[key]
         return given
+
+    def mask_targets(self) -> list[Any]:
+        """The target objects that losses need and that are computed from masks alone.
+
+        They may come with batches, see `targets`.
+        """
+        supervised = {prediction for prediction, _, _ in self.loss_terms} - set(self.head.scores)
+        found = [t for name, t in self.head.target_of.items() if name in supervised]
+        found += [getattr(loss, "target", None) for loss in self.losses.values()]
+        by_key = {target.key: target for target in found if hasattr(target, "key")}
+        return [target for target in by_key.values() if not isinstance(target, HSV)]
 
     def objective(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
