@@ -1,11 +1,5 @@
 """``lightning-seg predict`` over images of any size."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +56,14 @@ def in_memory(task, image):
     tensor = torch.from_numpy(image).permute(2, 0, 1).float()[None] / 255
     with torch.inference_mode():
         return task.infer(tensor)["logits"].argmax(1)[0].numpy()
+
+
+def predict_here(task, out):
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    predict_rasters(task, "new", out, class_names=["a", "b", "c"], trainer=trainer)
+    return {path.name: path.read_bytes() for path in Path(out).glob("*.tif")}
 
 
 def test_predictions_by_windows_equal_those_in_memory(fitted, run):
@@ -142,64 +144,3 @@ def test_polygons_of_resized_images_are_refused(fitted, refused):
         "--predictions.probabilities=uint8",
     )
     assert "take out eval_transforms" in message
-
-
-def started(*args):
-    """The script in a clean process, which may fork."""
-    command = [sys.executable, str(Path(__file__).parent / "predict_script.py"), *args]
-    return subprocess.Popen(
-        command, stdout=Path("log").open("w"), stderr=subprocess.STDOUT, start_new_session=True
-    )
-
-
-def predict_here(task, out):
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
-    )
-    predict_rasters(task, "new", out, class_names=["a", "b", "c"], trainer=trainer)
-    return {path.name: path.read_bytes() for path in Path(out).glob("*.tif")}
-
-
-def test_a_killed_prediction_goes_on(fitted):
-    write_tiff(Path("new/a.tif"), 0)
-    write_tiff(Path("new/b.tif"), 1, height=20_000)
-    process = started("run/checkpoints/last.ckpt", "new", "out", "1")
-    try:
-        deadline = time.monotonic() + 240
-        while process.poll() is None and time.monotonic() < deadline:
-            if Path("out/a.tif").exists() and list(Path("out").glob(".partial-*b.tif")):
-                break
-            time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    names = [path.name for path in Path("out").iterdir()]
-    assert "a.tif" in names, Path("log").read_text()
-    assert "b.tif" not in names
-    assert any(name.startswith(".partial-") for name in names)
-    first = Path("out/a.tif").stat().st_mtime_ns
-
-    write_tiff(Path("new/b.tif"), 1)  # the rest of a large one would take long
-    task = trained()
-    task.inference = SlidingWindow((32, 48), 0.75, 4, 16)
-    predict_here(task, "out")
-    assert sorted(path.name for path in Path("out").iterdir()) == [".finished", "a.tif", "b.tif"]
-    assert Path("out/a.tif").stat().st_mtime_ns == first
-    assert np.array_equal(tifffile.imread("out/b.tif"), in_memory(task, pixels(1, 150, 130)))
-
-
-@pytest.mark.parametrize("images", [3, pytest.param(1, marks=pytest.mark.slow)])
-def test_two_processes_share_the_images(fitted, images):
-    for seed in range(images):
-        write_tiff(Path(f"new/{seed}.tif"), seed, height=80 + 30 * seed)
-    process = started("run/checkpoints/last.ckpt", "new", "out", "2")
-    try:
-        assert process.wait(240) == 0, Path("log").read_text()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    task = trained()
-    task.inference = SlidingWindow((32, 48), 0.75, 4, 16)
-    alone = predict_here(task, "alone")
-    assert {path.name: path.read_bytes() for path in Path("out").glob("*.tif")} == alone
-    assert len(alone) == images

@@ -1,7 +1,7 @@
-import json
 import os
-import subprocess
-import sys
+import random
+import signal
+import time
 from pathlib import Path
 
 import albumentations as A
@@ -9,14 +9,25 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from cache_filler import TARGETS, make_cache
+from clean_processes import in_clean_process
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule
+from lightning_seg.data.labels import IdLabels
+from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.rasters import Window
+from lightning_seg.data.targets_cache import TargetsCache
 from lightning_seg.errors import InputError
-from lightning_seg.targets import BoundaryDistance, PatchDistance, SignedDistance
+from lightning_seg.targets import BoundaryDistance, ClassBoundary, PatchDistance, SignedDistance
+
+TARGETS = (SignedDistance(clip=4.0), ClassBoundary())
+
+
+def make_cache(root):
+    """A cache on disk of the labels in a folder, and their pairs."""
+    cache = TargetsCache("disk", TARGETS, 3, PairReader(IdLabels((0, 1, 2))), root)
+    return cache, [Pair(path.stem, path, path) for path in sorted(root.glob("*.png"))]
 
 
 def write_label(path, seed, size=(70, 60)):
@@ -186,7 +197,7 @@ def write_dataset(root, count=4):
 def make_data(root, kind, **kwargs):
     data = FolderDataModule(
         root, num_classes=3, fractions=(0.5, 0.25, 0.25), num_workers=0, targets_cache=kind,
-        batch_size=2, **kwargs,
+        **{"batch_size": 2} | kwargs,
     )  # fmt: skip
     data.cached_targets = TARGETS
     return data
@@ -196,9 +207,9 @@ def make_data(root, kind, **kwargs):
 @pytest.mark.parametrize("crop_size", [None, 32, 90])
 def test_batches_bring_targets_that_went_the_way_of_the_mask(tmp_path, kind, crop_size):
     write_dataset(tmp_path)
-    data = make_data(
-        tmp_path, kind, crop_size=crop_size, train_transforms=[A.D4(p=1), A.RandomGamma(p=1)]
-    )
+    moved = [A.D4(p=1), A.RandomGamma(p=1)]
+    size = 1 if crop_size is None else 2  # D4 lays whole images on their side
+    data = make_data(tmp_path, kind, crop_size=crop_size, train_transforms=moved, batch_size=size)
     data.setup("fit")
     torch.manual_seed(0)
     for batch in (*data.train_dataloader(), *data.train_dataloader(), *data.val_dataloader()):
@@ -277,21 +288,40 @@ def test_an_unknown_kind_is_refused(tmp_path):
         make_data(tmp_path, "ram")
 
 
+def started(root, turn):
+    """Another process that fills the cache, beginning with another label."""
+    if process := os.fork():
+        return process
+    status = 1
+    try:
+        cache, pairs = make_cache(root)
+        cache.prepare(pairs[turn:] + pairs[:turn])
+        for pair in pairs:
+            cache.read(pair)
+        status = 0
+    finally:
+        os._exit(status)
+
+
 @pytest.mark.parametrize("rounds", [3, pytest.param(200, marks=pytest.mark.slow)])
+@in_clean_process
 def test_eight_processes_killed_at_random_leave_no_wrong_entry(tmp_path, rounds):
+    chance = random.Random(0)
     for seed in range(12):
         write_label(tmp_path / f"{seed:02d}.png", seed)
-    script = Path(__file__).with_name("cache_filler.py")
-    command = [sys.executable, str(script), str(tmp_path), str(rounds), "0"]
-    subprocess.run(command, check=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    for path in entries(tmp_path):
-        assert np.load(path).shape == (70, 60, 3)
-        if path.with_suffix(".json").exists():
-            json.loads(path.with_suffix(".json").read_text())
-    cache, pairs = make_cache(tmp_path)
-    cache.prepare(pairs)
-    for pair in pairs:
-        assert_right(cache, pair)
+    for _ in range(rounds):
+        processes = [started(tmp_path, turn) for turn in range(8)]
+        for process in processes[1:]:
+            time.sleep(chance.uniform(0, 0.03))
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+        assert os.waitpid(processes[0], 0)[1] == 0, "the one that was not killed"
+        cache, pairs = make_cache(tmp_path)
+        assert cache.prepare(pairs) == 0
+        for pair in pairs:
+            assert_right(cache, pair)
+        for path in chance.sample(sorted(cache.folder.glob("[!.]*")), 10):
+            path.unlink()
 
 
 def test_a_pair_without_a_file_name_of_its_own_has_its_own_entries(tmp_path):
