@@ -1,14 +1,14 @@
 """What predicting a whole raster costs beside the network, and how much memory it takes.
 
     python benchmarks/raster_prediction.py [--size 1024] [--repeats 3]
-    python benchmarks/raster_prediction.py --memory 20000
+    python benchmarks/raster_prediction.py --memory 20000 20000
 
 The first sets `predict_rasters` (reading, probabilities, stitching, deciding, writing a GeoTIFF)
 against the bare forward passes of a ResNet-18 U-Net on as many windows. Both take turns, and the
 median of the ratios of a round counts; times are this process's own on the CPU, so that other work
 on the machine matters less.
 
-The second predicts a square GeoTIFF of so many pixels in a process of its own, with a network of
+The second predicts a GeoTIFF of this height and width in a process of its own, with a network of
 one 1 x 1 convolution, so that what is resident at most, less what was once the model was made, is
 what prediction itself takes (Linux alone).
 """
@@ -67,19 +67,19 @@ def make_task(network, window: SlidingWindow) -> SegmentationTask:
     ).eval()
 
 
-def write_raster(path: Path, size: int) -> None:
+def write_raster(path: Path, height: int, width: int) -> None:
     """Noise over a pattern, as RGB with a place on earth, written some rows at a time."""
     random = np.random.default_rng(0)
     transform = rasterio.Affine(0.05, 0, 367000, 0, -0.05, 5808000)
     with rasterio.open(
-        path, "w", "GTiff", size, size, 3, crs="EPSG:25833", transform=transform, dtype="uint8",
+        path, "w", "GTiff", width, height, 3, crs="EPSG:25833", transform=transform, dtype="uint8",
         tiled=True, compress="deflate",
     ) as file:  # fmt: skip
-        for row in range(0, size, 256):
-            rows = min(256, size - row)
+        for row in range(0, height, 256):
+            rows = min(256, height - row)
             noise = random.integers(0, 64, (3, rows, 256), np.uint8)
-            wide = np.tile(noise, (1, 1, -(-size // 256)))[:, :, :size]
-            file.write(wide + np.uint8(row // 256 % 2 * 128), window=Window(0, row, size, rows))
+            wide = np.tile(noise, (1, 1, -(-width // 256)))[:, :, :width]
+            file.write(wide + np.uint8(row // 256 % 2 * 128), window=Window(0, row, width, rows))
 
 
 def predict(task: SegmentationTask, raster: Path, folder: Path) -> None:
@@ -95,7 +95,7 @@ def overhead(size: int, repeats: int) -> None:
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         raster = Path(folder, "raster.tif")
-        write_raster(raster, size)
+        write_raster(raster, size, size)
         for name, window in WINDOWS.items():
             task = make_task(partial(Unet, encoder="resnet18"), window)
             batches = window.layout(size, size).batches
@@ -117,11 +117,11 @@ def overhead(size: int, repeats: int) -> None:
             print(f"| {name} | {number} | {bare:.2f} | {whole:.2f} | {ratio:.3f} |", flush=True)
 
 
-def memory(size: int) -> None:
+def memory(height: int, width: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         raster, out = Path(folder, "raster.tif"), Path(folder, "out")
         with get_context("spawn").Pool(1) as pool:  # what writes must not count
-            pool.apply(write_raster, (raster, size))
+            pool.apply(write_raster, (raster, height, width))
         with get_context("spawn").Pool(1) as pool:
             before, most, seconds = pool.apply(_predict_and_measure, (raster, out))
         with rasterio.open(out / "raster.tif") as file:
@@ -159,11 +159,11 @@ if __name__ == "__main__":
     )
     parser.add_argument("--size", type=int, default=1024)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--memory", type=int, help="Measure memory on a raster of this size.")
+    parser.add_argument("--memory", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(hardware())
     if options.memory:
-        memory(options.memory)
+        memory(*options.memory)
     else:
         overhead(options.size, options.repeats)

@@ -16,7 +16,7 @@ from lightning_seg.data.crops import RandomCrops
 from lightning_seg.data.datasets import PairDataset, Sample, collate
 from lightning_seg.data.labels import Color, LabelDecoder
 from lightning_seg.data.pair_reader import ExtraBand, PairReader
-from lightning_seg.data.pairs import Pair, check_sizes
+from lightning_seg.data.pairs import Pair, check_sizes, find_images
 from lightning_seg.data.sampling import evaluation_sampler, world_size
 from lightning_seg.data.targets_cache import CacheKind, MaskTarget, Progress, TargetsCache
 from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
@@ -68,6 +68,7 @@ class SegmentationDataModule(LightningDataModule):
             they are cropped, and kept in ``memory`` (of each process that trains) or on ``disk``
             (below ``root/.lightning_seg``, for all runs); training and validation batches then
             have them under ``targets``. ``none`` computes them of each batch. See `TargetsCache`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class SegmentationDataModule(LightningDataModule):
         samples_per_epoch: int = 10_000,
         class_balanced: bool = False,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         super().__init__()
         if targets_cache not in get_args(CacheKind):
@@ -130,6 +132,7 @@ class SegmentationDataModule(LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.class_balanced = class_balanced
         self.targets_cache: CacheKind = targets_cache
+        self.predict_root = None if predict_root is None else Path(predict_root)
         self.cached_targets: Sequence[MaskTarget] | None = None
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
@@ -138,6 +141,24 @@ class SegmentationDataModule(LightningDataModule):
     @abstractmethod
     def pairs(self, split: Split) -> list[Pair]:
         """The files of one split, in a stable order; those of ``predict`` without labels."""
+
+    def predict_pairs(self) -> list[Pair]:
+        """The images to predict, without labels.
+
+        Raises:
+            InputError: ``predict_root`` is not there, or its images would lack a further channel.
+        """
+        if self.predict_root is None:
+            return self.pairs("predict")
+        if self.reader.extra is not None:
+            raise InputError(
+                f"predict_root: the images in {self.predict_root} would lack the further channel "
+                "(elevation or depth) that this dataset adds. Put them in the dataset's layout."
+            )
+        if self.predict_root.is_file():
+            return [Pair(self.predict_root.stem, self.predict_root)]
+        images = find_images(self.predict_root, "Set predict_root to an image or a folder of them.")
+        return [Pair(name, path) for name, path in images.items()]
 
     def about_splits(self) -> str:
         """A sentence on how the files were divided into splits, where there are several ways."""
@@ -214,7 +235,7 @@ class SegmentationDataModule(LightningDataModule):
                 continue
             if split == "predict":
                 self.eval_pipeline.refuse_for_predictions()
-            pairs = self.pairs(split)
+            pairs = self.predict_pairs() if split == "predict" else self.pairs(split)
             if not pairs:
                 raise InputError(
                     f"The {split} split of {self.root.absolute()} holds no images. "

@@ -83,6 +83,7 @@ class CamVidDataModule(SegmentationDataModule):
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
         targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class CamVidDataModule(SegmentationDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -108,6 +110,7 @@ class CamVidDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             targets_cache=targets_cache,
+            predict_root=predict_root,
         )
         self.form = form
         self.test_split: Split = test_split

@@ -70,6 +70,7 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
         targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         names = ("background", *CELEBAMASK_HQ_PARTS.values())
         if classes == "binary":
@@ -102,6 +104,7 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             targets_cache=targets_cache,
+            predict_root=predict_root,
             image_reduction=2,
         )
         self.split_rule = split_rule

@@ -63,6 +63,7 @@ class CityscapesDataModule(SegmentationDataModule):
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
         targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class CityscapesDataModule(SegmentationDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -91,6 +93,7 @@ class CityscapesDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             targets_cache=targets_cache,
+            predict_root=predict_root,
         )
         self.coarse = coarse
         self.test_split = test_split

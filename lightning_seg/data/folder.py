@@ -56,7 +56,7 @@ class FolderDataModule(SegmentationDataModule):
         test_list: The same for test.
         fractions: Shares of train, val and test.
         split_seed: Gives other shares of the same sizes.
-        predict_root: A folder of images to predict, or one image.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
         crop_size: Trains on square crops of so many pixels at random places, not on whole images;
             of TIFF files nothing else is read. Evaluation and predict see whole images.
         samples_per_epoch: Crops an epoch, with ``crop_size``.
@@ -113,6 +113,7 @@ class FolderDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             targets_cache=targets_cache,
+            predict_root=predict_root,
             value_range=value_range,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,
@@ -125,7 +126,6 @@ class FolderDataModule(SegmentationDataModule):
         self.lists = {split: self.root / name for split, name in given.items() if name}
         self.fractions = fractions
         self.split_seed = split_seed
-        self.predict_root = Path(predict_root) if predict_root is not None else None
         self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
 
     def about_splits(self) -> str:
@@ -165,11 +165,6 @@ class FolderDataModule(SegmentationDataModule):
         return [by_name[name] for name in self._names(split, images)]
 
     def _unlabelled(self) -> list[Pair]:
-        if self.predict_root is not None:
-            if self.predict_root.is_file():
-                return [Pair(self.predict_root.stem, self.predict_root)]
-            images = find_images(self.predict_root, "Set predict_root to a folder of images.")
-            return [Pair(name, path) for name, path in images.items()]
         images = find_images(self._folders("test")[0], self._layout())
         names = list(images) if self._has_split_folders() else self._names("test", images)
         return [Pair(name, images[name]) for name in names]

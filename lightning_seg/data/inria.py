@@ -43,6 +43,7 @@ class INRIADataModule(SegmentationDataModule):
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole tiles.
         targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class INRIADataModule(SegmentationDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -73,6 +75,7 @@ class INRIADataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             targets_cache=targets_cache,
+            predict_root=predict_root,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,
             class_balanced=class_balanced,

@@ -121,6 +121,7 @@ class ISPRSDataModule(SegmentationDataModule):
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole tiles.
         targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class ISPRSDataModule(SegmentationDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         folder = Path(f"data/{area}" if root is None else root)
         chosen: Bands = bands or ("RGB" if area == "potsdam" else "IRRG")
@@ -164,6 +166,7 @@ class ISPRSDataModule(SegmentationDataModule):
             eval_transforms=eval_transforms,
             extra_band=ExtraBand(decoded_in=folder / OWN_FOLDER / "decoded") if elevation else None,
             targets_cache=targets_cache,
+            predict_root=predict_root,
             reduction=2 if field_of_view == 4 else 1,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,

@@ -181,7 +181,7 @@ class RasterDataModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Finds the images and their sizes."""
-        pairs = self.source.pairs("predict")
+        pairs = self.source.predict_pairs()
         if not pairs:
             raise InputError("There are no images to predict. Check the folder.")
         self.rasters = tuple(map(self._raster, pairs))

@@ -92,6 +92,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
             its values.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
         targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         if not max_depth > 0:
             raise InputError(f"max_depth is {max_depth}. Set it to metres above 0.")
@@ -125,6 +127,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             targets_cache=targets_cache,
+            predict_root=predict_root,
             extra_band=None if depth is None else ExtraBand(depth_range, _ROTATED_BITS),
         )
         self.depth = depth

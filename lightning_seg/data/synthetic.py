@@ -46,6 +46,7 @@ class SyntheticDataModule(ISPRSDataModule):
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole scenes.
         targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
 
     Raises:
         InputError: A count, the size or the seed is out of its range.
@@ -67,6 +68,7 @@ class SyntheticDataModule(ISPRSDataModule):
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
         targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         _check(counts, size, seed)
@@ -83,6 +85,7 @@ class SyntheticDataModule(ISPRSDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             targets_cache=targets_cache,
+            predict_root=predict_root,
         )
         self.size = size
         self.seed = seed

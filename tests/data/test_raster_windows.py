@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lightning_seg.data import FolderDataModule, RasterDataModule
+from lightning_seg.data import FolderDataModule, ISPRSDataModule, RasterDataModule
 from lightning_seg.data.band import Band
 from lightning_seg.data.labels import IdLabels
 from lightning_seg.data.pair_reader import ExtraBand, PairReader
@@ -164,3 +164,15 @@ def test_a_further_channel_follows_the_image(tmp_path):
     samples = RasterWindows([Raster(pair, 50, 40, layout)], reader)
     first = samples[0]["image"][0, :, 4:, 4:]
     assert torch.equal(first, torch.from_numpy(pixels[:12, :12]).permute(2, 0, 1).float() / 255)
+
+
+def test_every_dataset_predicts_other_images_where_it_is_given_them(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    for root in (tmp_path, tmp_path / "a.tif"):
+        data = RasterDataModule(
+            ISPRSDataModule("nowhere", predict_root=root), SlidingWindow((16, 16)).layout
+        )
+        data.setup("predict")
+        assert [(r.pair.name, r.height, r.width) for r in data.rasters] == [("a", 20, 30)]
+    with pytest.raises(InputError, match="would lack the further channel"):
+        ISPRSDataModule("nowhere", elevation=True, predict_root=tmp_path).setup("predict")

@@ -209,7 +209,14 @@ def test_batches_bring_targets_that_went_the_way_of_the_mask(tmp_path, kind, cro
     write_dataset(tmp_path)
     moved = [A.D4(p=1), A.RandomGamma(p=1)]
     size = 1 if crop_size is None else 2  # D4 lays whole images on their side
-    data = make_data(tmp_path, kind, crop_size=crop_size, train_transforms=moved, batch_size=size)
+    data = make_data(
+        tmp_path,
+        kind,
+        crop_size=crop_size,
+        train_transforms=moved,
+        batch_size=size,
+        samples_per_epoch=6,
+    )
     data.setup("fit")
     torch.manual_seed(0)
     for batch in (*data.train_dataloader(), *data.train_dataloader(), *data.val_dataloader()):
