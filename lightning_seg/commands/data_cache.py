@@ -36,12 +36,14 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
         )
     data.targets_cache = "disk"
     data.prepare_data()
+    folder = None
     for split in _SPLITS:
         pairs, counter = data.pairs(split), _Counter()
         cache = data.filled_cache(split, pairs, counter)
         assert cache is not None, "there are targets"
+        folder = cache.folder.absolute()
         print(f"{split}: {len(pairs)} images, {counter.count} of them computed now")
-    print(f"In {cache.folder.absolute()}. Train with --data.targets_cache disk.")
+    print(f"In {folder}. Train with --data.targets_cache disk.")
     return 0
 
 

@@ -67,14 +67,16 @@ class RandomCrops(Dataset[Sample]):
         pair = self.pairs[place]
         further = self.reader.further_channel(pair, window)
         codes = None if self.cache is None else self.cache.read(pair, window)
-        *arrays, codes = self.pipeline.apply(
+        image, mask, further, codes = self.pipeline.apply(
             self._mirrored(self.reader.image(pair, window)),
             self._ignored_beyond(self.reader.mask(pair, window)),
             None if further is None else self._mirrored(further),
             int(random.integers(2**31)),
             self._ignored_beyond(codes),
         )
-        sample = make_sample(*arrays, name=pair.name) | {"window": torch.tensor(window)}
+        sample = make_sample(image, mask, further, name=pair.name) | {
+            "window": torch.tensor(window)
+        }
         if self.cache is not None and codes is not None:
             sample["targets"] = self.cache.decode(codes)
         return sample

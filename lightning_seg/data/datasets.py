@@ -54,10 +54,10 @@ class PairDataset(Dataset[Sample]):
         image, mask = self.reader.image(pair), self.reader.mask(pair)
         seed = draw_seed(index) if self.training else index
         codes = None if self.cache is None else self.cache.read(pair)
-        *arrays, codes = self.pipeline.apply(
+        image, mask, further, codes = self.pipeline.apply(
             image, mask, self.reader.further_channel(pair), seed, codes
         )
-        sample = make_sample(*arrays, name=pair.name)
+        sample = make_sample(image, mask, further, name=pair.name)
         if self.cache is not None and codes is not None:
             sample["targets"] = self.cache.decode(codes)
         if mask is None:

@@ -183,7 +183,7 @@ class SegmentationTask(LightningModule):
         They may come with batches, see `targets`.
         """
         supervised = {prediction for prediction, _, _ in self.loss_terms} - set(self.head.scores)
-        found = [t for name, t in self.head.target_of.items() if name in supervised]
+        found: list[Any] = [t for name, t in self.head.target_of.items() if name in supervised]
         found += [getattr(loss, "target", None) for loss in self.losses.values()]
         by_key = {target.key: target for target in found if hasattr(target, "key")}
         return [target for target in by_key.values() if not isinstance(target, HSV)]
