@@ -36,6 +36,7 @@ from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.quiet import hush
+from lightning_seg.raster_prediction import as_rasters
 
 # Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
 COMMANDS = {
@@ -125,6 +126,7 @@ class SegmentationCLI(LightningCLI):
         for key, callback, about in (
             ("boundary_metrics", BoundaryMetrics, "Figures along boundaries and of regions"),
             ("panels", PredictionPanels, "Pictures of predictions"),
+            ("predictions", PredictionWriter, "Files that predict writes"),
         ):
             default = {"class_path": f"lightning_seg.callbacks.{callback.__name__}"}
             help = f"{about}; null for none."
@@ -168,6 +170,10 @@ class SegmentationCLI(LightningCLI):
         except ValueError as error:
             raise InputError(_first_cause(error)) from error
 
+    def before_predict(self) -> None:
+        """Images of any size are predicted by windows, read and written some rows at a time."""
+        self.datamodule = as_rasters(self.model, self.datamodule)
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's logger, checkpoints and records."""
         config = self._get(self.config, "trainer")
@@ -194,7 +200,7 @@ class SegmentationCLI(LightningCLI):
 
 
 def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
-    callbacks: list[Any] = [RunRecord(run_dir), PredictionWriter()]
+    callbacks: list[Any] = [RunRecord(run_dir)]
     if trainer_config.enable_checkpointing is False:
         return callbacks
     folder = Path(run_dir, CHECKPOINTS)

@@ -18,6 +18,9 @@ def hush() -> None:
     )
     # A resumed run goes on in its folder; a second one there is refused.
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    # Windows say themselves where they belong, and predictions may all be there already.
+    warnings.filterwarnings("ignore", message="Couldn't infer the batch indices fetched")
+    warnings.filterwarnings("ignore", message="Total length of `DataLoader` across ranks is zero")
 
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:

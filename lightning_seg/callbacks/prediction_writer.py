@@ -1,14 +1,11 @@
 """Predicted label maps as files."""
 
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
-from PIL import Image
 from torch import Tensor
 
 from lightning_seg.callbacks.batches import (
@@ -19,31 +16,57 @@ from lightning_seg.callbacks.batches import (
     lookup,
     to_labels,
 )
-from lightning_seg.callbacks.classes import Color, find_class_colors, find_num_classes
+from lightning_seg.callbacks.classes import find_class_colors, find_class_names, find_num_classes
 from lightning_seg.callbacks.files import file_stem
+from lightning_seg.callbacks.finished_images import FinishedImages, fingerprint
+from lightning_seg.callbacks.geotiff import need_rasterio
+from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs, Probabilities
+from lightning_seg.callbacks.label_png import label_png
+from lightning_seg.callbacks.polygons import Polygons
 from lightning_seg.callbacks.run_record import run_folder
+from lightning_seg.data.raster_windows import Raster, RasterDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
+from lightning_seg.inference import Stitching, WindowLayout
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes each predicted label map as ``NAME.png``: class numbers with a palette of colours.
+    """Writes predicted label maps, and class probabilities and outlines where asked for.
 
-    ``predict_step`` returns labels (B, H, W) or scores (B, K, H, W), alone or in a dict
-    (``labels``, ``logits``, ...), or under ``labels`` a list of labels (H, W). Names come from the
-    returned dict or the batch, else from the sample's number. Each process writes its own samples.
-    From 257 classes on, the files are 16-bit grey.
+    From a `RasterDataModule` come windows of images of any size, whose probabilities are averaged
+    and written row by row: labels of a TIFF as a GeoTIFF in the same place, of other images as
+    ``NAME.png``, both with the classes' colours. Images that this model has predicted already are
+    noted beside the files (``.finished``) and left out; one that was not finished is begun anew.
+
+    From any other data, each label map of a batch is written as ``NAME.png``: ``predict_step``
+    returns labels (B, H, W) or scores (B, K, H, W), alone or in a dict (``labels``, ``logits``,
+    ...), or under ``labels`` a list of labels (H, W). Names come from the returned dict or the
+    batch, else from the sample's number. From 257 classes on, these are 16-bit grey.
+
+    Each process writes its own samples.
 
     Args:
         output_dir: Folder to write to; by default ``predictions`` in the run's folder.
+        probabilities: Also write ``NAME_probabilities.tif``, a band for each class: ``uint8`` (255
+            times the probability, the smaller file) or ``float16``.
+        polygons: Also write the outlines of objects.
 
     Raises:
-        InputError: (in a step) ``predict_step`` returned nothing like a label map.
+        InputError: (in setup) Something asked for is not possible with this data or without a
+            library. (in a step) ``predict_step`` returned nothing like a label map.
     """
 
-    def __init__(self, output_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        output_dir: str | None = None,
+        probabilities: Probabilities | None = None,
+        polygons: Polygons | None = None,
+    ) -> None:
         super().__init__(write_interval="batch")
         self.output_dir = output_dir
+        self.probabilities = probabilities
+        self.polygons = polygons
+        self._open: _Open | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds the folder, the number of classes and their colours."""
@@ -55,6 +78,26 @@ class PredictionWriter(BasePredictionWriter):
             self._folder = Path(self.output_dir)
         self._num_classes = find_num_classes(trainer, pl_module)
         self._colors = find_class_colors(trainer, pl_module, self._num_classes)
+        names = find_class_names(trainer, pl_module, self._num_classes, None)
+        self._classes = Classes(tuple(names), tuple(self._colors))
+        self._finished: FinishedImages | None = None
+        data: Any = getattr(trainer, "datamodule", None)
+        if isinstance(data, RasterDataModule):
+            self._data = data
+            data.is_finished = lambda raster: self._notes(trainer, pl_module).holds(
+                file_stem(raster.pair.name), raster.pair.image
+            )
+            _refuse_equal_files(data.rasters)
+            if self.probabilities is not None:
+                need_rasterio("Writing probabilities")
+            if self.polygons is not None:
+                self.polygons.check(names)
+        elif self.probabilities is not None or self.polygons is not None:
+            raise InputError(
+                "Probabilities and polygons are written of images as they are: take out "
+                "eval_transforms (networks take images of any size), or in Python predict with a "
+                "RasterDataModule."
+            )
 
     def write_on_batch_end(
         self,
@@ -66,7 +109,10 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Writes one batch's label maps."""
+        """Writes one batch's label maps, or the rows of an image that it finishes."""
+        if isinstance(batch, Mapping) and "corners" in batch:
+            self._add_windows(trainer, pl_module, prediction["probabilities"], batch)
+            return
         labels = _label_maps(prediction, self._num_classes)
         if labels is None:
             raise InputError(
@@ -83,6 +129,75 @@ class PredictionWriter(BasePredictionWriter):
         for name, image in zip(names, labels, strict=True):
             write_atomically(folder / f"{file_stem(name)}.png", label_png(image, self._colors))
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Removes what was begun and not finished."""
+        if self._open is not None:
+            self._open.outputs.abandon()
+            self._open = None
+
+    def _add_windows(
+        self, trainer: Trainer, pl_module: LightningModule, maps: Tensor, batch: Mapping[str, Any]
+    ) -> None:
+        raster, number = self._data.rasters[batch["raster"]], batch["batch"]
+        layout = raster.layout
+        assert isinstance(layout, WindowLayout), "only these can be stitched"
+        stem, notes = file_stem(raster.pair.name), self._notes(trainer, pl_module)
+        if number == 0:
+            notes.forget(stem)
+            outputs = ImageOutputs(
+                raster.pair.image,
+                (raster.height, raster.width),
+                self._folder / stem,
+                self._classes,
+                self.probabilities,
+                self.polygons,
+            )
+            weight = pl_module.window_weight(layout.size, maps.device)  # type: ignore[operator]
+            self._open = _Open(Stitching(layout, weight), outputs)
+        assert self._open is not None, "batches of an image come in order"
+        stitching, outputs = self._open.stitching, self._open.outputs
+        stitching.add({"probabilities": maps}, batch["corners"])
+        _, means = stitching.take(layout.finished_after(number))
+        outputs.write(means["probabilities"])
+        if number + 1 == len(layout.batches):
+            notes.note(stem, raster.pair.image, outputs.finish())
+            self._open = None
+
+    def _notes(self, trainer: Trainer, pl_module: LightningModule) -> FinishedImages:
+        """Made when it is first needed: a checkpoint is loaded after the set-up."""
+        if self._finished is None:
+            way = fingerprint(
+                pl_module,
+                getattr(pl_module, "inference", None),
+                trainer.precision,
+                self._data.source.reader,
+                self._classes,
+                self.probabilities,
+                self.polygons,
+            )
+            self._finished = FinishedImages(self._folder, way)
+        return self._finished
+
+
+class _Open:
+    """The image whose windows are coming."""
+
+    def __init__(self, stitching: Stitching, outputs: ImageOutputs) -> None:
+        self.stitching = stitching
+        self.outputs = outputs
+
+
+def _refuse_equal_files(rasters: Sequence[Raster]) -> None:
+    names: dict[str, Path] = {}
+    for raster in rasters:
+        stem = file_stem(raster.pair.name)
+        if stem in names:
+            raise InputError(
+                f"Predictions of {names[stem]} and {raster.pair.image} would both be called "
+                f"{stem}. Rename one of the images."
+            )
+        names[stem] = raster.pair.image
+
 
 def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:
     """One label map (H, W) a sample; those in a list may differ in size."""
@@ -91,19 +206,6 @@ def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:
         return [to_labels(one[None], num_classes)[0] for one in labels]
     maps = find_map(prediction, ("labels", *PREDICTION_KEYS))
     return None if maps is None else list(to_labels(maps, num_classes))
-
-
-def label_png(labels: Tensor, colors: Sequence[Color]) -> bytes:
-    """A PNG of the labels (H, W): indices with a palette, or 16-bit grey beyond 256 classes."""
-    array = labels.cpu().numpy()
-    if len(colors) > 256:
-        image = Image.fromarray(array.astype(np.uint16))
-    else:
-        image = Image.fromarray(array.astype(np.uint8))
-        image.putpalette([channel for color in colors for channel in color])
-    file = io.BytesIO()
-    image.save(file, format="PNG", optimize=False)
-    return file.getvalue()
 
 
 def _numbered(count: int, batch_indices: Sequence[int] | None, batch_idx: int) -> list[str]:

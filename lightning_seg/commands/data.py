@@ -1,4 +1,4 @@
-"""``lightning-seg data check|show``: looks at a dataset before anything is trained on it."""
+"""``lightning-seg data check|show|cache``: looks at a dataset before anything is trained on it."""
 
 import sys
 from argparse import Namespace
@@ -15,6 +15,7 @@ from lightning_seg.config_errors import explain
 from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.errors import InputError
+from lightning_seg.networks import no_pretrained_weights
 
 # Each is a module, imported when it is called for, with `ABOUT: str`,
 # `add_arguments(parser: ArgumentParser) -> None` and
@@ -22,6 +23,7 @@ from lightning_seg.errors import InputError
 SUBCOMMANDS = {
     "check": "lightning_seg.commands.data_check",
     "show": "lightning_seg.commands.data_show",
+    "cache": "lightning_seg.commands.data_cache",
 }
 
 _USAGE = "lightning-seg data {} --config FILE.yaml [--data.OPTION VALUE ...]"
@@ -42,7 +44,8 @@ def run(argv: list[str]) -> None:
         said = f"data has no {name}." if name else "data needs a word more."
         raise InputError(f"{said} There are {', '.join(SUBCOMMANDS)}.")
     command = import_module(SUBCOMMANDS[name])
-    parser = _parser(name, command.ABOUT, argv[1:])
+    uses = ("data", *getattr(command, "USES", ()))
+    parser = _parser(name, command.ABOUT, argv[1:], uses)
     command.add_arguments(parser)
     data, options = _parse(parser, argv[1:])
     if status := command.run(data, options):
@@ -56,7 +59,7 @@ def _help() -> str:
     return "\n".join(lines)
 
 
-def _parser(name: str, about: str, argv: Sequence[str]) -> ArgumentParser:
+def _parser(name: str, about: str, argv: Sequence[str], uses: Sequence[str]) -> ArgumentParser:
     """Takes experiments' files, of which it uses the part ``data``, and options over it."""
     parser = ArgumentParser(
         prog=f"lightning-seg data {name}",
@@ -67,12 +70,12 @@ def _parser(name: str, about: str, argv: Sequence[str]) -> ArgumentParser:
     )
     parser.add_argument("--config", action="config", help="A YAML file with a part `data`.")
     parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
-    for key in _other_keys(argv):
+    for key in _other_keys(argv, uses):
         parser.add_argument(f"--{key}", type=Any, help="Not used here.")
     return parser
 
 
-def _other_keys(argv: Sequence[str]) -> list[str]:
+def _other_keys(argv: Sequence[str], uses: Sequence[str]) -> list[str]:
     """What else stands at the top of the configuration files: model, trainer and so on."""
     words = [word for word in argv if not word.startswith("--config=")]
     paths = [word for option, word in pairwise(words) if option == "--config"]
@@ -85,7 +88,7 @@ def _other_keys(argv: Sequence[str]) -> list[str]:
             continue  # the parser says what is wrong with it
         if isinstance(content, dict):
             keys |= dict.fromkeys(map(str, content))
-    return [key for key in keys if key != "data"]
+    return [key for key in keys if key not in uses]
 
 
 def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDataModule, Namespace]:
@@ -93,7 +96,9 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDat
     try:
         with faithful_parsing():
             config = parser.parse_args(list(argv))
-        return parser.instantiate_classes(config).data, config
+            with no_pretrained_weights():
+                made = parser.instantiate_classes(config)
+        return made.data, made
     except (ArgumentError, UnicodeDecodeError) as error:
         types = {
             o: getattr(a, "_typehint", None) for a in parser._actions for o in a.option_strings

@@ -3,10 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from lightning.pytorch import LightningDataModule
+from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.class_frequencies import balanced_weights, cached_counts
@@ -15,8 +16,9 @@ from lightning_seg.data.crops import RandomCrops
 from lightning_seg.data.datasets import PairDataset, Sample, collate
 from lightning_seg.data.labels import Color, LabelDecoder
 from lightning_seg.data.pair_reader import ExtraBand, PairReader
-from lightning_seg.data.pairs import Pair, check_sizes
+from lightning_seg.data.pairs import Pair, check_sizes, find_images
 from lightning_seg.data.sampling import evaluation_sampler, world_size
+from lightning_seg.data.targets_cache import CacheKind, MaskTarget, Progress, TargetsCache
 from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 from lightning_seg.losses.class_weights import ClassBalance
@@ -62,6 +64,11 @@ class SegmentationDataModule(LightningDataModule):
             of TIFF rasters nothing else is read.
         samples_per_epoch: Crops an epoch.
         class_balanced: Draws crops around every class as often.
+        targets_cache: Whether the targets that heads regress are computed of whole images before
+            they are cropped, and kept in ``memory`` (of each process that trains) or on ``disk``
+            (below ``root/.lightning_seg``, for all runs); training and validation batches then
+            have them under ``targets``. ``none`` computes them of each batch. See `TargetsCache`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -84,8 +91,12 @@ class SegmentationDataModule(LightningDataModule):
         crop_size: int | None = None,
         samples_per_epoch: int = 10_000,
         class_balanced: bool = False,
+        targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         super().__init__()
+        if targets_cache not in get_args(CacheKind):
+            raise InputError(f"targets_cache is {targets_cache!r}. Set it to none, memory or disk.")
         if value_range is not None and not value_range[0] < value_range[1]:
             raise InputError(
                 f"value_range is {list(value_range)}, but the lowest value must come first and be "
@@ -120,6 +131,9 @@ class SegmentationDataModule(LightningDataModule):
         self.crop_size = crop_size
         self.samples_per_epoch = samples_per_epoch
         self.class_balanced = class_balanced
+        self.targets_cache: CacheKind = targets_cache
+        self.predict_root = None if predict_root is None else Path(predict_root)
+        self.cached_targets: Sequence[MaskTarget] | None = None
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
         self.datasets: dict[Split, Dataset[Sample]] = {}
@@ -128,16 +142,35 @@ class SegmentationDataModule(LightningDataModule):
     def pairs(self, split: Split) -> list[Pair]:
         """The files of one split, in a stable order; those of ``predict`` without labels."""
 
+    def predict_pairs(self) -> list[Pair]:
+        """The images to predict, without labels.
+
+        Raises:
+            InputError: ``predict_root`` is not there, or its images would lack a further channel.
+        """
+        if self.predict_root is None:
+            return self.pairs("predict")
+        if self.reader.extra is not None:
+            raise InputError(
+                f"predict_root: the images in {self.predict_root} would lack the further channel "
+                "(elevation or depth) that this dataset adds. Put them in the dataset's layout."
+            )
+        if self.predict_root.is_file():
+            return [Pair(self.predict_root.stem, self.predict_root)]
+        images = find_images(self.predict_root, "Set predict_root to an image or a folder of them.")
+        return [Pair(name, path) for name, path in images.items()]
+
     def about_splits(self) -> str:
         """A sentence on how the files were divided into splits, where there are several ways."""
         return ""
 
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
         """The dataset over one split's files: random crops to train on, or whole images."""
+        cache = self.filled_cache(split, pairs)
         if split != "train":
-            return PairDataset(pairs, self.reader, self.eval_pipeline)
+            return PairDataset(pairs, self.reader, self.eval_pipeline, cache=cache)
         if self.crop_size is None:
-            return PairDataset(pairs, self.reader, self.train_pipeline, training=True)
+            return PairDataset(pairs, self.reader, self.train_pipeline, True, cache)
         places = None
         if self.class_balanced:
             places = class_places(pairs, self.reader, self.num_workers)
@@ -148,7 +181,47 @@ class SegmentationDataModule(LightningDataModule):
             self.crop_size,
             self.samples_per_epoch,
             places,
+            cache,
         )
+
+    def filled_cache(
+        self, split: Split, pairs: Sequence[Pair], progress: Progress | None = None
+    ) -> TargetsCache | None:
+        """The cache of a split's targets, with all of them; None where nothing is cached.
+
+        The targets are ``cached_targets`` where those are set, else those of the module in
+        training.
+
+        Raises:
+            InputError: A target or a transform does not allow it, or it cannot be written.
+        """
+        if self.targets_cache == "none" or split not in ("train", "val"):
+            return None
+        targets = self._wanted_targets()
+        if not targets:
+            return None
+        if split == "train":
+            self.train_pipeline.refuse_for_cached_targets("train_transforms")
+        else:
+            self.eval_pipeline.refuse_for_cached_targets("eval_transforms")
+        cache = TargetsCache(
+            self.targets_cache, tuple(targets), self.num_classes, self.reader, self.root
+        )
+        if progress is None and self.trainer is not None and self.trainer.is_global_zero:
+            progress = track
+        cache.prepare(pairs, progress)
+        return cache
+
+    def _wanted_targets(self) -> Sequence[MaskTarget]:
+        if self.cached_targets is not None:
+            return self.cached_targets
+        module = None if self.trainer is None else self.trainer.lightning_module
+        if not hasattr(module, "mask_targets"):
+            raise InputError(
+                f"targets_cache is {self.targets_cache}, but {type(module).__name__} does not say "
+                "which targets it needs (by a method mask_targets). Set targets_cache to none."
+            )
+        return module.mask_targets()  # type: ignore[union-attr, operator]
 
     def setup(self, stage: str | None = None) -> None:
         """Finds and checks the files of the stage's splits.
@@ -162,7 +235,7 @@ class SegmentationDataModule(LightningDataModule):
                 continue
             if split == "predict":
                 self.eval_pipeline.refuse_for_predictions()
-            pairs = self.pairs(split)
+            pairs = self.predict_pairs() if split == "predict" else self.pairs(split)
             if not pairs:
                 raise InputError(
                     f"The {split} split of {self.root.absolute()} holds no images. "

@@ -7,6 +7,7 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.labels import distinct_colors
 from lightning_seg.data.pairs import Pair, find_images, refuse_missing, require_folder
 from lightning_seg.data.parts import PartMasks
+from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -68,6 +69,8 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
+        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
+        targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
     ) -> None:
         names = ("background", *CELEBAMASK_HQ_PARTS.values())
         if classes == "binary":
@@ -98,6 +103,8 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
+            targets_cache=targets_cache,
+            predict_root=predict_root,
             image_reduction=2,
         )
         self.split_rule = split_rule

@@ -12,6 +12,7 @@ from lightning_seg.data.labels import IGNORE_INDEX
 from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.rasters import Window
+from lightning_seg.data.targets_cache import TargetsCache
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 
 
@@ -31,6 +32,7 @@ class RandomCrops(Dataset[Sample]):
         length: Crops an epoch.
         places: Where classes lie: draws a class, each as often, and a crop around a pixel of it. By
             default all places are as likely.
+        cache: Gives ``targets``, maps (C, crop_size, crop_size) by key.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class RandomCrops(Dataset[Sample]):
         crop_size: int,
         length: int,
         places: ClassPlaces | None = None,
+        cache: TargetsCache | None = None,
     ) -> None:
         self.pairs = tuple(pairs)
         self.reader = reader
@@ -48,6 +51,7 @@ class RandomCrops(Dataset[Sample]):
         self.crop_size = crop_size
         self.length = length
         self.places = places
+        self.cache = cache
         self._sizes = [reader.size(pair) for pair in self.pairs]
         pixels = np.array([height * width for height, width in self._sizes])
         self._shares = pixels / pixels.sum()
@@ -62,13 +66,20 @@ class RandomCrops(Dataset[Sample]):
         place, window = self._draw(random)
         pair = self.pairs[place]
         further = self.reader.further_channel(pair, window)
-        arrays = self.pipeline.apply(
+        codes = None if self.cache is None else self.cache.read(pair, window)
+        image, mask, further, codes = self.pipeline.apply(
             self._mirrored(self.reader.image(pair, window)),
             self._ignored_beyond(self.reader.mask(pair, window)),
             None if further is None else self._mirrored(further),
             int(random.integers(2**31)),
+            self._ignored_beyond(codes),
         )
-        return make_sample(*arrays, name=pair.name) | {"window": torch.tensor(window)}
+        sample = make_sample(image, mask, further, name=pair.name) | {
+            "window": torch.tensor(window)
+        }
+        if self.cache is not None and codes is not None:
+            sample["targets"] = self.cache.decode(codes)
+        return sample
 
     def _draw(self, random: np.random.Generator) -> tuple[int, Window]:
         if self.places is None:
@@ -101,7 +112,8 @@ class RandomCrops(Dataset[Sample]):
     def _ignored_beyond(self, mask: np.ndarray | None) -> np.ndarray | None:
         if mask is None:
             return None
-        return np.pad(mask, self._missing(mask), constant_values=IGNORE_INDEX)
+        sides = (*self._missing(mask), (0, 0))[: mask.ndim]
+        return np.pad(mask, sides, constant_values=IGNORE_INDEX)
 
     def _missing(self, array: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
         height, width = array.shape[:2]

@@ -9,10 +9,11 @@ from torch.utils.data import Dataset, default_collate
 from lightning_seg.data.pair_reader import PairReader, as_decimals
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.reading import image_size
+from lightning_seg.data.targets_cache import TargetsCache
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
-Sample = dict[str, torch.Tensor | str]
+Sample = dict[str, torch.Tensor | str | dict[str, torch.Tensor]]
 
 
 class PairDataset(Dataset[Sample]):
@@ -28,6 +29,7 @@ class PairDataset(Dataset[Sample]):
         pipeline: Transforms of image and mask.
         training: Draws new random transforms at every visit; otherwise a sample's random
             transforms are always the same.
+        cache: Gives ``targets``, maps (C, H, W) by key.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class PairDataset(Dataset[Sample]):
         reader: PairReader,
         pipeline: TransformPipeline,
         training: bool = False,
+        cache: TargetsCache | None = None,
     ) -> None:
         self.pairs = tuple(pairs)
         self.reader = reader
         self.pipeline = pipeline
         self.training = training
+        self.cache = cache
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -49,8 +53,13 @@ class PairDataset(Dataset[Sample]):
         pair = self.pairs[index]
         image, mask = self.reader.image(pair), self.reader.mask(pair)
         seed = draw_seed(index) if self.training else index
-        arrays = self.pipeline.apply(image, mask, self.reader.further_channel(pair), seed)
-        sample = make_sample(*arrays, name=pair.name)
+        codes = None if self.cache is None else self.cache.read(pair)
+        image, mask, further, codes = self.pipeline.apply(
+            image, mask, self.reader.further_channel(pair), seed, codes
+        )
+        sample = make_sample(image, mask, further, name=pair.name)
+        if self.cache is not None and codes is not None:
+            sample["targets"] = self.cache.decode(codes)
         if mask is None:
             sample["size"] = torch.tensor(image_size(pair.image))
         return sample

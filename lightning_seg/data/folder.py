@@ -19,6 +19,7 @@ from lightning_seg.data.labels import (
 from lightning_seg.data.pairs import Pair, find_images, match_pairs
 from lightning_seg.data.reading import read_label
 from lightning_seg.data.splits import split_by_fractions, split_by_lists
+from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -55,7 +56,7 @@ class FolderDataModule(SegmentationDataModule):
         test_list: The same for test.
         fractions: Shares of train, val and test.
         split_seed: Gives other shares of the same sizes.
-        predict_root: A folder of images to predict.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
         crop_size: Trains on square crops of so many pixels at random places, not on whole images;
             of TIFF files nothing else is read. Evaluation and predict see whole images.
         samples_per_epoch: Crops an epoch, with ``crop_size``.
@@ -65,6 +66,7 @@ class FolderDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
+        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class FolderDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
+        targets_cache: CacheKind = "none",
     ) -> None:
         names = _class_names(num_classes, class_names, palette)
         decoder = _decoder(len(names), palette, ignored, tolerance)
@@ -109,6 +112,8 @@ class FolderDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
+            targets_cache=targets_cache,
+            predict_root=predict_root,
             value_range=value_range,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,
@@ -121,7 +126,6 @@ class FolderDataModule(SegmentationDataModule):
         self.lists = {split: self.root / name for split, name in given.items() if name}
         self.fractions = fractions
         self.split_seed = split_seed
-        self.predict_root = Path(predict_root) if predict_root is not None else None
         self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
 
     def about_splits(self) -> str:
@@ -161,9 +165,6 @@ class FolderDataModule(SegmentationDataModule):
         return [by_name[name] for name in self._names(split, images)]
 
     def _unlabelled(self) -> list[Pair]:
-        if self.predict_root is not None:
-            images = find_images(self.predict_root, "Set predict_root to a folder of images.")
-            return [Pair(name, path) for name, path in images.items()]
         images = find_images(self._folders("test")[0], self._layout())
         names = list(images) if self._has_split_folders() else self._names("test", images)
         return [Pair(name, images[name]) for name in names]

@@ -71,6 +71,17 @@ def raster_size(path: Path) -> tuple[int, int]:
     return _upright_size(_header(path))
 
 
+def rows_decoded_at_once(path: Path) -> int:
+    """Rows of the upright raster that are decoded together, so that reading less is of no use."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        if _TO_UPRIGHT.get(page.tags.valueof("Orientation", 1), _TO_UPRIGHT[1])[0]:
+            return page.imagewidth
+        if page.compression == tifffile.COMPRESSION.NONE and not page.is_tiled:
+            return 1
+        return min(page.tilelength if page.is_tiled else page.rowsperstrip, page.imagelength)
+
+
 def read_raster(path: Path, window: Window | None = None, shown: bool = True) -> np.ndarray:
     """Reads (H, W) or (H, W, C) in the file's own type, upright as its tag Orientation says.
 

@@ -1,6 +1,8 @@
 """Inference: a network's call over an image larger or other than it was trained on."""
 
 from lightning_seg.inference.sliding_window import SlidingWindow
+from lightning_seg.inference.stitching import Stitching
 from lightning_seg.inference.test_time_augmentation import TestTimeAugmentation
+from lightning_seg.inference.window_layout import WindowLayout, whole_image
 
-__all__ = ["SlidingWindow", "TestTimeAugmentation"]
+__all__ = ["SlidingWindow", "Stitching", "TestTimeAugmentation", "WindowLayout", "whole_image"]

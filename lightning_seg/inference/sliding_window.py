@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from lightning_seg.inference.stitching import Stitching, gaussian_weight
+from lightning_seg.inference.window_layout import WindowLayout
+
 Weighting = Literal["uniform", "gaussian"]
-Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -69,57 +70,37 @@ class SlidingWindow:
         Returns:
             Maps (B, C', H, W) by name.
         """
-        height, width = image.shape[-2:]
-        padded = _continue(
-            _continue(image, -2, self._margins(0, height)), -1, self._margins(1, width)
-        )
-        batches = self._batches(*padded.shape[-2:])
-        weight = self._weight(image)
-        means: dict[str, Tensor] = {}
-        for b in range(len(image)):
-            seen = image.new_zeros(padded.shape[-2:], dtype=torch.float32)
-            for windows in batches:
-                crops = torch.stack([padded[b][:, rows, columns] for rows, columns in windows])
-                maps_of = function(crops)
-                for i, (rows, columns) in enumerate(windows):
-                    seen[rows, columns] += weight
-                    share = weight / seen[rows, columns]
-                    for name, maps in maps_of.items():
-                        if name not in means:
-                            shape = (len(image), maps.shape[1], *padded.shape[-2:])
-                            means[name] = maps.new_zeros(shape)
-                        # A mean that moves stays where it is when all agree, without rounding.
-                        mean = means[name][b][:, rows, columns]
-                        mean += (maps[i] - mean) * share.to(mean.dtype)
-        top, left = self._margins(0, height)[0], self._margins(1, width)[0]
-        return {
-            name: mean[..., top : top + height, left : left + width] for name, mean in means.items()
-        }
-
-    def _margins(self, side: int, length: int) -> tuple[int, int]:
-        """Pixels before and after, so that the padding and at least one window fit."""
-        after = max(self.size[side] - (length + 2 * self.padding), 0)
-        return self.padding, self.padding + after
-
-    def _weight(self, image: Tensor) -> Tensor:
-        if self.weighting == "uniform":
-            return image.new_ones(self.size, dtype=torch.float32)
-        sides = []
-        for size in self.size:
-            offset = torch.arange(size, device=image.device, dtype=torch.float32) - (size - 1) / 2
-            sides.append(torch.exp(-0.5 * (offset / (size / 8)).square()))
-        return sides[0][:, None] * sides[1]
-
-    def _batches(self, height: int, width: int) -> list[list[Window]]:
-        starts = self._starts(height, self.size[0]), self._starts(width, self.size[1])
-        windows = [
-            (slice(y, y + self.size[0]), slice(x, x + self.size[1])) for y, x in product(*starts)
+        layout = self.layout(*image.shape[-2:])
+        margins = [
+            (before, whole - before - length)
+            for before, whole, length in zip(
+                layout.origin, layout.continued, layout.image, strict=True
+            )
         ]
-        return [windows[i : i + self.batch_size] for i in range(0, len(windows), self.batch_size)]
+        padded = _continue(_continue(image, -2, margins[0]), -1, margins[1])
+        height, width = self.size
+        results = []
+        for one in padded:
+            stitching = Stitching(layout, self.weight(image.device), rows=layout.continued[0])
+            for corners in layout.batches:
+                crops = [one[:, y : y + height, x : x + width] for y, x in corners]
+                stitching.add(function(torch.stack(crops)), corners)
+            results.append(stitching.take(layout.continued[0])[1])
+        if len(results) == 1:  # without another copy of what may be large
+            return {name: maps[None] for name, maps in results[0].items()}
+        return {name: torch.stack([maps[name] for maps in results]) for name in results[0]}
 
-    def _starts(self, length: int, size: int) -> list[int]:
-        step = max(round(size * (1 - self.overlap)), 1)
-        return [*range(0, length - size, step), length - size]
+    def layout(self, height: int, width: int) -> WindowLayout:
+        """Where the windows lie over an image of this size."""
+        rows, columns = (max(round(side * (1 - self.overlap)), 1) for side in self.size)
+        size = (height, width)
+        return WindowLayout(size, self.size, (rows, columns), self.padding, self.batch_size)
+
+    def weight(self, device: torch.device | None = None) -> Tensor:
+        """How much each pixel of a window counts, (*size) float32."""
+        if self.weighting == "gaussian":
+            return gaussian_weight(self.size, device)
+        return torch.ones(self.size, device=device, dtype=torch.float32)
 
 
 def _continue(image: Tensor, dim: int, margins: tuple[int, int]) -> Tensor:

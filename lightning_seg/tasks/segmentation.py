@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -13,10 +14,16 @@ from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
-from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
+from lightning_seg.inference import (
+    SlidingWindow,
+    TestTimeAugmentation,
+    WindowLayout,
+    whole_image,
+)
 from lightning_seg.losses import ClassWeights, Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
+from lightning_seg.targets import HSV
 from lightning_seg.tasks.class_balancing import (
     announce_class_weights,
     balanced,
@@ -80,6 +87,7 @@ class SegmentationTask(LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.num_classes = num_classes
+        self.in_channels = in_channels
         # Channels last is how convolutions run fastest, on CPUs and on GPUs' tensor cores.
         with nullcontext() if weights is None else no_pretrained_weights():
             self.network = network(in_channels).to(memory_format=torch.channels_last)
@@ -125,6 +133,33 @@ class SegmentationTask(LightningModule):
         predictions = {name: maps.float() for name, maps in self(image).items()}
         return predictions | {n: predictions[n].softmax(dim=1) for n in self.head.scores}
 
+    @property
+    def window(self) -> SlidingWindow | None:
+        """The windows that images are seen in, if they are."""
+        inference = self.inference
+        return inference.window if isinstance(inference, TestTimeAugmentation) else inference
+
+    def window_layout(self, height: int, width: int) -> WindowLayout:
+        """Where windows lie over an image of this size; without windows the image is one."""
+        if self.window is None:
+            return whole_image(height, width)
+        return self.window.layout(height, width)
+
+    def window_weight(self, size: tuple[int, int], device: torch.device) -> Tensor:
+        """How much each pixel of a window counts, (*size) float32."""
+        if self.window is None:
+            return torch.ones(size, device=device)
+        return self.window.weight(device)
+
+    def infer_window(self, image: Tensor) -> dict[str, Tensor]:
+        """The predictions for windows (B, C, *size), with probabilities in place of scores.
+
+        Where `TestTimeAugmentation` is asked for, each window is resized, mirrored and turned.
+        """
+        if isinstance(self.inference, TestTimeAugmentation):
+            return replace(self.inference, window=None)(self._probabilities, image)
+        return self._probabilities(image)
+
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """The targets of the supervised maps by prediction, and cached maps by loss term.
 
@@ -143,6 +178,17 @@ class SegmentationTask(LightningModule):
             if prediction in self.head.scores and key in cached:
                 given[term] = cached[key]
         return given
+
+    def mask_targets(self) -> list[Any]:
+        """The target objects that losses need and that are computed from masks alone.
+
+        They may come with batches, see `targets`.
+        """
+        supervised = {prediction for prediction, _, _ in self.loss_terms} - set(self.head.scores)
+        found: list[Any] = [t for name, t in self.head.target_of.items() if name in supervised]
+        found += [getattr(loss, "target", None) for loss in self.losses.values()]
+        by_key = {target.key: target for target in found if hasattr(target, "key")}
+        return [target for target in by_key.values() if not isinstance(target, HSV)]
 
     def objective(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
@@ -216,8 +262,11 @@ class SegmentationTask(LightningModule):
         Returns:
             A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on); ``predictions`` maps
             (B, C, H, W) by name; ``name``. Where the sizes differ, lists of (H, W) and (C, H, W)
-            take the place of tensors.
+            take the place of tensors. Of windows out of a `RasterDataModule` only the class
+            ``probabilities`` (B, K, *size), which are still to be put together.
         """
+        if "corners" in batch:
+            return {"probabilities": self.infer_window(batch["image"])["logits"]}
         predictions = self.infer(batch["image"])
         sizes = batch["size"].tolist() if "size" in batch else [batch["image"].shape[-2:]]
         if all(size == sizes[0] for size in sizes):

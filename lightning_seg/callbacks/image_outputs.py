@@ -1,0 +1,168 @@
+"""All files that are predicted of one image, written from its first row to its last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_seg.callbacks.geotiff import Georeference, GeoTiff, rasterio, read_georeference
+from lightning_seg.callbacks.label_png import label_png
+from lightning_seg.callbacks.polygons import Polygons
+from lightning_seg.data.labels import IGNORE_INDEX
+from lightning_seg.files import complete, partial_path
+
+Probabilities = Literal["uint8", "float16"]
+
+_TIFFS = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What the numbers in label files mean: a name and an RGB colour for each class."""
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+
+
+class _LabelFile(Protocol):
+    def write(self, rows: np.ndarray) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ImageOutputs:
+    """The label raster of one image, and where asked for its probabilities and polygons.
+
+    All files get their names when the last is whole. A TIFF's labels are a GeoTIFF with the classes
+    as colour table, in the same place; 255 stands for pixels where the image itself has no data.
+    Other images' labels are a PNG with a palette. Probabilities are a GeoTIFF of a band for each
+    class: as ``uint8``, 255 times the probability, or with 16 bits.
+
+    Args:
+        image: The image file.
+        size: Its height and width.
+        stem: The files' path without suffix.
+        classes: What the labels mean.
+        probabilities: How probabilities are stored; None for none.
+        polygons: How outlines are written; None for none.
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        size: tuple[int, int],
+        stem: Path,
+        classes: Classes,
+        probabilities: Probabilities | None = None,
+        polygons: Polygons | None = None,
+    ) -> None:
+        self._classes = classes
+        self._polygons = polygons
+        self._kind = probabilities
+        self._row = 0
+        self._stem = stem
+        self._partial: dict[Path, Path] = {}
+        has_place = image.suffix.lower() in _TIFFS and rasterio is not None
+        self._place = read_georeference(image) if has_place else Georeference(image)
+        self._png: np.ndarray | None = None
+        self._labels: _LabelFile
+        if has_place:
+            self._label_path = self._begin(".tif")
+            self._labels = GeoTiff(
+                self._label_path,
+                (1, *size),
+                "uint8",
+                self._place,
+                nodata=IGNORE_INDEX if self._place.has_nodata else None,
+                colors=classes.colors,
+                tags={f"CLASS_{number}": name for number, name in enumerate(classes.names)},
+            )
+        else:
+            self._label_path = self._begin(".png")
+            self._labels = _Png(self._label_path, size, classes.colors)
+        self._maps: GeoTiff | None = None
+        if probabilities is not None:
+            self._maps = GeoTiff(
+                self._begin("_probabilities.tif"),
+                (len(classes.names), *size),
+                probabilities,
+                self._place,
+                descriptions=classes.names,
+                scale=1 / 255 if probabilities == "uint8" else None,
+            )
+
+    def write(self, probabilities: Tensor) -> None:
+        """Adds rows of class probabilities (K, rows, W) below those written before."""
+        if not probabilities.shape[1]:
+            return
+        labels = decide(probabilities).cpu().numpy()
+        if self._place.has_nodata:
+            labels[~self._place.valid(self._row, len(labels))] = IGNORE_INDEX
+        self._labels.write(labels[None])
+        if self._maps is not None:
+            self._maps.write(_stored(probabilities, self._kind))
+        self._row += len(labels)
+
+    def finish(self) -> list[Path]:
+        """Ends all files and gives them their names; returns them."""
+        self._labels.close()
+        if self._maps is not None:
+            self._maps.close()
+        if self._polygons is not None:
+            labels = self._labels.pixels if isinstance(self._labels, _Png) else self._label_path
+            path = self._begin(self._polygons.suffix)
+            self._polygons.write(labels, self._classes.names, path)
+        for path, partial in self._partial.items():
+            complete(partial, path)
+        return list(self._partial)
+
+    def abandon(self) -> None:
+        """Removes what is written so far."""
+        self._labels.close()
+        if self._maps is not None:
+            self._maps.close()
+        for partial in self._partial.values():
+            partial.unlink(missing_ok=True)
+
+    def _begin(self, ending: str) -> Path:
+        path = self._stem.with_name(self._stem.name + ending)
+        self._partial[path] = partial_path(path)
+        return self._partial[path]
+
+
+class _Png:
+    """Labels gathered in memory, for a PNG is written in one go."""
+
+    def __init__(
+        self, path: Path, size: tuple[int, int], colors: Sequence[tuple[int, int, int]]
+    ) -> None:
+        self._path = path
+        self._colors = colors
+        self._row = 0
+        self.pixels = np.zeros(size, np.uint8)
+
+    def write(self, rows: np.ndarray) -> None:
+        self.pixels[self._row : self._row + rows.shape[1]] = rows[0]
+        self._row += rows.shape[1]
+
+    def close(self) -> None:
+        self._path.write_bytes(label_png(torch.from_numpy(self.pixels), self._colors))
+
+
+def decide(probabilities: Tensor) -> Tensor:
+    """Labels (rows, W) uint8 of averaged probabilities (K, rows, W).
+
+    As `SegmentationTask.predict_step` has it, also where two are equal but for the last bits.
+    """
+    tiny = torch.finfo(probabilities.dtype).tiny
+    return probabilities.clamp(min=tiny).log().argmax(dim=0).to(torch.uint8)
+
+
+def _stored(probabilities: Tensor, kind: Probabilities | None) -> np.ndarray:
+    if kind == "float16":
+        return probabilities.half().cpu().numpy()
+    return (probabilities * 255).round().to(torch.uint8).cpu().numpy()

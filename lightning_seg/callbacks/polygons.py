@@ -1,0 +1,146 @@
+"""Outlines of predicted objects, for geographic information systems."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from lightning_seg.callbacks.geotiff import need_rasterio, quietly
+from lightning_seg.errors import InputError
+
+Format = Literal["GeoPackage", "GeoJSON"]
+
+_SUFFIXES: dict[str, str] = {"GeoPackage": ".gpkg", "GeoJSON": ".geojson"}
+_DRIVERS: dict[str, str] = {"GeoPackage": "GPKG", "GeoJSON": "GeoJSON"}
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Writes the outline of every object: pixels of one class that touch by their sides.
+
+    Outlines are simplified together, so that neighbours keep the boundary they share (Visvalingam
+    and Whyatt, 1993, by GEOS). Each has its class's number (``class``) and ``name``, its ``pixels``
+    before it was simplified, and their ``area`` in square units of the coordinate system (none
+    where those are degrees; square pixels where the image has no place on earth, and then the
+    coordinates are column and row). GeoJSON is in longitude and latitude, as its standard has it.
+
+    Args:
+        format: The kind of file.
+        tolerance: How much outlines are simplified, in pixels: about the square root of the area
+            that a removed corner may cut off. 0 keeps every step.
+        min_pixels: Objects of fewer pixels are left out.
+        classes: Names of the classes wanted; by default all.
+
+    Raises:
+        InputError: A negative tolerance or size, or an unknown format.
+    """
+
+    format: Format = "GeoPackage"
+    tolerance: float = 2.0
+    min_pixels: int = 1
+    classes: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in get_args(Format):
+            raise InputError(f"format is {self.format!r}, but must be GeoPackage or GeoJSON")
+        if self.tolerance < 0:
+            raise InputError(f"tolerance is {self.tolerance}, but must be 0 pixels or more")
+        if self.min_pixels < 1:
+            raise InputError(f"min_pixels is {self.min_pixels}, but an object has 1 at least")
+
+    @property
+    def suffix(self) -> str:
+        """Of the files."""
+        return _SUFFIXES[self.format]
+
+    def check(self, class_names: Sequence[str]) -> None:
+        """Refuses classes that there are not.
+
+        Raises:
+            InputError: One of them is unknown, or a library is missing.
+        """
+        need_rasterio("Writing polygons")
+        try:
+            import pyogrio  # noqa: F401
+            import shapely  # noqa: F401
+        except ImportError as error:
+            raise InputError(
+                f"Writing polygons needs {error.name}: pip install 'lightning_seg[geo]'"
+            ) from error
+        if unknown := [name for name in self.classes or () if name not in class_names]:
+            raise InputError(
+                f"polygons.classes names {unknown[0]!r}, but the classes are: "
+                f"{', '.join(class_names)}."
+            )
+
+    def write(self, labels: Path | np.ndarray, class_names: Sequence[str], path: Path) -> None:
+        """Writes the outlines of a label raster.
+
+        Args:
+            labels: A GeoTIFF of class numbers, or an array (H, W) uint8; what is no class of
+                ``class_names`` is left out.
+            class_names: Names of the classes 0..K-1.
+            path: The file to write.
+        """
+        import shapely
+        from pyogrio.raw import write
+
+        wanted = [k for k, name in enumerate(class_names) if name in (self.classes or class_names)]
+        outlines, numbers, crs, transform = _outlines(labels)
+        pixels = shapely.area(outlines)
+        kept = np.isin(numbers, wanted) & (pixels >= self.min_pixels)
+        outlines, numbers, pixels = outlines[kept], numbers[kept], pixels[kept]
+        if self.tolerance and len(outlines):
+            outlines = shapely.coverage_simplify(outlines, self.tolerance)
+        measure = np.nan if crs is not None and crs.is_geographic else abs(transform.determinant)
+        places = shapely.transform(outlines, lambda points: _placed(points, transform))
+        standard = self.format == "GeoJSON" and crs is not None
+        with warnings.catch_warnings():
+            # That an image without a place has no coordinate system is no news.
+            warnings.filterwarnings("ignore", "'crs' was not provided")
+            write(
+                str(path),
+                shapely.to_wkb(places),
+                [
+                    numbers.astype(np.int32),
+                    np.array([class_names[k] for k in numbers], dtype=object),
+                    np.rint(pixels).astype(np.int64),
+                    pixels * measure,
+                ],
+                ["class", "name", "pixels", "area"],
+                layer="objects",
+                driver=_DRIVERS[self.format],
+                geometry_type="Polygon",
+                crs=None if crs is None else crs.to_wkt(),
+                layer_options={"RFC7946": "YES"} if standard else {},
+            )
+
+
+def _outlines(labels: Path | np.ndarray) -> tuple[np.ndarray, np.ndarray, Any, Any]:
+    """Polygons in columns and rows, their numbers, and the coordinate system they belong to."""
+    import rasterio
+    import shapely.geometry
+    from rasterio.features import shapes
+
+    crs, transform = None, rasterio.Affine.identity()
+    with quietly():
+        if isinstance(labels, np.ndarray):
+            found = list(shapes(labels))
+        else:
+            with rasterio.open(labels) as source:
+                crs, transform = source.crs, source.transform
+                found = list(shapes(rasterio.band(source, 1)))
+    outlines = np.array([shapely.geometry.shape(outline) for outline, _ in found], dtype=object)
+    if not transform.is_identity:  # back to the pixels' corners, which are whole numbers
+        outlines = shapely.transform(outlines, lambda points: np.rint(_placed(points, ~transform)))
+    return outlines, np.array([number for _, number in found]).astype(np.int64), crs, transform
+
+
+def _placed(points: np.ndarray, transform: Any) -> np.ndarray:
+    columns, rows = points[:, 0], points[:, 1]
+    x = transform.a * columns + transform.b * rows + transform.c
+    y = transform.d * columns + transform.e * rows + transform.f
+    return np.stack([x, y], axis=1)

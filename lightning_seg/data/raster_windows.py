@@ -1,0 +1,249 @@
+"""Images of any size as batches of windows, for prediction."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from lightning_seg.data.band import Band
+from lightning_seg.data.base import SegmentationDataModule
+from lightning_seg.data.pair_reader import PairReader, as_decimals, scale_values
+from lightning_seg.data.pairs import Pair
+from lightning_seg.data.reading import image_size, read_image
+from lightning_seg.errors import InputError
+
+# More pixels than any network takes at once.
+_MOST_AT_ONCE = 8192 * 8192
+
+WindowBatch = dict[str, Any]
+
+
+class Layout(Protocol):
+    """Where windows lie over an image that is continued by reflection; see WindowLayout."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a window."""
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Row and column of the continued image at which the image begins."""
+
+    @property
+    def batches(self) -> list[list[tuple[int, int]]]:
+        """Upper left corners of each batch's windows in the continued image, from the top on."""
+
+
+@dataclass(frozen=True)
+class Raster:
+    """An image to predict.
+
+    Args:
+        pair: Its name and files.
+        height: Its height in pixels, upright.
+        width: Its width in pixels.
+        layout: Where its windows lie.
+    """
+
+    pair: Pair
+    height: int
+    width: int
+    layout: Layout
+
+
+class RasterWindows(Dataset[WindowBatch]):
+    """The windows of images, a batch a sample, without holding more than some rows of an image.
+
+    A sample is a dict: ``image`` float32 (N, C, *size) in [0, 1]; ``raster``, the image's number;
+    ``batch``, the number of this batch among the image's; ``corners``, where its windows lie. All
+    batches of an image come one after the other.
+
+    Args:
+        rasters: The images.
+        reader: Reads their files.
+        order: The numbers of the images to give; by default all.
+    """
+
+    def __init__(
+        self, rasters: Sequence[Raster], reader: PairReader, order: Sequence[int] | None = None
+    ) -> None:
+        self.rasters = tuple(rasters)
+        self.reader = reader
+        self._samples = [
+            (number, batch)
+            for number in (range(len(self.rasters)) if order is None else order)
+            for batch in range(len(self.rasters[number].layout.batches))
+        ]
+        self._open: tuple[int, list[Band]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> WindowBatch:
+        number, batch = self._samples[index]
+        raster = self.rasters[number]
+        if self._open is None or self._open[0] != number:
+            self._open = None  # the last image's rows go before the next one's come
+            self._open = number, self._bands(raster.pair)
+        corners = raster.layout.batches[batch]
+        image, *further = (np.stack(_crops(b, raster.layout, corners)) for b in self._open[1])
+        image = scale_values(image, self.reader.value_range, raster.pair.image)
+        if further:
+            image = np.concatenate([as_decimals(image), *further], axis=3)
+        tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
+        scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
+        return {"image": scaled, "raster": number, "batch": batch, "corners": corners}
+
+    def _bands(self, pair: Pair) -> list[Band]:
+        """The image's own rows, and those of its further channel if it has one."""
+        bands = [Band(pair.image, partial(read_image, pair.image, self.reader.channels))]
+        if pair.extra is not None and self.reader.extra is not None:
+            bands.append(Band(pair.extra, partial(self.reader.extra.read, pair.extra)))
+        return bands
+
+
+def _crops(band: Band, layout: Layout, corners: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    (top, left), (height, width) = layout.origin, layout.size
+    rows_of = [reflected(row - top, height, band.height) for row, _ in corners]
+    first, last = min(map(_first, rows_of)), max(map(_last, rows_of)) + 1
+    pixels = band.read(first, last)
+    crops = []
+    for rows, (_, column) in zip(rows_of, corners, strict=True):
+        columns = reflected(column - left, width, band.width)
+        crops.append(_take(_take(pixels, columns, 0, axis=1), rows, first, axis=0))
+    return crops
+
+
+def reflected(start: int, length: int, whole: int) -> np.ndarray:
+    """Where positions from ``start`` on lie in what is reflected at both ends, back and forth."""
+    period = max(2 * (whole - 1), 1)
+    index = np.arange(start, start + length) % period
+    return np.minimum(np.minimum(index, period - index), whole - 1)
+
+
+def _first(index: np.ndarray) -> int:
+    return int(index.min())
+
+
+def _last(index: np.ndarray) -> int:
+    return int(index.max())
+
+
+def _take(pixels: np.ndarray, index: np.ndarray, first: int, axis: int) -> np.ndarray:
+    if int(index[-1]) - int(index[0]) != len(index) - 1:
+        return pixels.take(index - first, axis)
+    # No copy of what is wanted as it lies.
+    part = slice(int(index[0]) - first, int(index[-1]) - first + 1)
+    return pixels[part] if axis == 0 else pixels[:, part]
+
+
+class RasterDataModule(LightningDataModule):
+    """The images that another DataModule predicts, as windows; see `RasterWindows`.
+
+    Each process gets images of about as many windows; an image stays with one process.
+
+    Args:
+        source: Says which images, and what their classes are.
+        layout: Where windows lie over an image of (height, width).
+        is_finished: Whether an image has been predicted already, and is to be left out.
+
+    Raises:
+        InputError: (in setup) A window is larger than any network takes.
+    """
+
+    def __init__(
+        self,
+        source: SegmentationDataModule,
+        layout: Callable[[int, int], Layout],
+        is_finished: Callable[[Raster], bool] | None = None,
+    ) -> None:
+        super().__init__()
+        # Where there are fewer images than processes, some have nothing to do.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self.source = source
+        self.layout = layout
+        self.is_finished = is_finished
+        self.class_names = source.class_names
+        self.class_colors = source.class_colors
+        self.num_classes = source.num_classes
+        self.in_channels = source.in_channels
+        self.rasters: tuple[Raster, ...] = ()
+
+    def prepare_data(self) -> None:
+        """The source's own."""
+        self.source.prepare_data()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Finds the images and their sizes."""
+        pairs = self.source.predict_pairs()
+        if not pairs:
+            raise InputError("There are no images to predict. Check the folder.")
+        self.rasters = tuple(map(self._raster, pairs))
+
+    def predict_dataloader(self) -> DataLoader[WindowBatch]:
+        """The windows of this process's images."""
+        trainer = self.trainer
+        todo = [i for i in range(len(self.rasters)) if not self._is_finished(i)]
+        rank, world = 0, 1
+        if trainer is not None:
+            # Another process may begin to finish images before this one has looked.
+            todo = trainer.strategy.broadcast(todo)
+            rank, world = trainer.global_rank, trainer.world_size
+        if len(todo) < len(self.rasters):
+            done = len(self.rasters) - len(todo)
+            rank_zero_info(f"{done} of {len(self.rasters)} images are predicted already.")
+        own = share_out([len(self.rasters[i].layout.batches) for i in todo], world)[rank]
+        dataset = RasterWindows(self.rasters, self.source.reader, [todo[i] for i in own])
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=_InOrder(dataset),
+            num_workers=self.source.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            collate_fn=_as_it_is,
+        )
+
+    def _is_finished(self, number: int) -> bool:
+        return self.is_finished is not None and self.is_finished(self.rasters[number])
+
+    def _raster(self, pair: Pair) -> Raster:
+        height, width = image_size(pair.image)
+        layout = self.layout(height, width)
+        if layout.size[0] * layout.size[1] > _MOST_AT_ONCE:
+            raise InputError(
+                f"{pair.image} is {width} x {height} pixels, too many for a network at once. "
+                "Predict it by windows: --model.inference configs/inference/aerial_windows.yaml, "
+                "or inference: {size: [512, 512], overlap: 0.5} in the model's settings."
+            )
+        return Raster(pair, height, width, layout)
+
+
+def share_out(costs: Sequence[int], processes: int) -> list[list[int]]:
+    """Which of the items each process gets, in order, so that the costs are about the same."""
+    shares: list[list[int]] = [[] for _ in range(processes)]
+    loads = [0] * processes
+    for item in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        least = loads.index(min(loads))
+        shares[least].append(item)
+        loads[least] += costs[item]
+    return [sorted(share) for share in shares]
+
+
+class _InOrder(DistributedSampler[WindowBatch]):
+    """What this process has been given already; Lightning would share it out once more."""
+
+    def __init__(self, dataset: RasterWindows) -> None:
+        super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)
+
+    def __iter__(self) -> Any:
+        return iter(range(len(self.dataset)))  # type: ignore[arg-type]
+
+
+def _as_it_is(sample: Any) -> Any:
+    return sample

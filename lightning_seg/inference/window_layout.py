@@ -1,0 +1,69 @@
+"""Where the windows over an image lie."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+Corner = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """Windows over one image that is continued by reflection where they leave it.
+
+    Rows and columns of windows are those of the continued image, in which the image itself begins
+    at ``origin``. Batches come from top to bottom: none reaches above the first row of the one
+    before.
+
+    Args:
+        image: Height and width of the image.
+        size: Height and width of a window.
+        step: Rows and columns from a window to the next.
+        padding: Pixels by which the image is continued on every side, at least.
+        batch_size: Windows a batch.
+    """
+
+    image: tuple[int, int]
+    size: tuple[int, int]
+    step: tuple[int, int]
+    padding: int = 0
+    batch_size: int = 1
+
+    @property
+    def origin(self) -> Corner:
+        """Row and column at which the image begins in the continued image."""
+        return self.padding, self.padding
+
+    @cached_property
+    def continued(self) -> tuple[int, int]:
+        """Height and width of the continued image, which holds one window at least."""
+        height, width = (
+            max(length + 2 * self.padding, size)
+            for length, size in zip(self.image, self.size, strict=True)
+        )
+        return height, width
+
+    @cached_property
+    def batches(self) -> list[list[Corner]]:
+        """Upper left corners of the windows, by rows; the last row and column touch the border."""
+        rows, columns = (
+            [*range(0, length - size, step), length - size]
+            for length, size, step in zip(self.continued, self.size, self.step, strict=True)
+        )
+        corners = list(product(rows, columns))
+        return [corners[i : i + self.batch_size] for i in range(0, len(corners), self.batch_size)]
+
+    def finished_after(self, batch: int) -> int:
+        """First row of the continued image that windows after this batch still change."""
+        last = batch + 1 == len(self.batches)
+        return self.continued[0] if last else self.batches[batch + 1][0][0]
+
+    @cached_property
+    def open_rows(self) -> int:
+        """Most rows that are open at a time."""
+        return max(batch[-1][0] + self.size[0] - batch[0][0] for batch in self.batches)
+
+
+def whole_image(height: int, width: int) -> WindowLayout:
+    """The layout of an image that is one window."""
+    return WindowLayout((height, width), (height, width), (1, 1))

@@ -1,0 +1,146 @@
+"""``lightning-seg predict`` over images of any size."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from lightning.pytorch import Trainer
+from PIL import Image
+
+from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
+from lightning_seg.raster_prediction import predict_rasters
+from lightning_seg.tasks import SegmentationTask
+
+FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
+PREDICT = ("predict", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last")
+WINDOWS = ("--model.inference", "windows.yaml", "--data.predict_root")
+
+
+_trained: list[bytes] = []
+
+
+@pytest.fixture
+def fitted(run, workplace):
+    """The folder of a run that was trained, once for all tests."""
+    checkpoint = Path("run/checkpoints/last.ckpt")
+    if not _trained:
+        status, _, err = run(*FIT)
+        assert status == 0, err
+        _trained.append(checkpoint.read_bytes())
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_bytes(_trained[0])
+    Path("windows.yaml").write_text(
+        "class_path: SlidingWindow\n"
+        "init_args: {size: [32, 48], overlap: 0.75, batch_size: 4, padding: 16}\n"
+    )
+    Path("new").mkdir()
+    return workplace
+
+
+def pixels(seed, height, width):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def write_tiff(path, seed=0, height=150, width=130):
+    tifffile.imwrite(path, pixels(seed, height, width), photometric="rgb", compression="zlib")
+
+
+def trained():
+    return SegmentationTask.load_from_checkpoint("run/checkpoints/last.ckpt").eval()
+
+
+def in_memory(task, image):
+    """The labels of an image by the way of validation and test."""
+    tensor = torch.from_numpy(image).permute(2, 0, 1).float()[None] / 255
+    with torch.inference_mode():
+        return task.infer(tensor)["logits"].argmax(1)[0].numpy()
+
+
+def predict_here(task, out):
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    predict_rasters(task, "new", out, class_names=["a", "b", "c"], trainer=trainer)
+    return {path.name: path.read_bytes() for path in Path(out).glob("*.tif")}
+
+
+def test_predictions_by_windows_equal_those_in_memory(fitted, run):
+    write_tiff(Path("new/tile.tif"))
+    Image.fromarray(pixels(1, 60, 70)).save("new/photo.png")
+    status, _, err = run(*PREDICT, *WINDOWS, "new")
+    assert status == 0, err
+    task = trained()
+    task.inference = SlidingWindow((32, 48), 0.75, 4, 16)
+    folder = Path("run/predictions")
+    assert sorted(p.name for p in folder.glob("[!.]*")) == ["photo.png", "tile.tif"]
+    tile = tifffile.imread(folder / "tile.tif")
+    assert np.array_equal(tile, in_memory(task, pixels(0, 150, 130)))
+    assert np.array_equal(Image.open(folder / "photo.png"), in_memory(task, pixels(1, 60, 70)))
+    assert len(np.unique(tile)) > 1
+
+
+def test_one_file_is_predicted_with_its_probabilities_and_polygons(fitted, run):
+    pytest.importorskip("pyogrio")
+    write_tiff(Path("new/tile.tif"))
+    more = ("--predictions.probabilities=float16", "--predictions.polygons.format=GeoJSON")
+    status, _, err = run(*PREDICT, *WINDOWS, "new/tile.tif", *more)
+    assert status == 0, err
+    names = {p.name for p in Path("run/predictions").glob("[!.]*")}
+    assert names == {"tile.tif", "tile_probabilities.tif", "tile.geojson"}
+
+
+def test_what_is_finished_is_kept_and_what_has_changed_is_predicted_again(fitted, run):
+    for seed, name in enumerate(("a", "b", "c")):
+        write_tiff(Path(f"new/{name}.tif"), seed)
+    status, _, err = run(*PREDICT, *WINDOWS, "new")
+    assert status == 0, err
+    folder = Path("run/predictions")
+    before = {name: (folder / f"{name}.tif").stat().st_mtime_ns for name in "abc"}
+    (folder / "b.tif").unlink()
+    write_tiff(Path("new/c.tif"), 7)
+    status, _, err = run(*PREDICT, *WINDOWS, "new")
+    assert status == 0, err
+    after = {name: (folder / f"{name}.tif").stat().st_mtime_ns for name in "abc"}
+    assert after["a"] == before["a"]
+    assert after["b"] > before["b"]
+    assert after["c"] > before["c"]
+
+    status, _, err = run(*PREDICT, *WINDOWS, "new")
+    assert status == 0, err
+    assert {name: (folder / f"{name}.tif").stat().st_mtime_ns for name in "abc"} == after
+    status, _, err = run(*PREDICT, *WINDOWS, "new", "--model.inference.overlap=0.5")
+    assert status == 0, err
+    assert (folder / "a.tif").stat().st_mtime_ns > after["a"]
+
+
+def test_views_of_windows_are_averaged(fitted):
+    write_tiff(Path("new/tile.tif"))
+    task = trained()
+    task.inference = TestTimeAugmentation((1.0, 1.5), flip=True, window=SlidingWindow((64, 64)))
+    predict_here(task, "out")
+    window, views = task.inference.window, TestTimeAugmentation((1.0, 1.5), flip=True)
+    tensor = torch.from_numpy(pixels(0, 150, 130)).permute(2, 0, 1).float()[None] / 255
+    with torch.inference_mode():
+        whole = window(lambda crops: views(task._probabilities, crops), tensor)["logits"]
+    assert np.array_equal(tifffile.imread("out/tile.tif"), whole.log().argmax(1)[0].numpy())
+
+
+def test_images_of_equal_file_names_are_refused(fitted, refused):
+    Path("new/a").mkdir()
+    write_tiff(Path("new/a_b.tif"))
+    write_tiff(Path("new/a/b.tif"))
+    message = refused(*PREDICT, *WINDOWS, "new")
+    assert "would both be called a_b" in message
+
+
+def test_polygons_of_resized_images_are_refused(fitted, refused):
+    resize = '[{"class_path": "albumentations.Resize", "init_args": {"height": 32, "width": 32}}]'
+    message = refused(
+        *PREDICT,
+        "--data.predict_root=my_folder/images",
+        f"--data.eval_transforms={resize}",
+        "--predictions.probabilities=uint8",
+    )
+    assert "take out eval_transforms" in message

@@ -1,0 +1,178 @@
+from functools import partial
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lightning_seg.data import FolderDataModule, ISPRSDataModule, RasterDataModule
+from lightning_seg.data.band import Band
+from lightning_seg.data.labels import IdLabels
+from lightning_seg.data.pair_reader import ExtraBand, PairReader
+from lightning_seg.data.pairs import Pair
+from lightning_seg.data.raster_windows import Raster, RasterWindows, share_out
+from lightning_seg.data.reading import read_image
+from lightning_seg.errors import InputError
+from lightning_seg.inference import SlidingWindow, Stitching, whole_image
+
+READER = PairReader(IdLabels((0, 1)))
+
+
+def stitched(path, layout, weight):
+    """An image out of its windows, put together row by row."""
+    height, width = layout.image
+    dataset = RasterWindows([Raster(Pair("a", path), height, width, layout)], READER)
+    stitching, rows = Stitching(layout, weight), []
+    for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
+        stitching.add({"image": sample["image"]}, sample["corners"])
+        first, taken = stitching.take(layout.finished_after(number))
+        assert first == sum(part.shape[1] for part in rows)
+        rows.append(taken["image"])
+    return torch.cat(rows, dim=1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    height=st.integers(1, 60),
+    width=st.integers(1, 40),
+    window=st.tuples(st.integers(4, 24), st.integers(4, 24)),
+    overlap=st.sampled_from([0.0, 0.25, 0.5, 0.75, 0.9]),
+    batch_size=st.integers(1, 7),
+    padding=st.sampled_from([0, 3, 30]),
+    weighting=st.sampled_from(["uniform", "gaussian"]),
+    tiled=st.booleans(),
+)
+def test_an_identity_gives_the_file_to_the_bit(
+    tmp_path_factory, height, width, window, overlap, batch_size, padding, weighting, tiled
+):
+    path = tmp_path_factory.mktemp("raster") / "a.tif"
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    storage = {"tile": (16, 32), "compression": "zlib"} if tiled else {"rowsperstrip": 7}
+    tifffile.imwrite(path, pixels, photometric="rgb", **storage)
+    sliding = SlidingWindow(window, overlap, batch_size, padding, weighting)
+    result = stitched(path, sliding.layout(height, width), sliding.weight())
+    image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+    assert torch.equal(result, image)
+    assert torch.equal(result, sliding(lambda x: {"x": x}, image[None])["x"][0])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("weighting", ["uniform", "gaussian"])
+def test_windows_of_a_network_are_averaged_as_in_memory_to_the_bit(tmp_path, suffix, weighting):
+    pixels = np.random.default_rng(1).integers(0, 256, (90, 70, 3), np.uint8)
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(pixels).save(path)
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(3, 5, 3, padding=1)
+    sliding = SlidingWindow((32, 24), 0.75, 4, 9, weighting)
+    layout = sliding.layout(90, 70)
+    dataset = RasterWindows([Raster(Pair("a", path), 90, 70, layout)], READER)
+    stitching, rows = Stitching(layout, sliding.weight()), []
+    with torch.inference_mode():
+        for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
+            stitching.add({"p": network(sample["image"]).softmax(1)}, sample["corners"])
+            rows.append(stitching.take(layout.finished_after(number))[1]["p"])
+        image = torch.from_numpy(pixels).permute(2, 0, 1).float()[None] / 255
+        whole = sliding(lambda x: {"p": network(x).softmax(1)}, image)["p"][0]
+    assert torch.equal(torch.cat(rows, dim=1), whole)
+
+
+def test_only_open_rows_are_kept():
+    layout = SlidingWindow((16, 16), 0.75, 3).layout(4000, 16)
+    assert layout.open_rows == 16 + 2 * 4
+    wide = SlidingWindow((16, 16), 0.75, 3).layout(4000, 400)
+    assert wide.open_rows == 16 + 4
+
+
+def test_rows_of_a_raster_are_read_once(tmp_path):
+    pixels = np.arange(300 * 8 * 3, dtype=np.uint32).reshape(300, 8, 3).astype(np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb", tile=(16, 16), compression="zlib")
+    read = []
+
+    def noted(window):
+        read.extend(range(window.row, window.row + window.height))
+        return read_image(path, 3, window)
+
+    band = Band(path, noted)
+    for first in range(0, 280, 5):
+        assert np.array_equal(band.read(first, first + 20), pixels[first : first + 20])
+    assert read == list(range(300))
+
+
+def test_a_band_goes_back_where_it_is_asked_to(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 6, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    band = Band(tmp_path / "a.tif", partial(read_image, tmp_path / "a.tif", 3))
+    for first, last in ((150, 190), (0, 10), (195, 200), (3, 4)):
+        assert np.array_equal(band.read(first, last), pixels[first:last])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_images_are_shared_out_whole_and_evenly(count):
+    costs = [100, 1, 50, 49, 3, 2, 1][:count]
+    shares = share_out(costs, 2)
+    assert sorted(shares[0] + shares[1]) == list(range(count))
+    if count == 7:
+        loads = [sum(costs[i] for i in share) for share in shares]
+        assert max(loads) - min(loads) <= 4
+
+
+def source(folder, **kwargs):
+    return FolderDataModule(folder, num_classes=2, predict_root=folder, num_workers=0, **kwargs)
+
+
+def test_an_image_too_large_for_a_network_says_how_to_predict_it(tmp_path):
+    tifffile.imwrite(tmp_path / "large.tif", shape=(9000, 9000), dtype=np.uint8)
+    data = RasterDataModule(source(tmp_path), whole_image)
+    with pytest.raises(InputError, match=r"large.tif is 9000 x 9000 pixels.*aerial_windows"):
+        data.setup("predict")
+    RasterDataModule(source(tmp_path), SlidingWindow((512, 512)).layout).setup("predict")
+
+
+def test_each_worker_reads_every_other_batch(tmp_path):
+    for name in "abc":
+        pixels = np.random.default_rng(ord(name)).integers(0, 256, (40, 30, 3), np.uint8)
+        tifffile.imwrite(tmp_path / f"{name}.tif", pixels, photometric="rgb")
+    data = RasterDataModule(source(tmp_path), SlidingWindow((16, 16), batch_size=3).layout)
+    data.setup("predict")
+    batches = list(data.predict_dataloader())
+    assert [b["batch"] for b in batches] == list(range(len(batches) // 3)) * 3
+    workers = [RasterWindows(data.rasters, READER) for _ in range(2)]
+    for index, batch in enumerate(batches):
+        assert torch.equal(workers[index % 2][index]["image"], batch["image"])
+
+
+def test_images_of_another_number_of_channels_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 20, 5), np.uint8), planarconfig="contig")
+    data = RasterDataModule(source(tmp_path), SlidingWindow((16, 16)).layout)
+    data.setup("predict")
+    with pytest.raises(InputError, match=r"a.tif has 5 channel\(s\), but 3 are expected"):
+        next(iter(data.predict_dataloader()))
+
+
+def test_a_further_channel_follows_the_image(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 4), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels[..., :3], photometric="rgb")
+    Image.fromarray(pixels[..., 3]).save(tmp_path / "height.png")
+    layout = SlidingWindow((16, 16), 0.5, padding=4).layout(50, 40)
+    pair = Pair("a", tmp_path / "a.tif", extra=tmp_path / "height.png")
+    reader = PairReader(IdLabels((0, 1)), extra=ExtraBand())
+    samples = RasterWindows([Raster(pair, 50, 40, layout)], reader)
+    first = samples[0]["image"][0, :, 4:, 4:]
+    assert torch.equal(first, torch.from_numpy(pixels[:12, :12]).permute(2, 0, 1).float() / 255)
+
+
+def test_every_dataset_predicts_other_images_where_it_is_given_them(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
+    for root in (tmp_path, tmp_path / "a.tif"):
+        data = RasterDataModule(
+            ISPRSDataModule("nowhere", predict_root=root), SlidingWindow((16, 16)).layout
+        )
+        data.setup("predict")
+        assert [(r.pair.name, r.height, r.width) for r in data.rasters] == [("a", 20, 30)]
+    with pytest.raises(InputError, match="would lack the further channel"):
+        ISPRSDataModule("nowhere", elevation=True, predict_root=tmp_path).setup("predict")
