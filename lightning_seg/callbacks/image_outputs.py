@@ -17,6 +17,7 @@ from lightning_seg.files import complete, partial_path
 
 Probabilities = Literal["uint8", "float16"]
 
+_ROWS = 64
 _TIFFS = (".tif", ".tiff")
 
 
@@ -97,8 +98,11 @@ class ImageOutputs:
 
     def write(self, probabilities: Tensor) -> None:
         """Adds rows of class probabilities (K, rows, W) below those written before."""
-        if not probabilities.shape[1]:
-            return
+        for start in range(0, probabilities.shape[1], _ROWS):
+            # Some at a time: deciding takes copies of what may be hundreds of megabytes.
+            self._write(probabilities[:, start : start + _ROWS])
+
+    def _write(self, probabilities: Tensor) -> None:
         labels = decide(probabilities).cpu().numpy()
         if self._place.has_nodata:
             labels[~self._place.valid(self._row, len(labels))] = IGNORE_INDEX
@@ -159,7 +163,7 @@ def decide(probabilities: Tensor) -> Tensor:
     As `SegmentationTask.predict_step` has it, also where two are equal but for the last bits.
     """
     tiny = torch.finfo(probabilities.dtype).tiny
-    return probabilities.clamp(min=tiny).log().argmax(dim=0).to(torch.uint8)
+    return probabilities.clamp(min=tiny).log_().argmax(dim=0).to(torch.uint8)
 
 
 def _stored(probabilities: Tensor, kind: Probabilities | None) -> np.ndarray:
