@@ -45,7 +45,7 @@ class PartMasks(LabelDecoder):
             path = self._path(label, part)
             if not path.is_file():
                 continue
-            shown = read_label(path, colors=True, window=window).any(axis=2)
+            shown = np.any(read_label(path, colors=True, window=window), axis=2)
             if mask is None:
                 mask = np.zeros(shown.shape, np.uint8)
             _refuse_another_size(path, shown, mask)
