@@ -1,7 +1,6 @@
 """Where in a set of label maps each class lies: to draw places of every class as often."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +15,6 @@ _BLOCK = 64
 _BLOCKS_AT_ONCE = 8
 
 
-@dataclass(frozen=True)
 class ClassPlaces:
     """Blocks of label maps and how many pixels of each class they hold.
 
@@ -25,8 +23,11 @@ class ClassPlaces:
         pixels: (N, K) int64: pixels of each class in each block.
     """
 
-    blocks: np.ndarray
-    pixels: np.ndarray
+    def __init__(self, blocks: np.ndarray, pixels: np.ndarray) -> None:
+        self.blocks = blocks
+        self.pixels = pixels
+        # (K, N): to find a block among a million without touching each of them.
+        self._pixels_so_far = np.ascontiguousarray(pixels.cumsum(axis=0).T)
 
     def draw(self, random: np.random.Generator) -> tuple[int, Window, int]:
         """Number of a label map, a block of it and a class in the block.
@@ -34,10 +35,11 @@ class ClassPlaces:
         All classes that occur are as likely, and each pixel of a class is as likely to be in the
         block.
         """
-        number = int(random.choice(np.flatnonzero(self.pixels.any(axis=0))))
-        pixels = self.pixels[:, number]
-        block = self.blocks[random.choice(len(pixels), p=pixels / pixels.sum())]
-        place, *window = map(int, block)
+        totals = self._pixels_so_far[:, -1]
+        number = int(random.choice(np.flatnonzero(totals)))
+        pixel = random.integers(totals[number])
+        block = np.searchsorted(self._pixels_so_far[number], pixel, side="right")
+        place, *window = map(int, self.blocks[block])
         return place, Window(*window), number
 
 

@@ -119,7 +119,8 @@ def _inspect(
 ) -> tuple[SplitReport, dict[str, list[Path]]]:
     found = SplitReport()
     digests: dict[str, list[Path]] = {}
-    pixels = np.zeros((0, 256), np.int64)
+    pixels, around = np.zeros(256, np.int64), np.zeros(data.num_classes, np.int64)
+    labelled = False
     loader = DataLoader(
         _Findings(pairs, data.reader),
         batch_size=None,
@@ -141,12 +142,14 @@ def _inspect(
         low, high = found.values
         found.values = min(low, finding.values[0]), max(high, finding.values[1])
         if finding.pixels is not None:
-            pixels = np.vstack([pixels, finding.pixels])
-    if len(pixels):
-        classes = pixels[:, : data.num_classes]
-        around = (classes.sum(axis=1, keepdims=True) * (classes > 0)).sum(axis=0)
-        found.counts = ClassCounts(tuple(classes.sum(axis=0).tolist()), tuple(around.tolist()))
-        found.ignored = int(pixels[:, data.num_classes :].sum())
+            labelled = True
+            pixels += finding.pixels
+            classes = finding.pixels[: data.num_classes]
+            around += classes.sum() * (classes > 0)
+    if labelled:
+        classes = pixels[: data.num_classes]
+        found.counts = ClassCounts(tuple(classes.tolist()), tuple(around.tolist()))
+        found.ignored = int(pixels[data.num_classes :].sum())
     return found, digests
 
 

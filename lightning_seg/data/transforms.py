@@ -24,10 +24,10 @@ _FURTHER = "further_channel"
 _CODES = "target_codes"
 # What keeps distances in pixels: moves by whole pixels, mirror images, quarter turns.
 _KEEPING_DISTANCES = (
-    A.HorizontalFlip, A.VerticalFlip, A.Transpose, A.RandomRotate90, A.D4, A.NoOp, A.Pad,
+    A.HorizontalFlip, A.VerticalFlip, A.Transpose, A.RandomRotate90, A.D4, A.Pad,
     A.PadIfNeeded, A.Crop, A.CenterCrop, A.RandomCrop, A.CropNonEmptyMaskIfExists,
 )  # fmt: skip
-_RESIZING = (A.Resize, A.LongestMaxSize, A.SmallestMaxSize, A.NoOp)
+_RESIZING = (A.Resize, A.LongestMaxSize, A.SmallestMaxSize)
 
 
 class TransformPipeline:
@@ -66,7 +66,7 @@ class TransformPipeline:
             InputError: A transform moves, turns, cuts off or adds parts of the image.
         """
         for transform in _leaves(self._compose):
-            if isinstance(transform, A.DualTransform) and not isinstance(transform, _RESIZING):
+            if _changes_masks(transform) and not isinstance(transform, _RESIZING):
                 raise InputError(
                     f"With the transform {type(transform).__name__}, predictions would not lie on "
                     "the original images. Take it out of eval_transforms to predict (networks take "
@@ -80,9 +80,7 @@ class TransformPipeline:
             InputError: A transform of ``setting`` scales, turns by other than quarters or warps.
         """
         for transform in _leaves(self._compose):
-            if isinstance(transform, A.DualTransform) and not isinstance(
-                transform, _KEEPING_DISTANCES
-            ):
+            if _changes_masks(transform) and not isinstance(transform, _KEEPING_DISTANCES):
                 raise InputError(
                     f"targets_cache: the transform {type(transform).__name__} would change the "
                     "distances that were computed before. Take it out of "
@@ -150,6 +148,11 @@ def _leaves(compose: BaseCompose) -> Iterator[A.BasicTransform]:
             yield from _leaves(transform)
         else:
             yield transform
+
+
+def _changes_masks(transform: A.BasicTransform) -> bool:
+    # A.Lambda, which calls any function, derives from A.NoOp.
+    return isinstance(transform, A.DualTransform) and type(transform) is not A.NoOp
 
 
 def _check_arguments(transform: A.BasicTransform) -> None:

@@ -57,7 +57,7 @@ def check(run, root, *args):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_the_data_of_every_experiment_is_understood(path):
     argv = ["--config", str(path), "--data.num_workers=0"]
-    parser = command._parser("check", "", argv)
+    parser = command._parser("check", "", argv, ("data",))
     module, _ = command._parse(parser, argv)
     assert isinstance(module, SegmentationDataModule)
     assert module.num_workers == 0

@@ -8,6 +8,7 @@ import pytest
 from tiny_datasets import TINY
 
 from lightning_seg.data import FolderDataModule, fake
+from lightning_seg.data.class_frequencies import count_classes
 from lightning_seg.data.inspection import SPLITS, _Findings, inspect_dataset
 
 
@@ -26,6 +27,8 @@ def test_a_good_copy_has_no_problem(name, tmp_path):
     found = report.splits["train"]
     pixels = sum(h * w * n for (h, w), n in found.sizes.items())
     assert sum(found.counts.pixels) + found.ignored == pixels
+    labels = [pair.label for pair in module.pairs("train")]
+    assert found.counts == count_classes(labels, module.decoder)
     if name in ("folder", "camvid", "helen", "dfc2015"):
         every = np.concatenate([mask.ravel() for mask in masks["train"].values()])
         expected = np.bincount(every, minlength=256)

@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from lightning_seg.data import (
-    CamVidDataModule,
     CelebAMaskHQDataModule,
     CityscapesDataModule,
     DFC2015DataModule,
@@ -187,26 +186,6 @@ def test_camvids_frames_are_divided_as_segnets_authors_do(camvid_root):
     assert _split("0001TP_008550") == _split("Seq05VD_f05100") == "test"
 
 
-def test_the_32_colours_of_camvid_are_merged(tmp_path):
-    fake.write_camvid_original(tmp_path)
-    colors = {
-        (64, 0, 64): "building",  # Tunnel
-        (192, 0, 64): "road",  # LaneMkgsNonDriv
-        (192, 192, 0): "tree",  # VegetationMisc
-        (0, 64, 64): "sign",  # TrafficLight
-        (192, 128, 192): "car",  # Truck_Bus
-        (192, 0, 192): "bicyclist",  # MotorcycleScooter
-    }
-    label = np.array([list(colors)], np.uint8)
-    path = tmp_path / "LabeledApproved_full" / "0001TP_006690_L.png"
-    Image.fromarray(label).save(path)
-    module = CamVidDataModule(tmp_path, form="original", **QUICK)
-    numbers = module.decoder.read(path)[0].tolist()
-    assert [module.class_names[number] for number in numbers] == list(colors.values())
-    colours = {*module.decoder.values, *module.decoder.ignored}
-    assert len(colours | {color for color, _ in module.decoder.merged}) == 32
-
-
 # Cityscapes
 
 
@@ -218,14 +197,6 @@ def test_coarse_labels_are_added_to_the_training_images(tmp_path):
     extra = both.pairs("train")[-1]
     mask = both.dataset("val", [extra])[0]["mask"]
     np.testing.assert_array_equal(mask, masks["train_extra"][extra.name])
-
-
-def test_cityscapes_ids_become_train_ids():
-    decoder = CityscapesDataModule().decoder
-    ids = np.arange(34, dtype=np.uint8)[None]
-    mask = decoder(ids, Path("a.png"))[0]
-    assert mask[[7, 8, 11, 17, 24, 26, 33]].tolist() == [0, 1, 2, 5, 11, 13, 18]
-    assert (mask == 255).sum() == 34 - 19
 
 
 # VOC

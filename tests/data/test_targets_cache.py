@@ -263,6 +263,7 @@ def test_moves_by_whole_pixels_are_allowed(tmp_path, transform):
         A.RandomResizedCrop((32, 32)),
         A.ElasticTransform(fill_mask=255),
         A.SomeOf([A.HorizontalFlip(), A.Resize(32, 32)], 1),
+        A.Lambda(image=np.roll, mask=np.roll),
     ],
 )
 @pytest.mark.parametrize("setting", ["train_transforms", "eval_transforms"])

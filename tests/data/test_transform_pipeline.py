@@ -170,14 +170,21 @@ def test_albumentations_does_not_ask_the_network_for_news():
 
 
 @pytest.mark.parametrize(
-    "transform", [A.Resize(8, 8), A.LongestMaxSize(8), A.SmallestMaxSize(8), A.ColorJitter()]
+    "transform",
+    [A.Resize(8, 8), A.LongestMaxSize(8), A.SmallestMaxSize(8), A.ColorJitter(), A.NoOp()],
 )
 def test_transforms_that_resize_whole_images_may_stay_for_predictions(transform):
     TransformPipeline([A.OneOf([transform])]).refuse_for_predictions()
 
 
 @pytest.mark.parametrize(
-    "transform", [A.CenterCrop(8, 8), A.PadIfNeeded(8, 8, fill_mask=255), A.HorizontalFlip()]
+    "transform",
+    [
+        A.CenterCrop(8, 8),
+        A.PadIfNeeded(8, 8, fill_mask=255),
+        A.HorizontalFlip(),
+        A.Lambda(image=np.roll, mask=np.roll),
+    ],
 )
 def test_transforms_that_move_images_are_refused_for_predictions(transform):
     with pytest.raises(InputError, match=f"{type(transform).__name__}.*Take it out of eval_trans"):

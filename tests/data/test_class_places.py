@@ -1,0 +1,43 @@
+import tracemalloc
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from lightning_seg.data.class_places import ClassPlaces
+
+PIXELS = np.array([[0, 7, 0], [3, 0, 0], [0, 0, 0], [9, 1, 0], [0, 0, 0]])
+BLOCKS = np.array([(number, 64 * number, 0, 64, 32) for number in range(len(PIXELS))])
+
+
+def draws(seed, number):
+    random = np.random.default_rng(seed)
+    places = ClassPlaces(BLOCKS, PIXELS)
+    return [places.draw(random) for _ in range(number)]
+
+
+def test_classes_are_as_likely_and_so_are_the_pixels_of_each():
+    found = Counter((place, label) for place, _, label in draws(0, 4000))
+    shares = {key: count / 4000 for key, count in found.items()}
+    expected = {(0, 1): 7 / 16, (3, 1): 1 / 16, (1, 0): 3 / 24, (3, 0): 9 / 24}
+    assert shares == pytest.approx(expected, abs=0.03)
+
+
+def test_a_block_comes_with_its_window():
+    assert all(window == (64 * place, 0, 64, 32) for place, window, _ in draws(0, 20))
+
+
+def test_a_seed_gives_the_same_draws():
+    assert draws(1, 20) == draws(1, 20) != draws(2, 20)
+
+
+def test_a_draw_does_not_go_through_all_blocks():
+    places = ClassPlaces(np.tile(BLOCKS, (20_000, 1)), np.tile(PIXELS, (20_000, 1)))
+    random = np.random.default_rng(0)
+    tracemalloc.start()
+    try:
+        places.draw(random)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100_000  # bytes, one for each block
