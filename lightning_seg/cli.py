@@ -1,4 +1,4 @@
-"""The command line: ``lightning-seg fit|validate|test|predict``."""
+"""The command line: ``lightning-seg fit|validate|test|predict|data|export``."""
 
 import inspect
 import os

@@ -1,1 +1,1 @@
-"""Commands beside training: ``lightning-seg data ...``, each a module with ``run(argv)``."""
+"""Commands beside training, ``lightning-seg data|export``: each a module with ``run(argv)``."""

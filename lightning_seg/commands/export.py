@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from lightning_seg.inference.export import (
     save_onnx,
     save_program,
 )
+from lightning_seg.inference.label_map import label_dtype
 from lightning_seg.tasks import SegmentationTask
 
 SUFFIXES = (".onnx", ".pt2")
@@ -39,8 +39,9 @@ def run(argv: list[str]) -> None:
     """Exports as the arguments after ``lightning-seg export`` say.
 
     Raises:
-        InputError: No such checkpoint, another suffix, missing packages, or a network that cannot
-            take every size, or not the one given.
+        InputError: No such checkpoint, another suffix, missing packages, a network that cannot
+            take every size, or not the one given, or that such a file cannot hold, or an output
+            that cannot be written.
     """
     arguments = _parser().parse_args(argv)
     output = Path(arguments.output)
@@ -53,11 +54,14 @@ def run(argv: list[str]) -> None:
         require_onnx()
     task = _load(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))
     predictor = Predictor(task.network, task.head, arguments.result).eval()
-    with _quiet():
+    with _cannot_write(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    with _quiet(), _size_option(arguments.size):
         program = exported_program(predictor, arguments.size)
     least = minimum_size(predictor, program) if output.suffix == ".pt2" else 1
     metadata = _metadata(task, predictor, arguments.size, least)
-    difference = _write(program, predictor, output, metadata, arguments.size)
+    with _cannot_write(output):
+        difference = _write(program, predictor, output, metadata, arguments.size)
     print(_summary(task, metadata, output, difference))
 
 
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("logits", "labels"),
         default="logits",
         help="logits: (B, K, H, W) float32, class scores before the softmax. labels: (B, H, W) "
-        "uint8, the class of the largest. Default: logits.",
+        "uint8 (int32 from 257 classes on), the class of the largest. Default: logits.",
     )
     parser.add_argument(
         "--size",
@@ -111,9 +115,10 @@ def _metadata(
 ) -> dict[str, Any]:
     network = predictor.network
     channels = f"float32 (batch, {network.in_channels}, height, width) in [0, 1]"
+    kind = str(label_dtype(task.num_classes)).removeprefix("torch.")
     results = {
         "logits": f"float32 (batch, {task.num_classes}, height, width)",
-        "labels": "uint8 (batch, height, width)",
+        "labels": f"{kind} (batch, height, width)",
     }
     metadata: dict[str, Any] = {
         "class_names": task.class_names,
@@ -138,33 +143,65 @@ def _write(
     output: Path,
     metadata: dict[str, Any],
     size: list[int] | None,
-) -> float:
-    """Writes the file, runs it, and moves it to its place; the largest difference to the network.
+) -> str:
+    """Writes the file, runs it, and moves it to its place; says how it differs from the network.
 
     Raises:
-        InputError: The file cannot be written, or gives other results than the network.
+        InputError: The format cannot hold the network, or gives other results.
+        OSError: The file cannot be written.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder, _quiet():
         path = Path(folder) / output.name
         if output.suffix == ".onnx":
             save_onnx(program, path, metadata, predictor.result)
         else:
-            save_program(program, path, metadata)
+            with _size_option(size):
+                save_program(program, path, metadata)
         image = example_image(predictor, size or (256, 416))  # other than the traced one
         with torch.no_grad():
             found, expected = _runner(path, predictor.result)(image), predictor(image)
-        difference = (found.float() - expected.float()).abs()
-        wrong = (difference > TOLERANCE * expected.float().abs().max().clamp(min=1)).sum().item()
-        # Where two classes are as good as equal, rounding decides.
-        if wrong > (0 if predictor.result == "logits" else 1e-3 * difference.numel()):
+        difference, close = _compared(found, expected)
+        if not close:
             raise InputError(
-                f"{output} would give other {predictor.result} than the checkpoint, by up to "
-                f"{difference.max():.2g}; nothing is written. Try the other file format, or --size"
+                f"{output} would give other {predictor.result} than the checkpoint: {difference}; "
+                "nothing is written. Try the other file format, or --size"
             )
         for written in Path(folder).iterdir():
-            shutil.move(written, output.parent / written.name)
-    return float(difference.max())
+            written.replace(output.parent / written.name)
+    return difference
+
+
+def _compared(found: Tensor, expected: Tensor) -> tuple[str, bool]:
+    """How a file's result differs from the network's, and whether it is close enough."""
+    if not expected.is_floating_point():
+        wrong, pixels = int((found != expected).sum()), expected.numel()
+        # Where two classes are as good as equal, rounding decides.
+        return f"{wrong} of {pixels} pixels differ from the checkpoint's", wrong <= 1e-3 * pixels
+    difference = float((found - expected).abs().max())
+    limit = TOLERANCE * max(1.0, float(expected.abs().max()))
+    return f"differs from the checkpoint by {difference:.1e} at most", difference <= limit
+
+
+@contextmanager
+def _cannot_write(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"--output {output} cannot be written ({error}); give a file in a folder that you "
+            "may write to, on a disk with room for it"
+        ) from error
+
+
+@contextmanager
+def _size_option(size: list[int] | None) -> Iterator[None]:
+    """Adds to what asks for a size how the command line is given one."""
+    try:
+        yield
+    except InputError as error:
+        if size is not None:
+            raise
+        raise InputError(f"{error}: --size HEIGHT WIDTH") from error
 
 
 def _runner(path: Path, result: str) -> Run:
@@ -192,7 +229,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _summary(
-    task: SegmentationTask, metadata: dict[str, Any], output: Path, difference: float
+    task: SegmentationTask, metadata: dict[str, Any], output: Path, difference: str
 ) -> str:
     size = "any size" if metadata["height"] == "any" else "this size alone"
     if metadata.get("minimum_size", 1) > 1:
@@ -202,7 +239,7 @@ def _summary(
         f"{output}: {metadata['network']} with {metadata['head']}",
         f"  {metadata['input']}, {size}",
         f"  {metadata['output']}; {task.num_classes} classes: {names}",
-        f"  differs from the checkpoint by {difference:.1e} at most, on two images",
+        f"  {difference}, on two images",
     ]
     if output.suffix == ".pt2":
         lines.append(f"  metadata: torch.export.load(path, extra_files={{{METADATA!r}: ''}})")

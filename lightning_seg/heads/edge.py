@@ -43,7 +43,7 @@ class EdgeHead(Head):
             "edge": features["edge"].float().sigmoid(),
         }
 
-    def channels(self, prediction: str) -> int:
+    def channels_of(self, prediction: str) -> int:
         """K, but one of ``edge``."""
         return 1 if prediction == "edge" else self.num_classes
 

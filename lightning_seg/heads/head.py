@@ -52,7 +52,7 @@ class Head(nn.Module):
         """Features (B, C, h, w) by name to predictions (B, K, h, w) by name."""
         raise NotImplementedError
 
-    def channels(self, prediction: str) -> int:
+    def channels_of(self, prediction: str) -> int:
         """Channels of a prediction, by default K."""
         del prediction
         return self.num_classes

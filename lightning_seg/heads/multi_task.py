@@ -82,7 +82,7 @@ class MultiTaskHead(Head):
             "color": self.color(x).sigmoid(),
         }
 
-    def channels(self, prediction: str) -> int:
+    def channels_of(self, prediction: str) -> int:
         """K, but three of ``color``."""
         return 3 if prediction == "color" else self.num_classes
 

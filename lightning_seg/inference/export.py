@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from lightning_seg.errors import InputError
-from lightning_seg.heads import Head
+from lightning_seg.inference.label_map import label_map
 from lightning_seg.networks import Network
 from lightning_seg.networks.resizing import resized_as
 
@@ -28,11 +28,11 @@ class Predictor(nn.Module):
 
     Args:
         network: Image to features.
-        head: Features to predictions, of which ``logits`` are used.
+        head: Features by name to predictions by name, of which ``logits`` are used.
         result: ``logits`` or ``labels``.
     """
 
-    def __init__(self, network: Network, head: Head, result: Result = "logits") -> None:
+    def __init__(self, network: Network, head: nn.Module, result: Result = "logits") -> None:
         super().__init__()
         self.network = network
         self.head = head
@@ -42,12 +42,12 @@ class Predictor(nn.Module):
         """Image (B, C, H, W) float32 in [0, 1] to its result.
 
         Returns:
-            Logits (B, K, H, W) float32, or labels (B, H, W) uint8.
+            Logits (B, K, H, W) float32, or labels (B, H, W) uint8 (int32 from 257 classes on).
         """
         logits: Tensor = self.head(self.network(image))["logits"]
         if self.network.stride > 1:
             logits = resized_as(logits, image)
-        return logits if self.result == "logits" else logits.argmax(dim=1).to(torch.uint8)
+        return logits if self.result == "logits" else label_map(logits)
 
 
 def example_image(predictor: Predictor, size: Sequence[int] | None = None) -> Tensor:
@@ -75,15 +75,15 @@ def exported_program(predictor: Predictor, size: Sequence[int] | None = None) ->
         try:
             return torch.export.export(predictor, (image,), dynamic_shapes={"image": free})
         except Exception as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
+            told = _first_line(error)
             kind = type(predictor.network).__name__
             if size is not None:
                 raise InputError(
-                    f"{kind} cannot be exported for {size[0]} x {size[1]} pixels: {told[0]}"
+                    f"{kind} cannot be exported for {size[0]} x {size[1]} pixels: {told}"
                 ) from error
             raise InputError(
-                f"{kind} cannot be exported for any height and width: {told[0]}. "
-                "Give the one size that it is to take: --size HEIGHT WIDTH."
+                f"{kind} cannot be exported for any height and width: {told}. "
+                "Give the one size that it is to take, as size"
             ) from error
 
 
@@ -113,11 +113,12 @@ def save_program(program: ExportedProgram, path: Path, metadata: dict[str, Any])
     try:
         torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
     except Exception as error:
-        told = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"a torch.export file cannot hold this network: {told}. Write an ONNX file, or give "
-            "the one size that it is to take: --size HEIGHT WIDTH"
-        ) from error
+        told = f"a torch.export file cannot hold this network: {_first_line(error)}. "
+        if isinstance(_input(program).shape[2], torch.SymInt):
+            told += "Write an ONNX file, or export it for the one size that it is to take, as size"
+        else:
+            told += "Write an ONNX file"
+        raise InputError(told) from error
 
 
 def save_onnx(
@@ -129,16 +130,24 @@ def save_onnx(
     and more lie in a second file, ``NAME.data``.
 
     Raises:
-        InputError: The packages that it needs are not installed.
+        InputError: The packages that it needs are not installed, or the program has an operation
+            that ONNX lacks.
     """
     require_onnx()
-    batch, _, height, width = _input(program).shape
-    onnx_program = torch.onnx.export(
-        program, dynamo=True, input_names=["image"], output_names=[result], verbose=False
-    )
+    try:
+        onnx_program = torch.onnx.export(
+            program, dynamo=True, input_names=["image"], output_names=[result], verbose=False
+        )
+    except Exception as error:
+        raise InputError(
+            f"an ONNX file cannot hold this network: {_first_line(_cause(error))}. Write a "
+            "torch.export file, which ends in .pt2"
+        ) from error
     assert onnx_program is not None
     model: Any = onnx_program.model
-    names = {str(batch): "batch", str(height): "height", str(width): "width"}
+    lengths = zip(("batch", "channels", "height", "width"), _input(program).shape, strict=True)
+    # A fixed length is a number, which others may share, and stays one.
+    names = {str(length): name for name, length in lengths if isinstance(length, torch.SymInt)}
     for value in (*model.graph.inputs, *model.graph.outputs):
         for axis, length in enumerate(value.shape):
             value.shape[axis] = names.get(str(getattr(length, "value", length)), length)
@@ -146,6 +155,15 @@ def save_onnx(
         model.metadata_props[key] = value if isinstance(value, str) else json.dumps(value)
     size = sum(t.nbytes for t in program.state_dict.values() if isinstance(t, Tensor))
     onnx_program.save(path, external_data=size >= _INLINE_BYTES)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What it began with."""
+    return error if error.__cause__ is None else _cause(error.__cause__)
 
 
 def require_onnx() -> None:
@@ -161,5 +179,6 @@ def require_onnx() -> None:
     except ImportError as error:
         raise InputError(
             f"ONNX files need a package that is not installed: {error.name}. "
-            "Run: pip install 'lightning_seg[export]'; or give an --output that ends in .pt2"
+            "Run: pip install 'lightning_seg[export]'; or write a torch.export file, which ends "
+            "in .pt2"
         ) from error

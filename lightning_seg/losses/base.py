@@ -25,7 +25,6 @@ class Loss(nn.Module):
 
         Raises:
             InputError: Arguments of the loss do not go with so many classes (channels of a map).
-            ValueError: The same.
         """
         del channels
 

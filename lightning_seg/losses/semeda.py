@@ -168,6 +168,11 @@ class SemedaLoss(Loss):
             if pretrained_weights_wanted():
                 self._adopt(EdgeNetwork.from_checkpoint(self.path))
 
+    def check_channels(self, channels: int) -> None:
+        """Refuses an edge network, where it is read already, for another number of classes."""
+        if self.edge_network is not None:
+            self.edge_network.check_num_classes(channels)
+
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `semeda`."""
         if self.edge_network is None:

@@ -70,14 +70,17 @@ class EdgeNetwork(nn.Module):
 
     def layers(self, number: int) -> list[tuple[Tensor, Tensor]]:
         """Kernels and biases of the first layers."""
-        convs = [conv for conv in self.convs[:number] if isinstance(conv, nn.Conv2d)]
-        return [(conv.weight, conv.bias) for conv in convs if conv.bias is not None]
+        return [self._layer(layer) for layer in range(number)]
 
-    def _convolve(self, layer: int, maps: Tensor) -> Tensor:
+    def _layer(self, layer: int) -> tuple[Tensor, Tensor]:
         conv = self.convs[layer]
         assert isinstance(conv, nn.Conv2d)
         assert conv.bias is not None
-        return F.conv2d(maps, conv.weight.to(maps.dtype), conv.bias.to(maps.dtype), padding=1)
+        return conv.weight, conv.bias
+
+    def _convolve(self, layer: int, maps: Tensor) -> Tensor:
+        kernel, bias = self._layer(layer)
+        return F.conv2d(maps, kernel.to(maps.dtype), bias.to(maps.dtype), padding=1)
 
     @classmethod
     def from_state_dict(cls, weights: dict[str, Tensor]) -> Self:

@@ -1,6 +1,7 @@
 """Class weights that a DataModule counts for the losses of a task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -16,6 +17,30 @@ def balanced(module: LightningModule) -> dict[str, ClassWeights]:
         for path, weights in module.named_modules()
         if isinstance(weights, ClassWeights) and weights.balance is not None
     }
+
+
+def known_weights(module: LightningModule) -> dict[str, tuple[ClassBalance, list[float]]]:
+    """Balance and numbers of the weights that are resolved, by path, for a checkpoint."""
+    return {
+        path: (weights.balance, weights.values.tolist())
+        for path, weights in balanced(module).items()
+        if weights.balance is not None and weights.values is not None
+    }
+
+
+def take_known_weights(module: LightningModule, known: Mapping[str, Any]) -> None:
+    """Resolves what a checkpoint knows, where the balance still is the same.
+
+    Args:
+        module: Holds the losses.
+        known: What `known_weights` gave; of an older checkpoint the numbers alone by path.
+    """
+    for path, weights in balanced(module).items():
+        if path not in known:
+            continue
+        balance, numbers = known[path] if isinstance(known[path][0], str) else (None, known[path])
+        if balance in (None, weights.balance):
+            weights.resolve(numbers, module.device)
 
 
 def resolve_class_weights(

@@ -10,8 +10,13 @@ def take_class_legend(module: Any) -> None:
 
     Those that the DataModule has not, or has for another number of classes, stay as they are.
     """
-    datamodule = getattr(module.trainer, "datamodule", None)
     for name in LEGEND:
-        legend = getattr(datamodule, name, None)
-        if legend is not None and len(legend) == module.num_classes:
-            setattr(module, name, tuple(legend))
+        legend = told_by_data(module, name, module.num_classes)
+        if legend is not None:
+            setattr(module, name, legend)
+
+
+def told_by_data(module: Any, name: str, num_classes: int) -> tuple[Any, ...] | None:
+    """One of `LEGEND` as the trainer's DataModule has it for this number of classes, or None."""
+    legend = getattr(getattr(module.trainer, "datamodule", None), name, None)
+    return tuple(legend) if legend is not None and len(legend) == num_classes else None

@@ -14,6 +14,7 @@ from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import EdgeNetwork
 from lightning_seg.targets import semantic_edges
 from lightning_seg.targets._one_hot import one_hot
+from lightning_seg.tasks.class_legend import told_by_data
 
 
 class EdgeDetectionTask(LightningModule):
@@ -46,9 +47,9 @@ class EdgeDetectionTask(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Takes the names of the classes from the DataModule."""
-        names = getattr(getattr(self.trainer, "datamodule", None), "class_names", None)
+        names = told_by_data(self, "class_names", self.network.num_classes)
         if names is not None:
-            self.network.class_names = tuple(names)
+            self.network.class_names = names
 
     def forward(self, mask: Tensor) -> Tensor:
         """Label map (B, H, W) to logits (B, 2, H, W): no edge, edge."""

@@ -8,11 +8,11 @@ from lightning_seg.networks import EdgeNetwork
 from lightning_seg.networks.edge_network import RECIPE
 
 
-def check_edge_networks(module: LightningModule, num_classes: int) -> None:
-    """Refuses losses of ``module`` whose edge network was trained on other classes.
+def check_edge_networks(module: LightningModule) -> None:
+    """Refuses losses of ``module`` whose edge network was trained on classes of other names.
 
-    Number, names and order of the classes must be the same; names are compared where both the edge
-    network and the DataModule that ``module`` is trained on have them.
+    Names and their order are compared where both the edge network and the DataModule that
+    ``module`` is trained on have them; their number `SemedaLoss` itself has checked.
 
     Raises:
         InputError: They are not.
@@ -20,7 +20,6 @@ def check_edge_networks(module: LightningModule, num_classes: int) -> None:
     names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
     for loss in module.modules():
         if isinstance(loss, SemedaLoss) and loss.edge_network is not None:
-            loss.edge_network.check_num_classes(num_classes)
             _check_names(loss.edge_network, names)
 
 

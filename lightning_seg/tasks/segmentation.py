@@ -20,14 +20,16 @@ from lightning_seg.inference import (
     WindowLayout,
     whole_image,
 )
+from lightning_seg.inference.label_map import label_map
 from lightning_seg.losses import ClassWeights, Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
 from lightning_seg.targets import HSV
 from lightning_seg.tasks.class_balancing import (
     announce_class_weights,
-    balanced,
+    known_weights,
     resolve_class_weights,
+    take_known_weights,
 )
 from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
 from lightning_seg.tasks.edge_networks import check_edge_networks
@@ -68,9 +70,8 @@ class SegmentationTask(LightningModule):
 
     Raises:
         InputError: Keys of ``losses`` that are not the head's predictions, a loss that is called in
-            another way, class weights for another number of classes, no loss at all, or ``weights``
-            of which nothing fits.
-        ValueError: A loss for classes that there are not.
+            another way, class weights for another number of classes, a loss for classes that there
+            are not, no loss at all, or ``weights`` of which nothing fits.
     """
 
     def __init__(
@@ -284,8 +285,7 @@ class SegmentationTask(LightningModule):
 
     def _decided(self, predictions: dict[str, Tensor], size: Sequence[int]) -> dict[str, Any]:
         predictions = {name: _resize(maps, torch.Size(size)) for name, maps in predictions.items()}
-        kind = torch.uint8 if self.num_classes <= 256 else torch.int32
-        labels = predictions["logits"].argmax(dim=1).to(kind)
+        labels = label_map(predictions["logits"])
         return {"labels": labels, "predictions": self._without_scores(predictions)}
 
     def _without_scores(self, predictions: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -313,7 +313,7 @@ class SegmentationTask(LightningModule):
         take_class_legend(self)
         self._resumed = False
         if stage == "fit":
-            check_edge_networks(self, self.num_classes)
+            check_edge_networks(self)
 
     def on_fit_start(self) -> None:
         """Resolves class weights given as the name of a balance.
@@ -326,8 +326,7 @@ class SegmentationTask(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Notes the classes' names, colours and weights, and a step schedule's planned length."""
         checkpoint |= {name: getattr(self, name) for name in LEGEND}
-        known = {p: w.values.tolist() for p, w in balanced(self).items() if w.values is not None}
-        checkpoint["class_weights"] = known
+        checkpoint["class_weights"] = known_weights(self)
         if self.optimization.step_schedule is not None:
             checkpoint["planned_steps"] = planned_steps(self)
 
@@ -337,10 +336,7 @@ class SegmentationTask(LightningModule):
         for name in LEGEND:
             setattr(self, name, checkpoint.get(name, getattr(self, name)))
         self._planned_steps = checkpoint.get("planned_steps")
-        known = checkpoint.get("class_weights", {})
-        for path, weights in balanced(self).items():
-            if path in known:
-                weights.resolve(known[path], self.device)
+        take_known_weights(self, checkpoint.get("class_weights", {}))
 
     def on_train_start(self) -> None:
         """Says what class weights came to; refuses to resume a schedule at another length."""
@@ -392,10 +388,21 @@ def _check_losses(losses: dict[str, list[WeightedLoss]], head: Head) -> None:
                     f"losses.{prediction} has {type(term.loss).__name__}, which is not called "
                     f"{wanted} ({error}); choose a loss made for it"
                 ) from error
-            for part in term.loss.modules():
-                if isinstance(part, Loss):
-                    part.check_channels(head.channels(prediction))
-                elif isinstance(part, ClassWeights):
-                    part.check_length(head.channels(prediction))
+            _check_channels(term.loss, prediction, head)
     if not any(losses.values()):
         raise InputError("losses has no loss at all; give at least one prediction a loss")
+
+
+def _check_channels(loss: nn.Module, prediction: str, head: Head) -> None:
+    channels = head.channels_of(prediction)
+    try:
+        for part in loss.modules():
+            if isinstance(part, Loss):
+                part.check_channels(channels)
+            elif isinstance(part, ClassWeights):
+                part.check_length(channels)
+    except InputError as error:
+        raise InputError(
+            f"losses.{prediction}: {error} ({type(head).__name__}.channels_of({prediction!r}) "
+            f"is {channels})"
+        ) from error

@@ -1,6 +1,7 @@
 """`lightning-seg export`, and checkpoints fine-tuned with other classes."""
 
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -70,6 +71,7 @@ def test_labels_of_one_size_in_a_torch_export_file(task, run):
     status, out, err = run("export", "--ckpt_path", "a.ckpt", *arguments)
     assert status == 0, err
     assert "this size alone" in out
+    assert re.search(r"\d+ of 13440 pixels differ from the checkpoint's", out)
     files = {"metadata.json": ""}
     program = torch.export.load("model.pt2", extra_files=files).module()
     metadata = json.loads(files["metadata.json"])
@@ -129,6 +131,16 @@ def test_a_checkpoint_of_something_else_is_refused(workplace, refused):
     assert "edges.ckpt is not a checkpoint of a SegmentationTask" in message
 
 
+def test_an_output_that_cannot_be_written_is_refused(task, refused):
+    Path("taken").write_text("a file")
+    Path("folder.pt2").mkdir()
+    for output in ("taken/model.pt2", "folder.pt2"):
+        message = refused(
+            "export", "--ckpt_path", "a.ckpt", "--output", output, "--size", "32", "64"
+        )
+        assert f"--output {output} cannot be written" in message
+
+
 def test_missing_packages_say_how_to_install_them(task, refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert "pip install 'lightning_seg[export]'" in refused(*EXPORT, "a.ckpt")
@@ -148,7 +160,7 @@ def test_a_size_that_the_network_cannot_take_is_refused(of_one_size, refused):
 def test_a_network_of_one_size_asks_for_it(of_one_size, refused):
     message = refused(*EXPORT, "swin.ckpt")
     assert "cannot be exported for any height and width" in message
-    assert "--size HEIGHT WIDTH" in message
+    assert message.endswith("as size: --size HEIGHT WIDTH")
 
 
 def test_a_run_starts_from_another_runs_checkpoint_of_other_classes(run, caplog):

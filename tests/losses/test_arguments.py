@@ -7,6 +7,7 @@ import pytest
 from loss_contract import LABEL_MAPS, random_logits
 
 from lightning_seg import losses
+from lightning_seg.errors import InputError
 from lightning_seg.losses import WeightedLoss
 from lightning_seg.networks import EdgeNetwork
 
@@ -138,5 +139,5 @@ def test_modules_and_functions_take_the_same_arguments_with_the_same_defaults(na
 )
 def test_classes_that_are_none_are_refused_before_there_is_data(loss):
     loss.check_channels(5)
-    with pytest.raises(ValueError, match="there are 4 classes: labels 0 to 3"):
+    with pytest.raises(InputError, match="there are 4 classes: labels 0 to 3"):
         loss.check_channels(4)

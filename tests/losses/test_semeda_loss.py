@@ -119,6 +119,9 @@ def test_an_unknown_reduction_is_refused():
 
 def test_another_number_of_classes_is_refused():
     loss = SemedaLoss(edge_network(num_classes=6))
+    loss.check_channels(6)
+    with pytest.raises(InputError, match="trained for 6 classes, but there are 4 here"):
+        loss.check_channels(4)
     with pytest.raises(InputError, match="trained for 6 classes, but there are 4 here"):
         loss(random_logits((2, 4, 9, 7)), LABEL_MAPS["noise"])
 

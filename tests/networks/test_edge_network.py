@@ -21,6 +21,14 @@ def test_embeddings_are_the_activations_of_the_layers():
     assert len(network.embeddings(maps, layers=1)) == 1
 
 
+def test_a_layer_without_a_bias_is_not_left_out():
+    network = EdgeNetwork(3)
+    assert len(network.layers(3)) == 3
+    network.convs[1].bias = None
+    with pytest.raises(AssertionError):
+        network.layers(3)
+
+
 def test_computes_in_the_precision_of_its_input():
     assert EdgeNetwork(3)(torch.rand(1, 3, 8, 9).double()).dtype == torch.float64
     assert EdgeNetwork(3).bfloat16()(torch.rand(1, 3, 8, 9)).dtype == torch.float32

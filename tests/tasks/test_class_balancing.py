@@ -14,9 +14,15 @@ from torch.utils.data import DataLoader
 
 from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
-from lightning_seg.heads import MultiTaskHead
-from lightning_seg.losses import BoundaryLoss, CrossEntropyLoss, MapL1Loss, WeightedLoss
-from lightning_seg.networks import Unet
+from lightning_seg.heads import ClassificationHead, MultiTaskHead
+from lightning_seg.losses import (
+    BoundaryLoss,
+    CrossEntropyLoss,
+    MapL1Loss,
+    SemedaLoss,
+    WeightedLoss,
+)
+from lightning_seg.networks import EdgeNetwork, Unet
 from lightning_seg.tasks import SegmentationTask
 
 QUIET = {
@@ -228,6 +234,35 @@ def test_resuming_counts_no_labels(make_balanced, folder, tmp_path):
     assert weights(resumed) == weights(task)
 
 
+def resumed_from(path, task, data):
+    trainer = Trainer(max_epochs=2, **QUIET)
+    trainer.fit(task, data, ckpt_path=path, weights_only=False)
+    return task
+
+
+def test_resuming_with_another_balance_counts_the_labels(make_balanced, folder, tmp_path):
+    trainer = Trainer(max_epochs=1, **QUIET)
+    trainer.fit(make_balanced("median_frequency"), folder)
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    resumed = resumed_from(tmp_path / "task.ckpt", make_balanced("inverse_frequency"), folder)
+    expected = pytest.approx(folder.class_weights("inverse_frequency"))
+    assert weights(resumed) == [expected, expected]
+    assert folder.class_weights("median_frequency") != expected
+
+
+def test_checkpoints_that_name_no_balance_give_their_weights(make_balanced, folder, tmp_path):
+    trainer = Trainer(max_epochs=1, **QUIET)
+    trainer.fit(make_balanced(), folder)
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    checkpoint = torch.load(tmp_path / "task.ckpt", weights_only=False)
+    known = checkpoint["class_weights"]
+    assert {balance for balance, _ in known.values()} == {"median_frequency"}
+    checkpoint["class_weights"] = {path: [1.0, 2.0, 3.0] for path in known}
+    torch.save(checkpoint, tmp_path / "old.ckpt")
+    resumed = resumed_from(tmp_path / "old.ckpt", make_balanced(), folder)
+    assert weights(resumed) == [[1.0, 2.0, 3.0]] * 2
+
+
 def test_resuming_from_a_run_without_weights_counts_them(
     make_task, make_balanced, folder, tmp_path
 ):
@@ -279,5 +314,30 @@ def test_weights_of_a_map_are_as_many_as_its_channels():
 
 def test_a_loss_for_classes_that_there_are_not_is_refused_before_training(make_task):
     losses = {"logits": [WeightedLoss(BoundaryLoss(classes=[3]))], "distance": []}
-    with pytest.raises(ValueError, match="there are 3 classes: labels 0 to 2"):
+    with pytest.raises(InputError, match="there are 3 classes: labels 0 to 2"):
         make_task(losses)
+
+
+def test_an_edge_network_for_other_classes_is_refused_before_training(make_task):
+    losses = {"logits": [WeightedLoss(SemedaLoss(EdgeNetwork(4)))], "distance": []}
+    with pytest.raises(InputError, match="trained for 4 classes, but there are 3 here"):
+        make_task(losses)
+
+
+class OfManyChannels(ClassificationHead):
+    """A person's own, with an attribute that many heads have."""
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__(in_channels, num_classes)
+        self.channels = 32
+
+
+def test_a_head_may_call_anything_its_channels(make_task):
+    make_task({"logits": [WeightedLoss(CrossEntropyLoss([1.0] * 3))]}, head=OfManyChannels)
+
+
+def test_a_refusal_of_weights_says_where_and_who_tells_the_channels(make_task):
+    losses = {"logits": [WeightedLoss(CrossEntropyLoss([1.0] * 4))]}
+    told = r"losses\.logits: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
+    with pytest.raises(InputError, match=told):
+        make_task(losses, head=OfManyChannels)

@@ -105,6 +105,14 @@ def test_a_checkpoint_is_a_semeda_loss_and_knows_its_classes(trained, tmp_path):
     assert torch.equal(again.network(maps), network(maps))
 
 
+def test_names_of_another_number_of_classes_are_not_taken():
+    data = Masks()
+    data.class_names = ("ground", "car")
+    task = EdgeDetectionTask(4)
+    Trainer(max_steps=1, limit_val_batches=0, **QUIET).fit(task, data)
+    assert task.network.class_names is None
+
+
 def test_there_is_nothing_to_predict(trained):
     task, _ = trained
     with pytest.raises(InputError, match="nothing to predict"):

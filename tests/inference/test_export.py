@@ -1,0 +1,91 @@
+"""Files for other programs, written from Python."""
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_seg.errors import InputError
+from lightning_seg.inference.export import Predictor, exported_program, save_onnx
+from lightning_seg.networks import Network
+
+
+class Plain(Network):
+    """The image itself, or what an operation makes of it."""
+
+    def __init__(self, operation=None):
+        super().__init__(in_channels=3)
+        self.out_channels, self.stride = 3, 1
+        self.operation = operation or nn.Identity()
+
+    def features(self, image):
+        return {"decoder": self.operation(image)}
+
+
+class Classes(nn.Module):
+    """A head of another project: 1 x 1 convolution, no class of ours."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.classifier = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, features):
+        return {"logits": self.classifier(features["decoder"])}
+
+
+class Bessel(nn.Module):
+    """An operation that ONNX has not."""
+
+    def forward(self, x):
+        return torch.special.bessel_j0(x)
+
+
+class OneSize(nn.Module):
+    def forward(self, x):
+        return x.reshape(-1, 3, 24, 32)
+
+
+def shapes(path):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(path).graph
+    return [
+        [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    ]
+
+
+def test_an_onnx_file_of_one_size_names_no_other_axis_than_the_batch(tmp_path):
+    pytest.importorskip("onnxscript")
+    path = tmp_path / "model.onnx"
+    program = exported_program(Predictor(Plain(), Classes(24)).eval(), (24, 32))
+    save_onnx(program, path, {})
+    assert shapes(path) == [["batch", 3, 24, 32], ["batch", 24, 24, 32]]
+
+
+def test_an_onnx_file_of_any_size_names_the_axes(tmp_path):
+    pytest.importorskip("onnxscript")
+    path = tmp_path / "model.onnx"
+    save_onnx(exported_program(Predictor(Plain(), Classes(4)).eval()), path, {})
+    assert shapes(path) == [["batch", 3, "height", "width"], ["batch", 4, "height", "width"]]
+
+
+def test_an_operation_that_onnx_lacks_is_named(tmp_path):
+    pytest.importorskip("onnxscript")
+    program = exported_program(Predictor(Plain(Bessel()), Classes(4)).eval(), (24, 32))
+    with pytest.raises(InputError, match=r"an ONNX file cannot hold .*bessel_j0.*\.pt2") as error:
+        save_onnx(program, tmp_path / "model.onnx", {})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("num_classes", "dtype"), [(256, torch.uint8), (257, torch.int32)])
+def test_labels_hold_every_class(num_classes, dtype):
+    head = Classes(num_classes)
+    nn.init.zeros_(head.classifier.weight)
+    head.classifier.bias.data = torch.arange(num_classes).float()
+    labels = Predictor(Plain(), head, "labels")(torch.rand(1, 3, 5, 7))
+    assert labels.dtype == dtype
+    assert labels.unique().tolist() == [num_classes - 1]
+
+
+def test_what_cannot_be_exported_for_any_size_asks_for_the_argument():
+    with pytest.raises(InputError, match=r"for any height and width: .*as size$"):
+        exported_program(Predictor(Plain(OneSize()), Classes(4)).eval())

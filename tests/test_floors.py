@@ -1,0 +1,92 @@
+"""Which room of the package imports which.
+
+Rooms stand on floors, and a room imports only from itself and from floors below its own: whoever
+wants a loss needs no data, and whoever has a plain PyTorch loop needs no Lightning. Imports inside
+functions and those for types alone count, too. Modules that lie in no room (errors, files, ...) may
+be imported everywhere, and import no room.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lightning_seg
+
+PACKAGE = Path(lightning_seg.__file__).parent
+FLOORS = (
+    ("targets",),
+    ("networks", "metrics"),
+    ("losses",),
+    ("heads", "inference", "data"),
+    ("tasks", "callbacks", "experiments"),
+    ("commands", "cli"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+NO_LIGHTNING = {"targets", "networks", "metrics", "losses", "heads", "inference"}
+ABOVE_ALL = {"config_errors", "config_parsing"}  # parts of cli, which explain classes of all rooms
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    """The room that a module lies in, or the name of a module in no room."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of all that a module imports, at any depth."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def rooms_imported(path: Path) -> Iterator[tuple[int, str]]:
+    for line, name in imported(path):
+        package, _, within = name.partition(".")
+        if package == "lightning_seg" and within:
+            yield line, within.split(".")[0]
+
+
+def allowed(room: str) -> set[str]:
+    floorless = {room_of(path) for path in FILES} - set(FLOOR)
+    if room == "__init__":
+        return floorless
+    if room in ABOVE_ALL:
+        return floorless | set(FLOOR)
+    if room not in FLOOR:
+        return floorless - ABOVE_ALL
+    below = {other for other, floor in FLOOR.items() if floor < FLOOR[room]}
+    return floorless | below | {room} | (set(FLOORS[-1]) if room in FLOORS[-1] else set())
+
+
+@pytest.mark.parametrize("room", sorted({room_of(path) for path in FILES}))
+def test_a_room_imports_from_floors_below_its_own(room):
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line} imports {other}"
+        for path in FILES
+        if room_of(path) == room
+        for line, other in rooms_imported(path)
+        if other not in allowed(room)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("room", sorted(NO_LIGHTNING))
+def test_a_room_for_plain_pytorch_does_not_import_lightning(room):
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line} imports {name}"
+        for path in (PACKAGE / room).rglob("*.py")
+        for line, name in imported(path)
+        if name.split(".")[0] in ("lightning", "pytorch_lightning")
+    ]
+    assert found == []
+
+
+def test_every_folder_of_the_package_has_a_floor():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders <= set(FLOOR)
