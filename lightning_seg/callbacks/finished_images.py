@@ -2,17 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import nn
+from torchmetrics import Metric
 
+from lightning_seg.data.pairs import Pair
 from lightning_seg.files import write_atomically
 
 _FOLDER = ".finished"
-_VERSION = 1
+_VERSION = 2
+# What every module has, and no setting is.
+_EVERY_MODULES = frozenset(vars(nn.Module()))
 
 
 class FinishedImages:
@@ -27,38 +35,70 @@ class FinishedImages:
         self._folder = folder
         self._way = way
 
-    def note(self, stem: str, image: Path, files: Sequence[Path]) -> None:
+    def note(self, stem: str, pair: Pair, files: Sequence[Path]) -> None:
         """Notes an image as finished."""
-        found = {"key": self._key(image), "files": [file.name for file in files]}
+        found = {"key": self._key(pair), "files": [file.name for file in files]}
         write_atomically(self._note(stem), json.dumps(found))
 
     def forget(self, stem: str) -> None:
         """Removes the note of an image that is about to be predicted."""
         self._note(stem).unlink(missing_ok=True)
 
-    def holds(self, stem: str, image: Path) -> bool:
+    def holds(self, stem: str, pair: Pair) -> bool:
         """Whether the image is finished, has not changed since, and its files are there."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(self._note(stem).read_text(encoding="utf-8"))
             there = all((self._folder / name).is_file() for name in found["files"])
-            return there and found["key"] == self._key(image)
+            return there and found["key"] == self._key(pair)
         return False
 
     def _note(self, stem: str) -> Path:
         return self._folder / _FOLDER / f"{stem}.json"
 
-    def _key(self, image: Path) -> str:
-        status = image.stat()
-        described = (_VERSION, self._way, image.resolve(), status.st_size, status.st_mtime_ns)
+    def _key(self, pair: Pair) -> str:
+        files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
+        states = [(file.resolve(), file.stat()) for file in files]
+        found = [(path, state.st_size, state.st_mtime_ns) for path, state in states]
+        described = (_VERSION, self._way, found)
         return hashlib.sha256(repr(described).encode()).hexdigest()
 
 
 def fingerprint(module: nn.Module, *settings: object) -> str:
-    """Stands for a module's weights and for settings that describe themselves."""
-    digest = hashlib.sha256(repr(settings).encode())
-    for name, tensor in module.state_dict().items():
-        digest.update(name.encode())
+    """Stands for a module's weights, buffers and settings, and for settings that print alike."""
+    digest = hashlib.sha256(repr((settings, list(settings_of(module)))).encode())
+    # Means and deviations that images are normalised with are no part of a state dict.
+    tensors = module.state_dict() | dict(module.named_buffers())
+    for name, tensor in tensors.items():
         if isinstance(tensor, torch.Tensor):
             values = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
             digest.update(values.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def settings_of(module: nn.Module) -> Iterator[tuple[object, ...]]:
+    """Class and settings of every part, such as dilation or a way of resizing."""
+    for name, part in module.named_modules():
+        yield name, _name(type(part))
+        if isinstance(part, LightningModule | Metric):  # these note how far they are
+            continue
+        for key, value in sorted(vars(part).items()):
+            if isinstance(value, FunctionType | BuiltinFunctionType | type):
+                yield name, key, _name(value)
+            elif key not in _EVERY_MODULES and _is_plain(value):
+                yield name, key, repr(value)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it prints in full, and alike in every process."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(_is_plain(key) and _is_plain(one) for key, one in value.items())
+    if is_dataclass(value) and not isinstance(value, type):
+        return all(_is_plain(getattr(value, field.name)) for field in fields(value))
+    return value is None or isinstance(value, bool | int | float | str | Path)
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"

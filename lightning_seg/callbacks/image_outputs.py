@@ -19,6 +19,7 @@ Probabilities = Literal["uint8", "float16"]
 
 _ROWS = 64
 _TIFFS = (".tif", ".tiff")
+_PROBABILITIES = "_probabilities.tif"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,27 @@ class Classes:
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
+
+
+def output_paths(
+    image: Path,
+    stem: Path,
+    probabilities: Probabilities | None = None,
+    polygons: Polygons | None = None,
+) -> list[Path]:
+    """All files that `ImageOutputs` makes of an image."""
+    endings = [".tif" if _becomes_geotiff(image) else ".png"]
+    endings += [] if probabilities is None else [_PROBABILITIES]
+    endings += [] if polygons is None else [polygons.suffix]
+    return [_with_ending(stem, ending) for ending in endings]
+
+
+def _becomes_geotiff(image: Path) -> bool:
+    return image.suffix.lower() in _TIFFS and rasterio is not None
+
+
+def _with_ending(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)
 
 
 class _LabelFile(Protocol):
@@ -67,7 +89,7 @@ class ImageOutputs:
         self._row = 0
         self._stem = stem
         self._partial: dict[Path, Path] = {}
-        has_place = image.suffix.lower() in _TIFFS and rasterio is not None
+        has_place = _becomes_geotiff(image)
         self._place = read_georeference(image) if has_place else Georeference(image)
         self._png: np.ndarray | None = None
         self._labels: _LabelFile
@@ -88,7 +110,7 @@ class ImageOutputs:
         self._maps: GeoTiff | None = None
         if probabilities is not None:
             self._maps = GeoTiff(
-                self._begin("_probabilities.tif"),
+                self._begin(_PROBABILITIES),
                 (len(classes.names), *size),
                 probabilities,
                 self._place,
@@ -133,7 +155,7 @@ class ImageOutputs:
             partial.unlink(missing_ok=True)
 
     def _begin(self, ending: str) -> Path:
-        path = self._stem.with_name(self._stem.name + ending)
+        path = _with_ending(self._stem, ending)
         self._partial[path] = partial_path(path)
         return self._partial[path]
 

@@ -20,11 +20,13 @@ from lightning_seg.callbacks.classes import find_class_colors, find_class_names,
 from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.finished_images import FinishedImages, fingerprint
 from lightning_seg.callbacks.geotiff import need_rasterio
-from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs, Probabilities
+from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs, Probabilities, output_paths
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.polygons import Polygons
 from lightning_seg.callbacks.run_record import run_folder
-from lightning_seg.data.raster_windows import Raster, RasterDataModule
+from lightning_seg.data.base import SegmentationDataModule
+from lightning_seg.data.pairs import Pair
+from lightning_seg.data.raster_windows import RasterDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
 from lightning_seg.inference import Stitching, WindowLayout
@@ -85,9 +87,9 @@ class PredictionWriter(BasePredictionWriter):
         if isinstance(data, RasterDataModule):
             self._data = data
             data.is_finished = lambda raster: self._notes(trainer, pl_module).holds(
-                file_stem(raster.pair.name), raster.pair.image
+                file_stem(raster.pair.name), raster.pair
             )
-            _refuse_equal_files(data.rasters)
+            _refuse_clashes({raster.pair: self._paths(raster.pair) for raster in data.rasters})
             if self.probabilities is not None:
                 need_rasterio("Writing probabilities")
             if self.polygons is not None:
@@ -98,6 +100,8 @@ class PredictionWriter(BasePredictionWriter):
                 "eval_transforms (networks take images of any size), or in Python predict with a "
                 "RasterDataModule."
             )
+        elif isinstance(data, SegmentationDataModule):
+            _refuse_clashes({pair: [self._png(pair.name)] for pair in data.predict_pairs()})
 
     def write_on_batch_end(
         self,
@@ -123,17 +127,24 @@ class PredictionWriter(BasePredictionWriter):
         names = find_names(len(labels), prediction, batch) or _numbered(
             len(labels), batch_indices, batch_idx
         )
-        folder = self._folder
-        if len(trainer.num_predict_batches) > 1:
-            folder = folder / f"dataloader_idx_{dataloader_idx}"
+        several = len(trainer.num_predict_batches) > 1
+        subfolder = f"dataloader_idx_{dataloader_idx}" if several else ""
         for name, image in zip(names, labels, strict=True):
-            write_atomically(folder / f"{file_stem(name)}.png", label_png(image, self._colors))
+            write_atomically(self._png(name, subfolder), label_png(image, self._colors))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Removes what was begun and not finished."""
         if self._open is not None:
             self._open.outputs.abandon()
             self._open = None
+
+    def _png(self, name: str, subfolder: str = "") -> Path:
+        return self._folder / subfolder / f"{file_stem(name)}.png"
+
+    def _paths(self, pair: Pair) -> list[Path]:
+        """The files of an image that is predicted by windows."""
+        stem = self._folder / file_stem(pair.name)
+        return output_paths(pair.image, stem, self.probabilities, self.polygons)
 
     def _add_windows(
         self, trainer: Trainer, pl_module: LightningModule, maps: Tensor, batch: Mapping[str, Any]
@@ -160,7 +171,7 @@ class PredictionWriter(BasePredictionWriter):
         _, means = stitching.take(layout.finished_after(number))
         outputs.write(means["probabilities"])
         if number + 1 == len(layout.batches):
-            notes.note(stem, raster.pair.image, outputs.finish())
+            notes.note(stem, raster.pair, outputs.finish())
             self._open = None
 
     def _notes(self, trainer: Trainer, pl_module: LightningModule) -> FinishedImages:
@@ -187,16 +198,29 @@ class _Open:
         self.outputs = outputs
 
 
-def _refuse_equal_files(rasters: Sequence[Raster]) -> None:
-    names: dict[str, Path] = {}
-    for raster in rasters:
-        stem = file_stem(raster.pair.name)
-        if stem in names:
-            raise InputError(
-                f"Predictions of {names[stem]} and {raster.pair.image} would both be called "
-                f"{stem}. Rename one of the images."
-            )
-        names[stem] = raster.pair.image
+def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
+    """Refuses predictions that would replace each other, or what they are made of."""
+    read = {
+        path.resolve(): path
+        for pair in files
+        for path in (pair.image, pair.extra)
+        if path is not None
+    }
+    written: dict[Path, Path] = {}
+    for pair, paths in files.items():
+        for path in paths:
+            place = path.resolve()
+            if place in read:
+                raise InputError(
+                    f"The prediction of {pair.image} would replace the image {read[place]}. Set "
+                    "output_dir (--predictions.output_dir) to a folder of its own."
+                )
+            if place in written:
+                raise InputError(
+                    f"Predictions of {written[place]} and {pair.image} would both be called "
+                    f"{path.name}. Rename one of the images."
+                )
+            written[place] = pair.image
 
 
 def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:
