@@ -21,6 +21,8 @@ except ImportError:  # an extra: plain images are predicted without it
 _BLOCK = 256
 _UPRIGHT = 1
 _ORIENTATION = 274
+# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory.
+_PLACES = (33550, 33922, 34264, 34735)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def read_georeference(path: Path) -> Georeference:
     """Reads it from an image's header; an image that is stored turned has none of use."""
     need_rasterio("A georeferenced raster")
     with quietly(), rasterio.open(path) as source:
-        if _orientation(path) != _UPRIGHT:
+        if is_turned(path):
             return Georeference(path)
         profile: dict[str, Any] = {"crs": source.crs}
         points, points_crs = source.gcps
@@ -145,6 +147,20 @@ def need_rasterio(what: str) -> None:
     """
     if rasterio is None:
         raise InputError(f"{what} needs rasterio: pip install 'lightning_seg[geo]'")
+
+
+def has_place(path: Path) -> bool:
+    """Whether a TIFF says where it lies, in its header or in a world file; needs no rasterio."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        in_header = any(tag in tiff.pages.first.tags for tag in _PLACES)
+    return in_header or path.with_suffix(".tfw").is_file()
+
+
+def is_turned(path: Path) -> bool:
+    """Whether a TIFF is stored other than upright."""
+    return _orientation(path) != _UPRIGHT
 
 
 @contextmanager

@@ -37,13 +37,14 @@ def output_paths(
     polygons: Polygons | None = None,
 ) -> list[Path]:
     """All files that `ImageOutputs` makes of an image."""
-    endings = [".tif" if _becomes_geotiff(image) else ".png"]
+    endings = [".tif" if becomes_geotiff(image) else ".png"]
     endings += [] if probabilities is None else [_PROBABILITIES]
     endings += [] if polygons is None else [polygons.suffix]
     return [_with_ending(stem, ending) for ending in endings]
 
 
-def _becomes_geotiff(image: Path) -> bool:
+def becomes_geotiff(image: Path) -> bool:
+    """Whether an image's labels are a GeoTIFF; otherwise they are a PNG."""
     return image.suffix.lower() in _TIFFS and rasterio is not None
 
 
@@ -89,7 +90,7 @@ class ImageOutputs:
         self._row = 0
         self._stem = stem
         self._partial: dict[Path, Path] = {}
-        has_place = _becomes_geotiff(image)
+        has_place = becomes_geotiff(image)
         self._place = read_georeference(image) if has_place else Georeference(image)
         self._png: np.ndarray | None = None
         self._labels: _LabelFile

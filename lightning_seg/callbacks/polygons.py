@@ -1,7 +1,7 @@
 """Outlines of predicted objects, for geographic information systems."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -88,11 +88,9 @@ class Polygons:
         import shapely
         from pyogrio.raw import write
 
-        wanted = [k for k, name in enumerate(class_names) if name in (self.classes or class_names)]
-        outlines, numbers, crs, transform = _outlines(labels)
+        wanted = {k for k, name in enumerate(class_names) if name in (self.classes or class_names)}
+        outlines, numbers, crs, transform = _outlines(labels, wanted, self.min_pixels)
         pixels = shapely.area(outlines)
-        kept = np.isin(numbers, wanted) & (pixels >= self.min_pixels)
-        outlines, numbers, pixels = outlines[kept], numbers[kept], pixels[kept]
         if self.tolerance and len(outlines):
             outlines = shapely.coverage_simplify(outlines, self.tolerance)
         measure = np.nan if crs is not None and crs.is_geographic else abs(transform.determinant)
@@ -119,24 +117,41 @@ class Polygons:
             )
 
 
-def _outlines(labels: Path | np.ndarray) -> tuple[np.ndarray, np.ndarray, Any, Any]:
+def _outlines(
+    labels: Path | np.ndarray, wanted: Set[int], min_pixels: int
+) -> tuple[np.ndarray, np.ndarray, Any, Any]:
     """Polygons in columns and rows, their numbers, and the coordinate system they belong to."""
     import rasterio
-    import shapely.geometry
     from rasterio.features import shapes
 
-    crs, transform = None, rasterio.Affine.identity()
-    with quietly():
-        if isinstance(labels, np.ndarray):
-            found = list(shapes(labels))
-        else:
-            with rasterio.open(labels) as source:
-                crs, transform = source.crs, source.transform
-                found = list(shapes(rasterio.band(source, 1)))
-    outlines = np.array([shapely.geometry.shape(outline) for outline, _ in found], dtype=object)
+    if isinstance(labels, np.ndarray):
+        transform = rasterio.Affine.identity()
+        with quietly():
+            return *_kept(shapes(labels), transform, wanted, min_pixels), None, transform
+    with quietly(), rasterio.open(labels) as source:
+        found = shapes(rasterio.band(source, 1))
+        kept = _kept(found, source.transform, wanted, min_pixels)
+        return *kept, source.crs, source.transform
+
+
+def _kept(
+    found: Iterable[tuple[Any, float]], transform: Any, wanted: Set[int], min_pixels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The wanted ones of all objects, of which there may be millions: each as it comes."""
+    import shapely.geometry
+
+    outlines, numbers = [], []
+    for described, number in found:
+        if number not in wanted:
+            continue
+        outline = shapely.geometry.shape(described)
+        if round(outline.area / abs(transform.determinant)) >= min_pixels:
+            outlines.append(outline)
+            numbers.append(int(number))
+    kept = np.array(outlines, dtype=object)
     if not transform.is_identity:  # back to the pixels' corners, which are whole numbers
-        outlines = shapely.transform(outlines, lambda points: np.rint(_placed(points, ~transform)))
-    return outlines, np.array([number for _, number in found]).astype(np.int64), crs, transform
+        kept = shapely.transform(kept, lambda points: np.rint(_placed(points, ~transform)))
+    return kept, np.array(numbers, dtype=np.int64)
 
 
 def _placed(points: np.ndarray, transform: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from lightning_seg.callbacks.batches import (
@@ -19,17 +20,25 @@ from lightning_seg.callbacks.batches import (
 from lightning_seg.callbacks.classes import find_class_colors, find_class_names, find_num_classes
 from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.finished_images import FinishedImages, fingerprint
-from lightning_seg.callbacks.geotiff import need_rasterio
-from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs, Probabilities, output_paths
+from lightning_seg.callbacks.geotiff import has_place, is_turned, need_rasterio
+from lightning_seg.callbacks.image_outputs import (
+    Classes,
+    ImageOutputs,
+    Probabilities,
+    becomes_geotiff,
+    output_paths,
+)
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.polygons import Polygons
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.data.base import SegmentationDataModule
+from lightning_seg.data.labels import IGNORE_INDEX
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.raster_windows import RasterDataModule
+from lightning_seg.data.rasters import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
-from lightning_seg.inference import Stitching, WindowLayout
+from lightning_seg.inference import Stitching, TestTimeAugmentation, WindowLayout
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -86,6 +95,14 @@ class PredictionWriter(BasePredictionWriter):
         data: Any = getattr(trainer, "datamodule", None)
         if isinstance(data, RasterDataModule):
             self._data = data
+            if self._num_classes > IGNORE_INDEX:
+                raise InputError(
+                    f"There are {self._num_classes} classes, but labels of images of any size are "
+                    f"stored as bytes, of which {IGNORE_INDEX} means no data: at most "
+                    f"{IGNORE_INDEX} classes can be predicted."
+                )
+            _tell_of_scales(getattr(pl_module, "inference", None))
+            _warn_of_lost_places([raster.pair for raster in data.rasters])
             data.is_finished = lambda raster: self._notes(trainer, pl_module).holds(
                 file_stem(raster.pair.name), raster.pair
             )
@@ -96,12 +113,12 @@ class PredictionWriter(BasePredictionWriter):
                 self.polygons.check(names)
         elif self.probabilities is not None or self.polygons is not None:
             raise InputError(
-                "Probabilities and polygons are written of images as they are: take out "
-                "eval_transforms (networks take images of any size), or in Python predict with a "
-                "RasterDataModule."
+                f"Probabilities and polygons are written of images as they are: {_why_whole(data)}"
             )
         elif isinstance(data, SegmentationDataModule):
-            _refuse_clashes({pair: [self._png(pair.name)] for pair in data.predict_pairs()})
+            pairs = data.predict_pairs()
+            _refuse_clashes({pair: [self._png(pair.name)] for pair in pairs})
+            _warn_of_lost_places(pairs, _why_whole(data))
 
     def write_on_batch_end(
         self,
@@ -221,6 +238,47 @@ def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
                     f"{path.name}. Rename one of the images."
                 )
             written[place] = pair.image
+
+
+def _why_whole(data: Any) -> str:
+    """Why images are not predicted by windows, and what to do; see `as_rasters`."""
+    if isinstance(data, SegmentationDataModule):
+        if data.reader.reduction * data.reader.image_reduction > 1:
+            return (
+                f"{type(data).__name__} shrinks them as it reads them. Set field_of_view to 1 "
+                "where that is a setting, or predict with a FolderDataModule and predict_root."
+            )
+        if not data.eval_pipeline.changes_nothing:
+            return "take out eval_transforms (networks take images of any size)."
+    return "in Python, predict by a SegmentationTask with a RasterDataModule."
+
+
+def _warn_of_lost_places(pairs: Sequence[Pair], why_whole: str = "") -> None:
+    """Says once that labels of georeferenced images will have no place, where that is so."""
+    for pair in pairs:
+        image = pair.image
+        if not is_raster(image) or not has_place(image):
+            continue
+        if why_whole:
+            reason = f"the images are predicted whole; for GeoTIFFs, {why_whole}"
+        elif not becomes_geotiff(image):
+            reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
+        elif is_turned(image):
+            reason = "it is stored turned, as its tag Orientation says. Save it upright"
+        else:
+            continue
+        rank_zero_warn(f"The labels of {image} (and of others like it) get no place: {reason}")
+        return
+
+
+def _tell_of_scales(inference: Any) -> None:
+    if not isinstance(inference, TestTimeAugmentation) or inference.window is None:
+        return
+    if any(scale != 1 for scale in inference.scales):
+        rank_zero_info(
+            "Each window is scaled by itself here, while validate and test scale the image and "
+            "then lay windows over it: labels can differ a little."
+        )
 
 
 def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:

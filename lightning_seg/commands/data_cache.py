@@ -9,6 +9,7 @@ from rich.progress import track
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.base import Split
 from lightning_seg.data.pairs import Pair
+from lightning_seg.data.targets_cache import COMPUTING
 from lightning_seg.errors import InputError
 from lightning_seg.tasks import SegmentationTask
 
@@ -48,10 +49,10 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
 
 
 class _Counter:
-    """A progress bar that knows afterwards how long it was."""
+    """A progress bar that knows afterwards how many images were computed."""
 
     count = 0
 
     def __call__(self, pairs: Sequence[Pair], about: str) -> Iterable[Pair]:
-        self.count += len(pairs)
+        self.count += len(pairs) if about == COMPUTING else 0
         return track(pairs, about)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from lightning_seg.data.band import Band
 from lightning_seg.data.base import SegmentationDataModule
 from lightning_seg.data.pair_reader import PairReader, as_decimals, scale_values
-from lightning_seg.data.pairs import Pair
+from lightning_seg.data.pairs import Pair, check_sizes
 from lightning_seg.data.reading import image_size, read_image
 from lightning_seg.errors import InputError
 
@@ -154,7 +154,8 @@ class RasterDataModule(LightningDataModule):
         is_finished: Whether an image has been predicted already, and is to be left out.
 
     Raises:
-        InputError: (in setup) A window is larger than any network takes.
+        InputError: (in setup) A window is larger than any network takes, or a further channel is of
+            another size than its image.
     """
 
     def __init__(
@@ -180,10 +181,11 @@ class RasterDataModule(LightningDataModule):
         self.source.prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
-        """Finds the images and their sizes."""
+        """Finds and checks the images and their sizes."""
         pairs = self.source.predict_pairs()
         if not pairs:
             raise InputError("There are no images to predict. Check the folder.")
+        check_sizes(pairs, self.source.decoder, self.source.reader.image_reduction)
         self.rasters = tuple(map(self._raster, pairs))
 
     def predict_dataloader(self) -> DataLoader[WindowBatch]:

@@ -19,11 +19,13 @@ from lightning_seg.data.labels import IGNORE_INDEX
 from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.rasters import Window
+from lightning_seg.data.sampling import rank, world_size
 from lightning_seg.errors import InputError
 from lightning_seg.files import atomic_file, write_atomically
 
 CacheKind = Literal["none", "memory", "disk"]
 Progress = Callable[[Sequence[Pair], str], Iterable[Pair]]
+COMPUTING = "Computing targets"
 
 # Counts up when targets of the same key get other values.
 _CODE_VERSION = 1
@@ -52,8 +54,8 @@ class TargetsCache:
     A code is the value's share of the target's ``bounds`` in steps of 1/254, so decoded values are
     off by 1/508 of that range at most; both ends and the middle are exact. On disk each image and
     target has a file ``.npy`` (H, W, C) and a note with its checksum below ``root/.lightning_seg``.
-    Their names say the content of the label files, how labels are read, the target's key and the
-    version of this code, so that what is stale is never found; it is removed when its image is
+    Their names say the label files' names and content, how labels are read, the target's key and
+    the version of this code, so that what is stale is never found; it is removed when images are
     computed anew. Files are written aside, synced and renamed: any number of processes may fill one
     cache, and any may be killed.
 
@@ -75,6 +77,7 @@ class TargetsCache:
     root: Path
     _kept: dict[Pair, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     _files: dict[Pair, tuple[Path, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _channels: list[int] = field(default_factory=list, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for target in self.targets:
@@ -94,7 +97,8 @@ class TargetsCache:
 
         Args:
             pairs: Images with labels.
-            progress: Wraps the images that are to be computed, to show how far it is.
+            progress: Wraps the images that are looked at, and then those that are computed
+                (`COMPUTING`), to show how far it is.
 
         Returns:
             How many images were computed.
@@ -102,43 +106,63 @@ class TargetsCache:
         Raises:
             InputError: A label cannot be read, or the folder cannot be written to.
         """
-        if self.kind == "memory":
-            missing = [pair for pair in pairs if pair not in self._kept]
-            for pair in _shown(missing, progress):
-                self._kept[pair] = self._computed(pair)
-            return len(missing)
-        self._files.update((pair, self._paths(pair)) for pair in pairs)
-        missing = [pair for pair in pairs if not self._is_whole(pair)]
-        for pair in _shown(missing, progress):
-            if not self._is_whole(pair):  # another process may have been here
+        missing = self._missing(pairs, progress)
+        if missing and self.kind == "disk":
+            self._remove_stale()
+        # Each process begins elsewhere, so that together they compute every image once.
+        first = rank() * len(missing) // world_size() if self.kind == "disk" else 0
+        for pair in _shown([*missing[first:], *missing[:first]], progress, COMPUTING):
+            if self.kind == "memory":
+                self._kept[pair] = np.concatenate(self._computed(pair), axis=2)
+            elif not self._is_whole(pair):  # another process may have been here
                 self._store(pair)
+        if self.kind == "disk" and pairs:
+            self._note_channels(self._opened(pairs[0]))
         return len(missing)
+
+    def _missing(self, pairs: Sequence[Pair], progress: Progress | None) -> list[Pair]:
+        if self.kind == "memory":
+            return [pair for pair in pairs if pair not in self._kept]
+        missing = []
+        for pair in _shown(pairs, progress, "Looking at cached targets"):
+            self._files[pair] = self._paths(pair)
+            if not self._is_whole(pair):
+                missing.append(pair)
+        return missing
 
     def read(self, pair: Pair, window: Window | None = None) -> np.ndarray:
         """The codes of an image, or of a window of it: (H, W, sum of C) uint8."""
         if self.kind == "memory":
             return _cut(self._kept[pair], window)
-        try:
-            parts = [_opened(path) for path in self._files[pair]]
-        except (OSError, ValueError, EOFError):  # removed or cut off since it was prepared
-            self._store(pair)
-            parts = [_opened(path) for path in self._files[pair]]
-        parts = [_cut(part, window) for part in parts]
+        parts = [_cut(part, window) for part in self._opened(pair)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
     def decode(self, codes: np.ndarray) -> dict[str, Tensor]:
         """Codes (H, W, sum of C) to maps (C, H, W) float32 by the targets' keys; 0 for void."""
-        channels = codes.shape[2] // len(self.targets)
         maps = {}
-        for number, target in enumerate(self.targets):
-            own = codes[..., number * channels : (number + 1) * channels]
+        last = np.cumsum(self._channels)
+        for target, channels, end in zip(self.targets, self._channels, last, strict=True):
+            own = codes[..., end - channels : end]
             table = torch.from_numpy(_table(target))
             stored = torch.from_numpy(np.ascontiguousarray(own.transpose(2, 0, 1)))
             maps[target.key] = table[stored.int()]
         return maps
 
-    def _computed(self, pair: Pair) -> np.ndarray:
-        return np.concatenate([self._codes(pair, target) for target in self.targets], axis=2)
+    def _opened(self, pair: Pair) -> list[np.ndarray]:
+        """The files of an image's codes, each (H, W, C)."""
+        try:
+            return [_opened(path) for path in self._files[pair]]
+        except (OSError, ValueError, EOFError):  # removed or cut off since it was prepared
+            self._store(pair)
+            return [_opened(path) for path in self._files[pair]]
+
+    def _computed(self, pair: Pair) -> list[np.ndarray]:
+        codes = [self._codes(pair, target) for target in self.targets]
+        self._note_channels(codes)
+        return codes
+
+    def _note_channels(self, parts: Sequence[np.ndarray]) -> None:
+        self._channels[:] = [part.shape[2] for part in parts]
 
     def _codes(self, pair: Pair, target: MaskTarget) -> np.ndarray:
         mask = self.reader.mask(pair)
@@ -156,6 +180,7 @@ class TargetsCache:
         assert pair.label is not None, "cached pairs have labels"
         content = hashlib.sha256()
         for file in self.reader.decoder.files(pair.label):
+            content.update(file.name.encode())  # which part of a face a file shows, for one
             with file.open("rb") as stream:
                 content.update(hashlib.file_digest(stream, "sha256").digest())
         way = (self.reader.decoder, self.reader.reduction, self.num_classes, _CODE_VERSION)
@@ -171,13 +196,12 @@ class TargetsCache:
     def _store(self, pair: Pair) -> None:
         codes, paths = None, self._paths(pair)
         while codes is None:
-            codes = [self._codes(pair, target) for target in self.targets]
+            codes = self._computed(pair)
             before, paths = paths, self._paths(pair)
             codes = codes if before == paths else None  # the label was replaced meanwhile
         self._files[pair] = paths
         for path, target, own in zip(paths, self.targets, codes, strict=True):
             try:
-                _remove_stale(path)
                 with atomic_file(path) as file:
                     np.save(file, own)
                 note = {"target": target.key, "label": str(pair.label), "crc32": _checksum(path)}
@@ -187,6 +211,18 @@ class TargetsCache:
                     f"targets_cache: {path.parent} cannot be written to ({error}). Make room or "
                     "give the right to, or set targets_cache to memory or none."
                 ) from error
+
+    def _remove_stale(self) -> None:
+        """Removes entries of these label files when they had another content, and old remains."""
+        if not self.folder.is_dir():
+            return
+        now = dict(path.name.split("-")[:2] for paths in self._files.values() for path in paths)
+        for other in self.folder.iterdir():
+            place, content, *_ = [*other.name.split("-"), ""]
+            stale = place in now and content != now[place]
+            with suppress(OSError):
+                if stale or (other.name.startswith(".") and _age(other) > _LEFT_BEHIND):
+                    other.unlink()
 
 
 def _bounds(target: MaskTarget) -> tuple[float, float] | None:
@@ -201,8 +237,8 @@ def _table(target: MaskTarget) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def _shown(pairs: Sequence[Pair], progress: Progress | None) -> Iterable[Pair]:
-    return pairs if progress is None or not pairs else progress(pairs, "Computing targets")
+def _shown(pairs: Sequence[Pair], progress: Progress | None, about: str) -> Iterable[Pair]:
+    return pairs if progress is None or not pairs else progress(pairs, about)
 
 
 def _cut(codes: np.ndarray, window: Window | None) -> np.ndarray:
@@ -235,20 +271,6 @@ def _checksum(path: Path) -> int:
         while block := file.read(1 << 22):
             checksum = zlib.crc32(block, checksum)
     return checksum
-
-
-def _remove_stale(path: Path) -> None:
-    """Removes entries of the same label file when it had another content, and old remains."""
-    if not path.parent.is_dir():
-        return
-    place, content, _ = path.name.split("-")
-    for other in path.parent.iterdir():
-        parts = other.name.lstrip(".").split("-")
-        stale = parts[0] == place and parts[1] != content and not other.name.startswith(".")
-        with suppress(OSError):
-            left = other.name.startswith(".") and _age(other) > _LEFT_BEHIND
-            if stale or left:
-                other.unlink()
 
 
 def _age(path: Path) -> float:

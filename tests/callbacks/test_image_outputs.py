@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs
-from lightning_seg.callbacks.polygons import Polygons
+from lightning_seg.callbacks.polygons import Polygons, _kept
 from lightning_seg.errors import InputError
 from lightning_seg.files import partial_path
 
@@ -165,6 +166,30 @@ def test_polygons_outline_every_object(tile, tmp_path, kind):
 def test_small_objects_can_be_left_out(tile, tmp_path):
     predict(tile, scene(), tmp_path / "out", polygons=Polygons(min_pixels=10, classes=["house"]))
     assert len(pyogrio.raw.read(tmp_path / "out.gpkg")[2]) == 1
+
+
+def test_of_objects_that_are_not_wanted_nothing_is_kept():
+    class Outline(dict):
+        """A dict that can be referred to weakly."""
+
+        __hash__ = object.__hash__
+
+    alive = weakref.WeakSet()
+
+    def objects():
+        ring = [(0, 0), (0, 1), (1, 1), (0, 0)]
+        for number in range(300):
+            outline = Outline(type="Polygon", coordinates=[ring])
+            alive.add(outline)
+            assert len(alive) <= 2
+            yield outline, number % 3
+            del outline
+
+    kept, numbers = _kept(objects(), rasterio.Affine.identity(), {1}, 1)
+    assert len(kept) == len(numbers) == 0
+    kept, numbers = _kept(objects(), rasterio.Affine.scale(0.5), {1, 2}, 2)
+    assert len(kept) == 200
+    assert set(numbers) == {1, 2}
 
 
 def test_simplified_neighbours_keep_the_boundary_they_share(tile, tmp_path):

@@ -1,5 +1,6 @@
 """Which files predictions go to, and when those that are there are kept."""
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -11,13 +12,13 @@ from lightning.pytorch import Trainer
 from PIL import Image
 from torch import nn
 
-from lightning_seg.callbacks import PredictionWriter
+from lightning_seg.callbacks import PredictionWriter, image_outputs
 from lightning_seg.callbacks.finished_images import FinishedImages, fingerprint, settings_of
-from lightning_seg.data import FolderDataModule, RasterDataModule
+from lightning_seg.data import FolderDataModule, ISPRSDataModule, RasterDataModule
 from lightning_seg.data.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
-from lightning_seg.inference import SlidingWindow
+from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
 from lightning_seg.tasks import SegmentationTask
@@ -33,18 +34,19 @@ def make_task(num_classes=3):
     return SegmentationTask(num_classes, 3, network, ClassificationHead, losses, inference=window)
 
 
-def write_image(path, seed=0):
+def write_image(path, seed=0, **tags):
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (40, 50, 3), np.uint8)
     if path.suffix == ".tif":
-        tifffile.imwrite(path, pixels, photometric="rgb")
+        tifffile.imwrite(path, pixels, photometric="rgb", **tags)
     else:
         Image.fromarray(pixels).save(path)
 
 
-def predict(images, out, by_windows=True, num_classes=3, **kwargs):
+def predict(images, out, by_windows=True, num_classes=3, inference=None, **kwargs):
     source = FolderDataModule(images, num_classes, predict_root=images, num_workers=0)
     task = make_task(num_classes)
+    task.inference = inference or task.inference
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         callbacks=[PredictionWriter(str(out), **kwargs)],
@@ -146,3 +148,60 @@ def test_a_changed_further_channel_is_no_finished_image(tmp_path):
     assert not notes.holds("a", Pair("a", tmp_path / "a.png"))
     write_image(tmp_path / "height.png", seed=1)
     assert not notes.holds("a", pair)
+
+
+def test_more_classes_than_bytes_can_hold_are_refused(tmp_path):
+    write_image(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"There are 256 classes.*at most 255 classes"):
+        predict(tmp_path, tmp_path / "out", num_classes=256)
+
+
+def test_why_images_are_predicted_whole_is_told_where_polygons_are_wanted(tmp_path):
+    writer = PredictionWriter(str(tmp_path / "out"), probabilities="uint8")
+    data = ISPRSDataModule(tmp_path, field_of_view=4, predict_root=tmp_path)
+    write_image(tmp_path / "a.png")
+    trainer = Trainer(accelerator="cpu", logger=False, callbacks=[writer])
+    with pytest.raises(InputError, match=r"ISPRSDataModule shrinks them .* Set field_of_view to 1"):
+        trainer.predict(make_task(6), datamodule=data)
+
+
+# ModelPixelScale and ModelTiepoint.
+PLACE = [(33550, "d", 3, (1.0, 1.0, 0.0), True), (33922, "d", 6, (0, 0, 0, 3e5, 5e6, 0), True)]
+TURNED = [(274, "H", 1, 6, True)]
+
+
+@pytest.mark.parametrize(
+    ("tags", "by_windows", "has_rasterio", "reason"),
+    [
+        (PLACE, True, True, None),
+        (TURNED, True, True, None),
+        ([], True, False, None),
+        ([], False, True, None),
+        (PLACE + TURNED, True, True, "stored turned"),
+        (PLACE, True, False, "need rasterio"),
+        (PLACE, False, True, "predicted whole"),
+    ],
+)
+def test_it_is_told_once_where_labels_lose_their_place(
+    tmp_path, monkeypatch, tags, by_windows, has_rasterio, reason
+):
+    pytest.importorskip("rasterio")
+    if not has_rasterio:
+        monkeypatch.setattr(image_outputs, "rasterio", None)
+    for name in "ab":
+        write_image(tmp_path / "images" / f"{name}.tif", extratags=tags)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predict(tmp_path / "images", tmp_path / "out", by_windows)
+    told = [str(one.message) for one in caught if "get no place" in str(one.message)]
+    assert len(told) == (reason is not None)
+    assert all("a.tif (and of others like it)" in one and reason in one for one in told)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.5)])
+def test_it_is_told_where_windows_are_scaled_and_not_the_image(tmp_path, caplog, scales):
+    write_image(tmp_path / "images" / "a.png")
+    inference = TestTimeAugmentation(scales, window=SlidingWindow((32, 32)))
+    with caplog.at_level("INFO"):
+        predict(tmp_path / "images", tmp_path / "out", inference=inference)
+    assert ("Each window is scaled by itself" in caplog.text) == (len(scales) > 1)

@@ -166,6 +166,18 @@ def test_a_further_channel_follows_the_image(tmp_path):
     assert torch.equal(first, torch.from_numpy(pixels[:12, :12]).permute(2, 0, 1).float() / 255)
 
 
+def test_a_further_channel_of_another_size_is_refused(tmp_path):
+    image = tmp_path / "2_Ortho_RGB" / "top_potsdam_2_10_RGB.tif"
+    elevation = tmp_path / "1_DSM_normalisation" / "dsm_potsdam_02_10_normalized_lastools.jpg"
+    for path, size in ((image, (40, 30, 3)), (elevation, (20, 30))):
+        path.parent.mkdir()
+        Image.fromarray(np.zeros(size, np.uint8)).save(path)
+    tiles = ISPRSDataModule(tmp_path, elevation=True, train_tiles=[], test_tiles=["2_10"])
+    data = RasterDataModule(tiles, SlidingWindow((16, 16)).layout)
+    with pytest.raises(InputError, match=r"30 x 40 pixels, but its further channel .* is 30 x 20"):
+        data.setup("predict")
+
+
 def test_every_dataset_predicts_other_images_where_it_is_given_them(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     for root in (tmp_path, tmp_path / "a.tif"):

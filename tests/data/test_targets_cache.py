@@ -2,6 +2,8 @@ import os
 import random
 import signal
 import time
+import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import albumentations as A
@@ -12,10 +14,11 @@ import torch
 from clean_processes import in_clean_process
 from PIL import Image
 
-from lightning_seg.data import FolderDataModule
+from lightning_seg.data import FolderDataModule, targets_cache
 from lightning_seg.data.labels import IdLabels
 from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
+from lightning_seg.data.parts import PartMasks
 from lightning_seg.data.rasters import Window
 from lightning_seg.data.targets_cache import TargetsCache
 from lightning_seg.errors import InputError
@@ -163,11 +166,110 @@ def test_what_vanishes_while_it_is_in_use_is_computed_again(filled, damage):
         assert_right(cache, pair)
 
 
-def test_the_way_labels_are_read_is_part_of_the_key(filled):
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"targets": (SignedDistance(clip=5.0), ClassBoundary())},
+        {"reader": PairReader(IdLabels((0, 2, 1)))},
+        {"reader": PairReader(IdLabels((0, 1, 2)), reduction=2)},
+        {"num_classes": 4},
+    ],
+)
+def test_the_way_labels_are_read_is_part_of_the_key(filled, other):
     cache, pairs = filled
-    other = type(cache)("disk", (SignedDistance(clip=5.0),), 3, cache.reader, cache.root)
-    assert other.prepare(pairs) == 3
+    assert replace(cache, _files={}, **other).prepare(pairs) == 3
     assert make_cache(cache.root)[0].prepare(pairs) == 0
+
+
+def test_the_version_of_the_code_is_part_of_the_key(filled, monkeypatch):
+    cache, pairs = filled
+    monkeypatch.setattr(targets_cache, "_CODE_VERSION", -1)
+    assert make_cache(cache.root)[0].prepare(pairs) == 3
+
+
+def test_codes_are_those_of_this_version(tmp_path):
+    write_label(tmp_path / "0.png", 0)
+    cache, pairs = make_cache(tmp_path)
+    cache.prepare(pairs)
+    assert zlib.crc32(cache.read(pairs[0]).tobytes()) == 1725786263, (
+        "The same label and target give other codes: raise _CODE_VERSION, and then set this number."
+    )
+
+
+def test_the_names_of_label_files_are_part_of_the_key(tmp_path):
+    mask = np.zeros((20, 20, 3), np.uint8)
+    mask[5:10, 5:10] = 255
+    Image.fromarray(mask).save(tmp_path / "00007_skin.png")
+    pairs = [Pair("7", tmp_path / "00007.jpg", tmp_path / "00007")]
+    reader = PairReader(PartMasks((("skin", 1), ("nose", 2))))
+    cache = TargetsCache("disk", TARGETS, 3, reader, tmp_path)
+    assert cache.prepare(pairs) == 1
+    (tmp_path / "00007_skin.png").rename(tmp_path / "00007_nose.png")
+    assert cache.prepare(pairs) == 1
+    boundary = cache.decode(cache.read(pairs[0]))[TARGETS[0].key]
+    assert (boundary[2] > 0).any()
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """A target of one channel."""
+
+    key: str = "Foreground"
+    bounds: tuple[float, float] = (0.0, 1.0)
+
+    def __call__(self, mask, num_classes):
+        return (mask == 1).float()[:, None]
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+@pytest.mark.parametrize("again", [False, True])
+def test_targets_may_differ_in_their_channels(filled, kind, again):
+    cache, pairs = filled
+    targets = (Foreground(), TARGETS[0], Foreground("Another"))
+    cache = TargetsCache(kind, targets, 3, cache.reader, cache.root)
+    cache.prepare(pairs)
+    if again:
+        cache = replace(cache, _kept={}, _files={}, _channels=[])
+        cache.prepare(pairs)
+    maps = cache.decode(cache.read(pairs[0]))
+    assert [len(one) for one in maps.values()] == [1, 3, 1]
+    assert torch.equal(maps["Foreground"], expected(pairs[0].label, targets[0]))
+
+
+def test_the_folder_is_searched_for_what_is_stale_once(filled, monkeypatch):
+    cache, pairs = filled
+    for seed, pair in enumerate(pairs):
+        write_label(pair.label, 10 + seed)
+    searched = []
+    iterdir = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: searched.append(path) or iterdir(path))
+    assert cache.prepare(pairs) == 3
+    assert searched == [cache.folder]
+    assert len(entries(cache.root)) == 6
+
+
+def test_each_process_begins_with_other_images(filled, monkeypatch):
+    cache, pairs = filled
+    shown = {}
+    for number in range(3):
+        monkeypatch.setattr(targets_cache, "rank", lambda number=number: number)
+        monkeypatch.setattr(targets_cache, "world_size", lambda: 3)
+        for path in cache.folder.iterdir():
+            path.unlink()
+        shown[number] = []
+
+        def progress(pairs, about, number=number):
+            shown[number].append((about, [pair.name for pair in pairs]))
+            return pairs
+
+        make_cache(cache.root)[0].prepare(pairs, progress)
+    everything = ["0", "1", "2"]
+    for number, loops in shown.items():
+        computed = everything[number:] + everything[:number]
+        assert loops == [
+            ("Looking at cached targets", everything),
+            ("Computing targets", computed),
+        ]
 
 
 def test_a_tile_of_potsdam_takes_220_megabytes_at_most(filled):
