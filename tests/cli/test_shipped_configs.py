@@ -2,9 +2,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from lightning_seg import cli
+from lightning_seg.networks import no_pretrained_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
@@ -26,6 +30,30 @@ def test_an_experiment_is_a_whole_run(capsys, monkeypatch, path):
     assert "class_path: lightning_seg.tasks." in out
     assert "max_epochs: null" not in out
     assert "run_dir: runs/unnamed" not in out
+
+
+@pytest.fixture(scope="module")
+def parser():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LightningDataModule, "data")
+    parser.add_subclass_arguments(LightningModule, "model")
+    for name in cli.FROM_DATA:
+        parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+    return parser
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_an_experiments_data_and_task_can_be_made(parser, monkeypatch, path):
+    monkeypatch.chdir(path.parent)  # where the files that it includes are looked for
+    said = yaml.safe_load(path.read_text())
+    config = parser.parse_object({part: said[part] for part in ("data", "model")})
+    # Its network is as large as for a whole run, but has no numbers.
+    with torch.device("meta"), no_pretrained_weights():
+        made = parser.instantiate_classes(config)
+    assert made.model.hparams.num_classes == made.data.num_classes
+    parameters = list(made.model.parameters())
+    assert parameters
+    assert all(parameter.is_meta for parameter in parameters)
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "method").glob("*.yaml")), ids=lambda p: p.stem)
