@@ -3,37 +3,80 @@
 The losses' own values are compared in their own tests.
 """
 
-import json
+import inspect
 import re
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from itertools import product
+from pathlib import Path
 
 import pytest
 import reference_values
 import torch
+from reference_values import CASES, ReferenceCase
 
 from lightning_seg.losses import SobelLoss, anisotropic_convolution, cross_entropy, map_l1
 from lightning_seg.metrics import BoundaryIoU
 from lightning_seg.targets import SignedDistance, semantic_edges
 
 VOID = 255
-COMPARED = (
-    r"ce|nll\|.*|focal\|.*|dice\|.*|iou\|.*|combo\|.*|dice_focal\|.*|smp_(dice|jaccard)\|.*"
-    r"|tanimoto\|.*|dice_family_loss\|.*|gul\|.*|kervadec\|.*|point\|.*|line\|.*"
-    r"|sobel\|.*|sdt_(l1|total|target_mean_valid)\|.*|edge_map_fraction_valid"
-    r"|aniso_(mean|sumsq)\|.*|boundary_iou_b0\|.*"
-)
 NOT_COMPARED = {
     r"semeda(_term\d)?\|.*": "the weights of the edge network that they come from are not stored",
     r"line_authors\|.*": "the authors' code gives pixels off the lines a potential; ours does not",
 }
 
 
-def test_every_stored_value_is_compared_or_said_not_to_be():
-    if not reference_values._VALUES.exists():
-        pytest.skip(f"no reference values in {reference_values._VALUES}")
-    cases = json.loads(reference_values._VALUES.read_text())["cases"].values()
-    keys = {key for case in cases for key in case["values"]}
-    known = "|".join([COMPARED, *NOT_COMPARED])
-    assert [key for key in sorted(keys) if not re.fullmatch(known, key)] == []
+class Listing(ReferenceCase):
+    """Notes which values a test compares, and leaves to the test itself whether they are equal."""
+
+    def __init__(self, case):
+        super().__init__(**vars(case))
+        self.compared = set()
+
+    def value(self, key):
+        value = super().value(key)
+        self.compared.add(key)
+        return value
+
+    def check(self, key, loss, rel=1e-10):
+        self.value(key)
+
+    def check_single_precision(self, key, loss):
+        pass
+
+
+def comparisons():
+    """Every test of this folder that takes a ``reference_case``, with its other arguments."""
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        for name, test in vars(import_module(path.stem)).items():
+            if name.startswith("test") and "reference_case" in inspect.signature(test).parameters:
+                for arguments in product(*map(each_set, getattr(test, "pytestmark", []))):
+                    yield partial(test, **{k: v for given in arguments for k, v in given.items()})
+
+
+def each_set(mark):
+    """The arguments that a mark ``parametrize`` gives, one dict after the other."""
+    assert mark.name == "parametrize"
+    names, sets = mark.args
+    if isinstance(names, str):
+        return [{names: value} for value in sets]
+    return [dict(zip(names, values, strict=True)) for values in sets]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_stored_value_is_compared_or_said_not_to_be(name):
+    case = Listing(reference_values.reference_case(name))
+    for test in comparisons():
+        with suppress(pytest.skip.Exception):  # another case stores the value
+            test(reference_case=case)
+    left = [
+        key
+        for key in sorted(set(case.values) - case.compared)
+        if not re.fullmatch("|".join(NOT_COMPARED), key)
+    ]
+    assert left == []
+    assert set(case.directional_derivatives) <= set(case.values)
 
 
 @pytest.mark.parametrize("void", ["ignore", "background"])
