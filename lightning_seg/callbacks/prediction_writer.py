@@ -113,7 +113,7 @@ class PredictionWriter(BasePredictionWriter):
                 self.polygons.check(names)
         elif self.probabilities is not None or self.polygons is not None:
             raise InputError(
-                f"Probabilities and polygons are written of images as they are: {_why_whole(data)}"
+                f"Probabilities and polygons are written of images as they are. {_why_whole(data)}"
             )
         elif isinstance(data, SegmentationDataModule):
             pairs = data.predict_pairs()
@@ -249,8 +249,8 @@ def _why_whole(data: Any) -> str:
                 "where that is a setting, or predict with a FolderDataModule and predict_root."
             )
         if not data.eval_pipeline.changes_nothing:
-            return "take out eval_transforms (networks take images of any size)."
-    return "in Python, predict by a SegmentationTask with a RasterDataModule."
+            return "To change nothing, take out eval_transforms (networks take images of any size)."
+    return "In Python, predict by a SegmentationTask with a RasterDataModule."
 
 
 def _warn_of_lost_places(pairs: Sequence[Pair], why_whole: str = "") -> None:
@@ -260,14 +260,16 @@ def _warn_of_lost_places(pairs: Sequence[Pair], why_whole: str = "") -> None:
         if not is_raster(image) or not has_place(image):
             continue
         if why_whole:
-            reason = f"the images are predicted whole; for GeoTIFFs, {why_whole}"
+            reason = f"they are predicted whole. {why_whole}"
         elif not becomes_geotiff(image):
             reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
         elif is_turned(image):
             reason = "it is stored turned, as its tag Orientation says. Save it upright"
         else:
             continue
-        rank_zero_warn(f"The labels of {image} (and of others like it) get no place: {reason}")
+        rank_zero_warn(
+            f"The labels of {image} (and of others like it) will have no place: {reason}"
+        )
         return
 
 

@@ -49,7 +49,8 @@ class SegmentationDataModule(LightningDataModule):
         decoder: Decodes label files.
         in_channels: Channels of every image.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
+        eval_batch_size: Samples a batch in validation and test, and in predict where images are
+            seen whole and not by windows; 1 where sizes vary.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize. In predict,

@@ -78,7 +78,7 @@ class CamVidDataModule(SegmentationDataModule):
         form: ``segnet`` or ``original``.
         test_split: The frames that test and predict use.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict.
+        eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.

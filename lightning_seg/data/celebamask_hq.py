@@ -65,7 +65,7 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
             first 23,200 images train, the next 5,800 validate and the last 1,000 test (of fewer
             images, the same shares).
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict.
+        eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.

@@ -58,7 +58,7 @@ class CityscapesDataModule(SegmentationDataModule):
         test_split: The images that test uses; those of ``test`` have labels without a class.
         predict_split: The images that predict uses.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict.
+        eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.

@@ -62,7 +62,7 @@ class FolderDataModule(SegmentationDataModule):
         samples_per_epoch: Crops an epoch, with ``crop_size``.
         class_balanced: Draws crops around every class as often, instead of anywhere.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
+        eval_batch_size: Samples a batch in validation and test; 1 where sizes vary.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.

@@ -49,7 +49,7 @@ class HELENDataModule(SegmentationDataModule):
     Args:
         root: The folder that holds ``images``, ``labels`` and the lists.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict; 1 unless they are resized.
+        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.

@@ -118,7 +118,7 @@ class ISPRSDataModule(SegmentationDataModule):
         val_tiles: Tiles to validate on; by default some of the benchmark's training tiles.
         test_tiles: Tiles for test and predict; by default the benchmark's.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict; 1 where sizes vary.
+        eval_batch_size: Samples a batch in validation and test; 1 where sizes vary.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole tiles.

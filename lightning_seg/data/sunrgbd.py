@@ -86,7 +86,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
             rotated by 3 bits.
         max_depth: Metres that become 1; what is farther, too.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict; 1 unless they are resized.
+        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples; depth is moved, but keeps
             its values.

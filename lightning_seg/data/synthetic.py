@@ -41,7 +41,7 @@ class SyntheticDataModule(ISPRSDataModule):
         crop_size: Height and width of a training crop in pixels.
         samples_per_epoch: Training crops an epoch.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict.
+        eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole scenes.

@@ -58,7 +58,7 @@ class VOCDataModule(SegmentationDataModule):
         augmented: Trains on every image of ``SegmentationClassAug`` that is not among the
             validation images: 10,582 with the labels of SBD.
         batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation, test and predict; 1 unless they are resized.
+        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
