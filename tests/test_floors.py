@@ -21,7 +21,7 @@ FLOORS = (
     ("losses",),
     ("heads", "inference", "data"),
     ("tasks", "callbacks", "experiments"),
-    ("commands", "cli"),
+    ("commands", "cli", "raster_prediction"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NO_LIGHTNING = {"targets", "networks", "metrics", "losses", "heads", "inference"}
