@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -54,6 +54,7 @@ def in_clean_process(test: Callable[..., None]) -> Callable[..., None]:
 
 def _run(module: str, name: str, fixtures: dict[str, Any], sender: Connection) -> None:
     os.setsid()
+    set_start_method("fork", force=True)  # as in any other process, also for loaders' workers
     try:
         getattr(importlib.import_module(module), name).__wrapped__(**fixtures)
     except BaseException:

@@ -57,10 +57,16 @@ class FinishedImages:
 
     def _key(self, pair: Pair) -> str:
         files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
+        files += [path for path in _places(pair.image) if path.is_file()]
         states = [(file.resolve(), file.stat()) for file in files]
         found = [(path, state.st_size, state.st_mtime_ns) for path, state in states]
         described = (_VERSION, self._way, found)
         return hashlib.sha256(repr(described).encode()).hexdigest()
+
+
+def _places(image: Path) -> list[Path]:
+    """Files beside an image that can say where it lies."""
+    return [*(image.with_suffix(s) for s in (".tfw", ".tifw", ".prj")), Path(f"{image}.aux.xml")]
 
 
 def fingerprint(module: nn.Module, *settings: object) -> str:

@@ -149,11 +149,13 @@ class ImageOutputs:
 
     def abandon(self) -> None:
         """Removes what is written so far."""
-        self._labels.close()
-        if self._maps is not None:
-            self._maps.close()
-        for partial in self._partial.values():
-            partial.unlink(missing_ok=True)
+        try:
+            self._labels.close()
+            if self._maps is not None:
+                self._maps.close()
+        finally:
+            for partial in self._partial.values():
+                partial.unlink(missing_ok=True)
 
     def _begin(self, ending: str) -> Path:
         path = _with_ending(self._stem, ending)

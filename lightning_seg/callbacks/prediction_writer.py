@@ -151,6 +151,15 @@ class PredictionWriter(BasePredictionWriter):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Removes what was begun and not finished."""
+        self._abandon()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """The same: where a step fails, there is no teardown."""
+        self._abandon()
+
+    def _abandon(self) -> None:
         if self._open is not None:
             self._open.outputs.abandon()
             self._open = None

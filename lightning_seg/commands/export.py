@@ -50,6 +50,10 @@ def run(argv: list[str]) -> None:
             f"--output {output}: the suffix is {output.suffix!r}, but must be .onnx (for "
             "onnxruntime and others) or .pt2 (for torch.export.load)"
         )
+    if arguments.size is not None and min(arguments.size) < 1:
+        raise InputError(
+            f"--size {arguments.size[0]} {arguments.size[1]}: give two numbers of pixels, 1 or more"
+        )
     if output.suffix == ".onnx":
         require_onnx()
     task = _load(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))

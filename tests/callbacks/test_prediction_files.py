@@ -1,5 +1,6 @@
 """Which files predictions go to, and when those that are there are kept."""
 
+import os
 import warnings
 from functools import partial
 
@@ -146,7 +147,15 @@ def test_a_changed_further_channel_is_no_finished_image(tmp_path):
     notes.note("a", pair, [])
     assert notes.holds("a", pair)
     assert not notes.holds("a", Pair("a", tmp_path / "a.png"))
-    write_image(tmp_path / "height.png", seed=1)
+    os.utime(tmp_path / "height.png", ns=(1, 1))  # as if written anew, at another time
+    assert not notes.holds("a", pair)
+
+
+def test_an_image_whose_place_was_corrected_is_not_finished(tmp_path):
+    write_image(tmp_path / "a.png")
+    pair, notes = Pair("a", tmp_path / "a.png"), FinishedImages(tmp_path / "out", "way")
+    notes.note("a", pair, [])
+    (tmp_path / "a.png.aux.xml").write_text("<PAMDataset/>")
     assert not notes.holds("a", pair)
 
 

@@ -12,6 +12,7 @@ import torch
 from clean_processes import in_clean_process
 from lightning.pytorch import Trainer
 
+from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
@@ -70,6 +71,21 @@ def test_a_killed_prediction_goes_on(tmp_path):
     assert (out / "a.tif").stat().st_mtime_ns == first
     predict(images, tmp_path / "at_once")
     assert files(out) == files(tmp_path / "at_once")
+
+
+@in_clean_process
+def test_an_image_that_cannot_be_read_to_its_end_leaves_no_file_begun(tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (400, 130, 3), np.uint8)
+    tifffile.imwrite(
+        images / "b.tif", pixels, photometric="rgb", compression="zlib", rowsperstrip=10
+    )
+    whole = (images / "b.tif").read_bytes()
+    (images / "b.tif").write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(InputError, match=r"b\.tif"):
+        predict(images, out)
+    assert [path.name for path in out.iterdir() if path.is_file()] == []
 
 
 @pytest.mark.parametrize("count", [1, 3])

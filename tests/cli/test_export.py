@@ -157,6 +157,11 @@ def test_a_size_that_the_network_cannot_take_is_refused(of_one_size, refused):
     assert not Path("model.onnx").exists()
 
 
+def test_a_size_of_no_pixels_is_refused(workplace, refused):
+    message = refused("export", "--ckpt_path", "a.ckpt", "--output", "m.pt2", "--size", "-1", "5")
+    assert "--size -1 5: give two numbers of pixels" in message
+
+
 def test_a_network_of_one_size_asks_for_it(of_one_size, refused):
     message = refused(*EXPORT, "swin.ckpt")
     assert "cannot be exported for any height and width" in message

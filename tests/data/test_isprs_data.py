@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from clean_processes import in_clean_process
 from lightning.pytorch import seed_everything
 
 from lightning_seg.data import ISPRSDataModule, rasters
@@ -71,6 +72,7 @@ def places(data: ISPRSDataModule) -> list[list[tuple[float, ...]]]:
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
+@in_clean_process
 def test_crops_differ_between_epochs_and_workers_and_runs_repeat(root, num_workers):
     data = make(root, num_workers=num_workers)
     data.setup("fit")

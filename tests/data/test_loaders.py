@@ -2,6 +2,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from clean_processes import in_clean_process
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule
@@ -60,6 +61,7 @@ def fit(folder, epochs, num_workers, checkpoint=None):
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
+@in_clean_process
 def test_a_resumed_training_does_not_repeat_the_first_epoch(folder, num_workers):
     first = fit(folder, 1, num_workers)
     torch.testing.assert_close(fit(folder, 1, num_workers), first)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from clean_processes import in_clean_process
 from jsonargparse import ArgumentParser
 from lightning.pytorch import seed_everything
 from PIL import Image
@@ -72,6 +73,7 @@ def visits(folder, num_workers: int) -> list[list[bytes]]:
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
+@in_clean_process
 def test_augmentations_differ_between_epochs_and_workers_and_runs_repeat(folder, num_workers):
     first, second = visits(folder, num_workers)
     assert len(set(first) | set(second)) == 16
