@@ -71,11 +71,10 @@ def predict_rasters(
 def as_rasters(model: LightningModule, data: LightningDataModule) -> LightningDataModule:
     """The data to predict as windows, where model and data allow it; else the data as it is.
 
-    Images that are shrunk or that transforms change are predicted whole.
+    Images that ``eval_transforms`` change are predicted whole.
     """
     if not isinstance(model, SegmentationTask) or not isinstance(data, SegmentationDataModule):
         return data
-    shrunk = data.reader.reduction * data.reader.image_reduction > 1
-    if shrunk or not data.eval_pipeline.changes_nothing:
+    if not data.eval_pipeline.changes_nothing:
         return data
     return RasterDataModule(data, model.window_layout)

@@ -38,7 +38,7 @@ from lightning_seg.data.raster_windows import RasterDataModule
 from lightning_seg.data.rasters import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
-from lightning_seg.inference import Stitching, TestTimeAugmentation, WindowLayout
+from lightning_seg.inference import RowResizing, Stitching, TestTimeAugmentation, WindowLayout
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -181,21 +181,24 @@ class PredictionWriter(BasePredictionWriter):
         stem, notes = file_stem(raster.pair.name), self._notes(trainer, pl_module)
         if number == 0:
             notes.forget(stem)
+            size = raster.height, raster.width
             outputs = ImageOutputs(
                 raster.pair.image,
-                (raster.height, raster.width),
+                size,
                 self._folder / stem,
                 self._classes,
                 self.probabilities,
                 self.polygons,
             )
             weight = pl_module.window_weight(layout.size, maps.device)  # type: ignore[operator]
-            self._open = _Open(Stitching(layout, weight), outputs)
+            resizing = RowResizing(layout.image, size)
+            self._open = _Open(Stitching(layout, weight), resizing, outputs)
         assert self._open is not None, "batches of an image come in order"
         stitching, outputs = self._open.stitching, self._open.outputs
         stitching.add({"probabilities": maps}, batch["corners"])
         _, means = stitching.take(layout.finished_after(number))
-        outputs.write(means["probabilities"])
+        for rows in self._open.resizing.add(means["probabilities"]):
+            outputs.write(rows)
         if number + 1 == len(layout.batches):
             notes.note(stem, raster.pair, outputs.finish())
             self._open = None
@@ -219,8 +222,9 @@ class PredictionWriter(BasePredictionWriter):
 class _Open:
     """The image whose windows are coming."""
 
-    def __init__(self, stitching: Stitching, outputs: ImageOutputs) -> None:
+    def __init__(self, stitching: Stitching, resizing: RowResizing, outputs: ImageOutputs) -> None:
         self.stitching = stitching
+        self.resizing = resizing
         self.outputs = outputs
 
 
@@ -251,14 +255,8 @@ def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
 
 def _why_whole(data: Any) -> str:
     """Why images are not predicted by windows, and what to do; see `as_rasters`."""
-    if isinstance(data, SegmentationDataModule):
-        if data.reader.reduction * data.reader.image_reduction > 1:
-            return (
-                f"{type(data).__name__} shrinks them as it reads them. Set field_of_view to 1 "
-                "where that is a setting, or predict with a FolderDataModule and predict_root."
-            )
-        if not data.eval_pipeline.changes_nothing:
-            return "To change nothing, take out eval_transforms (networks take images of any size)."
+    if isinstance(data, SegmentationDataModule) and not data.eval_pipeline.changes_nothing:
+        return "To change nothing, take out eval_transforms (networks take images of any size)."
     return "In Python, predict by a SegmentationTask with a RasterDataModule."
 
 

@@ -1,13 +1,13 @@
 """An image read from top to bottom, of which only some rows are kept."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from lightning_seg.data.rasters import Window, is_raster, rows_decoded_at_once
+from lightning_seg.data.rasters import NeedsRasterio, Window, is_raster, rows_decoded_at_once
 from lightning_seg.data.reading import image_size
-from lightning_seg.errors import InputError
 
 _LEAST_ROWS = 64
 
@@ -22,19 +22,24 @@ class Band:
     Args:
         path: An image.
         read: Reads a window of it (all of it for None) as (rows, columns, channels).
+        reduction: How many times smaller than the file what is read is; windows, too, are of the
+            smaller image.
 
     Raises:
         InputError: The file is missing or is not an image.
     """
 
-    def __init__(self, path: Path, read: Callable[[Window | None], np.ndarray]) -> None:
-        self.height, self.width = image_size(path)
+    def __init__(
+        self, path: Path, read: Callable[[Window | None], np.ndarray], reduction: int = 1
+    ) -> None:
+        self.height, self.width = (side // reduction for side in image_size(path))
         self._read = read
         self._by_rows = is_raster(path)
         self._first = 0
         self._rows = np.empty(0)
         if self._by_rows:
-            unit = rows_decoded_at_once(path)
+            stored = rows_decoded_at_once(path)
+            unit = stored // math.gcd(stored, reduction)
             self._unit = -(-_LEAST_ROWS // unit) * unit
 
     def read(self, first: int, last: int) -> np.ndarray:
@@ -46,8 +51,7 @@ class Band:
         if self._by_rows:
             try:
                 self._move(first, last)
-            except InputError:
-                # Where the reason is not a compression, reading it whole gives the same error.
+            except NeedsRasterio:  # for a window, perhaps not for all
                 self._by_rows, self._rows = False, np.empty(0)
         if not self._by_rows and not len(self._rows):
             self._first, self._rows = 0, self._read(None)

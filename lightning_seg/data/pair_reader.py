@@ -71,7 +71,7 @@ class PairReader:
     def size(self, pair: Pair) -> tuple[int, int]:
         """Height and width, from the image's header."""
         height, width = image_size(pair.image)
-        return height // self._image_factor, width // self._image_factor
+        return height // self.image_factor, width // self.image_factor
 
     def image(self, pair: Pair, window: Window | None = None) -> np.ndarray:
         """The image (H, W, C), uint8 or float32 in [0, 1].
@@ -79,7 +79,7 @@ class PairReader:
         Raises:
             InputError: The file is missing or damaged, or its channels or values do not fit.
         """
-        image = read_image(pair.image, self.channels, _enlarged(window, self._image_factor))
+        image = read_image(pair.image, self.channels, _enlarged(window, self.image_factor))
         return self._shrunk(scale_values(image, self.value_range, pair.image))
 
     def further_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
@@ -90,7 +90,7 @@ class PairReader:
         """
         if pair.extra is None or self.extra is None:
             return None
-        return self._shrunk(self.extra.read(pair.extra, _enlarged(window, self._image_factor)))
+        return self._shrunk(self.extra.read(pair.extra, _enlarged(window, self.image_factor)))
 
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """The mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
@@ -105,11 +105,12 @@ class PairReader:
         return mask[:: self.reduction, :: self.reduction][:height, :width]
 
     @property
-    def _image_factor(self) -> int:
+    def image_factor(self) -> int:
+        """How many times images are shrunk."""
         return self.reduction * self.image_reduction
 
     def _shrunk(self, image: np.ndarray) -> np.ndarray:
-        factor = self._image_factor
+        factor = self.image_factor
         if factor == 1:
             return image
         height, width = (side // factor for side in image.shape[:2])

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightning_seg.data.band import Band
 from lightning_seg.data.base import SegmentationDataModule
-from lightning_seg.data.pair_reader import PairReader, as_decimals, scale_values
+from lightning_seg.data.pair_reader import PairReader, as_decimals
 from lightning_seg.data.pairs import Pair, check_sizes
-from lightning_seg.data.reading import image_size, read_image
+from lightning_seg.data.rasters import Window
+from lightning_seg.data.reading import image_size
 from lightning_seg.errors import InputError
 
 # More pixels than any network takes at once.
@@ -26,6 +27,10 @@ WindowBatch = dict[str, Any]
 
 class Layout(Protocol):
     """Where windows lie over an image that is continued by reflection; see WindowLayout."""
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """Height and width of the image."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -46,9 +51,9 @@ class Raster:
 
     Args:
         pair: Its name and files.
-        height: Its height in pixels, upright.
+        height: The file's height in pixels, upright.
         width: Its width in pixels.
-        layout: Where its windows lie.
+        layout: Where windows lie over the image as it is read, which may be smaller.
     """
 
     pair: Pair
@@ -93,7 +98,6 @@ class RasterWindows(Dataset[WindowBatch]):
             self._open = number, self._bands(raster.pair)
         corners = raster.layout.batches[batch]
         image, *further = (np.stack(_crops(b, raster.layout, corners)) for b in self._open[1])
-        image = scale_values(image, self.reader.value_range, raster.pair.image)
         if further:
             image = np.concatenate([as_decimals(image), *further], axis=3)
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
@@ -102,10 +106,17 @@ class RasterWindows(Dataset[WindowBatch]):
 
     def _bands(self, pair: Pair) -> list[Band]:
         """The image's own rows, and those of its further channel if it has one."""
-        bands = [Band(pair.image, partial(read_image, pair.image, self.reader.channels))]
-        if pair.extra is not None and self.reader.extra is not None:
-            bands.append(Band(pair.extra, partial(self.reader.extra.read, pair.extra)))
+        reader = self.reader
+        bands = [Band(pair.image, partial(reader.image, pair), reader.image_factor)]
+        if pair.extra is not None and reader.extra is not None:
+            bands.append(Band(pair.extra, partial(_further, reader, pair), reader.image_factor))
         return bands
+
+
+def _further(reader: PairReader, pair: Pair, window: Window | None) -> np.ndarray:
+    channel = reader.further_channel(pair, window)
+    assert channel is not None, "only pairs that have one are asked"
+    return channel
 
 
 def _crops(band: Band, layout: Layout, corners: Sequence[tuple[int, int]]) -> list[np.ndarray]:
@@ -216,10 +227,16 @@ class RasterDataModule(LightningDataModule):
 
     def _raster(self, pair: Pair) -> Raster:
         height, width = image_size(pair.image)
-        layout = self.layout(height, width)
+        seen = self.source.reader.size(pair)
+        if not min(seen):
+            raise InputError(
+                f"{pair.image} is {width} x {height} pixels, of which nothing is left where images "
+                f"are shrunk {self.source.reader.image_factor} times. Take it out of the folder."
+            )
+        layout = self.layout(*seen)
         if layout.size[0] * layout.size[1] > _MOST_AT_ONCE:
             raise InputError(
-                f"{pair.image} is {width} x {height} pixels, too many for a network at once. "
+                f"{pair.image} is {seen[1]} x {seen[0]} pixels, too many for a network at once. "
                 "Predict it by windows: --model.inference configs/inference/aerial_windows.yaml, "
                 "or inference: {size: [512, 512], overlap: 0.5} in the model's settings."
             )

@@ -36,6 +36,10 @@ _TO_UPRIGHT = {
 }
 
 
+class NeedsRasterio(InputError):
+    """A compression of which windows, or all, cannot be read without rasterio."""
+
+
 class Window(NamedTuple):
     """A rectangle of pixels: its upper left corner and its size."""
 
@@ -94,7 +98,7 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
 
     Raises:
         OSError | ValueError: The file is damaged or cut off.
-        InputError: It needs rasterio.
+        NeedsRasterio: Its compression is not read without rasterio, or not by window.
     """
     header = _header(path)
     read = _read_with_tifffile if rasterio is None else _read_with_rasterio
@@ -232,7 +236,7 @@ def _read_with_pillow(path: Path, page: tifffile.TiffPage, window: Window | None
     plain = plain and page.tags.valueof("Orientation", 1) == 1
     if window is not None or page.samplesperpixel > 4 or not plain:
         compression = tifffile.COMPRESSION(page.compression).name
-        raise InputError(
+        raise NeedsRasterio(
             f"{path} is compressed with {compression}, which needs rasterio here: "
             "pip install 'lightning_seg[geo]', or save the file uncompressed or with Deflate."
         )

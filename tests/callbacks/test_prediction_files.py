@@ -167,10 +167,10 @@ def test_more_classes_than_bytes_can_hold_are_refused(tmp_path):
 
 def test_why_images_are_predicted_whole_is_told_where_polygons_are_wanted(tmp_path):
     writer = PredictionWriter(str(tmp_path / "out"), probabilities="uint8")
-    data = ISPRSDataModule(tmp_path, field_of_view=4, predict_root=tmp_path)
+    data = ISPRSDataModule(tmp_path, predict_root=tmp_path)
     write_image(tmp_path / "a.png")
     trainer = Trainer(accelerator="cpu", logger=False, callbacks=[writer])
-    with pytest.raises(InputError, match=r"ISPRSDataModule shrinks them .* Set field_of_view to 1"):
+    with pytest.raises(InputError, match=r"predict by a SegmentationTask with a Raster"):
         trainer.predict(make_task(6), datamodule=data)
 
 

@@ -59,6 +59,34 @@ def test_an_identity_gives_the_file_to_the_bit(
     assert torch.equal(result, sliding(lambda x: {"x": x}, image[None])["x"][0])
 
 
+@pytest.mark.parametrize("rowsperstrip", [1, 3, 5, 64])
+def test_images_that_are_shrunk_are_shrunk_as_they_are_read(tmp_path, rowsperstrip):
+    pixels = np.random.default_rng(0).integers(0, 256, (151, 93, 3), np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, photometric="rgb", compression="zlib",
+        rowsperstrip=rowsperstrip,
+    )  # fmt: skip
+    reader = PairReader(IdLabels((0, 1)), reduction=2)
+    pair = Pair("a", tmp_path / "a.tif")
+    sliding = SlidingWindow((20, 16), 0.5, 3, 5)
+    layout = sliding.layout(*reader.size(pair))
+    dataset = RasterWindows([Raster(pair, 151, 93, layout)], reader)
+    stitching, rows = Stitching(layout, sliding.weight()), []
+    for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
+        stitching.add({"image": sample["image"]}, sample["corners"])
+        rows.append(stitching.take(layout.finished_after(number))[1]["image"])
+    whole = torch.from_numpy(reader.image(pair)).permute(2, 0, 1).float() / 255
+    assert whole.shape == (3, 75, 46)
+    assert torch.equal(torch.cat(rows, dim=1), whole)
+
+
+def test_an_image_of_which_nothing_is_left_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "thin.tif", np.zeros((1, 9, 3), np.uint8), photometric="rgb")
+    tiles = ISPRSDataModule("nowhere", field_of_view=4, predict_root=tmp_path)
+    with pytest.raises(InputError, match=r"thin.tif is 9 x 1 pixels, of which nothing is left"):
+        RasterDataModule(tiles, SlidingWindow((16, 16)).layout).setup("predict")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("weighting", ["uniform", "gaussian"])
 def test_windows_of_a_network_are_averaged_as_in_memory_to_the_bit(tmp_path, suffix, weighting):
