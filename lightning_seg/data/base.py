@@ -11,7 +11,7 @@ from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.class_frequencies import balanced_weights, cached_counts
-from lightning_seg.data.class_places import class_places
+from lightning_seg.data.class_places import cached_places
 from lightning_seg.data.crops import RandomCrops
 from lightning_seg.data.datasets import PairDataset, Sample, collate
 from lightning_seg.data.labels import Color, LabelDecoder
@@ -64,7 +64,8 @@ class SegmentationDataModule(LightningDataModule):
         crop_size: Trains on square crops of so many pixels at random places, not on whole images;
             of TIFF rasters nothing else is read.
         samples_per_epoch: Crops an epoch.
-        class_balanced: Draws crops around every class as often.
+        class_balanced: Draws crops around every class as often. Where classes lie is found once and
+            kept in ``.lightning_seg`` below the root.
         targets_cache: Whether the targets that heads regress are computed of whole images before
             they are cropped, and kept in ``memory`` (of each process that trains) or on ``disk``
             (below ``root/.lightning_seg``, for all runs); training and validation batches then
@@ -174,7 +175,7 @@ class SegmentationDataModule(LightningDataModule):
             return PairDataset(pairs, self.reader, self.train_pipeline, True, cache)
         places = None
         if self.class_balanced:
-            places = class_places(pairs, self.reader, self.num_workers)
+            places = cached_places(pairs, self.reader, self.num_workers, self.root)
         return RandomCrops(
             pairs,
             self.reader,

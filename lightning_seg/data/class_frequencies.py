@@ -95,7 +95,7 @@ def cached_counts(
     Labels are taken for the same while their names, sizes and times are. Where ``root`` cannot be
     written to, they are counted every time.
     """
-    file = root / OWN_FOLDER / f"class_counts_{_key(paths, decoder, root)}.json"
+    file = root / OWN_FOLDER / f"class_counts_{labels_key(paths, decoder, root)}.json"
     # A file that another program left damaged is counted again.
     with suppress(OSError, ValueError, KeyError, TypeError):
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -134,9 +134,13 @@ def _masks(label: Path, decoder: LabelDecoder) -> Iterator[np.ndarray]:
         yield decoder.read(label, Window(row, 0, min(_ROWS, height - row), width))
 
 
-def _key(labels: Sequence[Path], decoder: LabelDecoder, root: Path) -> str:
+def labels_key(labels: Sequence[Path], decoder: LabelDecoder, root: Path) -> str:
+    """A short name for what is counted in these labels, in this order.
+
+    It changes with a file's name, size or time, and with what the labels mean.
+    """
     files = []
     for path in (file for label in labels for file in decoder.files(label)):
         status = path.stat()
         files.append((os.path.relpath(path, root), status.st_size, status.st_mtime_ns))
-    return hashlib.sha256(repr((sorted(files), decoder)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((files, decoder)).encode()).hexdigest()[:16]

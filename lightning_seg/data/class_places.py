@@ -1,15 +1,20 @@
 """Where in a set of label maps each class lies: to draw places of every class as often."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_seg.data.class_frequencies import labels_key
 from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.rasters import Window
 from lightning_seg.errors import InputError
+from lightning_seg.files import OWN_FOLDER, atomic_file
 
 _BLOCK = 64
 _BLOCKS_AT_ONCE = 8
@@ -69,6 +74,25 @@ def class_places(pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0
             "The training labels hold no pixel of any class, so crops cannot be balanced between "
             "classes. Check the labels."
         )
+    return places
+
+
+def cached_places(
+    pairs: Sequence[Pair], reader: PairReader, num_workers: int, root: Path
+) -> ClassPlaces:
+    """`class_places`, kept in a file below ``root`` for as long as labels and classes stay.
+
+    Where ``root`` cannot be written to, the labels are read every time.
+    """
+    paths = [pair.label for pair in pairs if pair.label is not None]
+    key = labels_key(paths, reader.decoder, root)
+    file = root / OWN_FOLDER / f"class_places_{key}_{reader.reduction}_{_BLOCK}.npz"
+    # A file that another program left damaged is made again.
+    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(file) as found:
+        return ClassPlaces(found["blocks"], found["pixels"])
+    places = class_places(pairs, reader, num_workers)
+    with suppress(OSError), atomic_file(file) as opened:
+        np.savez_compressed(opened, blocks=places.blocks, pixels=places.pixels)
     return places
 
 

@@ -3,8 +3,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from lightning_seg.data.class_places import ClassPlaces
+from lightning_seg.data.class_places import ClassPlaces, cached_places
+from lightning_seg.data.labels import IdLabels
+from lightning_seg.data.pair_reader import PairReader
+from lightning_seg.data.pairs import Pair
 
 PIXELS = np.array([[0, 7, 0], [3, 0, 0], [0, 0, 0], [9, 1, 0], [0, 0, 0]])
 BLOCKS = np.array([(number, 64 * number, 0, 64, 32) for number in range(len(PIXELS))])
@@ -41,3 +45,28 @@ def test_a_draw_does_not_go_through_all_blocks():
     finally:
         tracemalloc.stop()
     assert peak < 100_000  # bytes, one for each block
+
+
+def written(folder, pixels):
+    Image.fromarray(pixels).save(folder / "a.png")
+    return [Pair("a", folder / "a.png", folder / "a.png")]
+
+
+def test_places_are_found_once_and_again_when_labels_change(tmp_path, monkeypatch):
+    reader = PairReader(IdLabels((0, 1)))
+    mask = np.zeros((70, 90), np.uint8)
+    pairs = written(tmp_path, mask)
+    first = cached_places(pairs, reader, 0, tmp_path)
+    (file,) = (tmp_path / ".lightning_seg").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(PairReader, "mask", None)  # would fail
+        again = cached_places(pairs, reader, 0, tmp_path)
+    assert np.array_equal(again.blocks, first.blocks)
+    assert np.array_equal(again.pixels, first.pixels)
+    file.write_bytes(file.read_bytes()[:100])
+    assert np.array_equal(cached_places(pairs, reader, 0, tmp_path).pixels, first.pixels)
+    mask[0] = 1
+    pairs = written(tmp_path, mask)
+    assert cached_places(pairs, reader, 0, tmp_path).pixels.sum(axis=0).tolist() == [69 * 90, 90]
+    halved = PairReader(IdLabels((0, 1)), reduction=2)
+    assert cached_places(pairs, halved, 0, tmp_path).pixels.sum() == 35 * 45
