@@ -5,8 +5,8 @@ from pathlib import Path
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from lightning_seg.callbacks import PredictionWriter
-from lightning_seg.callbacks.image_outputs import Probabilities
 from lightning_seg.callbacks.polygons import Polygons
+from lightning_seg.callbacks.predicted_rows import Probabilities
 from lightning_seg.data import FolderDataModule, RasterDataModule, SegmentationDataModule
 from lightning_seg.data.labels import Color
 from lightning_seg.tasks import SegmentationTask

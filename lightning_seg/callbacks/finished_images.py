@@ -37,7 +37,7 @@ class FinishedImages:
 
     def note(self, stem: str, pair: Pair, files: Sequence[Path]) -> None:
         """Notes an image as finished."""
-        found = {"key": self._key(pair), "files": [file.name for file in files]}
+        found = {"key": self.key(pair), "files": [file.name for file in files]}
         write_atomically(self._note(stem), json.dumps(found))
 
     def forget(self, stem: str) -> None:
@@ -49,19 +49,20 @@ class FinishedImages:
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(self._note(stem).read_text(encoding="utf-8"))
             there = all((self._folder / name).is_file() for name in found["files"])
-            return there and found["key"] == self._key(pair)
+            return there and found["key"] == self.key(pair)
         return False
 
-    def _note(self, stem: str) -> Path:
-        return self._folder / _FOLDER / f"{stem}.json"
-
-    def _key(self, pair: Pair) -> str:
+    def key(self, pair: Pair) -> str:
+        """Stands for the image as it is now and the way in which it is predicted."""
         files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
         files += [path for path in _places(pair.image) if path.is_file()]
         states = [(file.resolve(), file.stat()) for file in files]
         found = [(path, state.st_size, state.st_mtime_ns) for path, state in states]
         described = (_VERSION, self._way, found)
         return hashlib.sha256(repr(described).encode()).hexdigest()
+
+    def _note(self, stem: str) -> Path:
+        return self._folder / _FOLDER / f"{stem}.json"
 
 
 def _places(image: Path) -> list[Path]:

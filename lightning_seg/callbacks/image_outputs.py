@@ -3,21 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lightning_seg.callbacks.geotiff import Georeference, GeoTiff, rasterio, read_georeference
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.polygons import Polygons
+from lightning_seg.callbacks.predicted_rows import Probabilities
+from lightning_seg.callbacks.row_store import Rows
 from lightning_seg.data.labels import IGNORE_INDEX
 from lightning_seg.files import complete, partial_path
 
-Probabilities = Literal["uint8", "float16"]
-
-_ROWS = 64
 _TIFFS = (".tif", ".tiff")
 _PROBABILITIES = "_probabilities.tif"
 
@@ -86,8 +84,6 @@ class ImageOutputs:
     ) -> None:
         self._classes = classes
         self._polygons = polygons
-        self._kind = probabilities
-        self._row = 0
         self._stem = stem
         self._partial: dict[Path, Path] = {}
         has_place = becomes_geotiff(image)
@@ -119,20 +115,16 @@ class ImageOutputs:
                 scale=1 / 255 if probabilities == "uint8" else None,
             )
 
-    def write(self, probabilities: Tensor) -> None:
-        """Adds rows of class probabilities (K, rows, W) below those written before."""
-        for start in range(0, probabilities.shape[1], _ROWS):
-            # Some at a time: deciding takes copies of what may be hundreds of megabytes.
-            self._write(probabilities[:, start : start + _ROWS])
-
-    def _write(self, probabilities: Tensor) -> None:
-        labels = decide(probabilities).cpu().numpy()
+    def write(self, rows: Rows) -> None:
+        """Adds rows below those written before."""
+        labels = rows.labels
         if self._place.has_nodata:
-            labels[~self._place.valid(self._row, len(labels))] = IGNORE_INDEX
+            valid = self._place.valid(rows.first, len(labels))
+            labels = np.where(valid, labels, np.uint8(IGNORE_INDEX))
         self._labels.write(labels[None])
         if self._maps is not None:
-            self._maps.write(_stored(probabilities, self._kind))
-        self._row += len(labels)
+            assert rows.maps is not None, "maps are stored where they are wanted"
+            self._maps.write(rows.maps)
 
     def finish(self) -> list[Path]:
         """Ends all files and gives them their names; returns them."""
@@ -180,18 +172,3 @@ class _Png:
 
     def close(self) -> None:
         self._path.write_bytes(label_png(torch.from_numpy(self.pixels), self._colors))
-
-
-def decide(probabilities: Tensor) -> Tensor:
-    """Labels (rows, W) uint8 of averaged probabilities (K, rows, W).
-
-    As `SegmentationTask.predict_step` has it, also where two are equal but for the last bits.
-    """
-    tiny = torch.finfo(probabilities.dtype).tiny
-    return probabilities.clamp(min=tiny).log_().argmax(dim=0).to(torch.uint8)
-
-
-def _stored(probabilities: Tensor, kind: Probabilities | None) -> np.ndarray:
-    if kind == "float16":
-        return probabilities.half().cpu().numpy()
-    return (probabilities * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,6 +1,6 @@
 """Predicted label maps as files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,18 @@ from lightning_seg.callbacks.geotiff import has_place, is_turned, need_rasterio
 from lightning_seg.callbacks.image_outputs import (
     Classes,
     ImageOutputs,
-    Probabilities,
     becomes_geotiff,
     output_paths,
 )
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.polygons import Polygons
+from lightning_seg.callbacks.predicted_rows import PredictedRows, Probabilities
+from lightning_seg.callbacks.row_store import Rows, RowStore
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.data.base import SegmentationDataModule
 from lightning_seg.data.labels import IGNORE_INDEX
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.raster_windows import RasterDataModule
+from lightning_seg.data.raster_windows import Raster, RasterDataModule, Span
 from lightning_seg.data.rasters import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
@@ -45,9 +46,11 @@ class PredictionWriter(BasePredictionWriter):
     """Writes predicted label maps, and class probabilities and outlines where asked for.
 
     From a `RasterDataModule` come windows of images of any size, whose probabilities are averaged
-    and written row by row: labels of a TIFF as a GeoTIFF in the same place, of other images as
-    ``NAME.png``, both with the classes' colours. Images that this model has predicted already are
-    noted beside the files (``.finished``) and left out; one that was not finished is begun anew.
+    and decided row by row: labels of a TIFF become a GeoTIFF in the same place, those of other
+    images ``NAME.png``, both with the classes' colours. Images that this model has predicted
+    already are noted beside the files (``.finished``) and left out. Rows of an image that takes
+    long, or that several processes share, are kept in ``.rows`` until all are there; a prediction
+    that was killed goes on with the others.
 
     From any other data, each label map of a batch is written as ``NAME.png``: ``predict_step``
     returns labels (B, H, W) or scores (B, K, H, W), alone or in a dict (``labels``, ``logits``,
@@ -77,7 +80,7 @@ class PredictionWriter(BasePredictionWriter):
         self.output_dir = output_dir
         self.probabilities = probabilities
         self.polygons = polygons
-        self._open: _Open | None = None
+        self._open: _OpenSpan | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Finds the folder, the number of classes and their colours."""
@@ -103,9 +106,7 @@ class PredictionWriter(BasePredictionWriter):
                 )
             _tell_of_scales(getattr(pl_module, "inference", None))
             _warn_of_lost_places([raster.pair for raster in data.rasters])
-            data.is_finished = lambda raster: self._notes(trainer, pl_module).holds(
-                file_stem(raster.pair.name), raster.pair
-            )
+            data.missing = lambda raster: self._missing(raster, self._notes(trainer, pl_module))
             _refuse_clashes({raster.pair: self._paths(raster.pair) for raster in data.rasters})
             if self.probabilities is not None:
                 need_rasterio("Writing probabilities")
@@ -150,19 +151,14 @@ class PredictionWriter(BasePredictionWriter):
             write_atomically(self._png(name, subfolder), label_png(image, self._colors))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Removes what was begun and not finished."""
-        self._abandon()
+        """Lets go of what was begun and not finished."""
+        self._open = None
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """The same: where a step fails, there is no teardown."""
-        self._abandon()
-
-    def _abandon(self) -> None:
-        if self._open is not None:
-            self._open.outputs.abandon()
-            self._open = None
+        self._open = None
 
     def _png(self, name: str, subfolder: str = "") -> Path:
         return self._folder / subfolder / f"{file_stem(name)}.png"
@@ -175,33 +171,63 @@ class PredictionWriter(BasePredictionWriter):
     def _add_windows(
         self, trainer: Trainer, pl_module: LightningModule, maps: Tensor, batch: Mapping[str, Any]
     ) -> None:
-        raster, number = self._data.rasters[batch["raster"]], batch["batch"]
-        layout = raster.layout
-        assert isinstance(layout, WindowLayout), "only these can be stitched"
-        stem, notes = file_stem(raster.pair.name), self._notes(trainer, pl_module)
-        if number == 0:
-            notes.forget(stem)
-            size = raster.height, raster.width
-            outputs = ImageOutputs(
-                raster.pair.image,
-                size,
-                self._folder / stem,
-                self._classes,
-                self.probabilities,
-                self.polygons,
-            )
-            weight = pl_module.window_weight(layout.size, maps.device)  # type: ignore[operator]
-            resizing = RowResizing(layout.image, size)
-            self._open = _Open(Stitching(layout, weight), resizing, outputs)
-        assert self._open is not None, "batches of an image come in order"
-        stitching, outputs = self._open.stitching, self._open.outputs
-        stitching.add({"probabilities": maps}, batch["corners"])
-        _, means = stitching.take(layout.finished_after(number))
-        for rows in self._open.resizing.add(means["probabilities"]):
-            outputs.write(rows)
-        if number + 1 == len(layout.batches):
-            notes.note(stem, raster.pair, outputs.finish())
+        span, number = self._data.spans[batch["span"]], batch["batch"]
+        notes = self._notes(trainer, pl_module)
+        if number == span.batches.start:
+            size = span.raster.layout.size
+            weight = pl_module.window_weight(size, maps.device)  # type: ignore[operator]
+            notes.forget(file_stem(span.raster.pair.name))
+            store = self._store(span.raster, notes)
+            rows = PredictedRows(store, span.first, span.last, self.probabilities)
+            self._open = _OpenSpan(span, weight, rows)
+        assert self._open is not None, "batches of a span come in order"
+        self._open.add(maps, number, batch["corners"])
+        if number + 1 == span.batches.stop:
+            self._finish(span, self._open.rows, notes)
             self._open = None
+
+    def _finish(self, span: Span, rows: PredictedRows, notes: FinishedImages) -> None:
+        """Keeps a span's rows, and writes the image's files where all its rows are there."""
+        store = self._store(span.raster, notes)
+        if span.whole and not rows.on_disk:
+            self._write(span.raster, rows.take(), notes)
+            return
+        rows.save()
+        if store.take():
+            self._write(span.raster, store.rows(), notes)
+            store.remove()
+
+    def _write(self, raster: Raster, rows: Iterable[Rows], notes: FinishedImages) -> None:
+        stem = file_stem(raster.pair.name)
+        outputs = ImageOutputs(
+            raster.pair.image,
+            (raster.height, raster.width),
+            self._folder / stem,
+            self._classes,
+            self.probabilities,
+            self.polygons,
+        )
+        try:
+            for part in rows:
+                outputs.write(part)
+            files = outputs.finish()
+        except BaseException:
+            outputs.abandon()
+            raise
+        notes.note(stem, raster.pair, files)
+
+    def _missing(self, raster: Raster, notes: FinishedImages) -> list[tuple[int, int]]:
+        """The rows of an image that are still to be predicted."""
+        store = self._store(raster, notes)
+        if notes.holds(file_stem(raster.pair.name), raster.pair):
+            store.remove()
+            return []
+        store.prepare()
+        return store.missing() or store.forget_last()
+
+    def _store(self, raster: Raster, notes: FinishedImages) -> RowStore:
+        pair = raster.pair
+        return RowStore(self._folder, file_stem(pair.name), notes.key(pair), raster.height)
 
     def _notes(self, trainer: Trainer, pl_module: LightningModule) -> FinishedImages:
         """Made when it is first needed: a checkpoint is loaded after the set-up."""
@@ -219,13 +245,29 @@ class PredictionWriter(BasePredictionWriter):
         return self._finished
 
 
-class _Open:
-    """The image whose windows are coming."""
+class _OpenSpan:
+    """The rows whose windows are coming."""
 
-    def __init__(self, stitching: Stitching, resizing: RowResizing, outputs: ImageOutputs) -> None:
-        self.stitching = stitching
-        self.resizing = resizing
-        self.outputs = outputs
+    def __init__(self, span: Span, weight: Tensor, rows: PredictedRows) -> None:
+        layout, raster = span.raster.layout, span.raster
+        assert isinstance(layout, WindowLayout), "only these can be stitched"
+        self._first = span.seen[0]
+        self._layout = layout
+        self._stitching = Stitching(layout, weight, first_batch=span.batches.start)
+        self._resizing = RowResizing(
+            layout.image, (raster.height, raster.width), self._first, span.first
+        )
+        self.rows = rows
+
+    def add(self, maps: Tensor, batch: int, corners: Sequence[tuple[int, int]]) -> None:
+        """Takes a batch of windows, and decides the rows that it finishes."""
+        self._stitching.add({"probabilities": maps}, corners)
+        first, means = self._stitching.take(self._layout.finished_after(batch))
+        # Rows above the span's are seen by windows that are missing here.
+        for finished in self._resizing.add(
+            means["probabilities"][:, max(self._first - first, 0) :]
+        ):
+            self.rows.add(finished)
 
 
 def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,6 +45,9 @@ class Layout(Protocol):
     def batches(self) -> list[list[tuple[int, int]]]:
         """Upper left corners of each batch's windows in the continued image, from the top on."""
 
+    def batches_over(self, first: int, last: int) -> range:
+        """Numbers of the batches with a window over the image's rows from one to another."""
+
 
 @dataclass(frozen=True)
 class Raster:
@@ -62,28 +66,65 @@ class Raster:
     layout: Layout
 
 
+@dataclass(frozen=True)
+class Span:
+    """Rows of an image to predict.
+
+    Args:
+        raster: The image.
+        first: The first row, of the file.
+        last: The row after the last.
+    """
+
+    raster: Raster
+    first: int
+    last: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all rows of the image."""
+        return self.first == 0 and self.last == self.raster.height
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """First and last row, exclusively, of the image as it is read, to interpolate these of."""
+        height = self.raster.layout.image[0]
+        factor = self.raster.height // height
+        if factor == 1:
+            return self.first, self.last
+        # What is left over at the lower border moves rows by less than one.
+        return max(self.first // factor - 2, 0), min(self.last // factor + 2, height)
+
+    @cached_property
+    def batches(self) -> range:
+        """Numbers of the image's batches that these rows need."""
+        return self.raster.layout.batches_over(*self.seen)
+
+    def cut(self, pieces: int) -> list["Span"]:
+        """About equal parts of it."""
+        rows = self.last - self.first
+        pieces = min(pieces, rows)
+        ends = [self.first + rows * piece // pieces for piece in range(pieces + 1)]
+        return [Span(self.raster, *part) for part in pairwise(ends)]
+
+
 class RasterWindows(Dataset[WindowBatch]):
     """The windows of images, a batch a sample, without holding more than some rows of an image.
 
-    A sample is a dict: ``image`` float32 (N, C, *size) in [0, 1]; ``raster``, the image's number;
-    ``batch``, the number of this batch among the image's; ``corners``, where its windows lie. All
-    batches of an image come one after the other.
+    A sample is a dict: ``image`` float32 (N, C, *size) in [0, 1]; ``span``, the number of the span;
+    ``batch``, the number of this batch among its image's; ``corners``, where its windows lie. All
+    batches of a span come one after the other.
 
     Args:
-        rasters: The images.
+        spans: Images, or rows of them.
         reader: Reads their files.
-        order: The numbers of the images to give; by default all.
     """
 
-    def __init__(
-        self, rasters: Sequence[Raster], reader: PairReader, order: Sequence[int] | None = None
-    ) -> None:
-        self.rasters = tuple(rasters)
+    def __init__(self, spans: Sequence[Span], reader: PairReader) -> None:
+        self.spans = tuple(spans)
         self.reader = reader
         self._samples = [
-            (number, batch)
-            for number in (range(len(self.rasters)) if order is None else order)
-            for batch in range(len(self.rasters[number].layout.batches))
+            (number, batch) for number, span in enumerate(self.spans) for batch in span.batches
         ]
         self._open: tuple[int, list[Band]] | None = None
 
@@ -92,9 +133,9 @@ class RasterWindows(Dataset[WindowBatch]):
 
     def __getitem__(self, index: int) -> WindowBatch:
         number, batch = self._samples[index]
-        raster = self.rasters[number]
+        raster = self.spans[number].raster
         if self._open is None or self._open[0] != number:
-            self._open = None  # the last image's rows go before the next one's come
+            self._open = None  # the last span's rows go before the next one's come
             self._open = number, self._bands(raster.pair)
         corners = raster.layout.batches[batch]
         image, *further = (np.stack(_crops(b, raster.layout, corners)) for b in self._open[1])
@@ -102,7 +143,7 @@ class RasterWindows(Dataset[WindowBatch]):
             image = np.concatenate([as_decimals(image), *further], axis=3)
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
         scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
-        return {"image": scaled, "raster": number, "batch": batch, "corners": corners}
+        return {"image": scaled, "span": number, "batch": batch, "corners": corners}
 
     def _bands(self, pair: Pair) -> list[Band]:
         """The image's own rows, and those of its further channel if it has one."""
@@ -157,12 +198,13 @@ def _take(pixels: np.ndarray, index: np.ndarray, first: int, axis: int) -> np.nd
 class RasterDataModule(LightningDataModule):
     """The images that another DataModule predicts, as windows; see `RasterWindows`.
 
-    Each process gets images of about as many windows; an image stays with one process.
+    Each process gets about as many windows; an image with more of them than that is shared.
 
     Args:
         source: Says which images, and what their classes are.
         layout: Where windows lie over an image of (height, width).
-        is_finished: Whether an image has been predicted already, and is to be left out.
+        missing: First and last row, exclusively, of each part of an image that is still to be
+            predicted; by default all of it.
 
     Raises:
         InputError: (in setup) A window is larger than any network takes, or a further channel is of
@@ -173,19 +215,20 @@ class RasterDataModule(LightningDataModule):
         self,
         source: SegmentationDataModule,
         layout: Callable[[int, int], Layout],
-        is_finished: Callable[[Raster], bool] | None = None,
+        missing: Callable[[Raster], Sequence[tuple[int, int]]] | None = None,
     ) -> None:
         super().__init__()
-        # Where there are fewer images than processes, some have nothing to do.
+        # Where there is less than one row for each process, some have nothing to do.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self.source = source
         self.layout = layout
-        self.is_finished = is_finished
+        self.missing = missing
         self.class_names = source.class_names
         self.class_colors = source.class_colors
         self.num_classes = source.num_classes
         self.in_channels = source.in_channels
         self.rasters: tuple[Raster, ...] = ()
+        self.spans: tuple[Span, ...] = ()
 
     def prepare_data(self) -> None:
         """The source's own."""
@@ -202,17 +245,22 @@ class RasterDataModule(LightningDataModule):
     def predict_dataloader(self) -> DataLoader[WindowBatch]:
         """The windows of this process's images."""
         trainer = self.trainer
-        todo = [i for i in range(len(self.rasters)) if not self._is_finished(i)]
         rank, world = 0, 1
         if trainer is not None:
-            # Another process may begin to finish images before this one has looked.
-            todo = trainer.strategy.broadcast(todo)
             rank, world = trainer.global_rank, trainer.world_size
-        if len(todo) < len(self.rasters):
-            done = len(self.rasters) - len(todo)
-            rank_zero_info(f"{done} of {len(self.rasters)} images are predicted already.")
-        own = share_out([len(self.rasters[i].layout.batches) for i in todo], world)[rank]
-        dataset = RasterWindows(self.rasters, self.source.reader, [todo[i] for i in own])
+        found = [list(self._missing(raster)) for raster in self.rasters] if rank == 0 else None
+        if trainer is not None:
+            # Another process may begin to predict before this one has looked.
+            found = trainer.strategy.broadcast(found)
+        assert found is not None, "the first process has looked"
+        _tell_what_is_there(self.rasters, found)
+        todo = [
+            Span(raster, *rows)
+            for raster, gaps in zip(self.rasters, found, strict=True)
+            for rows in gaps
+        ]
+        self.spans = share_out(todo, world)[rank]
+        dataset = RasterWindows(self.spans, self.source.reader)
         return DataLoader(
             dataset,
             batch_size=None,
@@ -222,8 +270,8 @@ class RasterDataModule(LightningDataModule):
             collate_fn=_as_it_is,
         )
 
-    def _is_finished(self, number: int) -> bool:
-        return self.is_finished is not None and self.is_finished(self.rasters[number])
+    def _missing(self, raster: Raster) -> Sequence[tuple[int, int]]:
+        return [(0, raster.height)] if self.missing is None else self.missing(raster)
 
     def _raster(self, pair: Pair) -> Raster:
         height, width = image_size(pair.image)
@@ -243,15 +291,36 @@ class RasterDataModule(LightningDataModule):
         return Raster(pair, height, width, layout)
 
 
-def share_out(costs: Sequence[int], processes: int) -> list[list[int]]:
-    """Which of the items each process gets, in order, so that the costs are about the same."""
+def share_out(spans: Sequence[Span], processes: int) -> list[tuple[Span, ...]]:
+    """Which spans each process gets, in order, so that their windows are about as many.
+
+    A span with more windows than that is cut; rows at a cut are seen by windows of both sides.
+    """
+    if processes > 1:
+        share = -(-sum(len(span.batches) for span in spans) // processes)
+        cut = [span.cut(-(-len(span.batches) // share)) for span in spans]
+        spans = [part for parts in cut for part in parts]
+    costs = [len(span.batches) for span in spans]
     shares: list[list[int]] = [[] for _ in range(processes)]
     loads = [0] * processes
     for item in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
         least = loads.index(min(loads))
         shares[least].append(item)
         loads[least] += costs[item]
-    return [sorted(share) for share in shares]
+    return [tuple(spans[item] for item in sorted(share)) for share in shares]
+
+
+def _tell_what_is_there(
+    rasters: Sequence[Raster], gaps: Sequence[Sequence[tuple[int, int]]]
+) -> None:
+    whole = sum(not rows for rows in gaps)
+    begun = sum(
+        bool(rows) and list(rows) != [(0, raster.height)]
+        for raster, rows in zip(rasters, gaps, strict=True)
+    )
+    if whole or begun:
+        more = f", and parts of {begun} more" if begun else ""
+        rank_zero_info(f"{whole} of {len(rasters)} images are predicted already{more}.")
 
 
 class _InOrder(DistributedSampler[WindowBatch]):

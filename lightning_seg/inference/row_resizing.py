@@ -18,15 +18,19 @@ class RowResizing:
     Args:
         size: Height and width of the maps that come in.
         to: Those of the maps that come out.
+        first_in: The first row that comes in.
+        first_out: The first row that comes out, which needs no row above ``first_in``.
     """
 
-    def __init__(self, size: tuple[int, int], to: tuple[int, int]) -> None:
+    def __init__(
+        self, size: tuple[int, int], to: tuple[int, int], first_in: int = 0, first_out: int = 0
+    ) -> None:
         self._size = size
         self._to = to
         self._scale = size[0] / to[0]
         self._kept = torch.empty(0)
-        self._first = 0  # of the rows that are kept
-        self._next = 0  # of the rows that come out
+        self._first = first_in  # of the rows that are kept
+        self._next = first_out
 
     def add(self, rows: Tensor) -> Iterator[Tensor]:
         """Takes rows (C, rows, W) below those before; gives all (C, rows, W') that they finish."""

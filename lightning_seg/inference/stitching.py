@@ -18,13 +18,16 @@ class Stitching:
         weight: (*layout.size) float32: how much each pixel of a window counts.
         rows: Rows of the continued image to keep at a time; by default those that are open while
             `take` is called after each batch.
+        first_batch: The number of the first batch that is added.
     """
 
-    def __init__(self, layout: WindowLayout, weight: Tensor, rows: int | None = None) -> None:
+    def __init__(
+        self, layout: WindowLayout, weight: Tensor, rows: int | None = None, first_batch: int = 0
+    ) -> None:
         self._layout = layout
         self._weight = weight
         self._rows = layout.open_rows if rows is None else rows
-        self._first = 0
+        self._first = layout.batches[first_batch][0][0]
         self._seen = weight.new_zeros((self._rows, layout.continued[1]))
         self._means: dict[str, Tensor] = {}
 

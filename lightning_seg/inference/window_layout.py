@@ -53,6 +53,16 @@ class WindowLayout:
         corners = list(product(rows, columns))
         return [corners[i : i + self.batch_size] for i in range(0, len(corners), self.batch_size)]
 
+    def batches_over(self, first: int, last: int) -> range:
+        """Numbers of the batches with a window over the image's rows from one to another."""
+        top = self.origin[0]
+        over = [
+            number
+            for number, batch in enumerate(self.batches)
+            if batch[-1][0] + self.size[0] > first + top and batch[0][0] < last + top
+        ]
+        return range(over[0], over[-1] + 1)
+
     def finished_after(self, batch: int) -> int:
         """First row of the continued image that windows after this batch still change."""
         last = batch + 1 == len(self.batches)

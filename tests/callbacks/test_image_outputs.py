@@ -11,6 +11,7 @@ from PIL import Image
 
 from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs
 from lightning_seg.callbacks.polygons import Polygons, _kept
+from lightning_seg.callbacks.predicted_rows import decided
 from lightning_seg.errors import InputError
 from lightning_seg.files import partial_path
 
@@ -50,7 +51,8 @@ def predict(image, labels, stem, **kwargs):
     outputs = ImageOutputs(image, labels.shape, stem, CLASSES, **kwargs)
     rows = probabilities(labels)
     for start in range(0, len(labels), 70):
-        outputs.write(rows[:, start : start + 70])
+        kind = kwargs.get("probabilities")
+        outputs.write(decided(rows[:, start : start + 70], start, kind))
     return [path.name for path in outputs.finish()]
 
 
@@ -225,7 +227,7 @@ def test_unknown_classes_of_polygons_are_named():
 def test_what_is_abandoned_leaves_nothing(tile, tmp_path):
     out = tmp_path / "out"
     outputs = ImageOutputs(tile, (600, 530), out / "a", CLASSES, "uint8", Polygons())
-    outputs.write(probabilities(scene())[:, :300])
+    outputs.write(decided(probabilities(scene())[:, :300], 0, "uint8"))
     outputs.abandon()
     assert list(out.iterdir()) == []
 

@@ -10,8 +10,10 @@ import pytest
 import tifffile
 import torch
 from clean_processes import in_clean_process
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 
+from lightning_seg.callbacks import predicted_rows
+from lightning_seg.callbacks.row_store import RowStore
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
@@ -21,8 +23,8 @@ from lightning_seg.raster_prediction import predict_rasters
 from lightning_seg.tasks import SegmentationTask
 
 
-def make_task():
-    torch.manual_seed(0)
+def make_task(seed=0):
+    torch.manual_seed(seed)
     network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
     losses = {"logits": [WeightedLoss(CrossEntropyLoss())]}
     window = SlidingWindow((32, 48), 0.75, 4, 16)
@@ -34,43 +36,93 @@ def write_tiff(path, seed, height):
     tifffile.imwrite(path, pixels, photometric="rgb", compression="zlib")
 
 
-def predict(images, out, **kwargs):
+def predict(images, out, seed=0, **kwargs):
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         **kwargs,
     )  # fmt: skip
-    predict_rasters(make_task(), images, out, class_names=["a", "b", "c"], trainer=trainer)
+    predict_rasters(make_task(seed), images, out, class_names=["a", "b", "c"], trainer=trainer)
 
 
 def files(folder):
     return {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
 
 
+class Counting(Callback):
+    """Batches of windows that were predicted."""
+
+    def __init__(self):
+        self.batches = 0
+
+    def on_predict_batch_end(self, *args):
+        self.batches += 1
+
+
+def batches_of(images, out):
+    counting = Counting()
+    predict(images, out, callbacks=[counting])
+    return counting.batches
+
+
 @in_clean_process
-def test_a_killed_prediction_goes_on(tmp_path):
+def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=80)
-    write_tiff(images / "b.tif", 1, height=20_000)
+    write_tiff(images / "b.tif", 1, height=3000)
+    monkeypatch.setattr(predicted_rows, "SECONDS", 0.2)
     process = os.fork()
     if not process:
         predict(images, out)
         os._exit(0)
     ends = time.monotonic() + 200
-    while not ((out / "a.tif").exists() and list(out.glob(".partial-*b.tif"))):
-        assert time.monotonic() < ends, "it began no second image"
+    while not ((out / "a.tif").exists() and len(list(out.glob(".rows/b-*/[0-9]*.npz"))) > 1):
+        assert time.monotonic() < ends, "it kept no rows of a second image"
         time.sleep(0.01)
     os.kill(process, signal.SIGKILL)
     assert os.waitpid(process, 0)[1] == signal.SIGKILL, "it had finished already"
     assert list(files(out)) == ["a.tif"]
     first = (out / "a.tif").stat().st_mtime_ns
 
-    write_tiff(images / "b.tif", 1, height=80)  # the rest of a large one would take long
-    predict(images, out)
+    seen = batches_of(images, out)
     assert sorted(path.name for path in out.iterdir()) == [".finished", "a.tif", "b.tif"]
     assert (out / "a.tif").stat().st_mtime_ns == first
-    predict(images, tmp_path / "at_once")
+    all_batches = batches_of(images, tmp_path / "at_once")
     assert files(out) == files(tmp_path / "at_once")
+    windows_over_a_cut = 40  # batches
+    assert seen < all_batches - windows_over_a_cut, "it began the second image anew"
+    assert batches_of(images, out) == 0
+
+
+@in_clean_process
+def test_rows_of_another_model_are_not_gone_on_with(tmp_path, monkeypatch):
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    write_tiff(images / "a.tif", 0, height=200)
+    monkeypatch.setattr(predicted_rows, "SECONDS", 0)
+    predict(images, out, limit_predict_batches=30)
+    (rows,) = out.glob(".rows/*")
+    gaps = RowStore(out, "a", rows.name.removeprefix("a-"), 200).missing()
+    assert 0 < gaps[0][0] < gaps[0][1] == 200
+    predict(images, out, seed=1)
+    predict(images, tmp_path / "at_once", seed=1)
+    assert files(out) == files(tmp_path / "at_once")
+    assert not (out / ".rows").exists()
+
+
+@in_clean_process
+def test_what_a_kill_left_while_files_were_written_is_gone_on_with(tmp_path, monkeypatch):
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    write_tiff(images / "a.tif", 0, height=200)
+    monkeypatch.setattr(predicted_rows, "SECONDS", 0)
+    whole = batches_of(images, tmp_path / "at_once")
+    predict(images, out, limit_predict_batches=whole - 1)
+    (rows,) = out.glob(".rows/*")
+    rows.rename(f"{rows}.taken")
+    assert batches_of(images, out) < 20 < whole
+    assert files(out) == files(tmp_path / "at_once")
+    assert not (out / ".rows").exists()
 
 
 @in_clean_process
@@ -85,7 +137,7 @@ def test_an_image_that_cannot_be_read_to_its_end_leaves_no_file_begun(tmp_path):
     (images / "b.tif").write_bytes(whole[: len(whole) * 3 // 4])
     with pytest.raises(InputError, match=r"b\.tif"):
         predict(images, out)
-    assert [path.name for path in out.iterdir() if path.is_file()] == []
+    assert files(out) == {}
 
 
 @pytest.mark.parametrize("count", [1, 3])

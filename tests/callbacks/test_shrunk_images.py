@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from PIL import Image
 
-from lightning_seg.callbacks import PredictionWriter
+from lightning_seg.callbacks import PredictionWriter, predicted_rows
 from lightning_seg.data import CelebAMaskHQDataModule, ISPRSDataModule, RasterDataModule, fake
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
@@ -29,12 +29,12 @@ def make_task(num_classes):
     ).eval()  # fmt: skip
 
 
-def predict(task, data, out, **kwargs):
+def predict(task, data, out, batches=None, **kwargs):
     rasters = as_rasters(task, data)
     assert isinstance(rasters, RasterDataModule)
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        callbacks=[PredictionWriter(str(out), **kwargs)],
+        callbacks=[PredictionWriter(str(out), **kwargs)], limit_predict_batches=batches,
     )  # fmt: skip
     trainer.predict(task, datamodule=rasters, return_predictions=False)
 
@@ -75,6 +75,24 @@ def test_a_tile_at_half_resolution_keeps_its_size_and_place(tmp_path):
         assert agree(file.read(1), expected)
     with rasterio.open(tmp_path / "out" / "tile_probabilities.tif") as file:
         np.testing.assert_allclose(file.read(), expected.numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize(("height", "batches"), [(400, 5), (401, 20), (401, 40)])
+def test_a_tile_at_half_resolution_goes_on_where_it_was_stopped(
+    tmp_path, monkeypatch, height, batches
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, 131, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "tile.png")
+    task = make_task(6)
+    data = ISPRSDataModule(field_of_view=4, predict_root=tmp_path / "tile.png", num_workers=0)
+    predict(task, data, tmp_path / "at_once")
+    monkeypatch.setattr(predicted_rows, "SECONDS", 0)
+    predict(task, data, tmp_path / "out", batches)
+    assert list(tmp_path.glob("out/.rows/*/*.npz"))
+    assert not (tmp_path / "out" / "tile.png").exists()
+    predict(task, data, tmp_path / "out")
+    labels, at_once = (np.array(Image.open(tmp_path / f / "tile.png")) for f in ("out", "at_once"))
+    assert np.array_equal(labels, at_once)
 
 
 def test_faces_are_labelled_at_the_size_of_their_photographs(tmp_path):

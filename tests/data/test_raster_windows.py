@@ -13,7 +13,7 @@ from lightning_seg.data.band import Band
 from lightning_seg.data.labels import IdLabels
 from lightning_seg.data.pair_reader import ExtraBand, PairReader
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.raster_windows import Raster, RasterWindows, share_out
+from lightning_seg.data.raster_windows import Raster, RasterWindows, Span, share_out
 from lightning_seg.data.reading import read_image
 from lightning_seg.errors import InputError
 from lightning_seg.inference import SlidingWindow, Stitching, whole_image
@@ -21,17 +21,24 @@ from lightning_seg.inference import SlidingWindow, Stitching, whole_image
 READER = PairReader(IdLabels((0, 1)))
 
 
-def stitched(path, layout, weight):
-    """An image out of its windows, put together row by row."""
-    height, width = layout.image
-    dataset = RasterWindows([Raster(Pair("a", path), height, width, layout)], READER)
-    stitching, rows = Stitching(layout, weight), []
-    for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
-        stitching.add({"image": sample["image"]}, sample["corners"])
-        first, taken = stitching.take(layout.finished_after(number))
-        assert first == sum(part.shape[1] for part in rows)
-        rows.append(taken["image"])
-    return torch.cat(rows, dim=1)
+def whole(pair, height, width, layout):
+    """All rows of an image."""
+    return Span(Raster(pair, height, width, layout), 0, height)
+
+
+def stitched(span, weight, reader=READER, function=lambda image: image):
+    """The rows of an image out of its windows, put together as they come."""
+    layout, rows = span.raster.layout, []
+    dataset = RasterWindows([span], reader)
+    stitching = Stitching(layout, weight, first_batch=span.batches.start)
+    for sample in map(dataset.__getitem__, range(len(dataset))):
+        stitching.add({"image": function(sample["image"])}, sample["corners"])
+        first, taken = stitching.take(layout.finished_after(sample["batch"]))
+        rows += [first + i for i in range(taken["image"].shape[1])], taken["image"]
+    numbers = [number for part in rows[::2] for number in part]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    first, last = (row - numbers[0] for row in span.seen)
+    return torch.cat(rows[1::2], dim=1)[:, first:last]
 
 
 @settings(max_examples=30, deadline=None)
@@ -53,7 +60,8 @@ def test_an_identity_gives_the_file_to_the_bit(
     storage = {"tile": (16, 32), "compression": "zlib"} if tiled else {"rowsperstrip": 7}
     tifffile.imwrite(path, pixels, photometric="rgb", **storage)
     sliding = SlidingWindow(window, overlap, batch_size, padding, weighting)
-    result = stitched(path, sliding.layout(height, width), sliding.weight())
+    span = whole(Pair("a", path), height, width, sliding.layout(height, width))
+    result = stitched(span, sliding.weight())
     image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
     assert torch.equal(result, image)
     assert torch.equal(result, sliding(lambda x: {"x": x}, image[None])["x"][0])
@@ -70,14 +78,10 @@ def test_images_that_are_shrunk_are_shrunk_as_they_are_read(tmp_path, rowsperstr
     pair = Pair("a", tmp_path / "a.tif")
     sliding = SlidingWindow((20, 16), 0.5, 3, 5)
     layout = sliding.layout(*reader.size(pair))
-    dataset = RasterWindows([Raster(pair, 151, 93, layout)], reader)
-    stitching, rows = Stitching(layout, sliding.weight()), []
-    for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
-        stitching.add({"image": sample["image"]}, sample["corners"])
-        rows.append(stitching.take(layout.finished_after(number))[1]["image"])
-    whole = torch.from_numpy(reader.image(pair)).permute(2, 0, 1).float() / 255
-    assert whole.shape == (3, 75, 46)
-    assert torch.equal(torch.cat(rows, dim=1), whole)
+    result = stitched(whole(pair, 151, 93, layout), sliding.weight(), reader)
+    shrunk = torch.from_numpy(reader.image(pair)).permute(2, 0, 1).float() / 255
+    assert shrunk.shape == (3, 75, 46)
+    assert torch.equal(result, shrunk)
 
 
 def test_an_image_of_which_nothing_is_left_is_refused(tmp_path):
@@ -96,16 +100,16 @@ def test_windows_of_a_network_are_averaged_as_in_memory_to_the_bit(tmp_path, suf
     torch.manual_seed(0)
     network = torch.nn.Conv2d(3, 5, 3, padding=1)
     sliding = SlidingWindow((32, 24), 0.75, 4, 9, weighting)
-    layout = sliding.layout(90, 70)
-    dataset = RasterWindows([Raster(Pair("a", path), 90, 70, layout)], READER)
-    stitching, rows = Stitching(layout, sliding.weight()), []
+    span = whole(Pair("a", path), 90, 70, sliding.layout(90, 70))
     with torch.inference_mode():
-        for number, sample in enumerate(map(dataset.__getitem__, range(len(dataset)))):
-            stitching.add({"p": network(sample["image"]).softmax(1)}, sample["corners"])
-            rows.append(stitching.take(layout.finished_after(number))[1]["p"])
+        result = stitched(span, sliding.weight(), function=lambda x: network(x).softmax(1))
         image = torch.from_numpy(pixels).permute(2, 0, 1).float()[None] / 255
-        whole = sliding(lambda x: {"p": network(x).softmax(1)}, image)["p"][0]
-    assert torch.equal(torch.cat(rows, dim=1), whole)
+        in_memory = sliding(lambda x: {"p": network(x).softmax(1)}, image)["p"][0]
+        assert torch.equal(result, in_memory)
+        for first, last in ((0, 13), (13, 14), (40, 90)):
+            part = Span(span.raster, first, last)
+            rows = stitched(part, sliding.weight(), function=lambda x: network(x).softmax(1))
+            assert torch.equal(rows, in_memory[:, first:last])
 
 
 def test_only_open_rows_are_kept():
@@ -139,14 +143,37 @@ def test_a_band_goes_back_where_it_is_asked_to(tmp_path):
         assert np.array_equal(band.read(first, last), pixels[first:last])
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 7])
-def test_images_are_shared_out_whole_and_evenly(count):
-    costs = [100, 1, 50, 49, 3, 2, 1][:count]
-    shares = share_out(costs, 2)
-    assert sorted(shares[0] + shares[1]) == list(range(count))
-    if count == 7:
-        loads = [sum(costs[i] for i in share) for share in shares]
-        assert max(loads) - min(loads) <= 4
+def spans_of(heights):
+    sliding = SlidingWindow((8, 8), 0.5, 3)
+    return [
+        whole(Pair(str(i), None), height, 40, sliding.layout(height, 40))
+        for i, height in enumerate(heights)
+    ]
+
+
+def test_one_process_gets_images_as_they_are():
+    spans = spans_of([100, 8, 8])
+    assert share_out(spans, 1) == [tuple(spans)]
+
+
+@pytest.mark.parametrize("heights", [[], [4], [400], [100, 8, 90, 40, 9, 8, 8]])
+def test_images_are_shared_out_evenly_and_every_row_once(heights):
+    shares = share_out(spans_of(heights), 3)
+    rows = [
+        (span.raster.pair.name, row)
+        for share in shares
+        for span in share
+        for row in range(span.first, span.last)
+    ]
+    assert sorted(rows) == sorted((str(i), r) for i, h in enumerate(heights) for r in range(h))
+    loads = [sum(len(span.batches) for span in share) for share in shares]
+    if len(heights) == 7 or heights == [400]:
+        assert max(loads) < 1.2 * sum(loads) / 3
+
+
+def test_small_images_stay_whole():
+    shares = share_out(spans_of([40, 40, 40, 40]), 2)
+    assert [[span.whole for span in share] for share in shares] == [[True, True]] * 2
 
 
 def source(folder, **kwargs):
@@ -169,7 +196,7 @@ def test_each_worker_reads_every_other_batch(tmp_path):
     data.setup("predict")
     batches = list(data.predict_dataloader())
     assert [b["batch"] for b in batches] == list(range(len(batches) // 3)) * 3
-    workers = [RasterWindows(data.rasters, READER) for _ in range(2)]
+    workers = [RasterWindows(data.spans, READER) for _ in range(2)]
     for index, batch in enumerate(batches):
         assert torch.equal(workers[index % 2][index]["image"], batch["image"])
 
@@ -189,7 +216,7 @@ def test_a_further_channel_follows_the_image(tmp_path):
     layout = SlidingWindow((16, 16), 0.5, padding=4).layout(50, 40)
     pair = Pair("a", tmp_path / "a.tif", extra=tmp_path / "height.png")
     reader = PairReader(IdLabels((0, 1)), extra=ExtraBand())
-    samples = RasterWindows([Raster(pair, 50, 40, layout)], reader)
+    samples = RasterWindows([whole(pair, 50, 40, layout)], reader)
     first = samples[0]["image"][0, :, 4:, 4:]
     assert torch.equal(first, torch.from_numpy(pixels[:12, :12]).permute(2, 0, 1).float() / 255)
 
