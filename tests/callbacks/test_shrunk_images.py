@@ -77,7 +77,7 @@ def test_a_tile_at_half_resolution_keeps_its_size_and_place(tmp_path):
         np.testing.assert_allclose(file.read(), expected.numpy(), atol=1e-3)
 
 
-@pytest.mark.parametrize(("height", "batches"), [(400, 5), (401, 20), (401, 40)])
+@pytest.mark.parametrize(("height", "batches"), [(400, 5), (401, 20), (401, 21)])
 def test_a_tile_at_half_resolution_goes_on_where_it_was_stopped(
     tmp_path, monkeypatch, height, batches
 ):
