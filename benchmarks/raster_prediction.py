@@ -1,6 +1,6 @@
 """What predicting a whole raster costs beside the network, and how much memory it takes.
 
-    python benchmarks/raster_prediction.py [--size 1024] [--repeats 3]
+    python benchmarks/raster_prediction.py [--size 2048] [--repeats 3]
     python benchmarks/raster_prediction.py --memory 20000 20000
 
 The first sets `predict_rasters` (reading, probabilities, stitching, deciding, writing a GeoTIFF)
@@ -157,7 +157,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--memory", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
     options = parser.parse_args()

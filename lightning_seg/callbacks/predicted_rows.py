@@ -13,7 +13,7 @@ Probabilities = Literal["uint8", "float16"]
 
 # What a kill loses at most, and what waits in memory at most.
 SECONDS = 60
-BYTES = 64 << 20
+BYTES = 16 << 20
 
 _ROWS = 64
 

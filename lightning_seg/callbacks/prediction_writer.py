@@ -20,7 +20,7 @@ from lightning_seg.callbacks.batches import (
 from lightning_seg.callbacks.classes import find_class_colors, find_class_names, find_num_classes
 from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.finished_images import FinishedImages, fingerprint
-from lightning_seg.callbacks.geotiff import has_place, is_turned, need_rasterio
+from lightning_seg.callbacks.geotiff import has_place, is_turned, need_rasterio, small_cache
 from lightning_seg.callbacks.image_outputs import (
     Classes,
     ImageOutputs,
@@ -197,6 +197,7 @@ class PredictionWriter(BasePredictionWriter):
             self._write(span.raster, store.rows(), notes)
             store.remove()
 
+    @small_cache()
     def _write(self, raster: Raster, rows: Iterable[Rows], notes: FinishedImages) -> None:
         stem = file_stem(raster.pair.name)
         outputs = ImageOutputs(
