@@ -196,7 +196,8 @@ class SegmentationCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         super()._run_subcommand(subcommand)
         if self.trainer.is_global_zero:
-            _say_where(Path(self._get(self.config, "run_dir")))
+            run_dir = Path(self._get(self.config, "run_dir"))
+            _say_where(run_dir, _predictions(self.trainer, run_dir))
 
 
 def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
@@ -217,10 +218,17 @@ def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
     return [*callbacks, best, last]
 
 
-def _say_where(run_dir: Path) -> None:
+def _predictions(trainer: Any, run_dir: Path) -> Path:
+    """Where predictions are, if there are any."""
+    writers = [one for one in trainer.callbacks if isinstance(one, PredictionWriter)]
+    named = [Path(one.output_dir) for one in writers if one.output_dir is not None]
+    return named[0] if named else run_dir / "predictions"
+
+
+def _say_where(run_dir: Path, predictions: Path) -> None:
     found = {
         "Pictures": run_dir / "pictures",
-        "Predictions": run_dir / "predictions",
+        "Predictions": predictions,
         "Checkpoints": run_dir / CHECKPOINTS,
     }
     lines = [f"{name + ':':13}{path}" for name, path in found.items() if path.is_dir()]

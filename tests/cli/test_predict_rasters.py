@@ -91,6 +91,14 @@ def test_one_file_is_predicted_with_its_probabilities_and_polygons(fitted, run):
     assert names == {"tile.tif", "tile_probabilities.tif", "tile.geojson"}
 
 
+def test_where_predictions_are_is_told(fitted, run):
+    write_tiff(Path("new/tile.tif"), height=40)
+    status, out, err = run(*PREDICT, *WINDOWS, "new", "--predictions.output_dir=elsewhere")
+    assert status == 0, err
+    assert "Predictions: elsewhere" in out
+    assert Path("elsewhere/tile.tif").is_file()
+
+
 def test_what_is_finished_is_kept_and_what_has_changed_is_predicted_again(fitted, run):
     for seed, name in enumerate(("a", "b", "c")):
         write_tiff(Path(f"new/{name}.tif"), seed)
