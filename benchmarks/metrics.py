@@ -9,7 +9,7 @@ made up. Three predictions are measured: like the truth, unrelated, and with 5 %
 The runs take turns, each twice, and the best second one of each counts, so that other work on the
 machine and what ran before matter less; with one thread, the time is the process's own (CPU time).
 Then the cost for 2, 19 and 150 classes, and with --network that of boundary IoU, trimap IoU and
-boundary F together as a share of a DeepLab v3+ ResNet-50's forward pass on the same part of the image.
+boundary F together as a share of a DeepLab v3+ ResNet-50's forward pass on the same part of it.
 """
 
 import argparse
