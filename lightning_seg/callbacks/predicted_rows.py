@@ -31,7 +31,7 @@ class PredictedRows:
     def __init__(
         self, store: RowStore, first: int, last: int, kind: Probabilities | None = None
     ) -> None:
-        self._store = store
+        self.store = store
         self._next = first
         self._last = last
         self._kind = kind
@@ -53,7 +53,7 @@ class PredictedRows:
     def save(self) -> None:
         """Brings all rows to the disk."""
         if self._waiting:
-            self._store.save(self._waiting)
+            self.store.save(self._waiting)
             self.on_disk = True
         self._waiting = []
         self._saved = time.monotonic()

@@ -188,14 +188,13 @@ class PredictionWriter(BasePredictionWriter):
 
     def _finish(self, span: Span, rows: PredictedRows, notes: FinishedImages) -> None:
         """Keeps a span's rows, and writes the image's files where all its rows are there."""
-        store = self._store(span.raster, notes)
         if span.whole and not rows.on_disk:
             self._write(span.raster, rows.take(), notes)
             return
         rows.save()
-        if store.take():
-            self._write(span.raster, store.rows(), notes)
-            store.remove()
+        if rows.store.take():
+            self._write(span.raster, rows.store.rows(), notes)
+            rows.store.remove()
 
     @small_cache()
     def _write(self, raster: Raster, rows: Iterable[Rows], notes: FinishedImages) -> None:
