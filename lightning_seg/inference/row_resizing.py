@@ -62,7 +62,8 @@ class RowResizing:
     def _resized(self, start: int, stop: int) -> Tensor:
         place = self._above(torch.arange(start, stop))
         above = place.long()
-        below = (above + 1).clamp(max=self._size[0] - 1)
+        # Not the next row where a row lies on this one, for it may still have to come.
+        below = (above + (place > above)).clamp(max=self._size[0] - 1)
         share = (place - above).to(self._kept)[:, None]
         upper, lower = (
             self._kept.index_select(1, (rows - self._first).to(self._kept.device))

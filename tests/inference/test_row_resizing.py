@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ def resized_by_rows(maps, to, rows):
     return torch.cat(parts, dim=1), parts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 12)),
     to=st.tuples(st.integers(1, 170), st.integers(1, 40)),
@@ -26,6 +27,15 @@ def test_rows_as_they_come_are_resized_as_the_whole(size, to, rows):
     result, parts = resized_by_rows(maps, to, rows)
     torch.testing.assert_close(result, whole, rtol=0, atol=1e-12)
     assert all(part.shape[1] <= max(64, rows) for part in parts)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_the_first_rows_may_come_alone(factor, rows):
+    maps = torch.rand(1, 7, 3, dtype=torch.float64)
+    to = (7 * factor, 3 * factor)
+    whole = F.interpolate(maps[None], size=to, mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(resized_by_rows(maps, to, rows)[0], whole, rtol=0, atol=1e-12)
 
 
 def test_maps_that_have_their_size_stay_to_the_bit():
