@@ -35,21 +35,21 @@ class FinishedImages:
         self._folder = folder
         self._way = way
 
-    def note(self, stem: str, pair: Pair, files: Sequence[Path]) -> None:
-        """Notes an image as finished."""
-        found = {"key": self.key(pair), "files": [file.name for file in files]}
+    def note(self, stem: str, key: str, files: Sequence[Path]) -> None:
+        """Notes an image as finished; the key is that of the image when it was begun."""
+        found = {"key": key, "files": [file.name for file in files]}
         write_atomically(self._note(stem), json.dumps(found))
 
     def forget(self, stem: str) -> None:
         """Removes the note of an image that is about to be predicted."""
         self._note(stem).unlink(missing_ok=True)
 
-    def holds(self, stem: str, pair: Pair) -> bool:
-        """Whether the image is finished, has not changed since, and its files are there."""
+    def holds(self, stem: str, key: str) -> bool:
+        """Whether an image of this key is finished, and its files are there."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             found = json.loads(self._note(stem).read_text(encoding="utf-8"))
             there = all((self._folder / name).is_file() for name in found["files"])
-            return there and found["key"] == self.key(pair)
+            return there and found["key"] == key
         return False
 
     def key(self, pair: Pair) -> str:

@@ -177,7 +177,7 @@ def small_cache() -> Iterator[None]:
     if rasterio is None:
         yield
         return
-    with rasterio.Env(GDAL_CACHEMAX=64):
+    with rasterio.Env(GDAL_CACHEMAX=64 << 20):
         yield
 
 

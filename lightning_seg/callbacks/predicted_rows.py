@@ -11,7 +11,7 @@ from lightning_seg.callbacks.row_store import Rows, RowStore
 
 Probabilities = Literal["uint8", "float16"]
 
-# What a kill loses at most, and what waits in memory at most.
+# Rows that are finished wait in memory for so long, and up to so many bytes.
 SECONDS = 60
 BYTES = 16 << 20
 
@@ -47,8 +47,8 @@ class PredictedRows:
             part = decided(probabilities[:, start : start + _ROWS], self._next, self._kind)
             self._waiting.append(part)
             self._next = part.last
-        if time.monotonic() - self._saved > SECONDS or self._bytes() > BYTES:
-            self.save()
+            if time.monotonic() - self._saved > SECONDS or self._bytes() > BYTES:
+                self.save()
 
     def save(self) -> None:
         """Brings all rows to the disk."""

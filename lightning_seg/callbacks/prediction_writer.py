@@ -30,12 +30,12 @@ from lightning_seg.callbacks.image_outputs import (
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.polygons import Polygons
 from lightning_seg.callbacks.predicted_rows import PredictedRows, Probabilities
-from lightning_seg.callbacks.row_store import Rows, RowStore
+from lightning_seg.callbacks.row_store import Rows, RowStore, remove_empty
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.data.base import SegmentationDataModule
 from lightning_seg.data.labels import IGNORE_INDEX
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.raster_windows import Raster, RasterDataModule, Span
+from lightning_seg.data.raster_windows import Found, Raster, RasterDataModule, Span
 from lightning_seg.data.rasters import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
@@ -57,7 +57,8 @@ class PredictionWriter(BasePredictionWriter):
     ...), or under ``labels`` a list of labels (H, W). Names come from the returned dict or the
     batch, else from the sample's number. From 257 classes on, these are 16-bit grey.
 
-    Each process writes its own samples.
+    An image is written by the process that finishes it, any other sample by the one that predicts
+    it.
 
     Args:
         output_dir: Folder to write to; by default ``predictions`` in the run's folder.
@@ -106,7 +107,7 @@ class PredictionWriter(BasePredictionWriter):
                 )
             _tell_of_scales(getattr(pl_module, "inference", None))
             _warn_of_lost_places([raster.pair for raster in data.rasters])
-            data.missing = lambda raster: self._missing(raster, self._notes(trainer, pl_module))
+            data.look = lambda raster: self._look(raster, self._notes(trainer, pl_module))
             _refuse_clashes({raster.pair: self._paths(raster.pair) for raster in data.rasters})
             if self.probabilities is not None:
                 need_rasterio("Writing probabilities")
@@ -153,6 +154,8 @@ class PredictionWriter(BasePredictionWriter):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Lets go of what was begun and not finished."""
         self._open = None
+        if stage == "predict" and trainer.world_size == 1:
+            remove_empty(self._folder)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -177,7 +180,13 @@ class PredictionWriter(BasePredictionWriter):
             size = span.raster.layout.size
             weight = pl_module.window_weight(size, maps.device)  # type: ignore[operator]
             notes.forget(file_stem(span.raster.pair.name))
-            store = self._store(span.raster, notes)
+            store = self._store(span.raster, span.key)
+            if not span.whole and not store.is_common():
+                raise InputError(
+                    f"Several processes predict parts of {span.raster.pair.image}, but the first "
+                    f"one's {self._folder.absolute()} is not here. Set output_dir "
+                    "(--predictions.output_dir) to a folder that all machines share."
+                )
             rows = PredictedRows(store, span.first, span.last, self.probabilities)
             self._open = _OpenSpan(span, weight, rows)
         assert self._open is not None, "batches of a span come in order"
@@ -189,16 +198,16 @@ class PredictionWriter(BasePredictionWriter):
     def _finish(self, span: Span, rows: PredictedRows, notes: FinishedImages) -> None:
         """Keeps a span's rows, and writes the image's files where all its rows are there."""
         if span.whole and not rows.on_disk:
-            self._write(span.raster, rows.take(), notes)
+            self._write(span, rows.take(), notes)
             return
         rows.save()
         if rows.store.take():
-            self._write(span.raster, rows.store.rows(), notes)
+            self._write(span, rows.store.rows(), notes)
             rows.store.remove()
 
     @small_cache()
-    def _write(self, raster: Raster, rows: Iterable[Rows], notes: FinishedImages) -> None:
-        stem = file_stem(raster.pair.name)
+    def _write(self, span: Span, rows: Iterable[Rows], notes: FinishedImages) -> None:
+        raster, stem = span.raster, file_stem(span.raster.pair.name)
         outputs = ImageOutputs(
             raster.pair.image,
             (raster.height, raster.width),
@@ -214,20 +223,20 @@ class PredictionWriter(BasePredictionWriter):
         except BaseException:
             outputs.abandon()
             raise
-        notes.note(stem, raster.pair, files)
+        notes.note(stem, span.key, files)
 
-    def _missing(self, raster: Raster, notes: FinishedImages) -> list[tuple[int, int]]:
-        """The rows of an image that are still to be predicted."""
-        store = self._store(raster, notes)
-        if notes.holds(file_stem(raster.pair.name), raster.pair):
+    def _look(self, raster: Raster, notes: FinishedImages) -> Found:
+        """Which rows of an image are still to be predicted."""
+        key = notes.key(raster.pair)
+        store = self._store(raster, key)
+        if notes.holds(file_stem(raster.pair.name), key):
             store.remove()
-            return []
+            return Found((), key)
         store.prepare()
-        return store.missing() or store.forget_last()
+        return Found(tuple(store.missing() or store.forget_last()), key)
 
-    def _store(self, raster: Raster, notes: FinishedImages) -> RowStore:
-        pair = raster.pair
-        return RowStore(self._folder, file_stem(pair.name), notes.key(pair), raster.height)
+    def _store(self, raster: Raster, key: str) -> RowStore:
+        return RowStore(self._folder, file_stem(raster.pair.name), key, raster.height)
 
     def _notes(self, trainer: Trainer, pl_module: LightningModule) -> FinishedImages:
         """Made when it is first needed: a checkpoint is loaded after the set-up."""

@@ -3,13 +3,16 @@
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
+from lightning_seg.errors import InputError
 from lightning_seg.files import atomic_file
 
 _FOLDER = ".rows"
@@ -52,6 +55,7 @@ class RowStore:
 
     def prepare(self) -> None:
         """Before any process begins: drops other keys' rows, finds those a kill left taken."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
         for other in self._others():
             if other not in (self._folder, self._taken):
                 shutil.rmtree(other, ignore_errors=True)
@@ -83,7 +87,8 @@ class RowStore:
     def forget_last(self) -> list[tuple[int, int]]:
         """Drops the lowest rows, so that the image is finished once more; the gaps then."""
         files = sorted(self._files(self._folder), key=_span)
-        files[-1].unlink()
+        while files and not self.missing():
+            files.pop().unlink()
         return self.missing()
 
     def take(self) -> bool:
@@ -97,12 +102,14 @@ class RowStore:
         return True
 
     def rows(self) -> Iterator[Rows]:
-        """All rows that were taken, from the top."""
+        """All rows that were taken, from the top.
+
+        Raises:
+            InputError: A file is damaged.
+        """
         done = 0
         for path in sorted(self._files(self._taken), key=_span):
-            with np.load(path, allow_pickle=False) as found:
-                maps = found.get("maps")
-                part = Rows(_span(path)[0], found["labels"], maps).below(done)
+            part = _load(path).below(done)
             if len(part.labels):
                 yield part
             done = max(done, part.last)
@@ -111,8 +118,10 @@ class RowStore:
         """Removes all rows of the image."""
         for folder in self._others():
             shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # rows of other images are there, or none ever were
-            self._folder.parent.rmdir()
+
+    def is_common(self) -> bool:
+        """Whether what the first process prepared is seen here, too."""
+        return self._folder.parent.is_dir()
 
     def _others(self) -> list[Path]:
         """Folders of the image with any key."""
@@ -123,6 +132,23 @@ class RowStore:
 
     def _files(self, folder: Path) -> list[Path]:
         return list(folder.glob("[0-9]*.npz"))
+
+
+def remove_empty(predictions: Path) -> None:
+    """Removes the folder of all images' rows if it is empty; no other process may be at work."""
+    with suppress(OSError):
+        (predictions / _FOLDER).rmdir()
+
+
+def _load(path: Path) -> Rows:
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return Rows(_span(path)[0], found["labels"], found.get("maps"))
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{path} is damaged ({error}). Delete it and predict once more: only its rows are made "
+            "anew."
+        ) from error
 
 
 def _span(path: Path) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Where in a set of label maps each class lies: to draw places of every class as often."""
 
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -88,7 +89,10 @@ def cached_places(
     key = labels_key(paths, reader.decoder, root)
     file = root / OWN_FOLDER / f"class_places_{key}_{reader.reduction}_{_BLOCK}.npz"
     # A file that another program left damaged is made again.
-    with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), np.load(file) as found:
+    with (
+        suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error),
+        np.load(file) as found,
+    ):
         return ClassPlaces(found["blocks"], found["pixels"])
     places = class_places(pairs, reader, num_workers)
     with suppress(OSError), atomic_file(file) as opened:

@@ -74,11 +74,13 @@ class Span:
         raster: The image.
         first: The first row, of the file.
         last: The row after the last.
+        key: That of `Found`.
     """
 
     raster: Raster
     first: int
     last: int
+    key: str = ""
 
     @property
     def whole(self) -> bool:
@@ -105,7 +107,21 @@ class Span:
         rows = self.last - self.first
         pieces = min(pieces, rows)
         ends = [self.first + rows * piece // pieces for piece in range(pieces + 1)]
-        return [Span(self.raster, *part) for part in pairwise(ends)]
+        return [Span(self.raster, *part, self.key) for part in pairwise(ends)]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is still to be predicted of an image.
+
+    Args:
+        missing: First and last row, exclusively, of each part.
+        key: Stands for the image, and the way in which it is predicted, as they are now. The first
+            process alone finds it, so that it is the same for all.
+    """
+
+    missing: tuple[tuple[int, int], ...]
+    key: str = ""
 
 
 class RasterWindows(Dataset[WindowBatch]):
@@ -203,8 +219,7 @@ class RasterDataModule(LightningDataModule):
     Args:
         source: Says which images, and what their classes are.
         layout: Where windows lie over an image of (height, width).
-        missing: First and last row, exclusively, of each part of an image that is still to be
-            predicted; by default all of it.
+        look: What is still to be predicted of an image; by default all of it.
 
     Raises:
         InputError: (in setup) A window is larger than any network takes, or a further channel is of
@@ -215,14 +230,14 @@ class RasterDataModule(LightningDataModule):
         self,
         source: SegmentationDataModule,
         layout: Callable[[int, int], Layout],
-        missing: Callable[[Raster], Sequence[tuple[int, int]]] | None = None,
+        look: Callable[[Raster], Found] | None = None,
     ) -> None:
         super().__init__()
         # Where there is less than one row for each process, some have nothing to do.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self.source = source
         self.layout = layout
-        self.missing = missing
+        self.look = look
         self.class_names = source.class_names
         self.class_colors = source.class_colors
         self.num_classes = source.num_classes
@@ -243,21 +258,21 @@ class RasterDataModule(LightningDataModule):
         self.rasters = tuple(map(self._raster, pairs))
 
     def predict_dataloader(self) -> DataLoader[WindowBatch]:
-        """The windows of this process's images."""
+        """The windows over this process's rows."""
         trainer = self.trainer
         rank, world = 0, 1
         if trainer is not None:
             rank, world = trainer.global_rank, trainer.world_size
-        found = [list(self._missing(raster)) for raster in self.rasters] if rank == 0 else None
+        found = list(map(self._look, self.rasters)) if rank == 0 else None
         if trainer is not None:
             # Another process may begin to predict before this one has looked.
             found = trainer.strategy.broadcast(found)
         assert found is not None, "the first process has looked"
         _tell_what_is_there(self.rasters, found)
         todo = [
-            Span(raster, *rows)
-            for raster, gaps in zip(self.rasters, found, strict=True)
-            for rows in gaps
+            Span(raster, *rows, one.key)
+            for raster, one in zip(self.rasters, found, strict=True)
+            for rows in one.missing
         ]
         self.spans = share_out(todo, world)[rank]
         dataset = RasterWindows(self.spans, self.source.reader)
@@ -270,8 +285,8 @@ class RasterDataModule(LightningDataModule):
             collate_fn=_as_it_is,
         )
 
-    def _missing(self, raster: Raster) -> Sequence[tuple[int, int]]:
-        return [(0, raster.height)] if self.missing is None else self.missing(raster)
+    def _look(self, raster: Raster) -> Found:
+        return Found(((0, raster.height),)) if self.look is None else self.look(raster)
 
     def _raster(self, pair: Pair) -> Raster:
         height, width = image_size(pair.image)
@@ -292,17 +307,24 @@ class RasterDataModule(LightningDataModule):
 
 
 def share_out(spans: Sequence[Span], processes: int) -> list[tuple[Span, ...]]:
-    """Which spans each process gets, in order, so that their windows are about as many.
+    """Which spans each process gets, in order.
 
-    A span with more windows than that is cut; rows at a cut are seen by windows of both sides.
+    A span with more windows than an even share is cut where that leaves the busiest process less to
+    do: windows over rows at a cut are seen by both sides.
     """
-    if processes > 1:
-        share = -(-sum(len(span.batches) for span in spans) // processes)
-        cut = [span.cut(-(-len(span.batches) // share)) for span in spans]
-        spans = [part for parts in cut for part in parts]
-    costs = [len(span.batches) for span in spans]
+    uncut = _shared(spans, processes)
+    if processes == 1 or not spans:
+        return uncut
+    share = -(-_cost(spans) // processes)
+    pieces = [span.cut(-(-len(span.batches) // share)) for span in spans]
+    cut = _shared([part for parts in pieces for part in parts], processes)
+    return min(uncut, cut, key=lambda shares: max(map(_cost, shares)))
+
+
+def _shared(spans: Sequence[Span], processes: int) -> list[tuple[Span, ...]]:
     shares: list[list[int]] = [[] for _ in range(processes)]
     loads = [0] * processes
+    costs = [len(span.batches) for span in spans]
     for item in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
         least = loads.index(min(loads))
         shares[least].append(item)
@@ -310,13 +332,15 @@ def share_out(spans: Sequence[Span], processes: int) -> list[tuple[Span, ...]]:
     return [tuple(spans[item] for item in sorted(share)) for share in shares]
 
 
-def _tell_what_is_there(
-    rasters: Sequence[Raster], gaps: Sequence[Sequence[tuple[int, int]]]
-) -> None:
-    whole = sum(not rows for rows in gaps)
+def _cost(spans: Sequence[Span]) -> int:
+    return sum(len(span.batches) for span in spans)
+
+
+def _tell_what_is_there(rasters: Sequence[Raster], found: Sequence[Found]) -> None:
+    whole = sum(not one.missing for one in found)
     begun = sum(
-        bool(rows) and list(rows) != [(0, raster.height)]
-        for raster, rows in zip(rasters, gaps, strict=True)
+        one.missing not in ((), ((0, raster.height),))
+        for raster, one in zip(rasters, found, strict=True)
     )
     if whole or begun:
         more = f", and parts of {begun} more" if begun else ""
