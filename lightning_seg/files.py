@@ -3,14 +3,22 @@
 import os
 import re
 import socket
+import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 # Below a dataset's root: what is counted or computed from it once.
 OWN_FOLDER = ".lightning_seg"
+
+# What NumPy raises where an ``.npz`` file is cut off or has other bytes than were written.
+DAMAGED_ARCHIVE = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, struct.error, zlib.error,
+)  # fmt: skip
 
 
 @contextmanager

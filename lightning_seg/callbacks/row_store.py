@@ -3,17 +3,15 @@
 import os
 import re
 import shutil
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from lightning_seg.errors import InputError
-from lightning_seg.files import atomic_file
+from lightning_seg.files import DAMAGED_ARCHIVE, atomic_file
 
 _FOLDER = ".rows"
 
@@ -144,7 +142,7 @@ def _load(path: Path) -> Rows:
     try:
         with np.load(path, allow_pickle=False) as found:
             return Rows(_span(path)[0], found["labels"], found.get("maps"))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+    except DAMAGED_ARCHIVE as error:
         raise InputError(
             f"{path} is damaged ({error}). Delete it and predict once more: only its rows are made "
             "anew."

@@ -1,10 +1,8 @@
 """Where in a set of label maps each class lies: to draw places of every class as often."""
 
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,7 +13,7 @@ from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.rasters import Window
 from lightning_seg.errors import InputError
-from lightning_seg.files import OWN_FOLDER, atomic_file
+from lightning_seg.files import DAMAGED_ARCHIVE, OWN_FOLDER, atomic_file
 
 _BLOCK = 64
 _BLOCKS_AT_ONCE = 8
@@ -89,10 +87,7 @@ def cached_places(
     key = labels_key(paths, reader.decoder, root)
     file = root / OWN_FOLDER / f"class_places_{key}_{reader.reduction}_{_BLOCK}.npz"
     # A file that another program left damaged is made again.
-    with (
-        suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error),
-        np.load(file) as found,
-    ):
+    with suppress(*DAMAGED_ARCHIVE), np.load(file) as found:
         return ClassPlaces(found["blocks"], found["pixels"])
     places = class_places(pairs, reader, num_workers)
     with suppress(OSError), atomic_file(file) as opened:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lightning_seg.callbacks.geotiff import small_cache
 from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs
 from lightning_seg.callbacks.polygons import Polygons, _kept
 from lightning_seg.callbacks.predicted_rows import decided
@@ -222,6 +223,11 @@ def test_no_object_makes_an_empty_file(tile, tmp_path):
 def test_unknown_classes_of_polygons_are_named():
     with pytest.raises(InputError, match="names 'car', but the classes are: road, house, tree"):
         Polygons(classes=["car"]).check(CLASSES.names)
+
+
+def test_gdal_keeps_64_megabytes_at_most():
+    with small_cache():
+        assert rasterio.env.getenv()["GDAL_CACHEMAX"] == 64 * 1024 * 1024
 
 
 def test_what_is_abandoned_leaves_nothing(tile, tmp_path):

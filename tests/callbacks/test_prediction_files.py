@@ -144,19 +144,19 @@ def test_a_changed_further_channel_is_no_finished_image(tmp_path):
         write_image(tmp_path / name)
     pair = Pair("a", tmp_path / "a.png", extra=tmp_path / "height.png")
     notes = FinishedImages(tmp_path / "out", "way")
-    notes.note("a", pair, [])
-    assert notes.holds("a", pair)
-    assert not notes.holds("a", Pair("a", tmp_path / "a.png"))
+    notes.note("a", notes.key(pair), [])
+    assert notes.holds("a", notes.key(pair))
+    assert not notes.holds("a", notes.key(Pair("a", tmp_path / "a.png")))
     os.utime(tmp_path / "height.png", ns=(1, 1))  # as if written anew, at another time
-    assert not notes.holds("a", pair)
+    assert not notes.holds("a", notes.key(pair))
 
 
 def test_an_image_whose_place_was_corrected_is_not_finished(tmp_path):
     write_image(tmp_path / "a.png")
     pair, notes = Pair("a", tmp_path / "a.png"), FinishedImages(tmp_path / "out", "way")
-    notes.note("a", pair, [])
+    notes.note("a", notes.key(pair), [])
     (tmp_path / "a.png.aux.xml").write_text("<PAMDataset/>")
-    assert not notes.holds("a", pair)
+    assert not notes.holds("a", notes.key(pair))
 
 
 def test_more_classes_than_bytes_can_hold_are_refused(tmp_path):

@@ -13,6 +13,7 @@ from clean_processes import in_clean_process
 from lightning.pytorch import Callback, Trainer
 
 from lightning_seg.callbacks import predicted_rows
+from lightning_seg.callbacks.polygons import Polygons
 from lightning_seg.callbacks.row_store import RowStore
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
@@ -117,19 +118,77 @@ def test_rows_of_another_model_are_not_gone_on_with(tmp_path, monkeypatch):
     assert not (out / ".rows").exists()
 
 
+def fails(*args):
+    """Outlines that cannot be written, as on a full disk."""
+    raise OSError("no space left")
+
+
 @in_clean_process
-def test_what_a_kill_left_while_files_were_written_is_gone_on_with(tmp_path, monkeypatch):
+def test_an_image_whose_files_could_not_be_written_is_only_finished_then(tmp_path, monkeypatch):
+    pytest.importorskip("pyogrio")
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=200)
     monkeypatch.setattr(predicted_rows, "SECONDS", 0)
-    whole = batches_of(images, tmp_path / "at_once")
-    predict(images, out, limit_predict_batches=whole - 1)
-    (rows,) = out.glob(".rows/*")
-    rows.rename(f"{rows}.taken")
-    assert batches_of(images, out) < 20 < whole
+    trainer = partial(
+        Trainer, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False,
+    )  # fmt: skip
+    settings = {"class_names": ["a", "b", "c"], "polygons": Polygons()}
+    with monkeypatch.context() as patch:
+        patch.setattr(Polygons, "write", fails)
+        with pytest.raises(OSError, match="no space left"):
+            predict_rasters(make_task(), images, out, trainer=trainer(), **settings)
+    assert [path.name for path in out.iterdir()] == [".rows"]
+    counting = Counting()
+    predict_rasters(make_task(), images, out, trainer=trainer(callbacks=[counting]), **settings)
+    assert counting.batches < 20
+    assert sorted(path.name for path in out.iterdir()) == [".finished", "a.gpkg", "a.tif"]
+
+
+class Replacing(Callback):
+    """Puts another image in its place while it is predicted."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_predict_batch_start(self, *args):
+        other = self.path.with_name("other")
+        write_tiff(other, 1, height=60)
+        os.replace(other, self.path)
+
+
+@in_clean_process
+def test_an_image_that_changes_meanwhile_is_predicted_again(tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    write_tiff(images / "a.tif", 0, height=60)
+    predict(images, out, callbacks=[Replacing(images / "a.tif")])
+    assert batches_of(images, out) > 0
+    predict(images, tmp_path / "at_once")
     assert files(out) == files(tmp_path / "at_once")
-    assert not (out / ".rows").exists()
+
+
+def note_that_it_ran(module, *args):
+    """As some networks of timm do, whose settings then are others."""
+    module.ran = getattr(module, "ran", 0) + 1
+
+
+@in_clean_process
+def test_processes_share_an_image_whatever_the_network_notes(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    write_tiff(images / "a.tif", 0, height=200)
+    for name, settings in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_fork"})):
+        task = make_task()
+        task.network.register_forward_hook(note_that_it_ran)
+        trainer = Trainer(
+            accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            **settings,
+        )  # fmt: skip
+        predict_rasters(task, images, tmp_path / name, class_names=["a", "b", "c"], trainer=trainer)
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+    assert len(files(tmp_path / "two")) == 1
 
 
 @in_clean_process
@@ -144,7 +203,7 @@ def test_an_image_that_cannot_be_read_to_its_end_leaves_no_file_begun(tmp_path):
     (images / "b.tif").write_bytes(whole[: len(whole) * 3 // 4])
     with pytest.raises(InputError, match=r"b\.tif"):
         predict(images, out)
-    assert files(out) == {}
+    assert {path.name for path in out.iterdir()} <= {".rows"}
 
 
 @pytest.mark.parametrize("count", [1, 3])

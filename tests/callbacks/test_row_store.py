@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from lightning_seg.callbacks.row_store import Rows, RowStore
+from lightning_seg.callbacks.row_store import Rows, RowStore, remove_empty
+from lightning_seg.errors import InputError
 
 KEY = "0123456789abcdef" * 4
 LABELS = np.random.default_rng(0).integers(0, 9, (10, 7), np.uint8)
@@ -52,6 +53,7 @@ def test_rows_come_back_from_the_top_each_once(tmp_path, spans):
     assert np.array_equal(maps, MAPS)
     assert maps.dtype == np.float16
     rows.remove()
+    remove_empty(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,6 +71,26 @@ def test_what_a_killed_process_had_taken_is_found_again(tmp_path):
     rows.prepare()
     assert rows.missing() == []
     assert rows.forget_last() == [(0, 10)]
+
+
+def test_the_lowest_rows_are_forgotten_until_some_are_missing(tmp_path):
+    for span in ((0, 6), (4, 10), (5, 8)):
+        save(store(tmp_path), *span)
+    assert store(tmp_path).forget_last() == [(6, 10)]
+
+
+def test_a_damaged_file_is_named_and_its_rows_alone_are_missing_without_it(tmp_path):
+    save(store(tmp_path), 0, 4)
+    save(store(tmp_path), 4, 10)
+    (path,) = tmp_path.glob(".rows/*/4-10.npz")
+    path.write_bytes(path.read_bytes()[:100])
+    rows = store(tmp_path)
+    assert rows.take()
+    with pytest.raises(InputError, match=r"4-10\.npz is damaged .* Delete it"):
+        list(rows.rows())
+    rows.prepare()
+    path.unlink()
+    assert rows.missing() == [(4, 10)]
 
 
 def test_rows_of_another_key_are_dropped_and_other_images_stay(tmp_path):
