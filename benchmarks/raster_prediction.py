@@ -61,7 +61,7 @@ class Pointwise(Network):
 
 def make_task(network, window: SlidingWindow) -> SegmentationTask:
     torch.manual_seed(0)
-    losses = {"logits": [WeightedLoss(CrossEntropyLoss())]}
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     return SegmentationTask(
         CLASSES, 3, network, ClassificationHead, losses, inference=window
     ).eval()

@@ -79,8 +79,8 @@ def timed(function, times: int) -> float:
 def main(size: int, crop: int, batch: int, repeats: int) -> None:
     torch.manual_seed(0)
     terms = {
-        "logits": [WeightedLoss(CrossEntropyLoss())],
-        "distance": [WeightedLoss(MapL1Loss(), 2.0)],
+        "cross_entropy": WeightedLoss(CrossEntropyLoss()),
+        "distance": WeightedLoss(MapL1Loss(), 2.0, "distance"),
     }
     task = SegmentationTask(6, 3, partial(Unet, encoder="resnet18"), SignedDistanceHead, terms)
     with tempfile.TemporaryDirectory() as folder:

@@ -184,7 +184,7 @@ class SegmentationCLI(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         kwargs.setdefault("plugins", [*plugins, AtomicCheckpointIO()])
         best_by = self._get(self.config, "best_by")
-        self.trainer_defaults = {"callbacks": _callbacks(run_dir, best_by, config)}
+        self.trainer_defaults |= {"callbacks": _callbacks(run_dir, best_by, config)}
         try:
             return super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError) as error:
@@ -274,6 +274,7 @@ def main() -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=42,
+            trainer_defaults={"num_sanity_val_steps": 0},  # data and classes are checked by name
             auto_configure_optimizers=False,
             parser_kwargs={
                 "description": "Boundary-aware semantic segmentation: trains, measures, predicts. "

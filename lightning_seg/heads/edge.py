@@ -1,51 +1,48 @@
-"""A classifier beside the edges that the network itself predicts."""
+"""The edges that a network itself predicts."""
 
 from collections.abc import Collection
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_seg.errors import InputError
 from lightning_seg.heads.head import Head
+from lightning_seg.networks import Network
 from lightning_seg.targets import SemanticEdges
 
 
 class EdgeHead(Head):
-    """A classifier, and the edges between classes that `GSCNN` predicts.
+    """The edges between classes that the shape stream of `GSCNN` predicts.
 
     Args:
-        in_channels: Channels of the features under ``decoder``.
+        network: The network whose feature ``edge`` holds the logits of edges.
         num_classes: K, at least 2.
-        kernel_size: Odd side of the classifier.
+
+    Raises:
+        InputError: The network has no feature ``edge``.
     """
 
-    predictions = ("logits", "edge")
+    predictions = ("edge",)
+    scores = ()
 
-    def __init__(self, in_channels: int, num_classes: int, kernel_size: int = 1) -> None:
-        super().__init__(in_channels, num_classes)
+    def __init__(self, network: Network, num_classes: int) -> None:
+        if network.edge_channels == 0:
+            raise InputError(
+                f"{type(network).__name__} has no feature 'edge' for an EdgeHead; choose the "
+                "network GSCNN, or leave it out (model.auxiliary: null)"
+            )
+        super().__init__(network.edge_channels, num_classes)
         self.target = SemanticEdges()
         self.target_of = {"edge": self.target}
-        self.classifier = nn.Conv2d(in_channels, num_classes, kernel_size, padding="same")
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``decoder`` to ``logits`` (B, K, h, w), ``edge`` to probabilities (B, 1, H, W), float32.
-
-        Raises:
-            InputError: No features under ``edge``.
-        """
-        if "edge" not in features:
-            raise InputError(
-                f"the network gives {', '.join(features)}, but EdgeHead needs 'edge', the logits "
-                "of edges; choose the network GSCNN, or ClassificationHead"
-            )
+        """Features under ``edge`` to probabilities (B, 1, H, W), float32."""
         # In half precision a probability would soon be 0 or 1, and its gradient lost.
-        return {
-            "logits": self.classifier(features["decoder"]),
-            "edge": features["edge"].float().sigmoid(),
-        }
+        return {"edge": features["edge"].float().sigmoid()}
 
     def channels_of(self, prediction: str) -> int:
-        """K, but one of ``edge``."""
-        return 1 if prediction == "edge" else self.num_classes
+        """One."""
+        del prediction
+        return 1
 
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
         """``edge``: 1 where a pixel has a neighbour of another class, (B, 1, H, W) float32."""

@@ -1,7 +1,8 @@
 """Tasks: LightningModules, what is trained, validated, tested and predicted."""
 
+from lightning_seg.tasks.auxiliary import AuxiliarySupervision
 from lightning_seg.tasks.edge_detection import EdgeDetectionTask
 from lightning_seg.tasks.optimization import Optimization
 from lightning_seg.tasks.segmentation import SegmentationTask
 
-__all__ = ["EdgeDetectionTask", "Optimization", "SegmentationTask"]
+__all__ = ["AuxiliarySupervision", "EdgeDetectionTask", "Optimization", "SegmentationTask"]

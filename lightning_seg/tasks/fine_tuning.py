@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 
-PARTS = ("network", "head")
+PARTS = ("network", "head", "auxiliary_head")
 
 
 def load_what_fits(task: nn.Module, path: str | Path) -> list[str]:

@@ -1,6 +1,5 @@
 """The LightningModule that trains a network with a head and any number of losses."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,10 +20,11 @@ from lightning_seg.inference import (
     whole_image,
 )
 from lightning_seg.inference.label_map import label_map
-from lightning_seg.losses import ClassWeights, Loss, WeightedLoss
+from lightning_seg.losses import Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
 from lightning_seg.targets import HSV
+from lightning_seg.tasks.auxiliary import AuxiliarySupervision
 from lightning_seg.tasks.class_balancing import (
     announce_class_weights,
     known_weights,
@@ -34,6 +34,7 @@ from lightning_seg.tasks.class_balancing import (
 from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
 from lightning_seg.tasks.edge_networks import check_edge_networks
 from lightning_seg.tasks.fine_tuning import load_what_fits
+from lightning_seg.tasks.objective import check_terms, named_terms
 from lightning_seg.tasks.optimization import Optimization, planned_steps
 
 Batch = dict[str, Any]
@@ -52,11 +53,12 @@ class SegmentationTask(LightningModule):
         in_channels: Number of image channels; the command line takes it from the data.
         network: Called with ``in_channels``.
         head: Called with the network's ``out_channels`` and ``num_classes``.
-        losses: Terms of the objective by prediction of the head. Every prediction must be a key;
-            an empty list leaves it unsupervised. Losses on class scores (``head.scores``) are
-            called ``(logits, mask)``, those on other maps ``(prediction, target, mask)``. Where
-            ``class_weights`` is the name of a balance, fit has the DataModule count its training
-            labels, and checkpoints keep the weights.
+        losses: Terms of the objective by a name of one's choice; None takes a term out. Losses on
+            class scores (``head.scores``) are called ``(logits, mask)``, those on other maps
+            ``(prediction, target, mask)``, those of several predictions with these and the mask.
+            Where ``class_weights`` is the name of a balance, fit has the DataModule count its
+            training labels, and checkpoints keep the weights.
+        auxiliary: A second head with losses of its own, which belongs to the network.
         optimization: Optimiser and schedule.
         inference: How images are validated, tested and predicted: by `SlidingWindow`, by
             `TestTimeAugmentation`, or whole and at once by default.
@@ -69,9 +71,9 @@ class SegmentationTask(LightningModule):
             DataModule has told them; checkpoints keep them.
 
     Raises:
-        InputError: Keys of ``losses`` that are not the head's predictions, a loss that is called in
-            another way, class weights for another number of classes, a loss for classes that there
-            are not, no loss at all, or ``weights`` of which nothing fits.
+        InputError: A loss of a prediction that there is not, one that is called in another way,
+            class weights for another number of classes, a loss for classes that there are not, no
+            loss at all, or ``weights`` of which nothing fits.
     """
 
     def __init__(
@@ -80,7 +82,8 @@ class SegmentationTask(LightningModule):
         in_channels: int,
         network: Callable[[int], Network],
         head: Callable[[int, int], Head],
-        losses: dict[str, list[WeightedLoss]],
+        losses: dict[str, WeightedLoss | None],
+        auxiliary: AuxiliarySupervision | None = None,
         optimization: Optimization | None = None,
         inference: SlidingWindow | TestTimeAugmentation | None = None,
         weights: str | None = None,
@@ -93,17 +96,15 @@ class SegmentationTask(LightningModule):
         with nullcontext() if weights is None else no_pretrained_weights():
             self.network = network(in_channels).to(memory_format=torch.channels_last)
         self.head = head(self.network.out_channels, num_classes)
-        _check_losses(losses, self.head)
-        # Module names cannot be repeated: two losses of a kind on one prediction are numbered.
-        self.losses = nn.ModuleDict()
-        self.loss_terms: list[tuple[str, str, float]] = []
-        for prediction, terms in losses.items():
-            for term in terms:
-                name = f"{prediction}_{type(term.loss).__name__}"
-                while name in self.losses:
-                    name += "_"
-                self.losses[name] = term.loss
-                self.loss_terms.append((prediction, name, term.weight))
+        self.auxiliary_head = auxiliary.head(self.network, num_classes) if auxiliary else None
+        self.terms = named_terms(losses)
+        if auxiliary is not None:
+            own = named_terms(auxiliary.losses, "auxiliary.losses")
+            if twice := sorted(set(own) & set(self.terms)):
+                raise InputError(f"losses and auxiliary.losses both have {twice}; rename one")
+            self.terms |= own
+        check_terms(self.terms, self.heads)
+        self.losses = nn.ModuleDict({name: term.loss for name, term in self.terms.items()})
         self.optimization = optimization or Optimization()
         self.inference = inference
         self._planned_steps: int | None = None
@@ -115,9 +116,28 @@ class SegmentationTask(LightningModule):
         if weights is not None and pretrained_weights_wanted():
             load_what_fits(self, weights)
 
+    @property
+    def heads(self) -> list[Head]:
+        """The method's head and, where there is one, the network's own."""
+        return [self.head] if self.auxiliary_head is None else [self.head, self.auxiliary_head]
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the predictions that are class scores."""
+        return tuple(name for head in self.heads for name in head.scores)
+
+    @property
+    def _regressed(self) -> set[str]:
+        """Names of the maps that a loss compares with their targets."""
+        single = {t.prediction for t in self.terms.values() if isinstance(t.prediction, str)}
+        return single - set(self.scores)
+
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Image (B, C, H, W) in [0, 1] to the head's predictions at the image's size."""
-        predictions: dict[str, Tensor] = self.head(self.network(image))
+        features = self.network(image)
+        predictions: dict[str, Tensor] = {}
+        for head in self.heads:
+            predictions |= head(features)
         return {name: _resize(maps, image.shape[-2:]) for name, maps in predictions.items()}
 
     def infer(self, image: Tensor) -> dict[str, Tensor]:
@@ -127,12 +147,12 @@ class SegmentationTask(LightningModule):
         averaged = self.inference(self._probabilities, image)
         # Averaged probabilities leave as their logarithms: softmax gives them back.
         tiny = torch.finfo(averaged["logits"].dtype).tiny
-        scores = {name: averaged[name].clamp(min=tiny).log() for name in self.head.scores}
+        scores = {name: averaged[name].clamp(min=tiny).log() for name in self.scores}
         return averaged | scores
 
     def _probabilities(self, image: Tensor) -> dict[str, Tensor]:
         predictions = {name: maps.float() for name, maps in self(image).items()}
-        return predictions | {n: predictions[n].softmax(dim=1) for n in self.head.scores}
+        return predictions | {n: predictions[n].softmax(dim=1) for n in self.scores}
 
     @property
     def window(self) -> SlidingWindow | None:
@@ -170,14 +190,16 @@ class SegmentationTask(LightningModule):
         and otherwise computes it.
         """
         cached: dict[str, Tensor] = batch.get("targets", {})
-        wanted = {prediction for prediction, _, _ in self.loss_terms} - set(self.head.scores)
-        keys = {name: target.key for name, target in self.head.target_of.items()}
-        given = {name: cached[keys[name]] for name in wanted if keys.get(name) in cached}
-        given |= self.head.targets(batch["image"], batch["mask"], wanted - set(given))
-        for prediction, term, _ in self.loss_terms:
-            key = getattr(getattr(self.losses[term], "target", None), "key", None)
-            if prediction in self.head.scores and key in cached:
-                given[term] = cached[key]
+        wanted, given = self._regressed, {}
+        for head in self.heads:
+            own = wanted & set(head.predictions)
+            keys = {name: target.key for name, target in head.target_of.items()}
+            found = {name: cached[keys[name]] for name in own if keys.get(name) in cached}
+            given |= found | head.targets(batch["image"], batch["mask"], own - set(found))
+        for name, term in self.terms.items():
+            key = getattr(getattr(term.loss, "target", None), "key", None)
+            if term.prediction in self.scores and key in cached:
+                given[name] = cached[key]
         return given
 
     def mask_targets(self) -> list[Any]:
@@ -185,8 +207,13 @@ class SegmentationTask(LightningModule):
 
         They may come with batches, see `targets`.
         """
-        supervised = {prediction for prediction, _, _ in self.loss_terms} - set(self.head.scores)
-        found: list[Any] = [t for name, t in self.head.target_of.items() if name in supervised]
+        wanted = self._regressed
+        found: list[Any] = [
+            target
+            for head in self.heads
+            for name, target in head.target_of.items()
+            if name in wanted
+        ]
         found += [getattr(loss, "target", None) for loss in self.losses.values()]
         by_key = {target.key: target for target in found if hasattr(target, "key")}
         return [target for target in by_key.values() if not isinstance(target, HSV)]
@@ -197,23 +224,23 @@ class SegmentationTask(LightningModule):
         """The weighted sum of all losses, and each unweighted term by name."""
         total = predictions["logits"].new_zeros((), dtype=torch.float32)
         terms = {}
-        for prediction, name, weight in self.loss_terms:
-            terms[name] = self.losses[name](
-                *self._inputs(prediction, name, predictions, targets, mask)
-            )
-            total = total + weight * terms[name]
+        for name, term in self.terms.items():
+            terms[name] = self.losses[name](*self._inputs(name, predictions, targets, mask))
+            total = total + term.weight * terms[name]
         return total, terms
 
     def _inputs(
         self,
-        prediction: str,
         name: str,
         predictions: dict[str, Tensor],
         targets: dict[str, Tensor],
         mask: Tensor,
     ) -> tuple[Tensor, ...]:
-        """What the loss ``name`` on a prediction is called with."""
-        if prediction not in self.head.scores:
+        """What the loss of the term ``name`` is called with."""
+        prediction = self.terms[name].prediction
+        if isinstance(prediction, list):
+            return *(predictions[one] for one in prediction), mask
+        if prediction not in self.scores:
             return predictions[prediction], targets[prediction], mask
         cached = [targets[name]] if name in targets else []
         return predictions[prediction], mask, *cached
@@ -222,12 +249,13 @@ class SegmentationTask(LightningModule):
     def _statistics(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
     ) -> dict[str, Tensor]:
-        """What head and losses tell about a batch beside the objective."""
-        found = dict(self.head.statistics(predictions, targets, mask))
-        for prediction, name, _ in self.loss_terms:
-            loss = self.losses[name]
+        """Figures of heads and losses about a batch, beside the objective."""
+        found: dict[str, Tensor] = {}
+        for head in self.heads:
+            found |= head.statistics(predictions, targets, mask)
+        for name, loss in self.losses.items():
             if isinstance(loss, Loss):
-                inputs = self._inputs(prediction, name, predictions, targets, mask)
+                inputs = self._inputs(name, predictions, targets, mask)
                 found |= {f"{name}_{k}": value for k, value in loss.statistics(*inputs).items()}
         return found
 
@@ -289,7 +317,7 @@ class SegmentationTask(LightningModule):
         return {"labels": labels, "predictions": self._without_scores(predictions)}
 
     def _without_scores(self, predictions: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: maps for name, maps in predictions.items() if name not in self.head.scores}
+        return {name: maps for name, maps in predictions.items() if name not in self.scores}
 
     def _evaluate(self, batch: Batch, mean_loss: PerSampleMean) -> Batch:
         predictions, targets, mask = self.infer(batch["image"]), self.targets(batch), batch["mask"]
@@ -364,45 +392,3 @@ def _resize(maps: Tensor, size: torch.Size) -> Tensor:
     if maps.shape[-2:] == size:
         return maps
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-
-
-def _check_losses(losses: dict[str, list[WeightedLoss]], head: Head) -> None:
-    names = type(head).__name__, ", ".join(head.predictions)
-    if set(losses) != set(head.predictions):
-        unknown = sorted(set(losses) - set(head.predictions))
-        missing = sorted(set(head.predictions) - set(losses))
-        found = f"has no entry for {missing}" if missing else f"names {unknown}"
-        raise InputError(
-            f"losses {found}, but {names[0]} predicts: {names[1]}. Give each of them a list of "
-            "losses, [] for a prediction that is not supervised."
-        )
-    for prediction, terms in losses.items():
-        on_scores = prediction in head.scores
-        given = 2 if on_scores else 3
-        for term in terms:
-            try:
-                inspect.signature(term.loss.forward).bind(*[None] * given)
-            except TypeError as error:
-                wanted = "(logits, mask)" if on_scores else "(prediction, target, mask)"
-                raise InputError(
-                    f"losses.{prediction} has {type(term.loss).__name__}, which is not called "
-                    f"{wanted} ({error}); choose a loss made for it"
-                ) from error
-            _check_channels(term.loss, prediction, head)
-    if not any(losses.values()):
-        raise InputError("losses has no loss at all; give at least one prediction a loss")
-
-
-def _check_channels(loss: nn.Module, prediction: str, head: Head) -> None:
-    channels = head.channels_of(prediction)
-    try:
-        for part in loss.modules():
-            if isinstance(part, Loss):
-                part.check_channels(channels)
-            elif isinstance(part, ClassWeights):
-                part.check_length(channels)
-    except InputError as error:
-        raise InputError(
-            f"losses.{prediction}: {error} ({type(head).__name__}.channels_of({prediction!r}) "
-            f"is {channels})"
-        ) from error

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def make_task(num_classes=3):
     torch.manual_seed(0)
     network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
-    losses = {"logits": [WeightedLoss(CrossEntropyLoss())]}
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     window = SlidingWindow((32, 32))
     return SegmentationTask(num_classes, 3, network, ClassificationHead, losses, inference=window)
 

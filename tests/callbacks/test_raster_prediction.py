@@ -27,7 +27,7 @@ from lightning_seg.tasks import SegmentationTask
 def make_task(seed=0):
     torch.manual_seed(seed)
     network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
-    losses = {"logits": [WeightedLoss(CrossEntropyLoss())]}
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     window = SlidingWindow((32, 48), 0.75, 4, 16)
     return SegmentationTask(3, 3, network, ClassificationHead, losses, inference=window)
 

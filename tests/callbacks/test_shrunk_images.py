@@ -22,7 +22,7 @@ from lightning_seg.tasks import SegmentationTask
 def make_task(num_classes):
     torch.manual_seed(0)
     network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
-    losses = {"logits": [WeightedLoss(CrossEntropyLoss())]}
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     return SegmentationTask(
         num_classes, 3, network, ClassificationHead, losses,
         inference=SlidingWindow((32, 32), 0.5, 3, 8),

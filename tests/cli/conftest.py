@@ -34,13 +34,14 @@ model:
       init_args:
         clip: 8.0
     losses:
-      logits:
-        - loss:
-            class_path: CrossEntropyLoss
+      cross_entropy:
+        loss:
+          class_path: CrossEntropyLoss
       distance:
-        - loss:
-            class_path: MapL1Loss
-          weight: 2.0
+        prediction: distance
+        loss:
+          class_path: MapL1Loss
+        weight: 2.0
     optimization: {ROOT}/tests/cli/adamw.yaml
 trainer:
   accelerator: cpu

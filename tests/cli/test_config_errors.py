@@ -126,7 +126,7 @@ def test_null_takes_an_option_inside_another_back(run):
         ("--trainer.devices=some", "trainer: `devices`"),
         ("--trainer.max_epochs=-5", "trainer: `max_epochs` must be"),
         (
-            "--model.losses={logits: [{loss: {class_path: CrossEntropy}}]}",
+            "--model.losses={first: {loss: {class_path: CrossEntropy}}}",
             "model.losses.loss: expected Loss or Module, but got 'CrossEntropy'. Did you mean",
         ),
         (

@@ -23,9 +23,7 @@ COLORS = ((128, 64, 128), (70, 70, 70), (0, 128, 0))
 def saved(path, network, **options):
     torch.manual_seed(0)
     head = options.pop("head", SignedDistanceHead)
-    losses = {name: [] for name in head.predictions} | {
-        "logits": [WeightedLoss(CrossEntropyLoss())]
-    }
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     task = SegmentationTask(3, 4, network, head, losses, **options)
     task.class_names, task.class_colors = NAMES, COLORS
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)

@@ -139,8 +139,8 @@ def test_a_class_of_the_persons_own_is_found_where_they_work(run, workplace):
     (workplace / "mine.yaml").write_text(
         "model:\n  class_path: SegmentationTask\n  init_args:\n"
         "    head: {class_path: my_heads.MyHead}\n"
-        "    losses: {logits: [{loss: {class_path: torch.nn.CrossEntropyLoss,"
-        " init_args: {ignore_index: 255}}}]}\n"
+        "    losses: {theirs: {loss: {class_path: torch.nn.CrossEntropyLoss,"
+        " init_args: {ignore_index: 255}}}}\n"
     )
     status, _, err = run(*FIT, "--config", "mine.yaml")
     assert status == 0, err

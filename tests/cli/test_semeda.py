@@ -22,9 +22,9 @@ model:
   init_args:
     head: {class_path: ClassificationHead}
     losses:
-      logits:
-        - loss: {class_path: CrossEntropyLoss}
-        - loss: {class_path: SemedaLoss, init_args: {edge_network: edges/checkpoints/best.ckpt}}
+      cross_entropy: {loss: CrossEntropyLoss}
+      semeda:
+        loss: {class_path: SemedaLoss, init_args: {edge_network: edges/checkpoints/best.ckpt}}
 """
 
 

@@ -12,7 +12,8 @@ from lightning_seg.networks import no_pretrained_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
-ANY = CONFIGS / "experiment" / "camvid" / "unet_distance.yaml"
+ANY = CONFIGS / "experiment" / "camvid" / "unet.yaml"
+PSPNET = CONFIGS / "experiment" / "epl" / "voc.yaml"
 
 
 def printed(capsys, monkeypatch, *args):
@@ -56,20 +57,96 @@ def test_an_experiments_data_and_task_can_be_made(parser, monkeypatch, path):
     assert all(parameter.is_meta for parameter in parameters)
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "method").glob("*.yaml")), ids=lambda p: p.stem)
-def test_a_method_replaces_another_by_one_option(capsys, monkeypatch, path):
-    out = printed(capsys, monkeypatch, "--config", ANY, "--model", path)
-    assert "class_path: lightning_seg.tasks.SegmentationTask" in out
+def parts(kind):
+    paths = sorted((CONFIGS / kind).glob("*.yaml"))
+    return pytest.mark.parametrize("path", paths, ids=[path.stem for path in paths])
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "network").glob("*.yaml")), ids=lambda p: p.stem)
+@parts("method")
+def test_a_method_is_head_and_losses_and_nothing_else(path):
+    assert set(yaml.safe_load(path.read_text())) == {"model"}
+    assert set(yaml.safe_load(path.read_text())["model"]) == {"head", "losses"}
+
+
+@parts("method")
+def test_a_method_laid_over_an_experiment_keeps_all_else(capsys, monkeypatch, path):
+    before = yaml.safe_load(printed(capsys, monkeypatch, "--config", PSPNET))
+    laid = yaml.safe_load(printed(capsys, monkeypatch, "--config", PSPNET, "--config", path))
+    method = yaml.safe_load(path.read_text())["model"]
+    model, model_before = laid["model"]["init_args"], before["model"]["init_args"]
+    assert set(model["losses"]) == set(method["losses"])
+    assert model["head"]["class_path"].endswith(f".{method['head']['class_path']}")
+    for name in ("network", "optimization", "auxiliary", "inference"):
+        assert model[name] == model_before[name]
+    del laid["model"], before["model"]
+    assert laid == before
+
+
+TERMS = {
+    ("line.weight", "0.5"): ("line", "weight", 0.5),
+    ("line.loss.kernel_size", "9"): ("line", "loss", {"kernel_size": 9, "mu": 10}),
+    ("point.loss.init_args.norm", "l1"): ("point", "loss", {"kernel_size": 7, "norm": "l1"}),
+}
+
+
+@pytest.mark.parametrize(("option", "told"), TERMS.items(), ids=lambda x: x[0])
+def test_one_setting_of_a_term_is_changed_by_name(capsys, monkeypatch, option, told):
+    name, value = option
+    out = printed(capsys, monkeypatch, "--config", PSPNET, f"--model.losses.{name}", value)
+    losses = yaml.safe_load(out)["model"]["init_args"]["losses"]
+    term, key, expected = told
+    found = losses[term][key]
+    if isinstance(expected, dict):
+        found = {name: found["init_args"][name] for name in expected}
+    assert found == expected
+    assert list(losses) == ["cross_entropy", "point", "line"]
+
+
+def test_a_term_is_taken_out_by_name(capsys, monkeypatch):
+    out = printed(capsys, monkeypatch, "--config", PSPNET, "--model.losses.line", "null")
+    losses = yaml.safe_load(out)["model"]["init_args"]["losses"]
+    assert losses["line"] is None
+    assert losses["point"]["weight"] == 0.1
+
+
+@parts("optimization")
+def test_an_optimization_is_an_option(capsys, monkeypatch, path):
+    out = printed(capsys, monkeypatch, "--config", ANY, "--model.optimization", path)
+    given = yaml.safe_load(path.read_text())["optimizer"]["class_path"]
+    found = yaml.safe_load(out)["model"]["init_args"]["optimization"]
+    assert found["optimizer"]["class_path"].endswith(given.rpartition(".")[2])
+
+
+@parts("auxiliary")
+def test_auxiliary_supervision_is_an_option(capsys, monkeypatch, path):
+    out = printed(capsys, monkeypatch, "--config", ANY, "--model.auxiliary", path)
+    found = yaml.safe_load(out)["model"]["init_args"]["auxiliary"]
+    assert set(found["losses"]) == set(yaml.safe_load(path.read_text())["losses"])
+
+
+@parts("data")
+def test_a_dataset_is_an_option(capsys, monkeypatch, path):
+    out = printed(capsys, monkeypatch, "--config", ANY, "--data", path)
+    given = yaml.safe_load(path.read_text())["class_path"]
+    assert yaml.safe_load(out)["data"]["class_path"] == f"lightning_seg.data.{given}"
+
+
+def test_no_configuration_repeats_what_is_the_commands_default():
+    for path in CONFIGS.rglob("*.yaml"):
+        text = path.read_text()
+        assert "num_sanity_val_steps" not in text, path
+        assert "accelerator: auto" not in text, path
+        assert "devices: auto" not in text or path.parent.name == "trainer", path
+
+
+@parts("network")
 def test_a_network_replaces_another_by_one_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.network", path)
     class_path = yaml.safe_load(path.read_text())["class_path"]
     assert f"class_path: lightning_seg.networks.{class_path}\n" in out
 
 
-@pytest.mark.parametrize("path", sorted((CONFIGS / "trainer").glob("*.yaml")), ids=lambda p: p.stem)
+@parts("trainer")
 def test_a_trainer_is_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--trainer", path)
     assert "max_epochs: 20" in out
@@ -81,9 +158,7 @@ def test_seeds_differ_from_nothing_but_the_option(capsys, monkeypatch):
     assert other == one.replace("seed_everything: 42", "seed_everything: 7")
 
 
-@pytest.mark.parametrize(
-    "path", sorted((CONFIGS / "inference").glob("*.yaml")), ids=lambda p: p.stem
-)
+@parts("inference")
 def test_a_way_of_inference_is_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.inference", path)
     assert "size:" in out or "scales:" in out

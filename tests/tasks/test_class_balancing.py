@@ -199,7 +199,7 @@ BALANCES = ("median_frequency", "inverse_frequency")
 
 
 def test_losses_inside_losses_are_given_weights_too(make_task, samples):
-    task = make_task({"logits": [WeightedLoss(Sum())], "distance": []})
+    task = make_task({"sum": WeightedLoss(Sum())})
     Trainer(max_steps=1, **QUIET).fit(task, WithWeights(samples))
     (loss,) = task.losses.values()
     assert [t.class_weights(3).tolist() for t in loss.terms] == [[1, 2, 4], [1, 2, 0]]
@@ -211,7 +211,7 @@ def test_a_validation_before_any_fit_says_that_weights_are_unknown(make_balanced
 
 
 def test_weights_of_the_wrong_number_are_refused_before_training(make_task):
-    losses = {"logits": [WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4))], "distance": []}
+    losses = {"balanced": WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4))}
     with pytest.raises(InputError, match="holds 4 weights, but there are 3 classes"):
         make_task(losses)
 
@@ -292,8 +292,8 @@ def test_too_many_weights_of_the_data_are_refused_before_it_is_read(make_balance
 
 def test_weights_of_the_wrong_number_for_a_map_are_refused_before_training(make_task):
     losses = {
-        "logits": [WeightedLoss(CrossEntropyLoss())],
-        "distance": [WeightedLoss(MapL1Loss(class_weights=[1.0] * 4))],
+        "cross_entropy": WeightedLoss(CrossEntropyLoss()),
+        "distance": WeightedLoss(MapL1Loss(class_weights=[1.0] * 4), prediction="distance"),
     }
     with pytest.raises(InputError, match="holds 4 weights, but there are 3 classes"):
         make_task(losses)
@@ -301,9 +301,10 @@ def test_weights_of_the_wrong_number_for_a_map_are_refused_before_training(make_
 
 def test_weights_of_a_map_are_as_many_as_its_channels():
     def make(number):
-        losses = {name: [] for name in MultiTaskHead.predictions}
-        losses["logits"] = [WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4))]
-        losses["color"] = [WeightedLoss(MapL1Loss(class_weights=[1.0] * number))]
+        losses = {
+            "classes": WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4)),
+            "color": WeightedLoss(MapL1Loss(class_weights=[1.0] * number), prediction="color"),
+        }
         network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
         return SegmentationTask(4, 3, network, partial(MultiTaskHead, channels=4), losses)
 
@@ -313,13 +314,13 @@ def test_weights_of_a_map_are_as_many_as_its_channels():
 
 
 def test_a_loss_for_classes_that_there_are_not_is_refused_before_training(make_task):
-    losses = {"logits": [WeightedLoss(BoundaryLoss(classes=[3]))], "distance": []}
+    losses = {"boundary": WeightedLoss(BoundaryLoss(classes=[3]))}
     with pytest.raises(InputError, match="there are 3 classes: labels 0 to 2"):
         make_task(losses)
 
 
 def test_an_edge_network_for_other_classes_is_refused_before_training(make_task):
-    losses = {"logits": [WeightedLoss(SemedaLoss(EdgeNetwork(4)))], "distance": []}
+    losses = {"semeda": WeightedLoss(SemedaLoss(EdgeNetwork(4)))}
     with pytest.raises(InputError, match="trained for 4 classes, but there are 3 here"):
         make_task(losses)
 
@@ -333,11 +334,11 @@ class OfManyChannels(ClassificationHead):
 
 
 def test_a_head_may_call_anything_its_channels(make_task):
-    make_task({"logits": [WeightedLoss(CrossEntropyLoss([1.0] * 3))]}, head=OfManyChannels)
+    make_task({"balanced": WeightedLoss(CrossEntropyLoss([1.0] * 3))}, head=OfManyChannels)
 
 
 def test_a_refusal_of_weights_says_where_and_who_tells_the_channels(make_task):
-    losses = {"logits": [WeightedLoss(CrossEntropyLoss([1.0] * 4))]}
-    told = r"losses\.logits: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
+    losses = {"balanced": WeightedLoss(CrossEntropyLoss([1.0] * 4))}
+    told = r"losses\.balanced: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
     with pytest.raises(InputError, match=told):
         make_task(losses, head=OfManyChannels)

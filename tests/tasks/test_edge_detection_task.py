@@ -129,7 +129,7 @@ def test_there_is_nothing_to_predict(trained):
 def test_an_edge_network_of_other_classes_is_refused_before_training(make_task, network, told):
     data = Masks()
     data.class_names = ("a", "c", "b")
-    losses = {"logits": [WeightedLoss(SemedaLoss(network))]}
+    losses = {"semeda": WeightedLoss(SemedaLoss(network))}
     with pytest.raises(InputError, match=told):
         Trainer(max_steps=1, **QUIET).fit(make_task(losses, head=ClassificationHead), data)
 

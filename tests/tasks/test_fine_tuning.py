@@ -18,9 +18,7 @@ UNET = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
 
 
 def made(num_classes=3, in_channels=3, head=ClassificationHead, network=UNET, **options):
-    losses = {name: [] for name in head.predictions} | {
-        "logits": [WeightedLoss(CrossEntropyLoss())]
-    }
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     return SegmentationTask(num_classes, in_channels, network, head, losses, **options)
 
 

@@ -55,7 +55,7 @@ def task(request, network):
     for name in getattr(head, "func", head).predictions:
         in_unit_range = request.param != "signed_distance"
         loss = MapTanimotoLoss() if in_unit_range else MapL1Loss()
-        losses[name] = [WeightedLoss(TanimotoLoss() if name == "logits" else loss)]
+        losses[name] = WeightedLoss(TanimotoLoss() if name == "logits" else loss, prediction=name)
     return SegmentationTask(NUM_CLASSES, 3, network, head, losses)
 
 

@@ -17,7 +17,6 @@ from lightning_seg.tasks import EdgeDetectionTask, SegmentationTask
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "method"
 EDGE_NETWORK = Path("runs/semeda/edge_network/checkpoints/best.ckpt")  # as semeda.yaml has it
-AUXILIARY_CHANNELS = 192  # of test_resnet's third stage
 QUIET = {
     "accelerator": "cpu",
     "logger": False,
@@ -72,18 +71,14 @@ def trained(task, data, steps=2):
 
 
 def small_task(path, data):
-    """The task of a method's file with a small network."""
+    """A small network with the method of a file."""
     parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
     parser.add_subclass_arguments(SegmentationTask, "model")
     sizes = [f"--model.num_classes={data.num_classes}", f"--model.in_channels={data.in_channels}"]
-    config = parser.parse_args(["--model", str(path), *sizes])
-    network, head = (config.model.init_args[part].init_args for part in ("network", "head"))
-    if "encoder" in network:
-        network.encoder, network.pretrained = "test_resnet", False
-    else:
-        network.initial_filters = 4
-    if "auxiliary_channels" in head:
-        head.auxiliary_channels = AUXILIARY_CHANNELS
+    unet = ["--model=SegmentationTask", "--model.network=Unet"]
+    options = ["--model.network.encoder=test_resnet", "--model.network.decoder_channels=[16, 8]"]
+    config = parser.parse_args([*unet, *options, *sizes, "--config", str(path)])
     return parser.instantiate(config).model
 
 

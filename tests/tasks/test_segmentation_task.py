@@ -18,6 +18,7 @@ from lightning_seg.losses import (
     cross_entropy,
     map_l1,
 )
+from lightning_seg.networks import Unet
 from lightning_seg.targets import SignedDistance
 from lightning_seg.tasks import SegmentationTask
 
@@ -47,11 +48,11 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(make_task, samples):
         predictions["distance"], targets["distance"], mask
     )
     assert total.item() == pytest.approx(expected.item())
-    assert set(terms) == {"logits_CrossEntropyLoss", "distance_MapL1Loss"}
+    assert set(terms) == {"cross_entropy", "distance"}
 
 
 def test_an_unsupervised_distance_is_the_baseline_of_equal_size(make_task, samples):
-    losses = {"logits": [WeightedLoss(CrossEntropyLoss())], "distance": []}
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     baseline, method = make_task(losses), make_task()
     assert sum(p.numel() for p in baseline.parameters()) == sum(
         p.numel() for p in method.parameters()
@@ -63,8 +64,8 @@ def test_an_unsupervised_distance_is_the_baseline_of_equal_size(make_task, sampl
 
 
 def test_two_losses_of_a_kind_both_count(make_task, samples):
-    twice = [WeightedLoss(CrossEntropyLoss()), WeightedLoss(CrossEntropyLoss(), weight=0.5)]
-    task = make_task({"logits": twice}, head=ClassificationHead).eval()
+    twice = {"one": WeightedLoss(CrossEntropyLoss()), "half": WeightedLoss(CrossEntropyLoss(), 0.5)}
+    task = make_task(twice, head=ClassificationHead).eval()
     image, mask = samples[0]["image"][None], samples[0]["mask"][None]
     predictions = task(image)
     total, _ = task.objective(predictions, {}, mask)
@@ -89,14 +90,62 @@ def test_the_validation_loss_is_the_mean_over_images(make_task, loader, batch_si
     assert many[0]["val/loss"] == pytest.approx(one, abs=2e-7)
 
 
-def test_losses_must_name_every_prediction(make_task):
-    with pytest.raises(InputError, match=r"no entry for \['distance'\].*\[\] for a prediction"):
-        make_task({"logits": [WeightedLoss(CrossEntropyLoss())]})
-    losses = {"logits": [], "boundary": [WeightedLoss(MapL1Loss())]}
-    with pytest.raises(InputError, match=r"names \['boundary'\]"):
+def tiny_network(in_channels):
+    return Unet(in_channels, encoder="test_resnet", decoder_channels=(16, 8))
+
+
+def test_a_loss_of_a_prediction_that_there_is_not_is_refused(make_task):
+    losses = {"edges": WeightedLoss(MapL1Loss(), prediction="boundary")}
+    told = r"losses.edges is of the prediction 'boundary', but ClassificationHead predicts: logits"
+    with pytest.raises(InputError, match=told):
         make_task(losses, head=ClassificationHead)
+
+
+@pytest.mark.parametrize("losses", [{}, {"cross_entropy": None}])
+def test_an_objective_without_a_loss_is_refused(losses):
     with pytest.raises(InputError, match="no loss at all"):
-        make_task({"logits": [], "distance": []})
+        SegmentationTask(3, 3, tiny_network, ClassificationHead, losses)
+
+
+@pytest.mark.parametrize("name", ["loss", "a.b", "items", "2px"])
+def test_names_of_terms_that_cannot_be_logged_are_refused(make_task, name):
+    with pytest.raises(InputError, match=f"a term named '{name}'; choose another name"):
+        make_task({name: WeightedLoss(CrossEntropyLoss())})
+
+
+def test_a_term_is_taken_out_by_null(make_task):
+    task = make_task({"a": WeightedLoss(CrossEntropyLoss()), "b": None})
+    assert list(task.losses) == ["a"]
+
+
+class Agreement(nn.Module):
+    """A loss of two predictions."""
+
+    def forward(self, logits, distance, mask):
+        return (logits - distance)[:, :, mask[0] != 255].square().mean()
+
+
+def test_a_loss_of_several_predictions_is_called_with_them_and_the_mask(make_task, samples):
+    term = WeightedLoss(Agreement(), prediction=["logits", "distance"])
+    task = make_task({"agreement": term}).eval()
+    image, mask = samples[1]["image"][None], samples[1]["mask"][None]
+    predictions, targets = task(image), task.targets({"image": image, "mask": mask})
+    assert targets == {}
+    total, _ = task.objective(predictions, targets, mask)
+    assert total == Agreement()(predictions["logits"], predictions["distance"], mask)
+
+
+def test_losses_by_prediction_of_older_checkpoints_are_named_as_their_tensors_are(make_task):
+    older = {
+        "logits": [WeightedLoss(CrossEntropyLoss()), WeightedLoss(CrossEntropyLoss(), 0.5)],
+        "distance": [WeightedLoss(MapL1Loss(), 2.0)],
+    }
+    terms = make_task(older).terms
+    assert {name: (term.prediction, term.weight) for name, term in terms.items()} == {
+        "logits_CrossEntropyLoss": ("logits", 1.0),
+        "logits_CrossEntropyLoss_": ("logits", 0.5),
+        "distance_MapL1Loss": ("distance", 2.0),
+    }
 
 
 def test_sliding_windows_give_probabilities_that_sum_to_one(make_task, samples):
@@ -172,7 +221,7 @@ class DistanceWeightedLoss(nn.Module):
 
 
 def test_a_loss_on_logits_is_given_the_map_that_the_batch_brings(make_task, samples):
-    task = make_task({"logits": [WeightedLoss(DistanceWeightedLoss())], "distance": []}).eval()
+    task = make_task({"weighted": WeightedLoss(DistanceWeightedLoss())}).eval()
     image, mask = samples[1]["image"][None], samples[1]["mask"][None]
     batch, predictions = {"image": image, "mask": mask}, task(image)
     computed, _ = task.objective(predictions, task.targets(batch), mask)
@@ -183,7 +232,7 @@ def test_a_loss_on_logits_is_given_the_map_that_the_batch_brings(make_task, samp
 
 
 def test_maps_that_the_batch_brings_serve_training_and_evaluation(make_task, samples):
-    task = make_task({"logits": [WeightedLoss(DistanceWeightedLoss())], "distance": []})
+    task = make_task({"weighted": WeightedLoss(DistanceWeightedLoss())})
     cached = {DistanceWeightedLoss.target.key: torch.ones(3, 40, 64)}
     loader = DataLoader([sample | {"targets": cached} for sample in samples], batch_size=2)
     trainer = Trainer(max_epochs=1, **QUIET)
@@ -207,7 +256,7 @@ class TwoClassifiers(ClassificationHead):
 
 
 def two_cross_entropies():
-    return {name: [WeightedLoss(CrossEntropyLoss())] for name in TwoClassifiers.scores}
+    return {n: WeightedLoss(CrossEntropyLoss(), prediction=n) for n in TwoClassifiers.scores}
 
 
 def test_losses_on_all_class_scores_are_called_alike(make_task, samples):
@@ -217,10 +266,9 @@ def test_losses_on_all_class_scores_are_called_alike(make_task, samples):
     total, _ = task.objective(predictions, {}, mask)
     expected = sum(cross_entropy(predictions[name], mask) for name in TwoClassifiers.scores)
     assert total.item() == pytest.approx(expected.item())
-    with pytest.raises(InputError, match=r"losses.auxiliary has MapL1Loss.*\(logits, mask\)"):
-        make_task(
-            two_cross_entropies() | {"auxiliary": [WeightedLoss(MapL1Loss())]}, TwoClassifiers
-        )
+    wrong = {"second": WeightedLoss(MapL1Loss(), prediction="auxiliary")}
+    with pytest.raises(InputError, match=r"losses.second is MapL1Loss of .*\(logits, mask\)"):
+        make_task(wrong, TwoClassifiers)
 
 
 def test_sliding_windows_average_the_probabilities_of_all_class_scores(make_task, samples):
@@ -268,7 +316,7 @@ def test_predictions_of_different_sizes_are_lists(make_task):
 
 
 def test_what_losses_tell_beside_their_value_is_logged(make_task, loader):
-    losses = {"logits": [WeightedLoss(TanimotoLoss())], "distance": []}
+    losses = {"tanimoto": WeightedLoss(TanimotoLoss())}
     trainer = Trainer(max_steps=1, **QUIET)
     trainer.fit(make_task(losses), loader(batch_size=2))
-    assert trainer.callback_metrics["train/logits_TanimotoLoss_weight_ratio"] >= 1
+    assert trainer.callback_metrics["train/tanimoto_weight_ratio"] >= 1

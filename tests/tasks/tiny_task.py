@@ -11,15 +11,15 @@ from lightning_seg.tasks import SegmentationTask
 def make_task(losses=None, head=SignedDistanceHead, **kwargs):
     network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
     losses = losses or {
-        "logits": [WeightedLoss(CrossEntropyLoss())],
-        "distance": [WeightedLoss(MapL1Loss(), weight=2.0)],
+        "cross_entropy": WeightedLoss(CrossEntropyLoss()),
+        "distance": WeightedLoss(MapL1Loss(), weight=2.0, prediction="distance"),
     }
     return SegmentationTask(3, 3, network, head, losses, **kwargs)
 
 
 def make_balanced(balance="median_frequency"):
     losses = {
-        "logits": [WeightedLoss(CrossEntropyLoss(class_weights=balance))],
-        "distance": [WeightedLoss(MapL1Loss(class_weights=balance), weight=2.0)],
+        "cross_entropy": WeightedLoss(CrossEntropyLoss(class_weights=balance)),
+        "distance": WeightedLoss(MapL1Loss(class_weights=balance), 2.0, "distance"),
     }
     return make_task(losses)

@@ -1,0 +1,97 @@
+"""The terms of a task's objective: which loss is of which predictions, and how it is called."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from lightning_seg.errors import InputError
+from lightning_seg.heads import Head
+from lightning_seg.losses import ClassWeights, Loss, WeightedLoss
+
+Losses = Mapping[str, WeightedLoss | None]
+
+
+def named_terms(losses: Mapping[str, Any], setting: str = "losses") -> dict[str, WeightedLoss]:
+    """Loss terms by name, without those that are null.
+
+    The lists of losses by prediction that checkpoints before version 0.2 hold are named by
+    prediction and class, as the tensors in those checkpoints are.
+
+    Raises:
+        InputError: A name that cannot be one.
+    """
+    terms: dict[str, WeightedLoss] = {}
+    for name, given in losses.items():
+        if isinstance(given, list):
+            for term in given:
+                own = f"{name}_{type(term.loss).__name__}"
+                while own in terms:
+                    own += "_"
+                terms[own] = WeightedLoss(term.loss, term.weight, prediction=name)
+        elif given is not None:
+            terms[name] = given
+    for name in terms:
+        if not name.isidentifier() or hasattr(nn.ModuleDict(), name) or name == "loss":
+            raise InputError(
+                f"{setting} has a term named {name!r}; choose another name, of letters, digits and "
+                "underscores, that is not taken: cross_entropy, distance"
+            )
+    return terms
+
+
+def check_terms(terms: Mapping[str, WeightedLoss], heads: Sequence[Head]) -> None:
+    """Refuse terms that the predictions of the heads do not fit.
+
+    Raises:
+        InputError: A prediction that there is not, a loss that is called in another way, one for
+            another number of classes, or no term at all.
+    """
+    owner = {prediction: head for head in heads for prediction in head.predictions}
+    for name, term in terms.items():
+        for prediction in term.predictions:
+            if prediction not in owner:
+                names = " and ".join(type(head).__name__ for head in heads)
+                raise InputError(
+                    f"losses.{name} is of the prediction {prediction!r}, but {names} predicts: "
+                    f"{', '.join(owner)}. Set losses.{name}.prediction to one of these, or take "
+                    f"the term out (losses.{name}: null)."
+                )
+        _check_call(name, term, owner)
+        for prediction in term.predictions:
+            _check_channels(name, term.loss, prediction, owner[prediction])
+    if not terms:
+        raise InputError("losses has no loss at all; give at least one term")
+
+
+def _check_call(name: str, term: WeightedLoss, owner: Mapping[str, Head]) -> None:
+    if isinstance(term.prediction, list):
+        wanted = (*term.prediction, "mask")
+    elif term.prediction in owner[term.prediction].scores:
+        wanted = ("logits", "mask")
+    else:
+        wanted = ("prediction", "target", "mask")
+    try:
+        inspect.signature(term.loss.forward).bind(*[None] * len(wanted))
+    except TypeError as error:
+        raise InputError(
+            f"losses.{name} is {type(term.loss).__name__} of {term.prediction!r}, which is not "
+            f"called ({', '.join(wanted)}) ({error}); choose a loss made for it, or set "
+            f"losses.{name}.prediction"
+        ) from error
+
+
+def _check_channels(name: str, loss: nn.Module, prediction: str, head: Head) -> None:
+    channels = head.channels_of(prediction)
+    try:
+        for part in loss.modules():
+            if isinstance(part, Loss):
+                part.check_channels(channels)
+            elif isinstance(part, ClassWeights):
+                part.check_length(channels)
+    except InputError as error:
+        raise InputError(
+            f"losses.{name}: {error} ({type(head).__name__}.channels_of({prediction!r}) "
+            f"is {channels})"
+        ) from error
