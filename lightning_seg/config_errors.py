@@ -107,6 +107,11 @@ def _wrong_value(
     if not accepted:
         return None
     given = "null" if given == "None" else given
+    if problem.keys[-1] == "losses" and given.startswith("[{'loss'"):
+        return (
+            f"{problem.where}lists of losses by prediction were the form before version 0.2. Give "
+            "each term a name: losses: {distance: {prediction: distance, loss: MapL1Loss}}."
+        )
     return (
         f"{problem.where}expected {' or '.join(accepted)}, but got {given!r}{_line_of(key, args)}."
         f"{_classes_like(given, hint)}"

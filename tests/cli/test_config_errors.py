@@ -130,6 +130,11 @@ def test_null_takes_an_option_inside_another_back(run):
             "model.losses.loss: expected Loss or Module, but got 'CrossEntropy'. Did you mean",
         ),
         (
+            "--model.losses={logits: [{loss: {class_path: CrossEntropyLoss}}]}",
+            "model.losses: lists of losses by prediction were the form before version 0.2. Give ",
+        ),
+        ("--model.losses.lines.weight=0.5", "model.losses: WeightedLoss needs loss."),
+        (
             "--data.train_transforms=[{class_path: albumentations.HorizontalFlipp}]",
             "data.train_transforms: albumentations has no HorizontalFlipp. Did you mean Horizontal",
         ),
@@ -297,13 +302,13 @@ def test_a_missing_loss_says_what_the_head_predicts(refused):
     ],
 )
 def test_a_bad_argument_of_a_loss_is_one_message(refused, loss, told):
-    edit("loss:\n            class_path: CrossEntropyLoss", f"loss: {loss}")
+    edit("loss:\n          class_path: CrossEntropyLoss", f"loss: {loss}")
     assert told in refused(*FIT)
 
 
 def test_too_many_weights_of_a_regressed_map_are_one_message(refused):
     edit("class_path: MapL1Loss", "class_path: MapL1Loss, init_args: {class_weights: [1, 2, 3, 4]}")
-    edit("loss:\n            class_path: MapL1Loss", "loss: {class_path: MapL1Loss")
+    edit("loss:\n          class_path: MapL1Loss", "loss: {class_path: MapL1Loss")
     edit("[1, 2, 3, 4]}", "[1, 2, 3, 4]}}")
     assert "class_weights holds 4 weights, but there are 3 classes" in refused(*FIT)
 

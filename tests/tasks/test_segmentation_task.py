@@ -64,7 +64,7 @@ def test_an_unsupervised_distance_is_the_baseline_of_equal_size(make_task, sampl
 
 
 def test_two_losses_of_a_kind_both_count(make_task, samples):
-    twice = {"one": WeightedLoss(CrossEntropyLoss()), "half": WeightedLoss(CrossEntropyLoss(), 0.5)}
+    twice = {"one": WeightedLoss(CrossEntropyLoss()), "two": WeightedLoss(CrossEntropyLoss(), 0.5)}
     task = make_task(twice, head=ClassificationHead).eval()
     image, mask = samples[0]["image"][None], samples[0]["mask"][None]
     predictions = task(image)
