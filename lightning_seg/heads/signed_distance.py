@@ -3,12 +3,17 @@
 from collections.abc import Collection
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.heads.head import Head
 from lightning_seg.heads.recoverable_clamp import recoverable_clamp
+from lightning_seg.losses.base import check_choice
+from lightning_seg.losses.class_sums import sum_by_class
 from lightning_seg.targets import SignedDistance
+
+Clamp = Literal["recoverable", "plain", "distance_loss_only"]
 
 
 class SignedDistanceHead(Head):
@@ -26,11 +31,19 @@ class SignedDistanceHead(Head):
         void: ``ignore`` measures to valid pixels only, ``background`` takes void for background of
             every class, as the paper does.
         kernel_size: Odd side of both convolutions; the paper gives none for the second.
-        recoverable: Let gradients through the clamp where they lead back into [-1, 1]. With the
-            plain clamp (False, as in the paper) a distance saturated on the wrong side never
-            learns again, and a class whose whole map saturates is lost.
+        clamp: Which gradients pass where a distance is saturated, outside [-1, 1]. None with the
+            ``"plain"`` clamp, the paper's: a distance saturated on the wrong side never learns
+            again, and a class whose whole map saturates is lost. Those that lead back into [-1, 1]
+            with ``"recoverable"``, be they the distance loss's or, through the classifier, that of
+            the class scores, which pulls rightly saturated distances back, too. Of these the
+            distance loss's alone with ``"distance_loss_only"``; there is none without such a loss.
         classify: Whether the class scores are convolved from features and distances. If not they
             are the distances before the clamp, whose order it would not change.
+        recoverable: In configurations of before ``clamp`` had three choices, True for
+            ``"recoverable"`` and False for ``"plain"``; it goes before ``clamp``.
+
+    Raises:
+        ValueError: An unknown clamp.
     """
 
     predictions = ("logits", "distance")
@@ -42,11 +55,15 @@ class SignedDistanceHead(Head):
         clip: float = 10.0,
         void: Literal["ignore", "background"] = "ignore",
         kernel_size: int = 3,
-        recoverable: bool = True,
+        clamp: Clamp = "recoverable",
         classify: bool = True,
+        recoverable: bool | None = None,
     ) -> None:
         super().__init__(in_channels, num_classes)
-        self.recoverable = recoverable
+        if recoverable is not None:
+            clamp = "recoverable" if recoverable else "plain"
+        check_choice("clamp", clamp, Clamp)
+        self.clamp: Clamp = clamp
         self.target = SignedDistance(clip=clip, void=void)
         self.target_of = {"distance": self.target}
         self.distance = nn.Conv2d(in_channels, num_classes, kernel_size, padding="same")
@@ -64,10 +81,12 @@ class SignedDistanceHead(Head):
         """``decoder`` (B, C, h, w) to ``logits`` and ``distance`` in [-1, 1], each (B, K, h, w)."""
         x = features["decoder"]
         unclamped = self.distance(x)
-        distance = recoverable_clamp(unclamped) if self.recoverable else F.hardtanh(unclamped)
+        plain = self.clamp == "plain"
+        distance = F.hardtanh(unclamped) if plain else recoverable_clamp(unclamped)
         if self.classifier is None:
             return {"logits": unclamped, "distance": distance}
-        return {"logits": self._classify(self.classifier, x, distance), "distance": distance}
+        seen = F.hardtanh(unclamped) if self.clamp == "distance_loss_only" else distance
+        return {"logits": self._classify(self.classifier, x, seen), "distance": distance}
 
     def _classify(self, classifier: nn.Conv2d, x: Tensor, distance: Tensor) -> Tensor:
         """The convolution of both side by side, without the cost of laying them so."""
@@ -83,10 +102,24 @@ class SignedDistanceHead(Head):
     def statistics(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
     ) -> dict[str, Tensor]:
-        """``distance_stuck``: share of distances saturated on the wrong side of the boundary."""
+        """What a glance at the distances of a batch would tell.
+
+        ``distance_stuck`` is the share of distances saturated on the wrong side of the boundary;
+        ``positive/0`` to ``positive/K-1`` are the shares of each class's pixels whose distance to
+        its boundary is predicted as inside, NaN without such pixels. Where one stays 0 the channel
+        has learnt that its class is nowhere.
+        """
         if "distance" not in targets:
             return {}
         distance, target = predictions["distance"], targets["distance"]
-        valid = (mask != self.target.ignore_index).unsqueeze(1)
-        stuck = (distance.abs() >= 1) & (distance * target < 0) & valid
-        return {"distance_stuck": stuck.sum() / (valid.sum() * self.num_classes).clamp(min=1)}
+        valid = mask != self.target.ignore_index
+        stuck = (distance.abs() >= 1) & (distance * target < 0) & valid.unsqueeze(1)
+        found = {"distance_stuck": stuck.sum() / (valid.sum() * self.num_classes).clamp(min=1)}
+        labels = mask.masked_fill(~valid, 0)
+        own = distance.gather(1, labels.unsqueeze(1)).squeeze(1)
+        inside, pixels = (
+            sum_by_class(counted.float(), labels, self.num_classes).sum(dim=0)
+            for counted in ((own > 0) & valid, valid)
+        )
+        shares = inside / torch.where(pixels > 0, pixels, torch.nan)
+        return found | {f"positive/{label}": share for label, share in enumerate(shares)}

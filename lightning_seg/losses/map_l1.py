@@ -1,14 +1,23 @@
 """Mean absolute error of a regressed map."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_seg.losses.base import Loss, autocast_off, check_map_shapes, promote
+from lightning_seg.losses.base import (
+    Loss,
+    autocast_off,
+    check_choice,
+    check_map_shapes,
+    promote,
+    ratio,
+)
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
+
+Weigh = Literal["pixels", "channels"]
 
 
 @autocast_off
@@ -17,30 +26,44 @@ def map_l1(
     target: Tensor,
     mask: Tensor,
     class_weights: Tensor | None = None,
+    weigh: Weigh = "pixels",
     ignore_index: int = 255,
 ) -> Tensor:
     """Mean of ``|prediction - target|`` over the valid pixels and the channels.
 
-    With class weights it is ``sum_k w_k e_k / sum_k w_k``, e_k the mean error of channel k.
+    With class weights w it is, with y_i the true class of pixel i and e_i the mean error of its C
+    channels, ``sum_i w[y_i] e_i / sum_i w[y_i]``, or, where channels are weighed, with e_c the mean
+    error of channel c, ``sum_c w[c] e_c / sum_c w[c]``.
 
     Args:
         prediction: (B, C, H, W) floating point, in the target's units.
         target: (B, C, H, W), the same shape.
-        mask: (B, H, W) int64, read for ``ignore_index`` alone.
+        mask: (B, H, W) int64 with labels 0..C-1 or ``ignore_index``; without class weights only
+            the latter is read.
         class_weights: (C,) non-negative, or None for equal weights.
+        weigh: What the class weights weigh: ``"pixels"`` by their true class, or the class's own
+            ``"channels"``.
         ignore_index: Label of the pixels that count nowhere.
 
     Returns:
-        Scalar >= 0, float32 (float64 for float64 predictions); 0 where no pixel is valid.
+        Scalar >= 0, float32 (float64 for float64 predictions); 0 where no pixel is valid, or all of
+        them weigh 0.
 
     Raises:
-        ValueError: The shapes are not as above.
+        ValueError: The shapes are not as above; what is weighed is neither.
     """
+    check_choice("weigh", weigh, Weigh)
     check_map_shapes(prediction, target, mask)
     check_weights(class_weights, prediction.shape[1])
     prediction = promote(prediction)
+    target = target.to(prediction.dtype)
     valid = (mask != ignore_index).unsqueeze(1)
-    error: Tensor = _SumOfErrors.apply(prediction, target.to(prediction.dtype), valid)
+    if class_weights is not None and weigh == "pixels":
+        labels = mask.unsqueeze(1).masked_fill(~valid, 0)
+        of_pixels = class_weights.to(prediction)[labels].masked_fill(~valid, 0)
+        error: Tensor = _SumOfErrors.apply(prediction, target, valid, of_pixels)
+        return ratio(error.mean(), of_pixels.sum())
+    error = _SumOfErrors.apply(prediction, target, valid, None)
     per_channel = error / valid.sum().clamp(min=1)
     if class_weights is None:
         return per_channel.mean()
@@ -51,52 +74,69 @@ def map_l1(
 class _SumOfErrors(torch.autograd.Function):
     """``|prediction - target|`` over the valid pixels, summed up channel by channel, (C,).
 
-    An image at a time, and of its backward pass it keeps a byte a value, the error's sign.
+    With weights (B, 1, H, W) of the pixels each counts as often as its own says. An image at a
+    time, and of its backward pass it keeps a byte a value, the error's sign.
     """
 
     @staticmethod
-    def forward(ctx: Any, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, prediction: Tensor, target: Tensor, valid: Tensor, weights: Tensor | None
+    ) -> Tensor:
         total = prediction.new_zeros(prediction.shape[1])
         signs = torch.empty_like(prediction, dtype=torch.int8)
         images = len(prediction) if torch.compiler.is_compiling() else 1
-        parts = (maps.split(max(images, 1)) for maps in (prediction, target, valid, signs))
-        for one, true, counts, sign in zip(*parts, strict=True):
-            error = (one - true).masked_fill_(~counts, 0)
+        counts = valid if weights is None else weights
+        parts = (maps.split(max(images, 1)) for maps in (prediction, target, valid, counts, signs))
+        for one, true, there, count, sign in zip(*parts, strict=True):
+            error = (one - true).masked_fill_(~there, 0)
             sign.copy_(error.sign())
-            total = total + error.abs_().sum(dim=(0, 2, 3))
-        ctx.save_for_backward(signs)
+            error = error.abs_()
+            total = total + (error if weights is None else error * count).sum(dim=(0, 2, 3))
+        ctx.save_for_backward(signs, weights)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
-        (signs,) = ctx.saved_tensors
-        return signs * outputs[0].view(1, -1, 1, 1), None, None
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        signs, weights = ctx.saved_tensors
+        gradient = signs * outputs[0].view(1, -1, 1, 1)
+        return gradient if weights is None else gradient * weights, None, None, None
 
 
 class MapL1Loss(Loss):
     """L1 between a predicted and a target map, as Audebert et al. (2019) regress distances.
 
     Args:
-        class_weights: One weight a channel, the name of a balance that the training labels give
-            (see `ClassWeights`), or None.
+        class_weights: One weight a class, the name of a balance that the training labels give (see
+            `ClassWeights`), or None.
+        weigh: What they weigh: ``"pixels"`` by their true class, which draws the distances near and
+            in rare classes to theirs, or each class's own one of the ``"channels"``, which leaves
+            the median that a channel learns where it is; see `map_l1`. The paper says neither.
         ignore_index: Label of the pixels that count nowhere.
+
+    Raises:
+        ValueError: Class weights that `ClassWeights` refuses; what is weighed is neither.
     """
+
+    weigh: Weigh = "channels"  # of losses that were stored before there was a choice
 
     def __init__(
         self,
         class_weights: Sequence[float] | ClassBalance | None = None,
+        weigh: Weigh = "pixels",
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
+        check_choice("weigh", weigh, Weigh)
         self.class_weights = ClassWeights(class_weights)
+        self.weigh = weigh
         self.ignore_index = ignore_index
 
     def check_channels(self, channels: int) -> None:
-        """Refuses weights for another number of channels."""
+        """Refuses weights for another number of classes."""
         self.class_weights.check_length(channels)
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar; see `map_l1`."""
         weights = self.class_weights(prediction.shape[1])
-        return map_l1(prediction, target, mask, weights, self.ignore_index)
+        return map_l1(prediction, target, mask, weights, self.weigh, self.ignore_index)

@@ -29,7 +29,7 @@ def semeda(
     mask: Tensor,
     edge_network: EdgeNetwork,
     weights: Sequence[float] = (2.0, 4.0, 0.0),
-    reduction: Reduction = "pixel",
+    reduction: Reduction = "mean",
     ignore_index: int = 255,
 ) -> Tensor:
     """``sum_l w_l |psi_l(softmax(logits)) - psi_l(onehot)|_1``, psi_l the outputs of layer l.
@@ -45,8 +45,8 @@ def semeda(
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         edge_network: A trained network for K classes.
         weights: One a layer.
-        reduction: ``"pixel"`` sums over a layer's channels and averages over the valid pixels,
-            ``"mean"`` averages over both, which makes the terms 16, 32 and 2 times smaller.
+        reduction: ``"mean"`` averages over a layer's channels and the valid pixels, ``"pixel"``
+            sums over the channels, which makes the terms 16, 32 and 2 times larger.
         ignore_index: Label of the pixels that count nowhere.
 
     Returns:
@@ -138,7 +138,9 @@ class SemedaLoss(Loss):
         edge_network: The path of its checkpoint, or the network itself, which is frozen.
         weights: One for each of its three layers: (2, 4, 0) is the paper's for VOC, (4, 2, 0) for
             Cityscapes; the last layer's did not help.
-        reduction: ``"pixel"`` or ``"mean"``, see `semeda`.
+        reduction: ``"mean"`` or ``"pixel"``, see `semeda`. The paper's sums leave both open, but
+            its weights speak for the mean: with (2, 4, 0) its gradient is about that of cross
+            entropy, and that of ``"pixel"`` some 20 to 50 times as large.
         ignore_index: Label of the pixels that count nowhere.
 
     Raises:
@@ -151,7 +153,7 @@ class SemedaLoss(Loss):
         self,
         edge_network: str | Path | EdgeNetwork,
         weights: tuple[float, float, float] = (2.0, 4.0, 0.0),
-        reduction: Reduction = "pixel",
+        reduction: Reduction = "mean",
         ignore_index: int = 255,
     ) -> None:
         super().__init__()

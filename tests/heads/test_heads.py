@@ -1,6 +1,9 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lightning_seg.heads import ClassificationHead, SignedDistanceHead
 from lightning_seg.heads.recoverable_clamp import recoverable_clamp
@@ -63,12 +66,53 @@ def test_the_recoverable_clamp_is_hardtanh_but_for_gradients_that_lead_back():
     assert values.grad.tolist() == [[0, 0, 1, 1, 1, 1, 1], [-1, -1, -1, -1, -1, 0, 0]]
 
 
-@pytest.mark.parametrize(("recoverable", "recovers"), [(True, True), (False, False)])
-def test_a_class_saturated_on_the_wrong_side_can_learn_again(features, recoverable, recovers):
-    head = SignedDistanceHead(64, 2, recoverable=recoverable)
+@pytest.mark.parametrize(
+    ("clamp", "recovers"), [("recoverable", True), ("plain", False), ("distance_loss_only", True)]
+)
+def test_a_class_saturated_on_the_wrong_side_can_learn_again(features, clamp, recovers):
+    head = SignedDistanceHead(64, 2, clamp=clamp)
     torch.nn.init.constant_(head.distance.bias, -50.0)
     head(features)["distance"].sub(1).abs().mean().backward()
     assert bool(head.distance.bias.grad.abs().sum() > 0) == recovers
+
+
+@pytest.mark.parametrize(
+    ("clamp", "passes"), [("recoverable", True), ("plain", False), ("distance_loss_only", False)]
+)
+def test_class_scores_pull_at_saturated_distances_with_the_recoverable_clamp_alone(
+    features, clamp, passes
+):
+    head = SignedDistanceHead(64, 2, clamp=clamp)
+    torch.nn.init.constant_(head.distance.bias, -50.0)
+    head(features)["logits"].square().sum().backward()
+    assert bool(head.distance.bias.grad.abs().sum() > 0) == passes
+
+
+@pytest.mark.parametrize("clamp", ["recoverable", "plain", "distance_loss_only"])
+def test_every_clamp_predicts_the_same_and_is_the_same_inside(features, clamp):
+    found = []
+    for kind in ("plain", clamp):
+        torch.manual_seed(0)
+        head = SignedDistanceHead(64, 3, clamp=kind)
+        predictions = head(features)
+        sum(maps.square().sum() for maps in predictions.values()).backward()
+        found.append([*predictions.values(), head.distance.weight.grad])
+    assert found[0][1].abs().max() < 1
+    torch.testing.assert_close(*found)
+    saturated = {"decoder": 1e3 * features["decoder"]}
+    torch.manual_seed(0)
+    plain = SignedDistanceHead(64, 3, clamp="plain")(saturated)
+    assert all(torch.equal(maps, plain[name]) for name, maps in head(saturated).items())
+
+
+@pytest.mark.parametrize(("recoverable", "clamp"), [(True, "recoverable"), (False, "plain")])
+def test_configurations_of_two_clamps_mean_what_they_did(recoverable, clamp):
+    assert SignedDistanceHead(8, 2, recoverable=recoverable).clamp == clamp
+
+
+def test_an_unknown_clamp_is_refused():
+    with pytest.raises(ValueError, match="clamp is 'soft', expected one of: 'recoverable', 'plain"):
+        SignedDistanceHead(8, 2, clamp="soft")
 
 
 def test_the_target_is_the_clipped_distance_over_its_clip():
@@ -95,6 +139,31 @@ def test_distances_stuck_on_the_wrong_side_are_counted():
     wrong = {"distance": -targets["distance"]}
     assert head.statistics(right, targets, mask)["distance_stuck"] == 0
     assert head.statistics(wrong, targets, mask)["distance_stuck"] == 1
+
+
+def test_classes_whose_distances_never_are_positive_are_seen():
+    mask = torch.tensor([[[0, 0, 1, 1], [255, 2, 1, 1]]])
+    distance = -torch.ones(1, 4, 2, 4)
+    distance[0, 0, 0, :2] = 0.5  # both pixels of class 0
+    distance[0, 1, :, 2] = 0.1  # two of four of class 1
+    distance[0, 3] = 1.0  # a class without pixels
+    distance[0, :, 1, 0] = 1.0  # void
+    found = SignedDistanceHead(8, 4).statistics(
+        {"distance": distance}, {"distance": distance}, mask
+    )
+    shares = {name: share.item() for name, share in found.items() if name.startswith("positive")}
+    assert shares == pytest.approx(
+        {"positive/0": 1, "positive/1": 0.5, "positive/2": 0, "positive/3": math.nan}, nan_ok=True
+    )
+
+
+def test_statistics_wait_for_no_device():
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            head, mask = SignedDistanceHead(8, 4), torch.empty(1, 6, 5, dtype=torch.long)
+            maps = {"distance": torch.empty(1, 4, 6, 5)}
+        found = head.statistics(maps, maps, mask)
+        assert {share.device.type for share in found.values()} == {"cuda"}
 
 
 @pytest.mark.parametrize("head", [ClassificationHead, SignedDistanceHead])

@@ -25,12 +25,60 @@ def test_is_the_mean_over_valid_pixels_and_channels(maps):
     assert map_l1(*maps).item() == pytest.approx(np.mean(errors), rel=1e-12)
 
 
+def test_class_weights_count_pixels_by_their_true_class(maps):
+    prediction, target, mask = (x.numpy() for x in maps)
+    weights, total, weight = [1.0, 0.0, 3.0], 0.0, 0.0
+    for b, y, x in zip(*np.nonzero(mask != 255)):
+        own = weights[mask[b, y, x]]
+        total += own * np.mean([abs(prediction[b, c, y, x] - target[b, c, y, x]) for c in range(3)])
+        weight += own
+    loss = MapL1Loss(class_weights=weights).double()
+    assert loss(*maps).item() == pytest.approx(total / weight, rel=1e-12)
+
+
+def test_weights_of_pixels_move_the_best_constant_and_those_of_channels_do_not():
+    """A class on a tenth of the pixels: the median of its channel is -1 unless its pixels count."""
+    mask = torch.zeros(1, 1, 10, dtype=torch.long)
+    mask[..., 0] = 1
+    target = torch.where(mask == 1, 1.0, -1.0).unsqueeze(1) * torch.tensor([-1.0, 1.0]).view(
+        1, 2, 1, 1
+    )
+    for weigh, slope in (("pixels", -1), ("channels", 1)):
+        loss = MapL1Loss([1.0, 20.0], weigh=weigh)
+        level = torch.zeros((), requires_grad=True)
+        prediction = torch.stack([-level, level]).view(1, 2, 1, 1).expand(target.shape)
+        loss(prediction, target, mask).backward()
+        assert level.grad.sign() == slope
+
+
+def test_pixels_that_weigh_nothing_give_zero_and_a_zero_gradient():
+    prediction = torch.randn(1, 2, 4, 5, requires_grad=True)
+    loss = MapL1Loss([0.0, 1.0])(prediction, torch.zeros(1, 2, 4, 5), torch.zeros(1, 4, 5).long())
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(prediction.grad, torch.zeros_like(prediction))
+
+
+def test_a_loss_stored_before_pixels_could_be_weighed_keeps_its_value(maps):
+    old = MapL1Loss([1.0, 0.0, 3.0])
+    del old.__dict__["weigh"]
+    assert old(*maps) == MapL1Loss([1.0, 0.0, 3.0], weigh="channels")(*maps)
+
+
+def test_what_cannot_be_weighed_is_refused(maps):
+    message = "weigh is 'images', expected one of: 'pixels', 'channels'"
+    with pytest.raises(ValueError, match=message):
+        MapL1Loss(weigh="images")
+    with pytest.raises(ValueError, match=message):
+        map_l1(*maps, weigh="images")
+
+
 def test_class_weights_average_the_channels(maps):
     prediction, target, mask = (x.numpy() for x in maps)
     valid = mask != 255
     channel = [np.abs(prediction - target)[:, c][valid].mean() for c in range(3)]
     expected = (1 * channel[0] + 3 * channel[2]) / 4
-    loss = MapL1Loss(class_weights=[1.0, 0.0, 3.0]).double()
+    loss = MapL1Loss(class_weights=[1.0, 0.0, 3.0], weigh="channels").double()
     assert loss(*maps).item() == pytest.approx(expected, rel=1e-12)
 
 
@@ -65,25 +113,28 @@ def test_masks_of_other_types_are_refused(maps, dtype):
         map_l1(prediction, target, mask.to(dtype))
 
 
+@pytest.mark.parametrize("weigh", ["pixels", "channels"])
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.0]])
-def test_waits_for_no_device(weights):
+def test_waits_for_no_device(weights, weigh):
     def inputs(device):
         mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
         return *(torch.empty(2, 3, 9, 7, device=device) for _ in range(2)), mask
 
-    check_never_waits(lambda: MapL1Loss(weights), inputs)
+    check_never_waits(lambda: MapL1Loss(weights, weigh), inputs)
 
 
+@pytest.mark.parametrize("weigh", ["pixels", "channels"])
 @pytest.mark.parametrize("weights", [None, [1.0, 0.0, 3.0]])
-def test_gradient_is_the_derivative(maps, weights):
+def test_gradient_is_the_derivative(maps, weights, weigh):
     prediction, target, mask = maps
     weights = None if weights is None else torch.tensor(weights, dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda x: map_l1(x, target, mask, weights), prediction.requires_grad_()
+        lambda x: map_l1(x, target, mask, weights, weigh), prediction.requires_grad_()
     )
 
 
-def test_void_pixels_change_neither_value_nor_gradient(maps):
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 3.0])])
+def test_void_pixels_change_neither_value_nor_gradient(maps, weights):
     prediction, target, mask = maps
     void = (mask == 255).unsqueeze(1)
     elsewhere = torch.where(void, torch.inf, prediction)
@@ -91,7 +142,7 @@ def test_void_pixels_change_neither_value_nor_gradient(maps):
     found = []
     for maps_there in ((prediction, target), (elsewhere, unknown)):
         x = maps_there[0].clone().requires_grad_()
-        value = map_l1(x, maps_there[1], mask)
+        value = map_l1(x, maps_there[1], mask, weights)
         found.append((value, *torch.autograd.grad(value, x)))
     torch.testing.assert_close(*found, rtol=0, atol=0)
     assert not found[0][1][void.expand_as(prediction)].any()
@@ -109,12 +160,13 @@ def test_memory_layout_means_nothing(maps):
     torch.testing.assert_close(*found)
 
 
-def test_compiles_to_one_graph(maps):
+@pytest.mark.parametrize("weights", [None, [1.0, 0.5, 3.0]])
+def test_compiles_to_one_graph(maps, weights):
     torch._dynamo.reset()
-    compiled = torch.compile(MapL1Loss(), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(MapL1Loss(weights), fullgraph=True, backend="aot_eager")
     prediction, target, mask = maps
     found = []
-    for loss in (MapL1Loss(), compiled):
+    for loss in (MapL1Loss(weights), compiled):
         x = prediction.clone().requires_grad_()
         value = loss(x, target, mask)
         found.append((value, *torch.autograd.grad(value, x)))

@@ -42,7 +42,7 @@ def layers(maps, network):
     return first, second, softmax(convolve(second, *params[4:])[None])[0]
 
 
-def numpy_semeda(logits, mask, network, weights, mean=False):
+def numpy_semeda(logits, mask, network, weights, mean=True):
     """Equations 4 and 5 from their definition, image by image, in float64."""
     total = pixels = 0
     for scores, labels in zip(logits, mask, strict=True):

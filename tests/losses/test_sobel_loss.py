@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from loss_contract import VOID, LossContract, softmax
+from loss_contract import VOID, LossContract, random_logits, softmax
 
-from lightning_seg.losses import SobelLoss
+from lightning_seg.losses import SobelLoss, sobel
 
+INPUTS = random_logits((2, 4, 9, 7)), torch.zeros(2, 9, 7, dtype=torch.long)
 ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 
 
@@ -15,7 +16,7 @@ def gradients(plane):
     return [(windows * kernel).sum(axis=(2, 3)) for kernel in (ACROSS, ACROSS.T)]
 
 
-def numpy_sobel(logits, mask):
+def numpy_sobel(logits, mask, reduction="mean"):
     total = pixels = 0
     for scores, labels in zip(logits, mask, strict=True):
         valid = labels != VOID
@@ -24,7 +25,8 @@ def numpy_sobel(logits, mask):
             pairs = zip(gradients(probabilities[k]), gradients(1.0 * (labels == k)), strict=True)
             total += sum(np.abs(found - expected)[valid].sum() for found, expected in pairs)
         pixels += valid.sum()
-    return total / pixels
+    maps = 2 * logits.shape[1] if reduction == "mean" else 1
+    return total / pixels / maps
 
 
 class TestSobelLoss(LossContract):
@@ -33,6 +35,14 @@ class TestSobelLoss(LossContract):
 
     def expected(self, logits, mask):
         return 3 * numpy_sobel(logits, mask)
+
+
+class TestSobelLossSummedOverMaps(LossContract):
+    def make(self):
+        return SobelLoss(weight=3.0, reduction="pixel")
+
+    def expected(self, logits, mask):
+        return 3 * numpy_sobel(logits, mask, "pixel")
 
 
 def test_an_edge_one_pixel_off_costs_what_the_filters_answer_to_a_column():
@@ -44,7 +54,8 @@ def test_an_edge_one_pixel_off_costs_what_the_filters_answer_to_a_column():
     # The column beside the true edge is wrong in both classes. Inner rows answer with 4 on each
     # side of it, the first and the last with 3, and with 1, 2 and 1 to where the column ends.
     expected = 2 * (4 * (4 + 4) + 2 * (3 + 3 + 1 + 2 + 1)) / (6 * 12)
-    assert SobelLoss(weight=1.0)(logits, mask).item() == pytest.approx(expected)
+    found = SobelLoss(weight=1.0, reduction="pixel")(logits, mask)
+    assert found.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
@@ -53,5 +64,20 @@ def test_weights_are_above_zero(weight):
         SobelLoss(weight)
 
 
-def test_equals_the_reference(reference_case):
-    reference_case.check("sobel|lambda=1,reduction=pixel", SobelLoss(weight=1.0))
+@pytest.mark.parametrize("call", [lambda **k: SobelLoss(**k), lambda **k: sobel(*INPUTS, **k)])
+def test_an_unknown_reduction_is_refused(call):
+    with pytest.raises(ValueError, match="reduction is 'sum', expected one of: 'pixel', 'mean'"):
+        call(reduction="sum")
+
+
+def test_a_loss_stored_before_there_was_a_reduction_keeps_its_value():
+    loss = SobelLoss(weight=1.0, reduction="pixel")
+    old = SobelLoss(weight=1.0)
+    del old.__dict__["reduction"]
+    assert old(*INPUTS) == loss(*INPUTS)
+
+
+@pytest.mark.parametrize("reduction", ["pixel", "mean"])
+def test_equals_the_reference(reference_case, reduction):
+    loss = SobelLoss(weight=1.0, reduction=reduction)
+    reference_case.check(f"sobel|lambda=1,reduction={reduction}", loss)
