@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch as smp
 import timm
 import torch
 from network_contract import NetworkContract
@@ -14,6 +15,37 @@ LITE0 = Path(__file__).parents[3] / "shared" / "weights" / "efficientnet_lite0.s
 class TestUnet(NetworkContract):
     def make(self, in_channels, encoder="test_resnet", **options):
         return Unet(in_channels, encoder, decoder_channels=(32, 16, 16, 8, 8), **options)
+
+
+class TestUnetOverMobileNet(NetworkContract):
+    checkpoints = False
+    wrong_encoder = ("mobilenetv2_101", "mobilenetv2_100")
+
+    def make(self, in_channels, encoder="mobilenetv2_050", **options):
+        return Unet(
+            in_channels,
+            encoder,
+            decoder_channels=(32, 16, 16, 8, 8),
+            last_convolution=True,
+            **options,
+        )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "ours"),
+    [
+        ("resnet34", {"encoder": "resnet34"}),
+        ("resnet50", {"encoder": "resnet50"}),
+        ("mobilenet_v2", {"encoder": "mobilenetv2_100", "last_convolution": True}),
+    ],
+)
+def test_it_has_the_size_of_segmentation_models_pytorch(encoder, ours):
+    with torch.device("meta"):
+        theirs = smp.Unet(encoder, encoder_weights=None)
+        network = Unet(3, **ours)
+    head = sum(p.numel() for p in theirs.segmentation_head.parameters())
+    expected = sum(p.numel() for p in theirs.parameters()) - head
+    assert sum(p.numel() for p in network.parameters()) == expected
 
 
 @pytest.mark.parametrize(
