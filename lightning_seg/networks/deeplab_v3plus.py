@@ -1,10 +1,13 @@
 """DeepLab v3+ (Chen et al. 2018) over any timm encoder that dilates."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_seg.errors import InputError
 from lightning_seg.networks.atrous_pyramid import AtrousPyramid
 from lightning_seg.networks.conv_norm_relu import ConvNormReLU
 from lightning_seg.networks.encoder import Encoder
@@ -12,9 +15,18 @@ from lightning_seg.networks.encoder_network import EncoderNetwork
 from lightning_seg.networks.initialization import he_initialization
 from lightning_seg.networks.resizing import resized_as
 
+Variant = Literal["paper", "smp"]
+
 
 class DeepLabV3Plus(EncoderNetwork):
     """DeepLab v3+: atrous pyramid, joined with low-level features at stride 4.
+
+    Chen et al. (2018) convolve twice after the join. With ``variant="smp"`` it is the network of
+    segmentation-models-pytorch: one of the two convolutions comes before the pyramid is made
+    larger, with its corners on the corners; all are separable, with rates 12, 24 and 36; and the
+    encoder's convolutions dilate alike throughout a stage. Its head is a
+    ``ClassificationHead(kernel_size=1)``, and its ``mobilenet_v2`` is ``mobilenetv2_100`` with
+    ``last_convolution``.
 
     Args:
         in_channels: Number of image channels.
@@ -23,15 +35,18 @@ class DeepLabV3Plus(EncoderNetwork):
         weights: A file with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the atrous pyramid, 8 or 16 in the paper.
         rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8,
-            and halved at stride 32.
+            and halved at stride 32; 12, 24 and 36 in the variant ``smp``.
         channels: Channels of the pyramid and of the decoder.
         low_level_channels: Channels that the features at stride 4 are reduced to.
-        separable: Separable convolutions in pyramid and decoder, as the paper has with Xception.
+        separable: Separable convolutions in pyramid and decoder, as the paper has with Xception; by
+            default in the variant ``smp`` alone.
         dropout: Share of the pyramid's values dropped in training; the paper gives none.
         checkpointing: Compute the encoder's inner activations again in the backward pass.
+        variant: ``paper`` or ``smp``, see above.
+        last_convolution: See `Encoder`.
 
     Raises:
-        InputError: See `Encoder`, and an encoder without features at stride 4.
+        InputError: See `Encoder`, an encoder without features at stride 4, an unknown variant.
     """
 
     stride = 4
@@ -46,28 +61,45 @@ class DeepLabV3Plus(EncoderNetwork):
         rates: Sequence[int] | None = None,
         channels: int = 256,
         low_level_channels: int = 48,
-        separable: bool = False,
+        separable: bool | None = None,
         dropout: float = 0.5,
         checkpointing: bool = False,
+        variant: Variant = "paper",
+        last_convolution: bool = False,
     ) -> None:
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
+        if variant not in get_args(Variant):
+            raise InputError(f"variant is {variant!r}, but must be one of 'paper', 'smp'")
+        smp = variant == "smp"
+        pyramid = Encoder(
+            encoder,
+            in_channels,
+            pretrained,
+            weights,
+            output_stride,
+            checkpointing,
+            last_convolution,
+            dilate_first=smp,
+        )
         super().__init__(in_channels, pyramid)
         self.low_level = pyramid.index_of_stride(4)
         self.out_channels = channels
         self.auxiliary_channels = pyramid.channels[-2]
         self.feature_strides = {"auxiliary": pyramid.strides[-2]}
-        rates = rates or [rate * 16 // output_stride for rate in (6, 12, 18)]
+        self.corners_aligned = smp
+        separable = smp if separable is None else separable
+        if rates is None:
+            rates = (12, 24, 36) if smp else [rate * 16 // output_stride for rate in (6, 12, 18)]
         self.atrous_pyramid = AtrousPyramid(
             pyramid.channels[-1], channels, rates, dropout, separable
         )
         self.reduce = ConvNormReLU(
             pyramid.channels[self.low_level], low_level_channels, kernel_size=1
         )
-        self.decoder = nn.Sequential(
-            ConvNormReLU(channels + low_level_channels, channels, separable=separable),
-            ConvNormReLU(channels, channels, separable=separable),
-        )
-        for module in (self.atrous_pyramid, self.reduce, self.decoder):
+        joined = ConvNormReLU(channels + low_level_channels, channels, separable=separable)
+        further = ConvNormReLU(channels, channels, separable=separable)
+        self.before_join = further if smp else nn.Identity()
+        self.decoder = nn.Sequential(joined) if smp else nn.Sequential(joined, further)
+        for module in (self.atrous_pyramid, self.reduce, joined, further):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
@@ -77,5 +109,9 @@ class DeepLabV3Plus(EncoderNetwork):
         """
         maps = self.encoder(image)
         low = self.reduce(maps[self.low_level])
-        x = torch.cat([resized_as(self.atrous_pyramid(maps[-1]), low), low], dim=1)
-        return {"decoder": self.decoder(x), "auxiliary": maps[-2]}
+        x = self.before_join(self.atrous_pyramid(maps[-1]))
+        if self.corners_aligned:
+            x = F.interpolate(x, size=low.shape[-2:], mode="bilinear", align_corners=True)
+        else:
+            x = resized_as(x, low)
+        return {"decoder": self.decoder(torch.cat([x, low], dim=1)), "auxiliary": maps[-2]}

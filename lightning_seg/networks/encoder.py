@@ -1,6 +1,7 @@
 """Any timm model with ``features_only`` as a pyramid of feature maps."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ class Encoder(nn.Module):
             instead of striding. None leaves the model as it is.
         checkpointing: Compute the blocks' inner activations again in the backward pass instead of
             keeping them: less memory, a third more time.
+        last_convolution: Give, as the last map, what the 1 x 1 convolution after the last stage of
+            a MobileNet or EfficientNet makes of it (1,280 channels in MobileNetV2).
+        dilate_first: With ``output_stride``, dilate all convolutions of a stage alike. Otherwise,
+            as in DeepLab, the one that would have strided has the dilation of the stage before.
 
     Attributes:
         channels: Channels of each map.
@@ -36,7 +41,8 @@ class Encoder(nn.Module):
 
     Raises:
         InputError: Unknown model name, a model without feature maps, a stride that it does not
-            have, weights that cannot be had or do not fit, or nothing to checkpoint.
+            have, weights that cannot be had or do not fit, nothing to checkpoint, or no
+            convolution after the last stage.
     """
 
     def __init__(
@@ -47,15 +53,26 @@ class Encoder(nn.Module):
         weights: str | Path | None = None,
         output_stride: int | None = None,
         checkpointing: bool = False,
+        last_convolution: bool = False,
+        dilate_first: bool = False,
     ) -> None:
         super().__init__()
         self.name = name
+        _check_name(name)
         wanted = pretrained_weights_wanted()
+        source = pretrained and wanted, weights if wanted else None
+        options: dict[str, Any] = {"in_chans": in_channels}
         self.model = _create(
-            name, in_channels, pretrained and wanted, weights if wanted else None, output_stride
+            name, *source, options | {"features_only": True} | _striding(name, output_stride)
         )
         info: Any = self.model.feature_info
         self.channels: list[int] = info.channels()
+        self.last: nn.Module | None = None
+        if last_convolution:
+            self.last = _last_convolution(name, _create(name, *source, options))
+            self.channels[-1] = self.last[0].out_channels
+        if dilate_first:
+            _dilate_alike(self.model)
         self.strides: list[int] = info.reduction()
         self.mean, self.std = _normalization(name)
         normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules())
@@ -84,6 +101,8 @@ class Encoder(nn.Module):
             ) from error
         if getattr(self.model, "output_fmt", "NCHW") == "NHWC":  # Swin, MambaOut
             maps = [m.permute(0, 3, 1, 2).contiguous() for m in maps]
+        if self.last is not None:
+            maps[-1] = self.last(maps[-1])
         return maps
 
     def index_of_stride(self, stride: int) -> int:
@@ -124,21 +143,37 @@ def _has_blocks(module: nn.Module) -> bool:
     return any(True for _ in module.children())
 
 
+def _last_convolution(name: str, whole: nn.Module) -> nn.Sequential:
+    """The convolution and the normed activation between the last stage and the classifier."""
+    conv, norm = getattr(whole, "conv_head", None), getattr(whole, "bn2", None)
+    if not isinstance(conv, nn.Conv2d) or norm is None:
+        raise InputError(
+            f"last_convolution: true, but the encoder {name!r} has no convolution after its last "
+            "stage; set last_convolution: false, or choose a MobileNetV2 or an EfficientNet, such "
+            "as mobilenetv2_100"
+        )
+    return nn.Sequential(conv, norm)
+
+
+def _dilate_alike(model: nn.Module) -> None:
+    """Gives all convolutions of a stage, but those of 1 x 1, the greatest dilation among them."""
+    for name, stage in model.named_modules():
+        if not re.fullmatch(r"layer\d+|blocks\.\d+", name):
+            continue
+        convs = [m for m in stage.modules() if isinstance(m, nn.Conv2d) and max(m.kernel_size) > 1]
+        dilation = max((conv.dilation[0] for conv in convs), default=1)
+        for conv in convs:
+            if conv.dilation[0] != dilation:
+                conv.dilation = (dilation, dilation)
+                if isinstance(conv.padding, tuple) and any(conv.padding):
+                    conv.padding = tuple(dilation * (side // 2) for side in conv.kernel_size)
+
+
 def _create(
-    name: str,
-    in_channels: int,
-    pretrained: bool,
-    weights: str | Path | None,
-    output_stride: int | None,
+    name: str, pretrained: bool, weights: str | Path | None, options: dict[str, Any]
 ) -> nn.Module:
     import timm  # slow to import, and only needed here
 
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.4)
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
-        raise InputError(f"timm {timm.__version__} has no encoder named {name!r}.{hint}")
-    options: dict[str, Any] = {"features_only": True, "in_chans": in_channels}
-    options |= _striding(name, output_stride)
     if weights is not None:
         return _with_weights(name, Path(weights), options)
     try:
@@ -151,6 +186,15 @@ def _create(
             "Without a network connection set pretrained: false, fill timm's cache first, or give "
             "a file as weights: /path/to/file.safetensors."
         ) from error
+
+
+def _check_name(name: str) -> None:
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.4)
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        raise InputError(f"timm {timm.__version__} has no encoder named {name!r}.{hint}")
 
 
 def _striding(name: str, output_stride: int | None) -> dict[str, int]:

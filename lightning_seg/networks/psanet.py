@@ -26,16 +26,19 @@ class PSANet(EncoderNetwork):
         pretrained: Load timm's pretrained encoder weights.
         weights: A file with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the features; 8 in the paper.
-        mask_size: Odd side of the square of relative positions. Crops of c x c pixels need
-            ``2 * ((c - 1) / (output_stride * shrink) + 1) - 1``: 59 for the 465 pixels of the
-            paper.
+        mask_size: Odd side of the square of relative positions; by default what ``crop_size``
+            needs for any place to reach any other.
         channels: Channels of the attention and of the features.
         shrink: Factor by which the map is made smaller for the attention.
         dropout: Share of the features dropped in training, channel by channel.
         checkpointing: Compute the encoder's inner activations again in the backward pass.
+        crop_size: Longer side in pixels of the crops that it is trained on, and of the windows
+            that it is tested by. The attention's map has n = (crop_size - 1) // (output_stride *
+            shrink) + 1 places a side, and so relative positions 2 n - 1: 59 for the 465 pixels of
+            the paper and of Yin et al. (2022).
 
     Raises:
-        InputError: An even ``mask_size``; see `Encoder`.
+        InputError: An even ``mask_size``, a ``crop_size`` below 1; see `Encoder`.
     """
 
     def __init__(
@@ -45,12 +48,15 @@ class PSANet(EncoderNetwork):
         pretrained: bool = False,
         weights: str | None = None,
         output_stride: int = 8,
-        mask_size: int = 59,
+        mask_size: int | None = None,
         channels: int = 512,
         shrink: int = 2,
         dropout: float = 0.1,
         checkpointing: bool = False,
+        crop_size: int = 465,
     ) -> None:
+        if mask_size is None:
+            mask_size = _mask_size(crop_size, output_stride * shrink)
         if mask_size % 2 == 0 or mask_size < 1:
             raise InputError(
                 f"mask_size is {mask_size}, but the relative positions have a middle: choose "
@@ -107,6 +113,13 @@ class _Branch(nn.Module):
             scores = scores.transpose(1, 2)
         attention = scores.softmax(dim=1).to(x.dtype)
         return (x.flatten(2) @ attention).view_as(x)
+
+
+def _mask_size(crop_size: int, stride: int) -> int:
+    if crop_size < 1:
+        raise InputError(f"crop_size is {crop_size}, but a crop has at least 1 pixel a side")
+    places = (crop_size - 1) // stride + 1
+    return 2 * places - 1
 
 
 def between_places(scores: Tensor, mask_size: int) -> Tensor:

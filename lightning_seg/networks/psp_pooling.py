@@ -14,9 +14,10 @@ class PSPPooling(nn.Module):
     """Joins every place with the maxima of ever larger parts of the map around it.
 
     The map is pooled to its maximum in each cell of several grids; every pooled map is convolved to
-    an equal share of the channels and brought back to size by nearest upsampling; all of them and
-    the map itself are convolved to the output (Diakogiannis et al. 2020, figure 1c). As in the
-    authors' code each grid pools all channels, where the text splits them among the grids.
+    an equal share of the channels and brought back to size by nearest upsampling, normed there, so
+    that a cell counts in the statistics as its pixels do; all of them and the map itself are
+    convolved to the output (Diakogiannis et al. 2020, figure 1c). As in the authors' code each grid
+    pools all channels, where the text splits them among the grids.
 
     Args:
         in_channels: Channels of the map.
@@ -46,9 +47,13 @@ class PSPPooling(nn.Module):
         height, width = x.shape[-2:]
         maps = [x]
         for grid, branch in zip(self.grids, self.branches, strict=True):
-            # A 1 x 1 convolution of the cells is the same as one of the full map, and cheaper.
-            cells = branch(_maxima(_maxima(x, 2, grid), 3, grid))
-            maps.append(_spread(_spread(cells, 2, height), 3, width))
+            conv, norm = branch.children()
+            # A 1 x 1 convolution of the cells is the same as one of the full map, and cheaper. So
+            # is the normalisation by running statistics, and that of a single value, see BatchNorm.
+            cells = conv(_maxima(_maxima(x, 2, grid), 3, grid))
+            full = norm.training and cells.numel() > cells.shape[1]
+            pooled = _spread(_spread(cells if full else norm(cells), 2, height), 3, width)
+            maps.append(norm(pooled) if full else pooled)
         joined: Tensor = self.join(torch.cat(maps, dim=1))
         return joined
 

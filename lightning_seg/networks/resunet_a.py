@@ -16,8 +16,10 @@ from lightning_seg.networks.recomputation import recomputed
 
 Model = Literal["d6", "d7v1", "d7v2"]
 Variant = Literal["paper", "code"]
+Middle = Literal["psp", "max_pool", "none"]
 
 _WIDE, _MEDIUM, _NARROW = (1, 3, 15, 31), (1, 3, 15), (1, 3, 5)
+_MIDDLES: dict[Model, Middle] = {"d6": "psp", "d7v1": "max_pool", "d7v2": "psp"}
 _DECODER_DILATIONS = {
     6: (_NARROW, _MEDIUM, _WIDE, _WIDE, _WIDE),
     7: ((1,), _MEDIUM, _WIDE, _WIDE, _WIDE, _WIDE),
@@ -50,9 +52,15 @@ class ResUNetA(Network):
             keeping them: less memory, a third more time.
         mean: Per-channel mean of the images in [0, 1].
         std: Per-channel standard deviation, likewise.
+        encoder_dilations: Dilations of the encoder's blocks, finest first, one convolution branch
+            each; by default table 1's, ``[[1, 3, 15, 31], [1, 3, 15, 31], [1, 3, 15], [1, 3, 15],
+            [1], [1]]`` for d6. With dilations of 1 throughout, and as many branches, a network of
+            the same size has no atrous convolutions.
+        middle: Pooling between encoder and decoder: ``psp``, ``max_pool`` or ``none``; by default
+            the model's, see above.
 
     Raises:
-        InputError: Unknown model, variant or kernel, or decoder dilations for another depth.
+        InputError: Unknown model, variant, kernel or middle, or dilations for another depth.
     """
 
     stride = 1
@@ -68,36 +76,40 @@ class ResUNetA(Network):
         checkpointing: bool = False,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        encoder_dilations: Sequence[Sequence[int]] | None = None,
+        middle: Middle | None = None,
     ) -> None:
         super().__init__(in_channels, mean, std)
         _check_choice("model", model, get_args(Model))
         _check_choice("variant", variant, get_args(Variant))
         _check_choice("down_kernel", down_kernel, (1, 3))
+        middle = middle or _MIDDLES[model]
+        _check_choice("middle", middle, get_args(Middle))
+        code = variant == "code"
         depth = 6 if model == "d6" else 7
-        dilations = decoder_dilations or _DECODER_DILATIONS[depth]
-        if len(dilations) != depth - 1:
-            raise InputError(
-                f"decoder_dilations has {len(dilations)} lists, but {model} has {depth - 1} blocks "
-                "in its decoder; give each the list of its dilations, deepest first"
-            )
+        of_encoder = encoder_dilations or [
+            *(_WIDE, _WIDE, _MEDIUM, _NARROW if code else _MEDIUM),
+            *[(1,)] * (depth - 4),
+        ]
+        of_decoder = decoder_dilations or _DECODER_DILATIONS[depth]
+        _check_dilations("encoder", of_encoder, model, depth, "finest")
+        _check_dilations("decoder", of_decoder, model, depth - 1, "deepest")
         self.size_multiple = self.normalized_stride = 2 ** (depth - 1)
         self.checkpointing = checkpointing
-        code = variant == "code"
         widths = [initial_filters * 2**level for level in range(depth)]
 
         self.stem: nn.Module = nn.Conv2d(in_channels, initial_filters, 1)
         if code:
             self.stem = nn.Sequential(ConvNorm(in_channels, initial_filters), nn.ReLU())
-        encoder_dilations = (_WIDE, _WIDE, _MEDIUM, _NARROW if code else _MEDIUM, (1,), (1,), (1,))
         self.encoder = nn.ModuleList(
-            ResBlockA(width, rates) for width, rates in zip(widths, encoder_dilations)
+            ResBlockA(width, rates) for width, rates in zip(widths, of_encoder, strict=True)
         )
         self.down = nn.ModuleList(_Down(width, down_kernel, bias=not code) for width in widths[:-1])
-        self.middle = _middle(model, widths[-1])
+        self.middle = _middle(middle, widths[-1], depth)
         self.up = nn.ModuleList()
         self.combine = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        for width, rates in zip(widths[-2::-1], dilations, strict=True):
+        for width, rates in zip(widths[-2::-1], of_decoder, strict=True):
             raised = width // 2 if code else width
             self.up.append(_UpSample(2 * width, raised))
             self.combine.append(_Combine(raised + width, width))
@@ -223,11 +235,28 @@ def _pair_maxima(x: Tensor, dim: int) -> Tensor:
     return torch.maximum(x, x.index_select(dim, other))
 
 
-def _middle(model: Model, channels: int) -> nn.Module:
-    if model == "d7v1":
+def _middle(middle: Middle, channels: int, depth: int) -> nn.Module:
+    if middle == "none":
+        return nn.Identity()
+    if middle == "max_pool":
         return _MaxPooledContext(channels)
-    grids = (1, 2, 4, 8) if model == "d6" else (1, 2, 4)
+    grids = (1, 2, 4, 8) if depth == 6 else (1, 2, 4)
     return nn.Sequential(PSPPooling(channels, channels, grids), nn.ReLU())
+
+
+def _check_dilations(
+    part: str, dilations: Sequence[Sequence[int]], model: Model, blocks: int, first: str
+) -> None:
+    if len(dilations) != blocks:
+        raise InputError(
+            f"{part}_dilations has {len(dilations)} lists, but {model} has {blocks} blocks in its "
+            f"{part}; give each the list of its dilations, {first} first"
+        )
+    if any(not rates or min(rates) < 1 for rates in dilations):
+        raise InputError(
+            f"{part}_dilations is {[list(rates) for rates in dilations]}, but every block needs a "
+            "list of one or more dilations of 1 or more"
+        )
 
 
 def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:

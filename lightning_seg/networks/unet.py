@@ -23,6 +23,11 @@ class Unet(EncoderNetwork):
             resolution, the one before at half, and so on; steps coarser than the first share it.
         weights: A file with encoder weights to load instead, see `Encoder`.
         checkpointing: Compute the encoder's inner activations again in the backward pass.
+        last_convolution: Begin with the 1 x 1 convolution after the last stage of a MobileNet or
+            EfficientNet, see `Encoder`; segmentation-models-pytorch's ``mobilenet_v2`` does.
+
+    Raises:
+        InputError: See `Encoder`.
     """
 
     stride = 1
@@ -35,8 +40,16 @@ class Unet(EncoderNetwork):
         decoder_channels: Sequence[int] = (256, 128, 64, 32, 16),
         weights: str | None = None,
         checkpointing: bool = False,
+        last_convolution: bool = False,
     ) -> None:
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, checkpointing=checkpointing)
+        pyramid = Encoder(
+            encoder,
+            in_channels,
+            pretrained,
+            weights,
+            checkpointing=checkpointing,
+            last_convolution=last_convolution,
+        )
         super().__init__(in_channels, pyramid)
         self.out_channels = decoder_channels[-1]
 

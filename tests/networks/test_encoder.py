@@ -186,3 +186,48 @@ def test_checkpointing_goes_by_the_blocks_of_any_encoder(name):
         if p.grad is not None:
             torch.testing.assert_close(q.grad, p.grad, rtol=1e-3, atol=1e-5, msg=key)
     torch.testing.assert_close(dict(saving.named_buffers()), dict(plain.named_buffers()))
+
+
+def test_the_last_convolution_of_a_mobilenet_can_be_had():
+    whole = timm.create_model("mobilenetv2_050").eval()
+    encoder = Encoder("mobilenetv2_050", 3, last_convolution=True).eval()
+    own = whole.state_dict()
+    encoder.model.load_state_dict({k: own[k] for k in encoder.model.state_dict()})
+    encoder.last[0].load_state_dict(whole.conv_head.state_dict())
+    assert encoder.channels == [8, 16, 16, 48, 1280]
+    torch.testing.assert_close(last_map(encoder), last_map(whole))
+
+
+def test_the_last_convolution_comes_from_the_weights_too(tmp_path):
+    model = timm.create_model("mobilenetv2_050").eval()
+    model.bn2.running_mean.normal_(std=0.1)
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    encoder = Encoder(
+        "mobilenetv2_050", 3, weights=tmp_path / "weights.safetensors", last_convolution=True
+    )
+    torch.testing.assert_close(last_map(encoder), last_map(model))
+
+
+def test_weights_without_the_last_convolution_are_refused_where_it_is_wanted(tmp_path):
+    state = timm.create_model("mobilenetv2_050").state_dict()
+    torch.save(
+        {k: v for k, v in state.items() if k.split(".")[0] not in ("conv_head", "bn2")},
+        tmp_path / "weights.pth",
+    )
+    Encoder("mobilenetv2_050", 3, weights=tmp_path / "weights.pth")
+    with pytest.raises(InputError, match=r'"conv_head\.weight"'):
+        Encoder("mobilenetv2_050", 3, weights=tmp_path / "weights.pth", last_convolution=True)
+
+
+def test_an_encoder_without_a_last_convolution_says_so():
+    with pytest.raises(InputError, match="'test_resnet' has no convolution after its last stage"):
+        Encoder("test_resnet", 3, last_convolution=True)
+
+
+@pytest.mark.parametrize(("alike", "dilations"), [(False, [1, 2]), (True, [2, 2])])
+def test_a_stage_can_dilate_alike(alike, dilations):
+    encoder = Encoder("resnet18", 3, output_stride=16, dilate_first=alike)
+    blocks = encoder.model["layer4"]
+    assert [block.conv1.dilation[0] for block in blocks] == dilations
+    assert [block.conv1.padding[0] for block in blocks] == dilations
+    assert encoder.model["layer3"][0].conv1.dilation == (1, 1)

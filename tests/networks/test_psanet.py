@@ -49,3 +49,33 @@ def test_each_place_shares_out_its_attention():
 def test_an_even_mask_is_refused_with_the_nearest():
     with pytest.raises(InputError, match=r"mask_size is 60.*choose 59 or 61"):
         PSANet(3, "test_resnet", mask_size=60)
+
+
+@pytest.mark.parametrize(
+    ("crop_size", "options", "mask_size"),
+    [(465, {}, 59), (473, {}, 59), (713, {}, 89), (256, {}, 31), (97, {"shrink": 1}, 25)],
+)
+def test_the_mask_is_as_large_as_a_crop_needs(crop_size, options, mask_size):
+    network = PSANet(3, "test_resnet", channels=8, crop_size=crop_size, **options)
+    assert network.collect.mask_size == network.distribute.mask_size == mask_size
+
+
+def test_in_a_crop_any_place_reaches_any_other_and_no_score_is_idle():
+    network = PSANet(3, "test_resnet", channels=4, crop_size=97)
+    seen = []
+    network.collect.scores.register_forward_hook(lambda _m, _i, scores: seen.append(scores))
+    network.eval()
+    with torch.no_grad():
+        network(torch.rand(1, 3, 97, 97))
+    scores = between_places(torch.ones_like(seen[0]), network.collect.mask_size)
+    assert scores.isfinite().all()
+    assert network.collect.mask_size == 2 * seen[0].shape[-1] - 1
+
+
+def test_the_papers_crop_is_the_default():
+    assert PSANet(3, "test_resnet", channels=4).collect.mask_size == 59
+
+
+def test_a_crop_without_pixels_is_refused():
+    with pytest.raises(InputError, match="crop_size is 0, but a crop has at least 1 pixel"):
+        PSANet(3, "test_resnet", crop_size=0)

@@ -64,6 +64,28 @@ def test_so_it_is_in_training_where_batches_are_normalised():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (9, 13)])
+def test_statistics_are_those_of_the_full_maps(size):
+    """A 1 x 1 grid's variance was B / (B - 1) too large, as of B values and not of B H W."""
+    torch.manual_seed(0)
+    pooling, x = PSPPooling(6, 8), noise(2, 6, *size)
+    pooling(x)
+    for grid, (conv, norm) in zip(pooling.grids, pooling.branches):
+        full = conv(pooled(x, grid)).detach()
+        expected = 0.9 + 0.1 * full.var(dim=(0, 2, 3), unbiased=True)
+        torch.testing.assert_close(norm.running_var, expected)
+        torch.testing.assert_close(norm.running_mean, 0.1 * full.mean(dim=(0, 2, 3)))
+
+
+def test_a_single_maximum_is_normalised_as_in_evaluation_and_not_counted():
+    pooling = PSPPooling(6, 8)
+    pooling(noise(1, 6, 16, 16))
+    _, norm = pooling.branches[0]
+    assert torch.equal(norm.running_var, torch.ones(2))
+    assert norm.num_batches_tracked == 0
+    assert all(branch[1].num_batches_tracked == 1 for branch in pooling.branches[1:])
+
+
 def test_every_grid_has_an_equal_share_of_the_channels():
     pooling = PSPPooling(10, 2048, grids=(1, 2, 4))
     assert [branch[0].out_channels for branch in pooling.branches] == [682, 682, 682]

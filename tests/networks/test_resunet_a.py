@@ -1,12 +1,19 @@
 """ResUNet-a: its layers, sizes and numbers of parameters."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 from network_contract import NetworkContract
 
-from lightning_seg.heads import ConditionedMultiTaskHead, MultiTaskHead, PyramidPoolingHead
-from lightning_seg.networks import ResUNetA
+from lightning_seg.heads import (
+    ClassificationHead,
+    ConditionedMultiTaskHead,
+    MultiTaskHead,
+    PyramidPoolingHead,
+)
+from lightning_seg.networks import PSPPooling, ResUNetA
 from lightning_seg.networks.resunet_a import ResBlockA
 
 TABLE_1 = {6: [[1]] * 5, 7: [[1]] * 6}
@@ -108,6 +115,47 @@ def test_dilations_of_the_decoder_can_be_given():
     assert dilations(small(decoder_dilations=given).decoder) == given
 
 
+def ones(lists):
+    return [[1] * len(rates) for rates in lists]
+
+
+WIDE = [1, 3, 15, 31]
+ENCODER = [WIDE, WIDE, [1, 3, 15], [1, 3, 15], [1], [1]]
+DECODER = [[1, 3, 5], [1, 3, 15], WIDE, WIDE, WIDE]
+
+
+def test_dilations_of_the_encoder_can_be_given():
+    given = [[1], [1, 2], [1], [1], [1, 3], [1]]
+    assert dilations(small(encoder_dilations=given).encoder) == given
+
+
+@pytest.mark.parametrize("middle", ["psp", "max_pool", "none"])
+@pytest.mark.parametrize("model", ["d6", "d7v1", "d7v2"])
+def test_any_model_can_have_any_middle(model, middle):
+    network = small(model=model, middle=middle)
+    network(image(2, 3, 64, 64))["decoder"].square().mean().backward()
+    assert all(p.grad is not None for p in network.parameters())
+    assert sum(isinstance(m, PSPPooling) for m in network.modules()) == (middle == "psp")
+
+
+def test_the_four_networks_of_figure_7():
+    """Atrous convolutions leave the number of parameters, pooling adds some, then come tasks."""
+    plain = {
+        "encoder_dilations": ones(ENCODER), "decoder_dilations": ones(DECODER), "middle": "none"
+    }  # fmt: skip
+    classifier = partial(ClassificationHead, kernel_size=1)
+    resunet = num_parameters(classifier, **plain)
+    atrous = num_parameters(classifier, middle="none")
+    pooled = num_parameters(PyramidPoolingHead)
+    conditioned = num_parameters(ConditionedMultiTaskHead)
+    assert resunet == atrous < pooled < conditioned
+    network = small(**plain)
+    assert dilations(network.encoder) == ones(ENCODER)
+    assert dilations(network.decoder) == ones(DECODER)
+    assert dilations(small(middle="none").encoder) == ENCODER
+    assert dilations(small(middle="none").decoder) == DECODER
+
+
 @pytest.mark.parametrize(("model", "depth"), [("d6", 6), ("d7v1", 7), ("d7v2", 7)])
 def test_channels_double_where_maps_are_halved(model, depth):
     network, seen = small(model=model).eval(), []
@@ -178,6 +226,10 @@ def test_checkpointing_keeps_less():
         ({"variant": "mine"}, "variant is 'mine'"),
         ({"down_kernel": 2}, "down_kernel is 2"),
         ({"decoder_dilations": TABLE_1[7]}, "6 lists, but d6 has 5 blocks"),
+        ({"encoder_dilations": [[1]] * 5}, "5 lists, but d6 has 6 blocks in its encoder"),
+        ({"encoder_dilations": [[1]] * 5 + [[]]}, "one or more dilations"),
+        ({"decoder_dilations": [[0]] * 5}, "dilations of 1 or more"),
+        ({"middle": "pool"}, "middle is 'pool'.*Did you mean"),
     ],
 )
 def test_bad_arguments_are_refused(options, message):

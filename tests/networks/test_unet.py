@@ -1,14 +1,51 @@
+from pathlib import Path
+
 import pytest
+import segmentation_models_pytorch as smp
+import timm
 import torch
 from network_contract import NetworkContract
 
 from lightning_seg.errors import InputError
 from lightning_seg.networks import Unet, no_pretrained_weights
 
+LITE0 = Path(__file__).parents[3] / "shared" / "weights" / "efficientnet_lite0.safetensors"
+
 
 class TestUnet(NetworkContract):
     def make(self, in_channels, encoder="test_resnet", **options):
         return Unet(in_channels, encoder, decoder_channels=(32, 16, 16, 8, 8), **options)
+
+
+class TestUnetOverMobileNet(NetworkContract):
+    checkpoints = False
+    wrong_encoder = ("mobilenetv2_101", "mobilenetv2_100")
+
+    def make(self, in_channels, encoder="mobilenetv2_050", **options):
+        return Unet(
+            in_channels,
+            encoder,
+            decoder_channels=(32, 16, 16, 8, 8),
+            last_convolution=True,
+            **options,
+        )
+
+
+@pytest.mark.parametrize(
+    ("encoder", "ours"),
+    [
+        ("resnet34", {"encoder": "resnet34"}),
+        ("resnet50", {"encoder": "resnet50"}),
+        ("mobilenet_v2", {"encoder": "mobilenetv2_100", "last_convolution": True}),
+    ],
+)
+def test_it_has_the_size_of_segmentation_models_pytorch(encoder, ours):
+    with torch.device("meta"):
+        theirs = smp.Unet(encoder, encoder_weights=None)
+        network = Unet(3, **ours)
+    head = sum(p.numel() for p in theirs.segmentation_head.parameters())
+    expected = sum(p.numel() for p in theirs.parameters()) - head
+    assert sum(p.numel() for p in network.parameters()) == expected
 
 
 @pytest.mark.parametrize(
@@ -57,3 +94,38 @@ def test_pretrained_weights_are_not_asked_for_where_a_checkpoint_follows():
     with no_pretrained_weights():
         network = Unet(3, encoder="resnet18", pretrained=True)
     assert network.out_channels == 16
+
+
+@pytest.mark.parametrize(
+    "encoder", ["resnet18", "mobilenetv2_050", "convnext_atto", "tf_efficientnet_lite0"]
+)
+def test_the_last_decoder_map_can_have_more_channels(encoder):
+    network = Unet(3, encoder=encoder, decoder_channels=[256, 128, 64, 64, 64]).eval()
+    with torch.no_grad():
+        features = network(torch.rand(1, 3, 64, 96))["decoder"]
+    assert network.out_channels == 64
+    assert features.shape == (1, 64, 64, 96)
+
+
+@pytest.mark.parametrize("encoder", ["tf_efficientnet_lite0", "inception_v4", "resnet18"])
+def test_images_are_normalised_as_the_encoder_was_trained(encoder):
+    network = Unet(4, encoder=encoder)
+    config = timm.get_pretrained_cfg(encoder)
+    assert network.mean.flatten().tolist() == pytest.approx([*config.mean, config.mean[0]])
+    assert network.std.flatten().tolist() == pytest.approx([*config.std, config.std[0]])
+    assert (config.mean[0] == 0.5) == (encoder != "resnet18")
+
+
+@pytest.mark.skipif(not LITE0.is_file(), reason="no file of EfficientNet-Lite0's weights")
+def test_every_tensor_of_a_weights_file_arrives_but_the_classifiers():
+    from safetensors.torch import load_file
+
+    given = load_file(LITE0)
+    own = Unet(3, encoder="tf_efficientnet_lite0", weights=str(LITE0)).encoder.model.state_dict()
+    floats = {key for key, value in own.items() if value.is_floating_point()}
+    assert all(torch.equal(own[key], given[key]) for key in floats)
+    assert {key.split(".")[0] for key in given.keys() - floats} == {
+        "conv_head",
+        "bn2",
+        "classifier",
+    }
