@@ -86,7 +86,7 @@ def test_whole_sequences_of_the_training_frames_can_validate(tmp_path):
 
 def test_held_out_sequences_must_exist_and_leave_some_to_train_on(tmp_path):
     write_frames(tmp_path, {"train": ["0001TP_006690", "0006R0_f00930"]})
-    with pytest.raises(InputError, match="names Seq05VD, but .* are of 0001TP, 0006R0"):
+    with pytest.raises(InputError, match=r"names Seq05VD, but .* are of 0001TP, 0006R0"):
         CamVidDataModule(tmp_path, held_out_sequences=["Seq05VD"]).setup("fit")
     for nothing_left in ([], ["0001TP", "0006R0"]):
         with pytest.raises(InputError, match="at least one of 0001TP, 0006R0"):
