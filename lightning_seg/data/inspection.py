@@ -93,7 +93,7 @@ def inspect_dataset(
         seen |= {pair.image for pair in pairs[split]}
         report.splits[split], digests[split] = _inspect(data, split, new, report, follow)
         report.splits[split].images += len(pairs[split]) - len(new)
-    _find_shared(digests, report)
+    _find_shared(digests, report, data.trains_on_val)
     if not report.splits["train"].images:
         report.problems.append("train: there is no image to train on.")
     return report
@@ -122,7 +122,7 @@ def _inspect(
     pixels, around = np.zeros(256, np.int64), np.zeros(data.num_classes, np.int64)
     labelled = False
     loader = DataLoader(
-        _Findings(pairs, data.reader),
+        _Findings(pairs, data.reader_of(split)),
         batch_size=None,
         num_workers=min(data.num_workers, len(pairs)),
         collate_fn=_as_it_is,
@@ -153,7 +153,9 @@ def _inspect(
     return found, digests
 
 
-def _find_shared(digests: dict[Split, dict[str, list[Path]]], report: DataReport) -> None:
+def _find_shared(
+    digests: dict[Split, dict[str, list[Path]]], report: DataReport, trains_on_val: bool
+) -> None:
     """Images that a split holds twice, or that are trained on and measured."""
     measured: tuple[Split, ...] = ("train", "val", "test")
     for place, split in enumerate(measured):
@@ -167,6 +169,9 @@ def _find_shared(digests: dict[Split, dict[str, list[Path]]], report: DataReport
             same = digests[split].keys() == digests[other].keys()
             if (split, other) == ("val", "test") and same:
                 report.notes.append("test uses the validation images.")
+                continue
+            if trains_on_val and shared and digests[other].keys() == digests["val"].keys():
+                report.notes.append(f"{other} measures images that are trained on.")
                 continue
             report.problems += [
                 f"{split} and {other} share an image: {digests[split][d][0]} and "
@@ -212,7 +217,7 @@ class _Findings(Dataset[_Finding]):
             size,
             values,
             None if pair.label is None else pixels,
-            _digest(pair.image),
+            _digest(pair),
             tuple(problems),
             tuple(dict.fromkeys(str(warning.message) for warning in told)),
         )
@@ -239,9 +244,11 @@ def _windows(pair: Pair, size: tuple[int, int]) -> list[Window | None]:
     return [Window(top, 0, min(_ROWS, height - top), width) for top in tops]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(pair: Pair) -> str:
+    """Stands for the pixels of a sample: parts of one file are different images."""
+    with pair.image.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{digest} {pair.part} {pair.without}" if pair.part or pair.without else digest
 
 
 def _as_it_is(finding: object) -> _Finding:

@@ -51,6 +51,31 @@ def test_vaihingens_first_fold_is_that_of_the_published_code():
     assert ISPRSDataModule(area="vaihingen", fold=1).tiles["val"] == ("5", "15", "21", "30")
 
 
+@pytest.mark.parametrize("fold", [0, 4, "1"])
+def test_another_fold_is_refused(fold):
+    with pytest.raises(InputError, match=r"fold is .*Set it to 1, 2 or 3"):
+        ISPRSDataModule(fold=fold)
+
+
+def test_clutter_can_be_trained_on_and_left_out_of_the_evaluation(tmp_path):
+    masks = fake.write_potsdam(tmp_path)
+    module = ISPRSDataModule(tmp_path, eval_clutter=False, crop_size=64, **POTSDAM, **QUICK)
+    assert module.num_classes == 6
+    assert module.class_names[-1] == "clutter"
+    module.setup()
+    assert any((module.datasets["train"][i]["mask"] == 5).any() for i in range(20))
+    for split in ("val", "test"):
+        sample = module.datasets[split][0]
+        truth = masks[split][sample["name"]]
+        assert (truth == 5).any()
+        np.testing.assert_array_equal(sample["mask"], np.where(truth == 5, 255, truth))
+
+
+def test_clutter_that_is_no_class_cannot_be_measured():
+    with pytest.raises(InputError, match="Set clutter to true"):
+        ISPRSDataModule(clutter=False, eval_clutter=True)
+
+
 def test_elevation_is_the_last_channel_as_stored(tmp_path):
     fake.write_potsdam(tmp_path)
     module = ISPRSDataModule(tmp_path, bands="RGBIR", elevation=True, **POTSDAM, **QUICK)
