@@ -178,9 +178,9 @@ class SegmentationDataModule(LightningDataModule):
         return [Pair(name, path) for name, path in images.items()]
 
     @property
-    def trains_on_val(self) -> bool:
-        """Whether validation images are trained on, as for models that a test server measures."""
-        return False
+    def sharing(self) -> frozenset[tuple[Split, Split]]:
+        """Pairs of splits that have images in common because a setting says so."""
+        return frozenset()
 
     @property
     def label_values(self) -> tuple[int, ...] | None:

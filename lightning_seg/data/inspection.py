@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -93,7 +93,7 @@ def inspect_dataset(
         seen |= {pair.image for pair in pairs[split]}
         report.splits[split], digests[split] = _inspect(data, split, new, report, follow)
         report.splits[split].images += len(pairs[split]) - len(new)
-    _find_shared(digests, report, data.trains_on_val)
+    _find_shared(digests, report, data.sharing)
     if not report.splits["train"].images:
         report.problems.append("train: there is no image to train on.")
     return report
@@ -154,7 +154,9 @@ def _inspect(
 
 
 def _find_shared(
-    digests: dict[Split, dict[str, list[Path]]], report: DataReport, trains_on_val: bool
+    digests: dict[Split, dict[str, list[Path]]],
+    report: DataReport,
+    meant: Container[tuple[Split, Split]],
 ) -> None:
     """Images that a split holds twice, or that are trained on and measured."""
     measured: tuple[Split, ...] = ("train", "val", "test")
@@ -170,8 +172,8 @@ def _find_shared(
             if (split, other) == ("val", "test") and same:
                 report.notes.append("test uses the validation images.")
                 continue
-            if trains_on_val and shared and digests[other].keys() == digests["val"].keys():
-                report.notes.append(f"{other} measures images that are trained on.")
+            if (split, other) in meant:
+                report.notes.append(f"{other} measures images of {split}, as the settings say.")
                 continue
             report.problems += [
                 f"{split} and {other} share an image: {digests[split][d][0]} and "
