@@ -1,6 +1,5 @@
 """All files that are predicted of one image, written from its first row to its last."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,10 +21,28 @@ _PROBABILITIES = "_probabilities.tif"
 
 @dataclass(frozen=True)
 class Classes:
-    """What the numbers in label files mean: a name and an RGB colour for each class."""
+    """What label files show of each class.
+
+    Args:
+        names: A name for each.
+        colors: An RGB colour for each.
+        values: The number from 0 to 255 that stands for each, in grey files without a palette; by
+            default its own number.
+    """
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
+    values: tuple[int, ...] | None = None
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What stands for each class in the files."""
+        return self.values or tuple(range(len(self.names)))
+
+    @property
+    def nodata(self) -> int:
+        """What stands for pixels without data: the highest number that is no class, mostly 255."""
+        return max(set(range(IGNORE_INDEX + 1)) - set(self.numbers))
 
 
 def output_paths(
@@ -61,8 +78,9 @@ class ImageOutputs:
 
     All files get their names when the last is whole. A TIFF's labels are a GeoTIFF with the classes
     as colour table, in the same place; 255 stands for pixels where the image itself has no data.
-    Other images' labels are a PNG with a palette. Probabilities are a GeoTIFF of a band for each
-    class: as ``uint8``, 255 times the probability, or with 16 bits.
+    Other images' labels are a PNG with a palette. With ``values`` both are grey, without colours,
+    and where 255 is a class the highest free number stands for no data. Probabilities are a GeoTIFF
+    of a band for each class: as ``uint8``, 255 times the probability, or with 16 bits.
 
     Args:
         image: The image file.
@@ -97,13 +115,16 @@ class ImageOutputs:
                 (1, *size),
                 "uint8",
                 self._place,
-                nodata=IGNORE_INDEX if self._place.has_nodata else None,
-                colors=classes.colors,
-                tags={f"CLASS_{number}": name for number, name in enumerate(classes.names)},
+                nodata=classes.nodata if self._place.has_nodata else None,
+                colors=classes.colors if classes.values is None else (),
+                tags={
+                    f"CLASS_{number}": name
+                    for number, name in zip(classes.numbers, classes.names, strict=True)
+                },
             )
         else:
             self._label_path = self._begin(".png")
-            self._labels = _Png(self._label_path, size, classes.colors)
+            self._labels = _Png(self._label_path, size, classes)
         self._maps: GeoTiff | None = None
         if probabilities is not None:
             self._maps = GeoTiff(
@@ -118,9 +139,11 @@ class ImageOutputs:
     def write(self, rows: Rows) -> None:
         """Adds rows below those written before."""
         labels = rows.labels
+        if self._classes.values is not None:
+            labels = np.array(self._classes.values, np.uint8)[labels]
         if self._place.has_nodata:
             valid = self._place.valid(rows.first, len(labels))
-            labels = np.where(valid, labels, np.uint8(IGNORE_INDEX))
+            labels = np.where(valid, labels, np.uint8(self._classes.nodata))
         self._labels.write(labels[None])
         if self._maps is not None:
             assert rows.maps is not None, "maps are stored where they are wanted"
@@ -134,7 +157,7 @@ class ImageOutputs:
         if self._polygons is not None:
             labels = self._labels.pixels if isinstance(self._labels, _Png) else self._label_path
             path = self._begin(self._polygons.suffix)
-            self._polygons.write(labels, self._classes.names, path)
+            self._polygons.write(labels, self._classes.names, path, self._classes.numbers)
         for path, partial in self._partial.items():
             complete(partial, path)
         return list(self._partial)
@@ -158,11 +181,9 @@ class ImageOutputs:
 class _Png:
     """Labels gathered in memory, for a PNG is written in one go."""
 
-    def __init__(
-        self, path: Path, size: tuple[int, int], colors: Sequence[tuple[int, int, int]]
-    ) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], classes: Classes) -> None:
         self._path = path
-        self._colors = colors
+        self._classes = classes
         self._row = 0
         self.pixels = np.zeros(size, np.uint8)
 
@@ -171,4 +192,7 @@ class _Png:
         self._row += rows.shape[1]
 
     def close(self) -> None:
-        self._path.write_bytes(label_png(torch.from_numpy(self.pixels), self._colors))
+        # The pixels hold what stands for the classes already.
+        values = None if self._classes.values is None else range(IGNORE_INDEX + 1)
+        png = label_png(torch.from_numpy(self.pixels), self._classes.colors, values)
+        self._path.write_bytes(png)

@@ -10,10 +10,17 @@ from torch import Tensor
 from lightning_seg.callbacks.classes import Color
 
 
-def label_png(labels: Tensor, colors: Sequence[Color]) -> bytes:
-    """A PNG of the labels (H, W): indices with a palette, or 16-bit grey beyond 256 classes."""
+def label_png(
+    labels: Tensor, colors: Sequence[Color], values: Sequence[int] | None = None
+) -> bytes:
+    """A PNG of the labels (H, W): indices with a palette, or 16-bit grey beyond 256 classes.
+
+    With ``values``, numbers from 0 to 255 that stand for the classes, it is 8-bit grey of those.
+    """
     array = labels.cpu().numpy()
-    if len(colors) > 256:
+    if values is not None:
+        image = Image.fromarray(np.array(values, np.uint8)[array])
+    elif len(colors) > 256:
         image = Image.fromarray(array.astype(np.uint16))
     else:
         image = Image.fromarray(array.astype(np.uint8))

@@ -76,7 +76,13 @@ class Polygons:
                 f"{', '.join(class_names)}."
             )
 
-    def write(self, labels: Path | np.ndarray, class_names: Sequence[str], path: Path) -> None:
+    def write(
+        self,
+        labels: Path | np.ndarray,
+        class_names: Sequence[str],
+        path: Path,
+        values: Sequence[int] | None = None,
+    ) -> None:
         """Writes the outlines of a label raster.
 
         Args:
@@ -84,12 +90,16 @@ class Polygons:
                 ``class_names`` is left out.
             class_names: Names of the classes 0..K-1.
             path: The file to write.
+            values: What stands for each class in ``labels``; by default its number.
         """
         import shapely
         from pyogrio.raw import write
 
-        wanted = {k for k, name in enumerate(class_names) if name in (self.classes or class_names)}
-        outlines, numbers, crs, transform = _outlines(labels, wanted, self.min_pixels)
+        class_of = {value: k for k, value in enumerate(values or range(len(class_names)))}
+        names = self.classes or class_names
+        wanted = {value for value, k in class_of.items() if class_names[k] in names}
+        outlines, found, crs, transform = _outlines(labels, wanted, self.min_pixels)
+        numbers = np.array([class_of[value] for value in found.tolist()], np.int32)
         pixels = shapely.area(outlines)
         if self.tolerance and len(outlines):
             outlines = shapely.coverage_simplify(outlines, self.tolerance)
@@ -103,7 +113,7 @@ class Polygons:
                 str(path),
                 shapely.to_wkb(places),
                 [
-                    numbers.astype(np.int32),
+                    numbers,
                     np.array([class_names[k] for k in numbers], dtype=object),
                     np.rint(pixels).astype(np.int64),
                     pixels * measure,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -65,6 +65,10 @@ class PredictionWriter(BasePredictionWriter):
         probabilities: Also write ``NAME_probabilities.tif``, a band for each class: ``uint8`` (255
             times the probability, the smaller file) or ``float16``.
         polygons: Also write the outlines of objects.
+        values: The number from 0 to 255 that stands for each class in label files, which are then
+            grey and have no palette: ``dataset`` for those of the dataset's own labels, as its test
+            server wants them (label ids of Cityscapes, 0 and 255 of INRIA), or a number for each
+            class. By default classes are numbered from 0 on.
 
     Raises:
         InputError: (in setup) Something asked for is not possible with this data or without a
@@ -76,11 +80,13 @@ class PredictionWriter(BasePredictionWriter):
         output_dir: str | None = None,
         probabilities: Probabilities | None = None,
         polygons: Polygons | None = None,
+        values: Literal["dataset"] | list[int] | None = None,
     ) -> None:
         super().__init__(write_interval="batch")
         self.output_dir = output_dir
         self.probabilities = probabilities
         self.polygons = polygons
+        self.values = values
         self._open: _OpenSpan | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -94,9 +100,10 @@ class PredictionWriter(BasePredictionWriter):
         self._num_classes = find_num_classes(trainer, pl_module)
         self._colors = find_class_colors(trainer, pl_module, self._num_classes)
         names = find_class_names(trainer, pl_module, self._num_classes, None)
-        self._classes = Classes(tuple(names), tuple(self._colors))
-        self._finished: FinishedImages | None = None
         data: Any = getattr(trainer, "datamodule", None)
+        values = _label_values(self.values, data, self._num_classes)
+        self._classes = Classes(tuple(names), tuple(self._colors), values)
+        self._finished: FinishedImages | None = None
         if isinstance(data, RasterDataModule):
             self._data = data
             if self._num_classes > IGNORE_INDEX:
@@ -149,7 +156,8 @@ class PredictionWriter(BasePredictionWriter):
         several = len(trainer.num_predict_batches) > 1
         subfolder = f"dataloader_idx_{dataloader_idx}" if several else ""
         for name, image in zip(names, labels, strict=True):
-            write_atomically(self._png(name, subfolder), label_png(image, self._colors))
+            png = label_png(image, self._colors, self._classes.values)
+            write_atomically(self._png(name, subfolder), png)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Lets go of what was begun and not finished."""
@@ -277,6 +285,37 @@ class _OpenSpan:
             means["probabilities"][:, max(self._first - first, 0) :]
         ):
             self.rows.add(finished)
+
+
+def _label_values(
+    wanted: Literal["dataset"] | Sequence[int] | None, data: Any, num_classes: int
+) -> tuple[int, ...] | None:
+    """What stands for each class in label files, where it is not its number.
+
+    Raises:
+        InputError: The dataset does not know it, or it is not a byte of its own for each class.
+    """
+    if wanted is None:
+        return None
+    if wanted == "dataset":
+        found = getattr(data, "label_values", None)
+        if found is None:
+            raise InputError(
+                "values is dataset, but the labels of this data hold no number for each class. "
+                "Give values a number for each class, such as [0, 255], or take it out."
+            )
+        wanted = found
+    if isinstance(wanted, str) or not all(0 <= value <= IGNORE_INDEX for value in wanted):
+        raise InputError(
+            f"values is {wanted!r}, but a number from 0 to 255 for each class, or "
+            "dataset, is expected."
+        )
+    if len(wanted) != num_classes or len(set(wanted)) != len(wanted):
+        raise InputError(
+            f"values is {list(wanted)}, but {num_classes} different numbers are needed, one for "
+            "each class."
+        )
+    return tuple(wanted)
 
 
 def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:

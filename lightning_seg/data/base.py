@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.class_frequencies import balanced_weights, cached_counts
 from lightning_seg.data.class_places import cached_places
-from lightning_seg.data.crops import RandomCrops
+from lightning_seg.data.crops import GridCrops, RandomCrops
 from lightning_seg.data.datasets import PairDataset, Sample, collate
-from lightning_seg.data.labels import Color, LabelDecoder
+from lightning_seg.data.labels import Color, ColorLabels, IdLabels, LabelDecoder
 from lightning_seg.data.pair_reader import ExtraBand, PairReader
 from lightning_seg.data.pairs import Pair, check_sizes, find_images
 from lightning_seg.data.sampling import evaluation_sampler, world_size
@@ -47,6 +48,8 @@ class SegmentationDataModule(LightningDataModule):
         class_names: Names of the classes 0..K-1.
         class_colors: RGB colours (0 to 255) of the classes in pictures.
         decoder: Decodes label files.
+        eval_decoder: Decodes those of validation and test, where more is ignored there; by default
+            ``decoder``.
         in_channels: Channels of every image.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation and test, and in predict where images are
@@ -64,6 +67,8 @@ class SegmentationDataModule(LightningDataModule):
         crop_size: Trains on square crops of so many pixels at random places, not on whole images;
             of TIFF rasters nothing else is read.
         samples_per_epoch: Crops an epoch.
+        crop_stride: Trains on all crops whose rows and columns are multiples of so many pixels,
+            each once an epoch, instead of ``samples_per_epoch`` at random places.
         class_balanced: Draws crops around every class as often. Where classes lie is found once and
             kept in ``.lightning_seg`` below the root.
         targets_cache: Whether the targets that heads regress are computed of whole images before
@@ -80,6 +85,7 @@ class SegmentationDataModule(LightningDataModule):
         class_names: Sequence[str],
         class_colors: Sequence[Color],
         decoder: LabelDecoder,
+        eval_decoder: LabelDecoder | None = None,
         in_channels: int = 3,
         batch_size: int = 8,
         eval_batch_size: int = 1,
@@ -92,6 +98,7 @@ class SegmentationDataModule(LightningDataModule):
         image_reduction: int = 1,
         crop_size: int | None = None,
         samples_per_epoch: int = 10_000,
+        crop_stride: int | None = None,
         class_balanced: bool = False,
         targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
@@ -110,9 +117,15 @@ class SegmentationDataModule(LightningDataModule):
             ("num_workers", num_workers, 0),
             ("crop_size", crop_size, 1),
             ("samples_per_epoch", samples_per_epoch, 1),
+            ("crop_stride", crop_stride, 1),
         ):
             if value is not None and value < least:
                 raise InputError(f"{name} is {value}. Set it to {least} or more.")
+        if crop_stride is not None and class_balanced:
+            raise InputError(
+                "crop_stride and class_balanced were both given, but crops lie either on a grid or "
+                "around classes. Take one of them out."
+            )
         self.root = Path(root)
         self.class_names = tuple(class_names)
         self.class_colors = tuple(class_colors)
@@ -130,8 +143,10 @@ class SegmentationDataModule(LightningDataModule):
             reduction,
             image_reduction,
         )
+        self.eval_reader = replace(self.reader, decoder=eval_decoder or decoder)
         self.crop_size = crop_size
         self.samples_per_epoch = samples_per_epoch
+        self.crop_stride = crop_stride
         self.class_balanced = class_balanced
         self.targets_cache: CacheKind = targets_cache
         self.predict_root = None if predict_root is None else Path(predict_root)
@@ -162,6 +177,25 @@ class SegmentationDataModule(LightningDataModule):
         images = find_images(self.predict_root, "Set predict_root to an image or a folder of them.")
         return [Pair(name, path) for name, path in images.items()]
 
+    @property
+    def sharing(self) -> frozenset[tuple[Split, Split]]:
+        """Pairs of splits that have images in common because a setting says so."""
+        return frozenset()
+
+    @property
+    def label_values(self) -> tuple[int, ...] | None:
+        """What stands for each class in the dataset's own label files, if that is a number."""
+        if isinstance(self.decoder, IdLabels):
+            return self.decoder.values
+        if not isinstance(self.decoder, ColorLabels):
+            return None
+        greys = [color[0] for color in self.decoder.values if len(set(color)) == 1]
+        return tuple(greys) if len(greys) == self.num_classes else None
+
+    def reader_of(self, split: Split) -> PairReader:
+        """Reads the files of a split."""
+        return self.reader if split in ("train", "predict") else self.eval_reader
+
     def about_splits(self) -> str:
         """A sentence on how the files were divided into splits, where there are several ways."""
         return ""
@@ -170,9 +204,13 @@ class SegmentationDataModule(LightningDataModule):
         """The dataset over one split's files: random crops to train on, or whole images."""
         cache = self.filled_cache(split, pairs)
         if split != "train":
-            return PairDataset(pairs, self.reader, self.eval_pipeline, cache=cache)
+            return PairDataset(pairs, self.reader_of(split), self.eval_pipeline, cache=cache)
         if self.crop_size is None:
             return PairDataset(pairs, self.reader, self.train_pipeline, True, cache)
+        if self.crop_stride is not None:
+            return GridCrops(
+                pairs, self.reader, self.train_pipeline, self.crop_size, self.crop_stride, cache
+            )
         places = None
         if self.class_balanced:
             places = cached_places(pairs, self.reader, self.num_workers, self.root)
@@ -207,7 +245,7 @@ class SegmentationDataModule(LightningDataModule):
         else:
             self.eval_pipeline.refuse_for_cached_targets("eval_transforms")
         cache = TargetsCache(
-            self.targets_cache, tuple(targets), self.num_classes, self.reader, self.root
+            self.targets_cache, tuple(targets), self.num_classes, self.reader_of(split), self.root
         )
         if progress is None and self.trainer is not None and self.trainer.is_global_zero:
             progress = track
@@ -247,11 +285,15 @@ class SegmentationDataModule(LightningDataModule):
             self.datasets[split] = self.dataset(split, pairs)
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:
-        """Weights of the classes, counted from the whole training labels; see `balanced_weights`.
+        """Weights of the classes, counted from all that is trained on; see `balanced_weights`.
 
         The labels are read once; their counts are kept in ``.lightning_seg`` below the root.
         """
-        paths = [pair.label for pair in self.pairs("train") if pair.label is not None]
+        pairs = self.pairs("train")
+        if any(pair.without for pair in pairs):
+            places = cached_places(pairs, self.reader, self.num_workers, self.root)
+            return balanced_weights(places.counts(), balance)
+        paths = [pair.label for pair in pairs if pair.label is not None]
         counts = cached_counts(paths, self.decoder, self.num_workers, self.root)
         return balanced_weights(counts, balance)
 

@@ -1,5 +1,6 @@
 """CamVid: frames from a driving car, in the 11 classes of the SegNet paper."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ from lightning_seg.data.labels import Color, ColorLabels, IdLabels, LabelDecoder
 from lightning_seg.data.pairs import Pair, find_images, match_pairs
 from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
+from lightning_seg.errors import InputError
 
 CAMVID_CLASSES: dict[str, Color] = {
     "sky": (128, 128, 128),
@@ -77,6 +79,10 @@ class CamVidDataModule(SegmentationDataModule):
         root: The folder that holds ``train``, ``trainannot`` and so on.
         form: ``segnet`` or ``original``.
         test_split: The frames that test and predict use.
+        held_out_sequences: Validates on whole sequences of the training frames, such as
+            ["0006R0"], and trains on the others; a frame's name begins with its sequence's. What
+            is chosen by validation has then seen no frame of ``val``, which ``test_split: val``
+            measures on.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.
@@ -91,6 +97,7 @@ class CamVidDataModule(SegmentationDataModule):
         root: str | Path = "data/camvid",
         form: Literal["segnet", "original"] = "segnet",
         test_split: Literal["test", "val"] = "test",
+        held_out_sequences: Sequence[str] | None = None,
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int = 2,
@@ -114,9 +121,36 @@ class CamVidDataModule(SegmentationDataModule):
         )
         self.form = form
         self.test_split: Split = test_split
+        self.held_out_sequences = None if held_out_sequences is None else tuple(held_out_sequences)
+
+    def about_splits(self) -> str:
+        """Which frames validate, where it is not those of ``val``."""
+        if self.held_out_sequences is None:
+            return ""
+        return f"Of the training frames, those of {', '.join(self.held_out_sequences)} validate."
 
     def pairs(self, split: Split) -> list[Pair]:
         """The frames of one split, by name."""
+        if self.held_out_sequences is not None and split in ("train", "val"):
+            return self._by_sequence(split, self.held_out_sequences)
+        return self._official(split)
+
+    def _by_sequence(self, split: Split, held_out: Sequence[str]) -> list[Pair]:
+        pairs = self._official("train")
+        present = sorted({_sequence(pair.name) for pair in pairs})
+        if wrong := [name for name in held_out if name not in present]:
+            raise InputError(
+                f"held_out_sequences names {wrong[0]}, but the training frames are of "
+                f"{', '.join(present)}. Name one or more of these."
+            )
+        if not 0 < len(set(held_out)) < len(present):
+            raise InputError(
+                f"held_out_sequences is {list(held_out)}: name at least one of "
+                f"{', '.join(present)}, and leave at least one to train on."
+            )
+        return [pair for pair in pairs if (_sequence(pair.name) in held_out) == (split == "val")]
+
+    def _official(self, split: Split) -> list[Pair]:
         name = split if split in ("train", "val") else self.test_split
         if self.form == "original":
             return self._original(name, labelled=split != "predict")
@@ -166,9 +200,14 @@ def _decoder(form: Literal["segnet", "original"]) -> LabelDecoder:
     )
 
 
+def _sequence(name: str) -> str:
+    """The sequence of a frame: 0016E5 of 0016E5_07959."""
+    return name.partition("_")[0]
+
+
 def _split(name: str) -> Split:
     """The split of a frame of the original release, such as 0016E5_07959."""
-    sequence, _, frame = name.partition("_")
+    sequence, frame = _sequence(name), name.partition("_")[2]
     number = int("".join(filter(str.isdecimal, frame)) or 0)
     if sequence == _VAL_FRAMES[0] and _VAL_FRAMES[1] <= number <= _VAL_FRAMES[2]:
         return "val"

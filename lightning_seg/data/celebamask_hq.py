@@ -1,7 +1,9 @@
 """CelebAMask-HQ: faces in up to 18 parts."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.labels import distinct_colors
@@ -13,6 +15,8 @@ from lightning_seg.errors import InputError
 
 Classes = Literal["binary", "parts"]
 SplitRule = Literal["celeba", "thesis"]
+Fold = Literal[1, 2, 3, 4, 5]
+_FOLDS = len(get_args(Fold))
 
 # In the owners' order: later parts are painted over earlier ones.
 CELEBAMASK_HQ_PARTS = {
@@ -64,6 +68,9 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         split_rule: ``celeba``: by the image's number in CelebA, as its owners do; ``thesis``: the
             first 23,200 images train, the next 5,800 validate and the last 1,000 test (of fewer
             images, the same shares).
+        fold: One of five parts, 1 to 5, tests, half of the next one validates and all the others
+            train: 70, 10 and 20 per cent of the images, drawn at random once and for all. The five
+            parts are all images, none in two of them. Replaces ``split_rule``.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.
@@ -78,6 +85,7 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         root: str | Path = "data/CelebAMask-HQ",
         classes: Classes = "parts",
         split_rule: SplitRule = "celeba",
+        fold: Fold | None = None,
         batch_size: int = 8,
         eval_batch_size: int = 4,
         num_workers: int = 2,
@@ -86,6 +94,8 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
+        if fold is not None and fold not in get_args(Fold):
+            raise InputError(f"fold is {fold!r}. Set it to a number from 1 to {_FOLDS}.")
         names = ("background", *CELEBAMASK_HQ_PARTS.values())
         if classes == "binary":
             names = ("background", "face")
@@ -108,6 +118,13 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
             image_reduction=2,
         )
         self.split_rule = split_rule
+        self.fold = fold
+
+    def about_splits(self) -> str:
+        """Which rule divides the images."""
+        if self.fold is not None:
+            return f"Fold {self.fold} of {_FOLDS}."
+        return f"Splits by the rule {self.split_rule}."
 
     def pairs(self, split: Split) -> list[Pair]:
         """The faces of one split, by number."""
@@ -136,6 +153,8 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         return {int(name): path for name, path in found.items()}
 
     def _numbers(self, split: Split, numbers: list[int]) -> list[int]:
+        if self.fold is not None:
+            return _of_fold(self.fold, split, numbers)
         if self.split_rule == "thesis":
             first_val, first_test = (round(share * len(numbers)) for share in _THESIS_SHARES)
             places = {"train": (0, first_val), "val": (first_val, first_test)}
@@ -168,6 +187,18 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
                 raise InputError(f"{path}, line {place}, names image {parts[0]} a second time.")
             original[int(parts[0])] = int(parts[1])
         return original
+
+
+def _of_fold(fold: int, split: Split, numbers: Sequence[int]) -> list[int]:
+    shuffled = sorted(numbers, key=lambda number: hashlib.sha256(f"{number}".encode()).digest())
+    ends = [round(len(shuffled) * half / (2 * _FOLDS)) for half in range(2 * _FOLDS + 1)]
+    tested, validated = 2 * (fold - 1), 2 * (fold % _FOLDS)
+    chosen = {
+        "test": set(shuffled[ends[tested] : ends[tested + 2]]),
+        "val": set(shuffled[ends[validated] : ends[validated + 1]]),
+    }
+    chosen["train"] = set(shuffled) - chosen["test"] - chosen["val"]
+    return sorted(chosen[split])
 
 
 def _celeba_split(original: int) -> Split:

@@ -55,8 +55,12 @@ class CityscapesDataModule(SegmentationDataModule):
         root: The folder that holds ``leftImg8bit`` and ``gtFine``.
         coarse: Adds the coarsely labelled images of ``leftImg8bit/train_extra`` and
             ``gtCoarse/train_extra`` to the training images.
+        train_on_val: Trains on the validation images, too, for models that a test server measures:
+            what they score in validation says nothing.
         test_split: The images that test uses; those of ``test`` have labels without a class.
-        predict_split: The images that predict uses.
+        predict_split: The images that predict uses. Their predictions are named without the
+            city's folder, such as ``berlin_000000_000019.png``, as the test server wants them; with
+            ``values: dataset`` the `PredictionWriter` writes label ids.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.
@@ -70,6 +74,7 @@ class CityscapesDataModule(SegmentationDataModule):
         self,
         root: str | Path = "data/cityscapes",
         coarse: bool = False,
+        train_on_val: bool = False,
         test_split: Literal["val", "test"] = "val",
         predict_split: Literal["val", "test"] = "val",
         batch_size: int = 8,
@@ -96,15 +101,27 @@ class CityscapesDataModule(SegmentationDataModule):
             predict_root=predict_root,
         )
         self.coarse = coarse
+        self.train_on_val = train_on_val
         self.test_split = test_split
         self.predict_split = predict_split
+
+    @property
+    def sharing(self) -> frozenset[tuple[Split, Split]]:
+        """With ``train_on_val`` validation, and test by default, measure what is trained on."""
+        shared: set[tuple[Split, Split]] = {("train", "val")}
+        if self.test_split == "val":
+            shared.add(("train", "test"))
+        return frozenset(shared if self.train_on_val else ())
 
     def pairs(self, split: Split) -> list[Pair]:
         """The images of one split, by city and name."""
         if split == "predict":
-            return [Pair(name, path) for name, path in self._images(self.predict_split).items()]
+            images = self._images(self.predict_split)
+            return [Pair(name.rpartition("/")[2], path) for name, path in images.items()]
         folder = self.test_split if split == "test" else split
         parts: list[tuple[str, str]] = [(folder, "gtFine")]
+        if split == "train" and self.train_on_val:
+            parts.append(("val", "gtFine"))
         if split == "train" and self.coarse:
             parts.append(("train_extra", "gtCoarse"))
         pairs: list[Pair] = []

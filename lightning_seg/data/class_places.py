@@ -1,5 +1,6 @@
 """Where in a set of label maps each class lies: to draw places of every class as often."""
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_seg.data.class_frequencies import labels_key
+from lightning_seg.data.class_frequencies import ClassCounts, labels_key
 from lightning_seg.data.pair_reader import PairReader
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.rasters import Window
@@ -32,6 +33,13 @@ class ClassPlaces:
         self.pixels = pixels
         # (K, N): to find a block among a million without touching each of them.
         self._pixels_so_far = np.ascontiguousarray(pixels.cumsum(axis=0).T)
+
+    def counts(self) -> ClassCounts:
+        """Pixels of each class, and of the label maps that hold it."""
+        maps = np.zeros((self.blocks[:, 0].max() + 1, self.pixels.shape[1]), np.int64)
+        np.add.at(maps, self.blocks[:, 0], self.pixels)
+        around = (maps.sum(axis=1, keepdims=True) * (maps > 0)).sum(axis=0)
+        return ClassCounts(tuple(maps.sum(axis=0).tolist()), tuple(around.tolist()))
 
     def draw(self, random: np.random.Generator) -> tuple[int, Window, int]:
         """Number of a label map, a block of it and a class in the block.
@@ -85,6 +93,9 @@ def cached_places(
     """
     paths = [pair.label for pair in pairs if pair.label is not None]
     key = labels_key(paths, reader.decoder, root)
+    if any(pair.part or pair.without for pair in pairs):
+        parts = [(pair.part, pair.without) for pair in pairs]
+        key += "_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     file = root / OWN_FOLDER / f"class_places_{key}_{reader.reduction}_{_BLOCK}.npz"
     # A file that another program left damaged is made again.
     with suppress(*DAMAGED_ARCHIVE), np.load(file) as found:

@@ -1,6 +1,7 @@
 """HELEN: parts of faces, with soft labels."""
 
 from pathlib import Path
+from typing import Literal
 
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.labels import distinct_colors
@@ -29,7 +30,6 @@ _LISTS: dict[Split, str] = {
     "train": "exemplars.txt",
     "val": "tuning.txt",
     "test": "testing.txt",
-    "predict": "testing.txt",
 }
 
 _LAYOUT = (
@@ -48,6 +48,10 @@ class HELENDataModule(SegmentationDataModule):
 
     Args:
         root: The folder that holds ``images``, ``labels`` and the lists.
+        train_on_val: Trains on the validation images, too, for models that a test server measures:
+            what they score in validation says nothing.
+        test_split: The faces that test and predict use: the 100 of ``testing.txt``, or with those
+            of ``tuning.txt`` all 330 that do not train, as in Chen et al. (2020).
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
         num_workers: Processes that read data; 0 reads in the main process.
@@ -60,6 +64,8 @@ class HELENDataModule(SegmentationDataModule):
     def __init__(
         self,
         root: str | Path = "data/helen",
+        train_on_val: bool = False,
+        test_split: Literal["test", "val_and_test"] = "test",
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int = 2,
@@ -82,11 +88,29 @@ class HELENDataModule(SegmentationDataModule):
             predict_root=predict_root,
         )
 
+        if train_on_val and test_split == "val_and_test":
+            raise InputError(
+                "train_on_val and test_split: val_and_test were both given, but then test would "
+                "measure what is trained on. Take one of them out."
+            )
+        self.train_on_val = train_on_val
+        self.test_split = test_split
+
+    @property
+    def sharing(self) -> frozenset[tuple[Split, Split]]:
+        """With ``train_on_val`` train and val, with ``val_and_test`` val and test."""
+        shared: set[tuple[Split, Split]] = set()
+        if self.train_on_val:
+            shared.add(("train", "val"))
+        if self.test_split == "val_and_test":
+            shared.add(("val", "test"))
+        return frozenset(shared)
+
     def pairs(self, split: Split) -> list[Pair]:
-        """The faces of one split, in the order of its list."""
-        own = _LISTS[split]
-        names = {own: self._names(own)}
-        for other in set(_LISTS.values()) - {own}:
+        """The faces of one split, in the order of its lists."""
+        own = [_LISTS[part] for part in self._parts(split)]
+        names = {file: self._names(file) for file in own}
+        for other in set(_LISTS.values()) - set(own):
             if (self.root / other).is_file():
                 names[other] = self._names(other)
         refuse_shared("Image", names)
@@ -96,10 +120,18 @@ class HELENDataModule(SegmentationDataModule):
                 self.root / "images" / f"{name}.jpg",
                 None if split == "predict" else self.root / "labels" / name,
             )
-            for name in names[own]
+            for file in own
+            for name in names[file]
         ]
         refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
         return pairs
+
+    def _parts(self, split: Split) -> tuple[Split, ...]:
+        if split == "train":
+            return ("train", "val") if self.train_on_val else ("train",)
+        if split in ("test", "predict") and self.test_split == "val_and_test":
+            return "val", "test"
+        return ("test",) if split == "predict" else (split,)
 
     def _names(self, file: str) -> list[str]:
         """The names in lines such as ``1 , 100032540_1``."""

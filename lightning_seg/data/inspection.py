@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -93,7 +93,7 @@ def inspect_dataset(
         seen |= {pair.image for pair in pairs[split]}
         report.splits[split], digests[split] = _inspect(data, split, new, report, follow)
         report.splits[split].images += len(pairs[split]) - len(new)
-    _find_shared(digests, report)
+    _find_shared(digests, report, data.sharing)
     if not report.splits["train"].images:
         report.problems.append("train: there is no image to train on.")
     return report
@@ -122,7 +122,7 @@ def _inspect(
     pixels, around = np.zeros(256, np.int64), np.zeros(data.num_classes, np.int64)
     labelled = False
     loader = DataLoader(
-        _Findings(pairs, data.reader),
+        _Findings(pairs, data.reader_of(split)),
         batch_size=None,
         num_workers=min(data.num_workers, len(pairs)),
         collate_fn=_as_it_is,
@@ -153,7 +153,11 @@ def _inspect(
     return found, digests
 
 
-def _find_shared(digests: dict[Split, dict[str, list[Path]]], report: DataReport) -> None:
+def _find_shared(
+    digests: dict[Split, dict[str, list[Path]]],
+    report: DataReport,
+    meant: Container[tuple[Split, Split]],
+) -> None:
     """Images that a split holds twice, or that are trained on and measured."""
     measured: tuple[Split, ...] = ("train", "val", "test")
     for place, split in enumerate(measured):
@@ -167,6 +171,9 @@ def _find_shared(digests: dict[Split, dict[str, list[Path]]], report: DataReport
             same = digests[split].keys() == digests[other].keys()
             if (split, other) == ("val", "test") and same:
                 report.notes.append("test uses the validation images.")
+                continue
+            if (split, other) in meant:
+                report.notes.append(f"{other} measures images of {split}, as the settings say.")
                 continue
             report.problems += [
                 f"{split} and {other} share an image: {digests[split][d][0]} and "
@@ -212,7 +219,7 @@ class _Findings(Dataset[_Finding]):
             size,
             values,
             None if pair.label is None else pixels,
-            _digest(pair.image),
+            _digest(pair),
             tuple(problems),
             tuple(dict.fromkeys(str(warning.message) for warning in told)),
         )
@@ -239,9 +246,11 @@ def _windows(pair: Pair, size: tuple[int, int]) -> list[Window | None]:
     return [Window(top, 0, min(_ROWS, height - top), width) for top in tops]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(pair: Pair) -> str:
+    """Stands for the pixels of a sample: parts of one file are different images."""
+    with pair.image.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{digest} {pair.part} {pair.without}" if pair.part or pair.without else digest
 
 
 def _as_it_is(finding: object) -> _Finding:

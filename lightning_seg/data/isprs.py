@@ -1,6 +1,6 @@
 """The ISPRS 2D Semantic Labeling benchmark: Potsdam and Vaihingen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -8,6 +8,7 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.labels import Color, ColorLabels
 from lightning_seg.data.pair_reader import ExtraBand
 from lightning_seg.data.pairs import Pair, refuse_missing, require_folder
+from lightning_seg.data.regions import Region, check_regions, parts_of, without_parts
 from lightning_seg.data.splits import refuse_shared
 from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
@@ -106,13 +107,24 @@ class ISPRSDataModule(SegmentationDataModule):
             its file: ``1_DSM_normalisation/dsm_potsdam_02_10_normalized_lastools.jpg`` and so on,
             for Vaihingen ``ndsm/dsm_09cm_matching_area1_normalized.jpg``.
         clutter: Whether clutter is a class; otherwise it is ignored.
+        eval_clutter: Whether clutter counts in validation and test; by default as ``clutter`` says.
+            With ``clutter: true`` and ``eval_clutter: false`` six classes are trained, and pixels
+            of clutter are ignored where predictions are measured, as in the benchmark.
         field_of_view: 4 shrinks images and labels to half their resolution, so that a crop shows
             four times the ground (ResUNet-a's "FoV x 4").
         fold: Validates on one of three parts of the benchmark's training tiles and trains on all
-            the others, as Audebert et al. (2019).
+            the others, as Audebert et al. (2019): 1, 2 or 3.
+        val_region: Validates on a part of each training tile and trains on crops that do not touch
+            it: top, left, bottom and right as shares of the tile's height and width. The lower
+            right [0.683, 0.683, 1.0, 1.0] holds a tenth, as in ResUNet-a's code. Trains on all
+            labelled tiles of the benchmark then, or on ``train_tiles``.
+        test_region: The same for test, instead of ``test_tiles``. Predict takes whole tiles.
         class_balanced: Draws crops around every class as often, instead of anywhere.
         crop_size: Height and width of a training crop in pixels.
         samples_per_epoch: Training crops an epoch.
+        crop_stride: Trains on all crops whose rows and columns are multiples of so many pixels,
+            each once an epoch (128 in ResUNet-a), instead of ``samples_per_epoch`` at random
+            places.
         train_tiles: Tiles to train on, such as "2_10" (Vaihingen: "1"); by default the benchmark's
             training tiles without those of ``val_tiles``' default.
         val_tiles: Tiles to validate on; by default some of the benchmark's training tiles.
@@ -135,11 +147,15 @@ class ISPRSDataModule(SegmentationDataModule):
         eval_labels: Labels | None = None,
         elevation: bool = False,
         clutter: bool = True,
+        eval_clutter: bool | None = None,
         field_of_view: FieldOfView = 1,
         fold: Fold | None = None,
+        val_region: Region | None = None,
+        test_region: Region | None = None,
         class_balanced: bool = False,
         crop_size: int = 256,
         samples_per_epoch: int = 10_000,
+        crop_stride: int | None = None,
         train_tiles: Sequence[str] | None = None,
         val_tiles: Sequence[str] | None = None,
         test_tiles: Sequence[str] | None = None,
@@ -155,12 +171,19 @@ class ISPRSDataModule(SegmentationDataModule):
         chosen: Bands = bands or ("RGB" if area == "potsdam" else "IRRG")
         if (area, chosen) not in _IMAGES:
             raise InputError(f"Vaihingen has no {chosen} images. Set bands to IRRG.")
+        if eval_clutter and not clutter:
+            raise InputError(
+                "eval_clutter is true, but clutter is false: what is no class cannot be measured. "
+                "Set clutter to true."
+            )
+        counted = clutter if eval_clutter is None else eval_clutter
         classes = {name: c for name, c in ISPRS_CLASSES.items() if clutter or name != "clutter"}
         super().__init__(
             root=folder,
             class_names=tuple(classes),
             class_colors=tuple(classes.values()),
             decoder=_decoder({labels, eval_labels}, clutter),
+            eval_decoder=_decoder({labels, eval_labels}, counted),
             in_channels=(4 if chosen == "RGBIR" else 3) + elevation,
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
@@ -173,6 +196,7 @@ class ISPRSDataModule(SegmentationDataModule):
             reduction=2 if field_of_view == 4 else 1,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,
+            crop_stride=crop_stride,
             class_balanced=class_balanced,
         )
         self.area: Area = area
@@ -181,11 +205,27 @@ class ISPRSDataModule(SegmentationDataModule):
         self._eval_label_name = _LABELS[area, eval_labels or labels]
         self._elevation_name = _ELEVATIONS[area] if elevation else None
         given = {"train": train_tiles, "val": val_tiles, "test": test_tiles}
+        regions: dict[Split, Region | None] = {"val": val_region, "test": test_region}
+        self.regions = {split: region for split, region in regions.items() if region is not None}
+        check_regions({f"{split}_region": region for split, region in self.regions.items()})
+        if val_region is not None:
+            _refuse_both("val_region", {"fold": fold, "val_tiles": val_tiles})
+        if test_region is not None:
+            _refuse_both("test_region", {"test_tiles": test_tiles})
         self.tiles: dict[Split, tuple[str, ...]] = _benchmark_tiles(area, fold)
+        if val_region is not None:
+            self.tiles["train"] += self.tiles["val"]
         self.tiles |= {
             cast(Split, split): tuple(tiles) for split, tiles in given.items() if tiles is not None
         }
-        refuse_shared("Tile", {f"{split}_tiles": tiles for split, tiles in self.tiles.items()})
+        apart = {s: tiles for s, tiles in self.tiles.items() if s not in self.regions}
+        refuse_shared("Tile", {f"{split}_tiles": tiles for split, tiles in apart.items()})
+        self.tiles |= dict.fromkeys(self.regions, self.tiles["train"])
+
+    def about_splits(self) -> str:
+        """Which parts of the tiles are measured, where it is not whole tiles."""
+        shares = [f"{split} {list(region)}" for split, region in self.regions.items()]
+        return f"Regions of the training tiles: {', '.join(shares)}." if shares else ""
 
     def pairs(self, split: Split) -> list[Pair]:
         """The tiles of one split, in the order of its list."""
@@ -205,6 +245,10 @@ class ISPRSDataModule(SegmentationDataModule):
             f"Add them, or list the tiles you have in {setting} (in quotes in YAML: "
             f'"{_EXAMPLES[self.area]}").',
         )
+        if split == "train":
+            return without_parts(pairs, list(self.regions.values()), self.reader)
+        if split in self.regions:
+            return parts_of(pairs, self.regions[split], self.reader)
         return pairs
 
     def _pair(self, tile: str, split: Split) -> Pair:
@@ -224,10 +268,20 @@ def _benchmark_tiles(area: Area, fold: Fold | None) -> dict[Split, tuple[str, ..
     tiles = {split: tuple(named.split()) for split, named in _SPLITS[area].items()}
     if fold is None:
         return tiles
+    if fold not in _FOLDS[area]:
+        raise InputError(f"fold is {fold!r}. Set it to 1, 2 or 3.")
     held_out = tuple(_FOLDS[area][fold].split())
     labelled = (*tiles["train"], *tiles["val"])
     train = tuple(tile for tile in labelled if tile not in held_out)
     return {"train": train, "val": held_out, "test": tiles["test"]}
+
+
+def _refuse_both(setting: str, others: Mapping[str, object]) -> None:
+    if twice := [name for name, value in others.items() if value is not None]:
+        raise InputError(
+            f"{setting} and {twice[0]} were both given, but each says what is measured. Take one "
+            "of them out."
+        )
 
 
 def _decoder(labels: set[Labels | None], clutter: bool) -> ColorLabels:

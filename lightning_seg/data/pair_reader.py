@@ -1,5 +1,6 @@
 """Reads the files of a pair, whole or by window, into arrays that transforms work on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 
 from lightning_seg.data.decoded import decoded_image
-from lightning_seg.data.labels import LabelDecoder
+from lightning_seg.data.labels import IGNORE_INDEX, LabelDecoder
 from lightning_seg.data.pairs import Pair
 from lightning_seg.data.rasters import Window, is_raster
 from lightning_seg.data.reading import cut, image_size, read_image
@@ -69,7 +70,13 @@ class PairReader:
     image_reduction: int = 1
 
     def size(self, pair: Pair) -> tuple[int, int]:
-        """Height and width, from the image's header."""
+        """Height and width of the sample, from the image's header."""
+        if pair.part is not None:
+            return pair.part.height, pair.part.width
+        return self.whole_size(pair)
+
+    def whole_size(self, pair: Pair) -> tuple[int, int]:
+        """Height and width of all that the files hold."""
         height, width = image_size(pair.image)
         return height // self.image_factor, width // self.image_factor
 
@@ -79,7 +86,8 @@ class PairReader:
         Raises:
             InputError: The file is missing or damaged, or its channels or values do not fit.
         """
-        image = read_image(pair.image, self.channels, _enlarged(window, self.image_factor))
+        place = _in_files(pair, window)
+        image = read_image(pair.image, self.channels, _enlarged(place, self.image_factor))
         return self._shrunk(scale_values(image, self.value_range, pair.image))
 
     def further_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
@@ -90,7 +98,8 @@ class PairReader:
         """
         if pair.extra is None or self.extra is None:
             return None
-        return self._shrunk(self.extra.read(pair.extra, _enlarged(window, self.image_factor)))
+        place = _enlarged(_in_files(pair, window), self.image_factor)
+        return self._shrunk(self.extra.read(pair.extra, place))
 
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """The mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
@@ -100,9 +109,11 @@ class PairReader:
         """
         if pair.label is None:
             return None
-        mask = self.decoder.read(pair.label, _enlarged(window, self.reduction))
+        place = _in_files(pair, window)
+        mask = self.decoder.read(pair.label, _enlarged(place, self.reduction))
         height, width = (side // self.reduction for side in mask.shape)
-        return mask[:: self.reduction, :: self.reduction][:height, :width]
+        mask = mask[:: self.reduction, :: self.reduction][:height, :width]
+        return _ignored_in(mask, pair.without, place) if pair.without else mask
 
     @property
     def image_factor(self) -> int:
@@ -117,6 +128,23 @@ class PairReader:
         whole = image[: height * factor, : width * factor]
         smaller = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
         return smaller.reshape(height, width, -1)
+
+
+def _in_files(pair: Pair, window: Window | None) -> Window | None:
+    """A window of the sample as one of what the files hold."""
+    if pair.part is None or window is None:
+        return window or pair.part
+    return Window(pair.part.row + window.row, pair.part.column + window.column, *window[2:])
+
+
+def _ignored_in(mask: np.ndarray, parts: Sequence[Window], place: Window | None) -> np.ndarray:
+    top, left = (0, 0) if place is None else (place.row, place.column)
+    mask = mask.copy()
+    for part in parts:
+        first_row, first_column = max(part.row - top, 0), max(part.column - left, 0)
+        last_row, last_column = part.row + part.height - top, part.column + part.width - left
+        mask[first_row : max(last_row, 0), first_column : max(last_column, 0)] = IGNORE_INDEX
+    return mask
 
 
 def _enlarged(window: Window | None, factor: int) -> Window | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning_seg.data.labels import LabelDecoder
+from lightning_seg.data.rasters import Window
 from lightning_seg.data.reading import IMAGE_SUFFIXES, image_size
 from lightning_seg.errors import InputError
 
@@ -21,12 +22,17 @@ class Pair:
         label: What the dataset's decoder reads the mask from; None where only predictions are
             wanted.
         extra: A file with one more channel: elevation or depth.
+        part: The part of the files that is the sample, in pixels of what is read; by default all.
+        without: Parts of what is read that are measured and must not be trained on: labels are
+            ignored there, and no training crop touches them.
     """
 
     name: str
     image: Path
     label: Path | None = None
     extra: Path | None = None
+    part: Window | None = None
+    without: tuple[Window, ...] = ()
 
 
 class PairingError(InputError):

@@ -241,6 +241,7 @@ class RasterDataModule(LightningDataModule):
         self.class_names = source.class_names
         self.class_colors = source.class_colors
         self.num_classes = source.num_classes
+        self.label_values = source.label_values
         self.in_channels = source.in_channels
         self.rasters: tuple[Raster, ...] = ()
         self.spans: tuple[Span, ...] = ()

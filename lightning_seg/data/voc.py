@@ -1,6 +1,8 @@
 """PASCAL VOC 2012: photographs of twenty kinds of objects."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.labels import IGNORE_INDEX, IdLabels, distinct_colors
@@ -38,6 +40,11 @@ _LAYOUT = (
     "ImageSets/Segmentation/train.txt in the folder that root names, VOCdevkit/VOC2012; get "
     "VOCtrainval_11-May-2012.tar from host.robots.ox.ac.uk/pascal/VOC/voc2012."
 )
+_TEST = (
+    "VOC 2012's test images are expected as JPEGImages/NAME.jpg and "
+    "ImageSets/Segmentation/test.txt in the folder that root names; get VOC2012test.tar from "
+    "host.robots.ox.ac.uk:8080, or set predict_split to val."
+)
 _AUGMENTED = (
     "With augmented, labels are expected in SegmentationClassAug: the archive of that name holds "
     "the labels of the Semantic Boundaries Dataset (SBD) as PNG; or set augmented: false."
@@ -45,10 +52,10 @@ _AUGMENTED = (
 
 
 class VOCDataModule(SegmentationDataModule):
-    """PASCAL VOC 2012 segmentation: 1464 images train, 1449 validate; sizes vary.
+    """PASCAL VOC 2012 segmentation: 1464 images train, 1449 validate, 1456 test; sizes vary.
 
     Labels are read as palette indices, 0 to 20, and 255 for void. The labels of the test images are
-    withheld, so test and predict use the validation images.
+    withheld, so test uses the validation images, and so does predict by default.
 
     Source: Everingham et al., "The PASCAL visual object classes challenge", 2015; Hariharan et al.,
     "Semantic contours from inverse detectors", ICCV 2011 (SBD).
@@ -57,6 +64,9 @@ class VOCDataModule(SegmentationDataModule):
         root: The folder that holds ``JPEGImages`` and so on.
         augmented: Trains on every image of ``SegmentationClassAug`` that is not among the
             validation images: 10,582 with the labels of SBD.
+        train_on_val: Trains on the validation images, too, for models that a test server measures:
+            what they score in validation says nothing.
+        predict_split: The images that predict uses; those of ``test`` are in VOC2012test.tar.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
         num_workers: Processes that read data; 0 reads in the main process.
@@ -70,6 +80,8 @@ class VOCDataModule(SegmentationDataModule):
         self,
         root: str | Path = "data/VOCdevkit/VOC2012",
         augmented: bool = False,
+        train_on_val: bool = False,
+        predict_split: Literal["val", "test"] = "val",
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int = 2,
@@ -96,30 +108,41 @@ class VOCDataModule(SegmentationDataModule):
             predict_root=predict_root,
         )
         self.augmented = augmented
+        self.train_on_val = train_on_val
+        self.predict_split = predict_split
+
+    @property
+    def sharing(self) -> frozenset[tuple[Split, Split]]:
+        """With ``train_on_val`` validation and test measure what is trained on."""
+        return frozenset({("train", "val"), ("train", "test")} if self.train_on_val else ())
 
     def pairs(self, split: Split) -> list[Pair]:
         """The images of one split, in the order of its list, or by name with ``augmented``."""
+        if split == "predict":
+            layout = _LAYOUT if self.predict_split == "val" else _TEST
+            pairs = [self._pair(name) for name in self._listed(self.predict_split, layout)]
+            refuse_missing(pairs, self.decoder, "the images to predict", layout)
+            return pairs
         val = self._listed("val")
-        folder = "SegmentationClass"
-        if split != "train":
-            names = val
-        elif self.augmented:
-            folder = "SegmentationClassAug"
-            labels = find_images(self.root / folder, _AUGMENTED)
-            names = [name for name in labels if name not in set(val)]
-        else:
-            names = self._listed("train")
-            refuse_shared("Image", {"train.txt": names, "val.txt": val})
-        pairs = [
-            Pair(
-                name,
-                self.root / "JPEGImages" / f"{name}.jpg",
-                None if split == "predict" else self.root / folder / f"{name}.png",
-            )
-            for name in names
-        ]
+        pairs = [self._pair(name, "SegmentationClass") for name in val]
+        if split == "train":
+            pairs = self._train(val) + (pairs if self.train_on_val else [])
         refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
         return pairs
 
-    def _listed(self, name: str) -> list[str]:
-        return listed_names(self.root / "ImageSets" / "Segmentation" / f"{name}.txt", _LAYOUT)
+    def _train(self, val: Sequence[str]) -> list[Pair]:
+        if self.augmented:
+            labels = find_images(self.root / "SegmentationClassAug", _AUGMENTED)
+            held_out = set(val)
+            names = [name for name in labels if name not in held_out]
+            return [self._pair(name, "SegmentationClassAug") for name in names]
+        names = self._listed("train")
+        refuse_shared("Image", {"train.txt": names, "val.txt": val})
+        return [self._pair(name, "SegmentationClass") for name in names]
+
+    def _pair(self, name: str, labels: str | None = None) -> Pair:
+        label = None if labels is None else self.root / labels / f"{name}.png"
+        return Pair(name, self.root / "JPEGImages" / f"{name}.jpg", label)
+
+    def _listed(self, name: str, layout: str = _LAYOUT) -> list[str]:
+        return listed_names(self.root / "ImageSets" / "Segmentation" / f"{name}.txt", layout)

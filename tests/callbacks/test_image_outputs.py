@@ -48,8 +48,8 @@ def probabilities(labels):
     return one_hot * 0.7 + 0.1
 
 
-def predict(image, labels, stem, **kwargs):
-    outputs = ImageOutputs(image, labels.shape, stem, CLASSES, **kwargs)
+def predict(image, labels, stem, classes=CLASSES, **kwargs):
+    outputs = ImageOutputs(image, labels.shape, stem, classes, **kwargs)
     rows = probabilities(labels)
     for start in range(0, len(labels), 70):
         kind = kwargs.get("probabilities")
@@ -125,6 +125,45 @@ def test_other_images_get_a_png_with_a_palette(tmp_path):
     assert image.mode == "P"
     assert np.array_equal(np.array(image), scene())
     assert image.convert("RGB").getpixel((60, 110)) == (0, 0, 255)
+
+
+VALUES = Classes(CLASSES.names, CLASSES.colors, (0, 255, 128))
+
+
+def test_a_geotiff_may_hold_other_numbers_and_is_grey_then(tile, tmp_path):
+    predict(tile, scene(), tmp_path / "out", VALUES)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert np.array_equal(file.read(1), np.array([0, 255, 128])[scene()])
+        assert file.transform == PLACE["transform"]
+        assert file.colorinterp[0].name == "gray"
+        assert (file.nodata, file.count, file.dtypes[0]) == (None, 1, "uint8")
+        assert file.tags()["CLASS_255"] == "house"
+
+
+def test_a_png_may_hold_other_numbers_and_is_grey_then(tmp_path):
+    Image.fromarray(np.zeros((600, 530, 3), np.uint8)).save(tmp_path / "a.png")
+    predict(tmp_path / "a.png", scene(), tmp_path / "out", VALUES)
+    image = Image.open(tmp_path / "out.png")
+    assert image.mode == "L"
+    assert np.array_equal(np.array(image), np.array([0, 255, 128])[scene()])
+
+
+def test_no_data_is_no_class_where_255_is_one(tmp_path):
+    pixels = np.full((600, 530, 3), 9, np.uint8)
+    pixels[:300, :200] = 0
+    write_image(tmp_path / "a.tif", pixels, nodata=0, **PLACE)
+    predict(tmp_path / "a.tif", scene(), tmp_path / "out", VALUES)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.nodata == 254
+        assert (file.read(1)[:300, :200] == 254).all()
+
+
+def test_polygons_have_the_classes_numbers_whatever_stands_for_them(tile, tmp_path):
+    for name, classes in (("plain", CLASSES), ("values", VALUES)):
+        predict(tile, scene(), tmp_path / name, classes, polygons=Polygons(tolerance=0))
+    plain, values = (pyogrio.raw.read(tmp_path / f"{name}.gpkg")[3] for name in ("plain", "values"))
+    for column, expected in zip(values, plain, strict=True):
+        assert sorted(map(str, column)) == sorted(map(str, expected))
 
 
 def test_probabilities_are_stored_as_bytes(tile, tmp_path):

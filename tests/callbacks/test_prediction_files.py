@@ -15,7 +15,14 @@ from torch import nn
 
 from lightning_seg.callbacks import PredictionWriter, image_outputs
 from lightning_seg.callbacks.finished_images import FinishedImages, fingerprint, settings_of
-from lightning_seg.data import FolderDataModule, ISPRSDataModule, RasterDataModule
+from lightning_seg.data import (
+    CityscapesDataModule,
+    FolderDataModule,
+    INRIADataModule,
+    ISPRSDataModule,
+    RasterDataModule,
+    fake,
+)
 from lightning_seg.data.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
@@ -86,6 +93,87 @@ def test_predictions_of_whole_images_that_would_get_one_name_are_refused(tmp_pat
     write_image(tmp_path / "a" / "b.png")
     with pytest.raises(InputError, match=r"would both be called a_b.png"):
         predict(tmp_path, tmp_path / "out", by_windows=False)
+
+
+IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
+
+def predicted_of(data, num_classes, out, by_windows=True, **kwargs):
+    task = make_task(num_classes)
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        callbacks=[PredictionWriter(str(out), **kwargs)],
+    )  # fmt: skip
+    source = RasterDataModule(data, task.window_layout) if by_windows else data
+    trainer.predict(task, datamodule=source, return_predictions=False)
+
+
+@pytest.mark.parametrize("by_windows", [True, False])
+def test_cityscapes_server_gets_label_ids_in_grey_pngs(tmp_path, by_windows):
+    fake.write_cityscapes(tmp_path / "data", size=(32, 64))
+    data = CityscapesDataModule(tmp_path / "data", predict_split="test", num_workers=0)
+    predicted_of(data, 19, tmp_path / "plain", by_windows)
+    predicted_of(data, 19, tmp_path / "ids", by_windows, values="dataset")
+    name = "berlin_000000_000003.png"
+    plain, ids = (Image.open(tmp_path / folder / name) for folder in ("plain", "ids"))
+    assert ids.mode == "L"
+    assert ids.size == (64, 32)
+    np.testing.assert_array_equal(np.array(ids), np.array(IDS)[np.array(plain)])
+    assert [path.name for path in (tmp_path / "ids").glob("*.png")] == [name]
+
+
+def test_inrias_server_gets_0_and_255_in_the_place_of_the_image(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    fake.write_inria(tmp_path / "data")
+    image = tmp_path / "data" / "test" / "images" / "sfo36.tif"
+    transform = rasterio.Affine(0.3, 0, 500, 0, -0.3, 900)
+    with rasterio.open(image, "r+") as file:
+        file.transform, file.crs = transform, rasterio.CRS.from_epsg(26910)
+    data = INRIADataModule(tmp_path / "data", num_workers=0)
+    predicted_of(data, 2, tmp_path / "plain")
+    predicted_of(data, 2, tmp_path / "out", values="dataset")
+    with (
+        rasterio.open(tmp_path / "plain" / "sfo36.tif") as plain,
+        rasterio.open(tmp_path / "out" / "sfo36.tif") as out,
+    ):
+        assert out.transform == transform
+        np.testing.assert_array_equal(out.read(1), plain.read(1) * 255)
+        assert out.colorinterp[0].name == "gray"
+
+
+def test_numbers_for_the_classes_can_be_given(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    for by_windows in (True, False):
+        predict(tmp_path / "images", tmp_path / "out", by_windows, values=[5, 0, 255])
+        values = np.unique(np.array(Image.open(tmp_path / "out" / "a.png")))
+        assert set(values.tolist()) <= {5, 0, 255}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0, 1], "3 different numbers are needed"),
+        ([0, 1, 1], "3 different numbers are needed"),
+        ([0, 1, 256], "a number from 0 to 255"),
+        ("class", "a number from 0 to 255"),
+    ],
+)
+def test_numbers_that_do_not_stand_for_the_classes_are_refused(tmp_path, values, told):
+    write_image(tmp_path / "images" / "a.png")
+    with pytest.raises(InputError, match=told):
+        predict(tmp_path / "images", tmp_path / "out", values=values)
+
+
+def test_a_dataset_of_colours_has_no_numbers_for_its_classes(tmp_path):
+    fake.write_potsdam(tmp_path)
+    data = ISPRSDataModule(tmp_path, test_tiles=["2_13"], num_workers=0)
+    with pytest.raises(InputError, match="hold no number for each class"):
+        predicted_of(data, 6, tmp_path / "out", values="dataset")
+
+
+def test_other_numbers_for_the_classes_are_predicted_anew(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    assert not finished_again(tmp_path / "images", tmp_path / "out", values=[0, 1, 255])
 
 
 def finished_again(images, out, **kwargs):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import albumentations as A
 import numpy as np
 import pytest
 import tifffile
@@ -21,6 +22,7 @@ from lightning_seg.data import (
     fake,
 )
 from lightning_seg.data.camvid import _split
+from lightning_seg.data.inspection import inspect_dataset
 from lightning_seg.errors import InputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -49,6 +51,31 @@ def test_each_fold_divides_the_benchmarks_training_tiles(area):
 
 def test_vaihingens_first_fold_is_that_of_the_published_code():
     assert ISPRSDataModule(area="vaihingen", fold=1).tiles["val"] == ("5", "15", "21", "30")
+
+
+@pytest.mark.parametrize("fold", [0, 4, "1"])
+def test_another_fold_is_refused(fold):
+    with pytest.raises(InputError, match=r"fold is .*Set it to 1, 2 or 3"):
+        ISPRSDataModule(fold=fold)
+
+
+def test_clutter_can_be_trained_on_and_left_out_of_the_evaluation(tmp_path):
+    masks = fake.write_potsdam(tmp_path)
+    module = ISPRSDataModule(tmp_path, eval_clutter=False, crop_size=64, **POTSDAM, **QUICK)
+    assert module.num_classes == 6
+    assert module.class_names[-1] == "clutter"
+    module.setup()
+    assert any((module.datasets["train"][i]["mask"] == 5).any() for i in range(20))
+    for split in ("val", "test"):
+        sample = module.datasets[split][0]
+        truth = masks[split][sample["name"]]
+        assert (truth == 5).any()
+        np.testing.assert_array_equal(sample["mask"], np.where(truth == 5, 255, truth))
+
+
+def test_clutter_that_is_no_class_cannot_be_measured():
+    with pytest.raises(InputError, match="Set clutter to true"):
+        ISPRSDataModule(clutter=False, eval_clutter=True)
 
 
 def test_elevation_is_the_last_channel_as_stored(tmp_path):
@@ -199,6 +226,23 @@ def test_coarse_labels_are_added_to_the_training_images(tmp_path):
     np.testing.assert_array_equal(mask, masks["train_extra"][extra.name])
 
 
+def test_cityscapes_validation_images_may_be_trained_on(tmp_path):
+    fake.write_cityscapes(tmp_path)
+    module = CityscapesDataModule(tmp_path, train_on_val=True, **QUICK)
+    cities = [pair.name.partition("/")[0] for pair in module.pairs("train")]
+    assert cities == ["aachen", "zurich", "frankfurt"]
+    assert [pair.name for pair in module.pairs("val")] == ["frankfurt/frankfurt_000000_000002"]
+    report = inspect_dataset(module)
+    assert report.problems == []
+    assert "val measures images of train, as the settings say." in report.notes
+
+
+def test_cityscapes_predictions_are_named_as_its_server_wants_them(tmp_path):
+    fake.write_cityscapes(tmp_path)
+    module = CityscapesDataModule(tmp_path, predict_split="test", **QUICK)
+    assert [pair.name for pair in module.pairs("predict")] == ["berlin_000000_000003"]
+
+
 # VOC
 
 
@@ -211,6 +255,30 @@ def test_the_augmented_list_is_all_labels_but_those_of_val(tmp_path):
     for pair in module.pairs("train"):
         mask = module.decoder.read(pair.label)
         np.testing.assert_array_equal(mask, masks["augmented"][pair.name])
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_voc_validation_images_may_be_trained_on_with_their_official_labels(tmp_path, augmented):
+    masks = fake.write_voc(tmp_path)
+    alone = VOCDataModule(tmp_path, augmented=augmented, **QUICK).pairs("train")
+    module = VOCDataModule(tmp_path, augmented=augmented, train_on_val=True, **QUICK)
+    assert module.pairs("train") == [*alone, *module.pairs("val")]
+    assert {pair.name for pair in module.pairs("val")} == set(masks["val"])
+    assert inspect_dataset(module).problems == []
+
+
+def test_voc_test_images_have_no_labels_and_are_predicted(tmp_path):
+    fake.write_voc(tmp_path)
+    module = VOCDataModule(tmp_path, predict_split="test", **QUICK)
+    (pair,) = module.pairs("predict")
+    assert (pair.name, pair.label) == ("2008_000006", None)
+    module.setup("predict")
+    pair.image.unlink()
+    with pytest.raises(InputError, match=r"images to predict are missing.*VOC2012test\.tar"):
+        module.pairs("predict")
+    (tmp_path / "ImageSets" / "Segmentation" / "test.txt").unlink()
+    with pytest.raises(InputError, match=r"test\.txt does not exist.*VOC2012test\.tar"):
+        module.pairs("predict")
 
 
 def test_an_image_in_both_lists_is_refused(tmp_path):
@@ -279,6 +347,47 @@ def test_faces_are_divided_by_their_number_in_celeba_or_by_the_thesis(tmp_path):
     assert counts == [23_200, 5_800, 1_000]
 
 
+def test_five_folds_of_faces_test_every_image_once():
+    numbers = list(range(30_000))
+    folds = [
+        {s: module._numbers(s, numbers) for s in ("train", "val", "test")}
+        for module in (CelebAMaskHQDataModule(fold=fold) for fold in range(1, 6))
+    ]
+    assert sorted(number for fold in folds for number in fold["test"]) == numbers
+    for fold in folds:
+        assert [len(fold[s]) for s in ("train", "val", "test")] == [21_000, 3_000, 6_000]
+        assert sorted(n for split in fold.values() for n in split) == numbers
+        # Drawn at random: the tested numbers are neither a stretch nor every fifth.
+        assert abs(np.mean(fold["test"]) - 15_000) < 500
+        assert len(set(np.diff(fold["test"]))) > 20
+
+
+def test_a_fold_of_faces_has_all_splits(tmp_path):
+    fake.write_celebamask_hq(tmp_path, more=6)
+    module = CelebAMaskHQDataModule(tmp_path, fold=5, **QUICK)
+    counts = [len(module.pairs(s)) for s in ("train", "val", "test", "predict")]
+    assert counts == [7, 1, 2, 2]
+    assert module.about_splits() == "Fold 5 of 5."
+
+
+@pytest.mark.parametrize("fold", [0, 6])
+def test_another_fold_of_faces_is_refused(fold):
+    with pytest.raises(InputError, match=rf"fold is {fold}. Set it to a number from 1 to 5"):
+        CelebAMaskHQDataModule(fold=fold)
+
+
+def test_a_face_of_256_pixels_needs_no_padding(tmp_path):
+    fake.write_celebamask_hq(tmp_path, size=(512, 512))
+    transforms = [
+        A.LongestMaxSize(256, p=1.0),
+        A.PadIfNeeded(256, 256, border_mode=0, fill_mask=255, p=1.0),
+    ]
+    module = CelebAMaskHQDataModule(tmp_path, classes="binary", eval_transforms=transforms, **QUICK)
+    sample = whole(module)
+    assert sample["image"].shape == (3, 256, 256)
+    assert set(sample["mask"].unique().tolist()) == {0, 1}
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -313,6 +422,25 @@ def test_the_largest_confidence_counts(tmp_path):
     for number, mask in enumerate(soft):
         Image.fromarray(mask).save(folder / f"face_lbl{number:02}.png")
     assert HELENDataModule().decoder.read(folder).tolist() == [[0, 3, 10, 0]]
+
+
+def test_helen_tests_all_faces_that_do_not_train_as_semeda_does(tmp_path):
+    fake.write_helen(tmp_path)
+    module = HELENDataModule(tmp_path, test_split="val_and_test", **QUICK)
+    names = {s: [p.name for p in module.pairs(s)] for s in ("train", "val", "test", "predict")}
+    assert names["test"] == names["predict"] == ["10405146_1", "107635070_1"]
+    assert names["val"] == ["10405146_1"]
+    assert len(names["train"]) == 2
+    assert inspect_dataset(module).problems == []
+
+
+def test_helen_may_train_on_validation_faces_but_not_measure_them_in_test(tmp_path):
+    fake.write_helen(tmp_path)
+    module = HELENDataModule(tmp_path, train_on_val=True, **QUICK)
+    assert [p.name for p in module.pairs("train")][-1] == "10405146_1"
+    assert [p.name for p in module.pairs("test")] == ["107635070_1"]
+    with pytest.raises(InputError, match="test would measure what is trained on"):
+        HELENDataModule(tmp_path, train_on_val=True, test_split="val_and_test")
 
 
 @pytest.mark.parametrize(

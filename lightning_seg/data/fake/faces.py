@@ -24,16 +24,21 @@ _HELEN = {
 }
 
 
-def write_celebamask_hq(root: str | Path, size: Size = (32, 32), seed: int = 0) -> Masks:
+def write_celebamask_hq(
+    root: str | Path, size: Size = (32, 32), seed: int = 0, more: int = 0
+) -> Masks:
     """CelebAMask-HQ: JPEGs twice as large as ``size``, and a mask for each part that is there.
 
     Skin lies under all other parts, as in the real masks, of which the module paints later ones
-    over earlier ones. The masks are those of the 19 classes.
+    over earlier ones. The masks are those of the 19 classes. ``more`` images train besides the
+    first two: five folds need ten images at least.
     """
     root = Path(root)
     masks: Masks = {}
     lines = ["idx       orig_idx       orig_file"]
-    for split, numbers in _CELEBA.items():
+    further = {10 + index: 100 + index for index in range(more)}
+    everything = _CELEBA | {"train": _CELEBA["train"] | further}
+    for split, numbers in everything.items():
         masks[split] = {}
         for index, original in numbers.items():
             image, mask = draw_scene(

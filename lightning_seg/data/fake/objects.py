@@ -19,7 +19,7 @@ _VOID = 255
 def write_voc(root: str | Path, size: Size = (48, 64), seed: int = 0) -> Masks:
     """VOC 2012: JPEGs of two sizes and paletted labels; the split ``augmented`` has one image more.
 
-    The validation images are the test images, too.
+    The validation images are the test images, too; test.txt lists one image without a label.
     """
     root = Path(root)
     masks: Masks = {}
@@ -45,4 +45,7 @@ def write_voc(root: str | Path, size: Size = (48, 64), seed: int = 0) -> Masks:
     for split in ("train", "val"):
         write_lines(lists / f"{split}.txt", names[split])
     write_lines(lists / "trainval.txt", [*names["train"], *names["val"]])
+    image, _ = draw_scene(seed * 1000 + 900, size, len(VOC_CLASSES))
+    write_jpeg(root / "JPEGImages/2008_000006.jpg", image)
+    write_lines(lists / "test.txt", ["2008_000006"])
     return masks | {"test": masks["val"]}
