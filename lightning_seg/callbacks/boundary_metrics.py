@@ -12,11 +12,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
+from lightning_seg.callbacks.epochs_per_class import add_epoch, forget_epochs
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
 from lightning_seg.callbacks.measures import Measured, Measures, MeasureSettings
+from lightning_seg.callbacks.merged_classes import make_groups
 from lightning_seg.callbacks.real_samples import RealSamples, dataloaders
 from lightning_seg.callbacks.report import Report
-from lightning_seg.callbacks.run_record import run_folder
+from lightning_seg.callbacks.run_record import is_trial, run_folder
 
 
 class BoundaryMetrics(Callback):
@@ -33,9 +35,11 @@ class BoundaryMetrics(Callback):
 
     ``validate`` and ``test`` also print tables and write to the folder ``val`` or ``test`` of the
     run's folder: ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix
-    ``confusion.csv`` (rows are the truth) and each image's ``confusion_per_image.csv``, and the
-    pictures ``curves.png`` and ``confusion.png``, which go to TensorBoard too. Each sample counts
-    once on any number of processes, and their number changes nothing in the result.
+    ``confusion.csv`` (rows are the truth) and each image's ``confusion_per_image.csv``, the counts
+    ``counts_per_image.csv`` that runs are compared by, and the pictures ``curves.png`` and
+    ``confusion.png``, which go to TensorBoard too. While fitting, the figures of each class go to
+    ``epochs_per_class.csv`` in the run's folder. Each sample counts once on any number of
+    processes, and their number changes nothing in the result.
 
     Args:
         num_classes: K; by default that of the datamodule or of the module.
@@ -52,10 +56,17 @@ class BoundaryMetrics(Callback):
         surface_distances: Whether ``validate`` and ``test`` measure these, which cost the most.
         excluded_from_mean: Names of classes that are left out of all means over classes, but not of
             the accuracy and the confusion matrix: ISPRS leaves out ``clutter``.
+        merged_classes: Unions of classes, by a name of one's choice, that are measured beside the
+            classes: ``{brows: [left brow, right brow]}``. A pixel taken for another class of the
+            same union is right. They stand in tables and files, but in no mean and no logger, and
+            have no trimap, whose band is that of all classes.
+        pooled_classes: Scores of regions over several classes, or merged classes, whose counts are
+            added up: ``{overall: [brows, eyes, nose, mouth]}`` as HELEN's tables have it. A pixel
+            taken for another of them is wrong.
 
     Raises:
-        InputError: (when the trainer starts) Number of classes neither given nor found, or a name
-            that is no class; (in a step) no predictions or no truth found, or they do not fit.
+        InputError: (when the trainer starts) Number of classes neither given nor found, a name that
+            is no class or taken; (in a step) no predictions or no truth found, or they do not fit.
     """
 
     def __init__(
@@ -71,6 +82,8 @@ class BoundaryMetrics(Callback):
         curve_tolerances: tuple[int, ...] = (1, 2, 3, 5, 10),
         surface_distances: bool = True,
         excluded_from_mean: Sequence[str] = (),
+        merged_classes: dict[str, list[str]] | None = None,
+        pooled_classes: dict[str, list[str]] | None = None,
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()
@@ -83,6 +96,8 @@ class BoundaryMetrics(Callback):
         self.curve_tolerances = tuple(curve_tolerances)
         self.surface_distances = surface_distances
         self.excluded_from_mean = tuple(excluded_from_mean)
+        self.merged_classes = dict(merged_classes or {})
+        self.pooled_classes = dict(pooled_classes or {})
         self._measures: list[Measures] = []
         self._real: list[RealSamples] = []
         self._reports: list[Report] = []
@@ -94,6 +109,7 @@ class BoundaryMetrics(Callback):
         num_classes = find_num_classes(trainer, pl_module, self.num_classes)
         self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
         excluded = find_classes(self.excluded_from_mean, self._class_names, "excluded_from_mean")
+        groups = make_groups(self.merged_classes, self.pooled_classes, self._class_names)
         self._settings = MeasureSettings(
             num_classes,
             self.ignore_index,
@@ -104,7 +120,15 @@ class BoundaryMetrics(Callback):
             self.curve_tolerances,
             self.surface_distances,
             tuple(excluded),
+            *groups,
         )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drops recorded epochs that are about to be trained again."""
+        folder = run_folder(trainer)
+        if trainer.is_global_zero and not is_trial(trainer):
+            for path in folder.glob("epochs_per_class*.csv"):
+                forget_epochs(path, trainer.current_epoch)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts from nothing."""
@@ -148,11 +172,12 @@ class BoundaryMetrics(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the figures; keeps them for the report after ``trainer.validate``."""
-        self._finish(pl_module, "val", report=trainer.state.fn == TrainerFn.VALIDATING)
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        self._finish(trainer, pl_module, "val", report=not fitting)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs the figures and keeps them for the report."""
-        self._finish(pl_module, "test", report=True)
+        self._finish(trainer, pl_module, "test", report=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints and writes what ``trainer.validate`` measured."""
@@ -196,10 +221,14 @@ class BoundaryMetrics(Callback):
             if real[i]:
                 self._measures[dataloader_idx].update(labels[i], masks[i], names[i], numbers[i])
 
-    def _finish(self, pl_module: LightningModule, stage: str, report: bool) -> None:
+    def _finish(
+        self, trainer: Trainer, pl_module: LightningModule, stage: str, report: bool
+    ) -> None:
+        folder = run_folder(trainer)
         for index, measures in enumerate(self._measures):
             measured = measures.compute()
-            suffix = f"/dataloader_idx_{index}" if len(self._measures) > 1 else ""
+            several = len(self._measures) > 1
+            suffix = f"/dataloader_idx_{index}" if several else ""
             for name, value in measured.scalars.items():
                 # The values are equal on all processes: their maximum is each of them, exactly.
                 pl_module.log(
@@ -212,13 +241,22 @@ class BoundaryMetrics(Callback):
                 )
             if report:
                 self._reports.append(self._report(f"{stage}{suffix}", measured, measures))
+            elif trainer.is_global_zero and not is_trial(trainer):
+                path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
+                add_epoch(path, trainer.current_epoch, measured, self._class_names)
         self._measures = []
 
     def _report(self, title: str, measured: Measured, measures: Measures) -> Report:
         settings = asdict(self._settings) | {"boundary_f_void": "removed"}
+        for key in ("merged", "pooled"):
+            del settings[key]
         excluded = settings.pop("excluded_classes")
         settings["excluded_from_mean"] = [self._class_names[k] for k in excluded]
-        return Report(title, measured, self._class_names, settings, _gather(measures.images()))
+        settings["merged_classes"] = self.merged_classes
+        settings["pooled_classes"] = self.pooled_classes
+        images = _gather(measures.images())
+        names = measures.count_names()
+        return Report(title, measured, self._class_names, settings, images, names)
 
     def _publish(self, trainer: Trainer, stage: str) -> None:
         if not self._reports:
@@ -227,7 +265,7 @@ class BoundaryMetrics(Callback):
         if trainer.is_global_zero:
             for report in self._reports:
                 report.print()
-                if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+                if not is_trial(trainer):
                     report.write(folder / report.title)
                     _show(trainer, report)
         self._reports = []

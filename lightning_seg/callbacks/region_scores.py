@@ -21,7 +21,11 @@ def region_scores(confusion: Tensor) -> dict[str, Tensor]:
         float64 (K,) by name. NaN where it is 0/0: a class in neither map, for precision one that is
         never predicted, for recall one that is not in the truth.
     """
-    hits, truth, predicted = _margins(confusion)
+    return scores_of_margins(*_margins(confusion))
+
+
+def scores_of_margins(hits: Tensor, truth: Tensor, predicted: Tensor) -> dict[str, Tensor]:
+    """The same scores of pixels right, in the truth and predicted, float64 of any one shape."""
     return {
         "iou": hits / (truth + predicted - hits),
         "f1": 2 * hits / (truth + predicted),

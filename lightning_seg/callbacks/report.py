@@ -1,6 +1,7 @@
 """Measured figures as tables on the terminal and as files."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -58,7 +59,9 @@ class Report:
         measured: The figures.
         class_names: Names of the classes.
         settings: How they were measured, for the record.
-        images: One row an image: number, name and scalars, and its ``confusion``; of all processes.
+        images: One row an image: number, name and scalars, and its ``confusion``, ``counts`` and
+            ``merged_counts`` (see `Measures.images`); of all processes.
+        count_names: What each row of ``counts`` is.
     """
 
     title: str
@@ -66,6 +69,7 @@ class Report:
     class_names: Sequence[str]
     settings: dict[str, Any]
     images: list[dict[str, Any]]
+    count_names: Sequence[str]
 
     def print(self) -> None:
         """Prints the figures of regions and of boundaries by class, and those by width."""
@@ -91,12 +95,16 @@ class Report:
         record = {
             "scalars": scalars,
             "per_class": {row.pop("class"): row for row in self._class_rows()},
+            "merged": {row.pop("class"): row for row in self._merged_rows()},
             "settings": self.settings,
             "samples": len(self.images),
+            "truth": self._truth_hash(),
+            "images": [image["name"] for image in self.images],
         }
         write_atomically(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
-        write_atomically(folder / "per_class.csv", _csv(self._class_rows()))
-        hidden = ("number", "name", "confusion")
+        write_atomically(folder / "per_class.csv", _csv(self._class_rows() + self._merged_rows()))
+        write_atomically(folder / "counts_per_image.csv", self._counts_csv())
+        hidden = ("number", "name", "confusion", "counts", "merged_counts")
         images = [{"name": row["name"], **_without(row, *hidden)} for row in self.images]
         write_atomically(folder / "per_image.csv", _csv(images))
         write_atomically(folder / "confusion.csv", _csv(self._confusion_rows(self._confusion)))
@@ -108,6 +116,29 @@ class Report:
         write_atomically(folder / "confusion_per_image.csv", _csv(each))
         for name, pixels in self.pictures().items():
             write_atomically(folder / f"{name}.png", png(pixels))
+
+    def _truth_hash(self) -> str:
+        """Stands for the images' names and how many pixels of which class are in the truth of each.
+
+        It does not depend on the model, nor on the order of the images.
+        """
+        row = self.count_names.index("truth")
+        truth = sorted((image["name"], image["counts"][row].tolist()) for image in self.images)
+        return hashlib.sha256(json.dumps(truth).encode()).hexdigest()
+
+    def _counts_csv(self) -> str:
+        """Counts of each image and class, without classes that neither map has."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["name", "class", *self.count_names])
+        for image in self.images:
+            columns = dict(zip(self.class_names, image["counts"].T.tolist(), strict=True))
+            columns |= {name: row.tolist() for name, row in image["merged_counts"].items()}
+            for name, column in columns.items():
+                if any(column):
+                    missing = [""] * (len(self.count_names) - len(column))
+                    writer.writerow([image["name"], name, *column, *missing])
+        return text.getvalue()
 
     def pictures(self) -> "Mapping[str, NDArray[np.uint8]]":
         """Scores over widths and the confusion matrix, drawn: (H, W, 3) by name."""
@@ -153,6 +184,13 @@ class Report:
             for k, name in enumerate(self.class_names)
         ]
 
+    def _merged_rows(self) -> list[dict[str, Any]]:
+        merged, keys = self.measured.merged, self.measured.per_class
+        return [
+            {"class": name} | {k: _number(row[k].item()) if k in row else None for k in keys}
+            for name, row in merged.items()
+        ]
+
     def _class_table(self, title: str, headings: Mapping[str, str]) -> Table:
         headings = {key: text for key, text in headings.items() if key in self.measured.per_class}
         excluded = self.settings["excluded_from_mean"]
@@ -166,6 +204,10 @@ class Report:
         table.add_section()
         means = (self.measured.scalars[key].item() for key in headings)
         table.add_row("mean", *map(_cell, means), style="bold")
+        table.add_section()
+        for row in self._merged_rows():
+            if any(row[key] is not None for key in headings):
+                table.add_row(row["class"], *(_cell(row[key]) for key in headings))
         return table
 
     def _width_table(self) -> Table:

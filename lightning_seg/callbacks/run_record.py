@@ -2,40 +2,35 @@
 
 import json
 import math
-import os
-import platform
-import sys
 import time
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
 
+from lightning_seg.callbacks.environment import (
+    environment,
+    largest,
+    peak_memory,
+    start_memory,
+)
 from lightning_seg.files import write_atomically
 
-_PACKAGES = (
-    "lightning_seg",
-    "lightning",
-    "torch",
-    "torchvision",
-    "torchmetrics",
-    "timm",
-    "albumentations",
-    "numpy",
-    "scipy",
-    "opencv-python-headless",
-)
+EPOCHS, FIT, STAGE = "epochs.jsonl", "fit.json", "record.json"
 
 
 class RunRecord(Callback):
-    """Writes each start to ``environment.jsonl`` and each training epoch to ``epochs.jsonl``.
+    """Records what a run was, what it took and how it went.
 
-    A resumed run appends to the same files, so nothing of the first part is lost; epochs that it
-    trains again replace the recorded ones. Read the epochs
-    with ``pandas.read_json("epochs.jsonl", lines=True)``.
+    A fit appends each start to ``environment.jsonl`` and each training epoch to ``epochs.jsonl``
+    (``pandas.read_json("epochs.jsonl", lines=True)``), and keeps in ``fit.json`` command, commit,
+    seed, versions, hardware, number of parameters, seconds, samples a second and peak memory of the
+    whole. A resumed run goes on in the same files, so nothing of the first part is lost; epochs
+    that it trains again replace the recorded ones. ``validate`` and ``test`` write the like to
+    ``val/record.json`` and ``test/record.json``, with the checkpoint's name.
 
     Args:
         folder: The run's folder, also for the other callbacks of this package; by default the
@@ -44,36 +39,101 @@ class RunRecord(Callback):
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = None if folder is None else Path(folder)
+        self._environment: dict[str, Any] = {}
+        self._validated = False
+        self._samples = 0
+        self._validation_seconds = 0.0
+        self._parameters: dict[str, int] = {}
+        self._earlier_peak: dict[str, int | None] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes the environment at the start of a fit."""
         folder = run_folder(trainer)  # a collective call: on every process
-        if stage == "fit" and trainer.is_global_zero and not _is_trial(trainer):
+        if not _writes(trainer):
+            return
+        self._environment = environment()
+        if stage == "fit":
             folder.mkdir(parents=True, exist_ok=True)
-            _append(folder / "environment.jsonl", environment())
+            _append(folder / "environment.jsonl", self._environment)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drops recorded epochs that are about to be trained again."""
-        path = run_folder(trainer) / "epochs.jsonl"
-        if trainer.is_global_zero and not _is_trial(trainer) and path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if json.loads(line)["epoch"] < trainer.current_epoch]
-            if len(kept) < len(lines):
-                write_atomically(path, "".join(f"{line}\n" for line in kept))
+        """Drops recorded epochs that are about to be trained again, and counts parameters."""
+        folder = run_folder(trainer)
+        start_memory(trainer.strategy.root_device)
+        every = list(pl_module.parameters())
+        self._parameters = {
+            "all": sum(p.numel() for p in every),
+            "trained": sum(p.numel() for p in every if p.requires_grad),
+        }
+        if not _writes(trainer):
+            return
+        kept = [e for e in read_epochs(folder / EPOCHS) if e["epoch"] < trainer.current_epoch]
+        if (folder / EPOCHS).exists():
+            lines = "".join(f"{json.dumps(epoch)}\n" for epoch in kept)
+            write_atomically(folder / EPOCHS, lines)
+        if kept and (folder / FIT).exists():
+            self._earlier_peak = _read(folder / FIT).get("peak_memory", {})
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the epoch's clock."""
         self._started = time.perf_counter()
         self._validated = False
+        self._samples = 0
+        self._validation_seconds = 0.0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts the samples."""
+        self._samples += _size(batch)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the validation's clock."""
+        self._start_stage(trainer)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the test's clock."""
+        self._start_stage(trainer)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Counts the samples."""
+        self._stage_samples += _size(batch)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Counts the samples."""
+        self._stage_samples += _size(batch)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops the validation's clock, before reports are written."""
+        self._stage_seconds = time.perf_counter() - self._stage_started
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops the test's clock, before reports are written."""
+        self._stage_seconds = time.perf_counter() - self._stage_started
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes that this epoch has validation figures of its own."""
-        self._validated = True
+        """Notes that this epoch has validation figures, or writes what ``validate`` took."""
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._finish_stage(trainer, "val")
+        else:
+            self._validated = True
+            self._validation_seconds += time.perf_counter() - self._stage_started
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes what ``test`` took."""
+        self._finish_stage(trainer, "test")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Appends the epoch's figures: every logged scalar, the learning rates and the seconds."""
         folder = run_folder(trainer)
-        if not trainer.is_global_zero or _is_trial(trainer):
+        peak = peak_memory(trainer.strategy.root_device)  # on every process, too
+        if not _writes(trainer):
             return
         rates = [
             group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups
@@ -88,10 +148,60 @@ class RunRecord(Callback):
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
             "seconds": round(time.perf_counter() - self._started, 3),
+            "validation_seconds": round(self._validation_seconds, 3),
+            "samples": self._samples * trainer.world_size,
             "learning_rate": rates if len(rates) > 1 else rates[0],
             **figures,
         }
-        _append(folder / "epochs.jsonl", record)
+        _append(folder / EPOCHS, record)
+        self._write_fit(trainer, folder, peak)
+
+    def _write_fit(self, trainer: Trainer, folder: Path, peak: dict[str, int | None]) -> None:
+        epochs = read_epochs(folder / EPOCHS)
+        seconds, validation, samples = (
+            sum(epoch.get(key, 0) for epoch in epochs)
+            for key in ("seconds", "validation_seconds", "samples")
+        )
+        starts = (folder / "environment.jsonl").read_text(encoding="utf-8").splitlines()
+        earlier = self._earlier_peak
+        record = {
+            **self._environment,
+            "starts": len(starts),
+            **_hardware(trainer),
+            "parameters": self._parameters,
+            "epochs": len(epochs),
+            "steps": trainer.global_step,
+            "seconds": round(seconds, 3),
+            "validation_seconds": round(validation, 3),
+            "samples": samples,
+            "samples_per_second": _rate(samples, seconds - validation),
+            "peak_memory": {key: largest(peak[key], earlier.get(key)) for key in peak},
+        }
+        write_atomically(folder / FIT, json.dumps(record, indent=2) + "\n")
+
+    def _start_stage(self, trainer: Trainer) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            start_memory(trainer.strategy.root_device)
+        self._stage_samples = 0
+        self._stage_started = time.perf_counter()
+        self._stage_seconds = 0.0
+
+    def _finish_stage(self, trainer: Trainer, stage: str) -> None:
+        folder = run_folder(trainer)
+        peak = peak_memory(trainer.strategy.root_device)
+        if not _writes(trainer):
+            return
+        samples = self._stage_samples * trainer.world_size
+        record = {
+            **self._environment,
+            **_hardware(trainer),
+            "checkpoint": _name_within(trainer.ckpt_path, folder),
+            "samples": samples,
+            "seconds": round(self._stage_seconds, 3),
+            "samples_per_second": _rate(samples, self._stage_seconds),
+            "peak_memory": peak,
+        }
+        write_atomically(folder / stage / STAGE, json.dumps(record, indent=2) + "\n")
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -102,28 +212,56 @@ def run_folder(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
-def environment() -> dict[str, Any]:
-    """Versions, hardware and command of this process."""
+def is_trial(trainer: Trainer) -> bool:
+    """Whether the trainer only tries things out, and leaves no files."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def read_epochs(path: Path) -> list[dict[str, Any]]:
+    """The recorded epochs; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _writes(trainer: Trainer) -> bool:
+    return trainer.is_global_zero and not is_trial(trainer)
+
+
+def _hardware(trainer: Trainer) -> dict[str, Any]:
     return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cpus": os.cpu_count(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "packages": {name: v for name in _PACKAGES if (v := _version(name))},
+        "device": trainer.strategy.root_device.type,
+        "processes": trainer.world_size,
+        "precision": str(trainer.precision),
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
+def _size(batch: Any) -> int:
+    """Samples in a batch: the length of the first tensor in it, 0 where there is none."""
+    if isinstance(batch, Tensor):
+        return len(batch) if batch.ndim else 0
+    parts: Iterable[Any] = ()
+    if isinstance(batch, Mapping):
+        parts = batch.values()
+    elif isinstance(batch, list | tuple):
+        parts = batch
+    return next((size for part in parts if (size := _size(part))), 0)
+
+
+def _rate(samples: int, seconds: float) -> float | None:
+    return round(samples / seconds, 3) if samples and seconds > 0 else None
+
+
+def _name_within(path: Any, folder: Path) -> str | None:
+    """A checkpoint's name from the run's folder, or as it is where it lies elsewhere."""
+    if path is None:
         return None
+    resolved, top = Path(path).resolve(), folder.resolve()
+    return str(resolved.relative_to(top)) if resolved.is_relative_to(top) else str(path)
 
 
-def _is_trial(trainer: Trainer) -> bool:
-    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _append(path: Path, record: dict[str, Any]) -> None:

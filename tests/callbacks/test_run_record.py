@@ -1,12 +1,15 @@
 import json
+import subprocess
 from pathlib import Path
 
+import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from lightning_seg.callbacks import RunRecord
+from lightning_seg.callbacks.environment import git_state
 from lightning_seg.callbacks.run_record import run_folder
 
 
@@ -23,14 +26,15 @@ class Regression(LightningModule):
     def validation_step(self, batch, batch_idx):
         self.log("val/loss", self.layer(batch).square().mean())
 
+    test_step = validation_step
+
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(folder, epochs, ckpt_path=None, val_dataloader=None, **kwargs):
-    trainer = Trainer(
+def make_trainer(folder, **kwargs):
+    return Trainer(
         accelerator="cpu",
-        max_epochs=epochs,
         logger=False,
         default_root_dir=folder,
         enable_progress_bar=False,
@@ -39,6 +43,10 @@ def fit(folder, epochs, ckpt_path=None, val_dataloader=None, **kwargs):
         callbacks=[RunRecord()],
         **kwargs,
     )
+
+
+def fit(folder, epochs, ckpt_path=None, val_dataloader=None, **kwargs):
+    trainer = make_trainer(folder, max_epochs=epochs, **kwargs)
     loader = DataLoader(torch.rand(4, 2), batch_size=2)
     trainer.fit(Regression(), loader, val_dataloader, ckpt_path=ckpt_path)
     trainer.save_checkpoint(folder / "last.ckpt")
@@ -89,3 +97,95 @@ def test_without_one_the_loggers_folder_is_the_runs(tmp_path):
     logger = CSVLogger(tmp_path / "logs")
     trainer = Trainer(accelerator="cpu", logger=logger, enable_checkpointing=False)
     assert run_folder(trainer) == Path(logger.log_dir)
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_a_fit_says_what_it_was_and_what_it_took(tmp_path):
+    seed_everything(7, verbose=False)
+    fit(tmp_path, 2, val_dataloader=DataLoader(torch.rand(6, 2), batch_size=2))
+    record, epochs = read(tmp_path / "fit.json"), lines(tmp_path / "epochs.jsonl")
+    assert record["seeds"] == {"seed_everything": 7}
+    assert record["parameters"] == {"all": 3, "trained": 3}
+    assert (record["epochs"], record["steps"], record["samples"]) == (2, 4, 8)
+    seconds, validation = (
+        sum(epoch[key] for epoch in epochs) for key in ("seconds", "validation_seconds")
+    )
+    assert 0 < record["validation_seconds"] == pytest.approx(validation)
+    assert record["seconds"] == pytest.approx(seconds)
+    assert record["samples_per_second"] == pytest.approx(8 / (seconds - validation), rel=0.01)
+    assert 50e6 < record["peak_memory"]["host_bytes"] < 50e9
+    assert record["peak_memory"]["device_bytes"] is None  # on the CPU it is the host's
+    assert record["command"] == lines(tmp_path / "environment.jsonl")[0]["command"]
+
+
+def test_a_resumed_fit_is_recorded_whole(tmp_path):
+    fit(tmp_path, 2)
+    before = read(tmp_path / "fit.json")
+    fit(tmp_path, 3, tmp_path / "last.ckpt")
+    record = read(tmp_path / "fit.json")
+    assert (record["starts"], record["epochs"], record["samples"]) == (2, 3, 12)
+    assert record["seconds"] > before["seconds"]
+
+
+def test_only_trained_parameters_are_trained(tmp_path):
+    module = Regression()
+    module.layer.bias.requires_grad_(False)
+    make_trainer(tmp_path, max_epochs=1).fit(module, DataLoader(torch.rand(4, 2), batch_size=2))
+    assert read(tmp_path / "fit.json")["parameters"] == {"all": 3, "trained": 2}
+
+
+def test_each_stage_has_a_record_of_its_own(tmp_path):
+    fit(tmp_path, 1)
+    checkpoint = tmp_path / "checkpoints" / "one.ckpt"
+    checkpoint.parent.mkdir()
+    (tmp_path / "last.ckpt").rename(checkpoint)
+    fitted = (tmp_path / "fit.json").read_bytes()
+    loader = DataLoader(torch.rand(5, 2), batch_size=2)
+    make_trainer(tmp_path).validate(Regression(), loader, checkpoint, verbose=False)
+    validated = (tmp_path / "val" / "record.json").read_bytes()
+    make_trainer(tmp_path).test(Regression(), loader, checkpoint, verbose=False)
+    assert (tmp_path / "fit.json").read_bytes() == fitted
+    assert (tmp_path / "val" / "record.json").read_bytes() == validated
+    for stage in ("val", "test"):
+        record = read(tmp_path / stage / "record.json")
+        assert record["checkpoint"] == "checkpoints/one.ckpt"
+        assert record["samples"] == 5
+        assert record["seconds"] > 0
+        # The seconds are rounded to a thousandth.
+        assert 5 / record["samples_per_second"] == pytest.approx(record["seconds"], abs=1e-3)
+        assert record["peak_memory"]["host_bytes"] > 50e6
+
+
+def test_a_trial_leaves_nothing(tmp_path):
+    make_trainer(tmp_path, fast_dev_run=True).fit(
+        Regression(), DataLoader(torch.rand(4, 2), batch_size=2)
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def git(folder, *words):
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    done = subprocess.run(
+        ["git", "-C", str(folder), *identity, *words], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_commit_of_a_checkout_and_whether_it_was_changed(tmp_path):
+    assert git_state(tmp_path) is None
+    git(tmp_path, "init", "-q")
+    assert git_state(tmp_path) is None
+    (tmp_path / "code.py").write_text("a = 1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "First")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    (tmp_path / "untracked.txt").touch()
+    assert git_state(tmp_path) == {"commit": commit, "dirty": False}
+    (tmp_path / "code.py").write_text("a = 2\n")
+    assert git_state(tmp_path) == {"commit": commit, "dirty": True}
+    # Installed somewhere within another project's checkout.
+    (tmp_path / "site-packages").mkdir()
+    assert git_state(tmp_path / "site-packages") is None
