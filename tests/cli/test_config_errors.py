@@ -268,12 +268,12 @@ def test_a_value_out_of_range_is_one_message(refused, option, told):
 def test_a_loss_under_the_wrong_prediction_is_refused(refused):
     edit("class_path: MapL1Loss", "class_path: CrossEntropyLoss")
     message = refused(*FIT)
-    assert "losses.distance has CrossEntropyLoss" in message
+    assert "losses.distance is CrossEntropyLoss of 'distance'" in message
     assert "(prediction, target, mask)" in message
 
 
-def test_a_missing_loss_says_what_the_head_predicts(refused):
-    edit("      distance:\n", "      distances:\n")
+def test_a_loss_of_an_unknown_prediction_says_what_the_head_predicts(refused):
+    edit("prediction: distance\n", "prediction: distances\n")
     message = refused(*FIT)
     assert "SignedDistanceHead predicts: logits, distance" in message
 
