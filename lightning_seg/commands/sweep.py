@@ -47,12 +47,15 @@ def run(argv: list[str]) -> None:
     if arguments.print:
         print(_printed(arguments, spec, chosen, argv), end="")
         return
-    environments = _environments(arguments, spec.devices_per_run)
+    jobs = arguments.jobs
+    if arguments.only and jobs is not None:
+        jobs = min(jobs, len(arguments.only))  # in an array job, the others are other tasks
+    each = environments(jobs, arguments.threads, arguments.devices or [], spec.devices_per_run)
     launch = launcher(spec.devices_per_run)
     try:
         # Single runs go beside others', each under its own lock.
         with nullcontext() if arguments.only else sweep_lock(spec.sweep_dir):
-            failed = run_all(chosen, spec.sweep_dir, environments, launch, _say)
+            failed = run_all(chosen, spec.sweep_dir, each, launch, _say)
     except Stopped as stopped:
         _say(f"Stopped by {stopped}. The same command goes on.")
         sys.exit(128 + stopped.signal_number)
@@ -210,9 +213,14 @@ def _chosen(runs: list[Run], only: Sequence[str] | None) -> list[Run]:
     return [one for one in runs if one.name in wanted]
 
 
-def _environments(arguments: argparse.Namespace, devices_per_run: int) -> list[dict[str, str]]:
-    """For each run at a time, which devices and how many threads it has."""
-    devices = arguments.devices or []
+def environments(
+    jobs: int | None, threads: int | None, devices: Sequence[str], devices_per_run: int
+) -> list[dict[str, str]]:
+    """For each run at a time, the variables that give it its devices and threads.
+
+    Raises:
+        InputError: A number below 1, or devices that cannot be shared out evenly.
+    """
     if len(devices) % devices_per_run:
         raise InputError(
             f"--devices: {len(devices)} devices cannot be shared out {devices_per_run} a run"
@@ -221,13 +229,10 @@ def _environments(arguments: argparse.Namespace, devices_per_run: int) -> list[d
         ",".join(devices[first : first + devices_per_run])
         for first in range(0, len(devices), devices_per_run)
     ]
-    jobs = arguments.jobs if arguments.jobs is not None else max(1, len(shares))
-    for option, number in (("--jobs", jobs), ("--threads", arguments.threads)):
+    jobs = max(1, len(shares)) if jobs is None else jobs
+    for option, number in (("--jobs", jobs), ("--threads", threads)):
         if number is not None and number < 1:
             raise InputError(f"{option} is {number}, but must be 1 or more")
-    if arguments.only:
-        jobs = min(jobs, len(arguments.only))
-    threads = arguments.threads
     if threads is None and jobs > 1:
         threads = max(1, _processors() // (jobs * devices_per_run))
     each: dict[str, str] = {} if threads is None else dict.fromkeys(_THREADS, str(threads))

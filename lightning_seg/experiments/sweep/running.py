@@ -181,7 +181,7 @@ def run_all(
         runs: A plan's runs.
         sweep_dir: Their folder.
         environments: What each run at a time adds to the environment: as many as run at a time.
-        launch: What takes ``fit ...`` and ``test ...``: by default ``lightning-seg`` in this Python.
+        launch: What takes ``fit ...`` and ``test ...``; by default this Python's lightning-seg.
         say: Takes a line at each start and each end.
 
     Returns:
