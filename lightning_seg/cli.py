@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import signal
 import sys
 from contextlib import nullcontext
 from importlib import import_module
@@ -17,7 +18,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 # Imported for their classes: what has been imported can be named shortly in a config.
@@ -42,6 +43,7 @@ from lightning_seg.raster_prediction import as_rasters
 COMMANDS = {
     "data": "lightning_seg.commands.data",
     "export": "lightning_seg.commands.export",
+    "sweep": "lightning_seg.commands.sweep",
 }
 
 FROM_DATA = ("num_classes", "in_channels")
@@ -285,6 +287,8 @@ def main() -> None:
         actions = [action for parser in SegmentationCLI.parsers for action in parser._actions]
         types = {o: getattr(a, "_typehint", None) for a in actions for o in a.option_strings}
         _fail(explain(str(error), sys.argv[1:], types))
+    except SIGTERMException:
+        sys.exit(128 + signal.SIGTERM)  # Lightning's own status is 0, as if all were done
     except InputError as error:
         # From a loader's worker process it comes with the worker's traceback before it.
         _fail(str(error).rsplit("InputError: ", 1)[-1].strip())

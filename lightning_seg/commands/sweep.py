@@ -1,0 +1,302 @@
+"""``lightning-seg sweep``: seeds, folds and a grid of options, each a run, and their comparison."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_seg.errors import InputError
+from lightning_seg.experiments.sweep.plan import Run, launcher, plan
+from lightning_seg.experiments.sweep.running import Stopped, last_line, run_all
+from lightning_seg.experiments.sweep.scripts import bash_script, slurm_script, torchrun_script
+from lightning_seg.experiments.sweep.spec import (
+    STAGES,
+    SweepSpec,
+    grid_values,
+    read_spec,
+    split_words,
+)
+from lightning_seg.experiments.sweep.state import sweep_lock
+
+FORMS = ("bash", "torchrun", "slurm")
+_THREADS = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM",
+)  # fmt: skip
+
+
+def run(argv: list[str]) -> None:
+    """Runs or prints the sweep that the arguments after ``lightning-seg sweep`` describe.
+
+    Raises:
+        InputError: The sweep is not described as it should be, its folder holds runs made
+            otherwise, or another sweep is at work there.
+        SystemExit: A run or the comparison has failed (status 1), or a signal has stopped the
+            sweep (128 and its number).
+    """
+    own, options = _split(argv)
+    arguments = _parser().parse_args(own)
+    spec = read_spec(_content(arguments, options))
+    runs = plan(spec)
+    chosen = _chosen(runs, arguments.only)
+    if arguments.print:
+        print(_printed(arguments, spec, chosen, argv), end="")
+        return
+    jobs = arguments.jobs
+    if arguments.only and jobs is not None:
+        jobs = min(jobs, len(arguments.only))  # in an array job, the others are other tasks
+    each = environments(jobs, arguments.threads, arguments.devices or [], spec.devices_per_run)
+    launch = launcher(spec.devices_per_run)
+    try:
+        # Single runs go beside others', each under its own lock.
+        with nullcontext() if arguments.only else sweep_lock(spec.sweep_dir):
+            failed = run_all(chosen, spec.sweep_dir, each, launch, _say)
+    except Stopped as stopped:
+        _say(f"Stopped by {stopped}. The same command goes on.")
+        sys.exit(128 + stopped.signal_number)
+    for name, why in failed.items():
+        print(f"{name}: {why}")
+    if failed:
+        print(f"{len(failed)} of {len(chosen)} runs failed. The same command tries them again.")
+    compared = arguments.only or not spec.compare or _compare(spec, runs, failed)
+    if failed or not compared:
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "lightning-seg sweep",
+        usage="lightning-seg sweep [SPEC.yaml] [--config FILE ...] [OPTION ...] [-- FIT OPTIONS]",
+        description="Trains and measures every combination of overlays, options, folds and seeds, "
+        "each as a run in a folder of its own, and compares them. Stopped in whatever way, the "
+        "same command goes on. SPEC.yaml holds the same and more, see docs/sweeps.md; what is "
+        "given here goes over it. What comes after -- is passed on to every fit.",
+        allow_abbrev=False,
+    )
+    what = parser.add_argument_group("what is run")
+    what.add_argument("spec", nargs="?", help="A YAML file that describes the sweep.")
+    what.add_argument(
+        "--config", action="append", default=[], metavar="FILE", help="A fit's configuration."
+    )
+    what.add_argument(
+        "--overlay",
+        action="append",
+        default=[],
+        metavar="NAME=FILE[,FILE]",
+        help="A configuration to lay over it, as one of several to compare. Once for each.",
+    )
+    what.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE,VALUE",
+        help="An option of fit and its values, with every overlay.",
+    )
+    what.add_argument("--seeds", type=int, nargs="+", help="Default: 1.")
+    what.add_argument("--folds", nargs="+", metavar="FILE", help="A configuration for each fold.")
+    what.add_argument(
+        "--evaluate",
+        nargs="+",
+        choices=(*STAGES, "none"),
+        help="What follows a fit. Default: validate.",
+    )
+    what.add_argument("--ckpt_path", help="The checkpoint that is evaluated. Default: best.")
+    what.add_argument("--sweep_dir", help="The folder of all runs.")
+    what.add_argument(
+        "--only",
+        action="append",
+        metavar="RUN",
+        help="This run alone, with those it reads, beside other processes; no comparison.",
+    )
+    how = parser.add_argument_group("how it is run")
+    how.add_argument("--jobs", type=int, help="Runs at a time. Default: as many as --devices.")
+    how.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads of a run. Default: the libraries' own for one run at a time, otherwise "
+        "an equal share of the processors.",
+    )
+    how.add_argument(
+        "--devices",
+        nargs="+",
+        metavar="GPU",
+        help="GPUs (CUDA_VISIBLE_DEVICES), shared out among the runs at a time.",
+    )
+    how.add_argument(
+        "--devices_per_run", type=int, help="Processes, each with a GPU, of a run. Default: 1."
+    )
+    how.add_argument(
+        "--print",
+        nargs="?",
+        const="bash",
+        choices=FORMS,
+        help="Print the commands instead: as a bash script, for torchrun, or as an array job.",
+    )
+    how.add_argument("--no-compare", action="store_true", help="Leave out the comparison.")
+    return parser
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is for the sweep, and what after ``--`` is for its fits."""
+    where = argv.index("--") if "--" in argv else len(argv)
+    return list(argv[:where]), list(argv[where + 1 :])
+
+
+def _content(arguments: argparse.Namespace, options: list[str]) -> dict[str, Any]:
+    """The sweep's description: the file's, and over it the command line's."""
+    content = _read(arguments.spec) if arguments.spec else {}
+    configs = [word for path in arguments.config for word in ("--config", path)]
+    if configs or options:
+        given = split_words(content.get("fit_args"), "fit_args")
+        content["fit_args"] = [*given, *configs, *options]
+    if arguments.overlay:
+        content["axes"] = {**(content.get("axes") or {}), "overlay": _overlays(arguments.overlay)}
+    if arguments.grid:
+        content["grid"] = {**(content.get("grid") or {}), **_grids(arguments.grid)}
+    for key in ("seeds", "folds", "evaluate", "ckpt_path", "sweep_dir", "devices_per_run"):
+        if (value := getattr(arguments, key)) is not None:
+            content[key] = value
+    if arguments.no_compare:
+        content["compare"] = False
+    return content
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read ({told}). Give a sweep's YAML file.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no sweep. See docs/sweeps.md for its keys.")
+    return content
+
+
+def _overlays(given: Sequence[str]) -> dict[str, list[str]]:
+    overlays: dict[str, list[str]] = {}
+    for one in given:
+        name, equals, files = one.partition("=")
+        if not equals or not files:
+            raise InputError(f"--overlay {one}: write NAME=FILE.yaml")
+        if name in overlays:
+            raise InputError(f"--overlay {one}: there is an overlay {name} already")
+        overlays[name] = [word for file in files.split(",") for word in ("--config", file)]
+    return overlays
+
+
+def _grids(given: Sequence[str]) -> dict[str, list[Any]]:
+    grids: dict[str, list[Any]] = {}
+    for one in given:
+        key, equals, values = one.removeprefix("--").partition("=")
+        if not equals or not values:
+            raise InputError(f"--grid {one}: write OPTION=VALUE,VALUE")
+        grids[key] = grid_values(values)
+    return grids
+
+
+def _chosen(runs: list[Run], only: Sequence[str] | None) -> list[Run]:
+    """The runs named, with those they read."""
+    if not only:
+        return runs
+    by_name = {run.name: run for run in runs}
+    if unknown := [name for name in only if name not in by_name]:
+        raise InputError(f"--only {unknown[0]}: there is no such run, but {', '.join(by_name)}")
+    wanted = set(only)
+    for one in reversed(runs):  # those that are read come first
+        if one.name in wanted:
+            wanted |= set(one.needs.values())
+    return [one for one in runs if one.name in wanted]
+
+
+def environments(
+    jobs: int | None, threads: int | None, devices: Sequence[str], devices_per_run: int
+) -> list[dict[str, str]]:
+    """For each run at a time, the variables that give it its devices and threads.
+
+    Raises:
+        InputError: A number below 1, or devices that cannot be shared out evenly.
+    """
+    if len(devices) % devices_per_run:
+        raise InputError(
+            f"--devices: {len(devices)} devices cannot be shared out {devices_per_run} a run"
+        )
+    shares = [
+        ",".join(devices[first : first + devices_per_run])
+        for first in range(0, len(devices), devices_per_run)
+    ]
+    jobs = max(1, len(shares)) if jobs is None else jobs
+    for option, number in (("--jobs", jobs), ("--threads", threads)):
+        if number is not None and number < 1:
+            raise InputError(f"{option} is {number}, but must be 1 or more")
+    if threads is None and jobs > 1:
+        threads = max(1, _processors() // (jobs * devices_per_run))
+    each: dict[str, str] = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
+    return [
+        each | ({"CUDA_VISIBLE_DEVICES": shares[job % len(shares)]} if shares else {})
+        for job in range(jobs)
+    ]
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _printed(
+    arguments: argparse.Namespace, spec: SweepSpec, runs: list[Run], argv: list[str]
+) -> str:
+    if arguments.print == "bash":
+        return bash_script(runs, spec.sweep_dir)
+    if arguments.print == "torchrun":
+        return torchrun_script(runs, spec.sweep_dir, spec.devices_per_run)
+    compare = _compare_words(spec, runs, {}) if spec.compare else None
+    at_a_time = arguments.jobs or len(runs)
+    words = _without_print(argv)
+    return slurm_script(runs, spec.sweep_dir, words, at_a_time, spec.devices_per_run, compare)
+
+
+def _without_print(argv: Sequence[str]) -> list[str]:
+    """The same command line, but one that runs."""
+    own, options = _split(argv)
+    where = next(i for i, word in enumerate(own) if word.partition("=")[0] == "--print")
+    spoken = own[where + 1 : where + 2]
+    skipped = 2 if own[where] == "--print" and spoken and spoken[0] in FORMS else 1
+    rest = own[:where] + own[where + skipped :]
+    return [*rest, "--", *options] if options else rest
+
+
+def _compare_words(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> list[str]:
+    """The comparison of all finished runs, but for those that only others read."""
+    folders = [
+        str(spec.sweep_dir / one.name)
+        for one in runs
+        if one.name not in failed and not one.name.startswith("before/")
+    ]
+    output = ["--output", str(spec.sweep_dir / "comparison")]
+    return ["compare", *folders, *output, *spec.compare_args]
+
+
+def _compare(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> bool:
+    """Compares what has finished; returns whether that went well."""
+    words = _compare_words(spec, runs, failed)
+    if words[1] == "--output":
+        return True  # nothing has finished; that has been told
+    log = spec.sweep_dir / "compare.log"
+    with log.open("wb") as file:
+        ended = subprocess.run([*launcher(), *words], stdout=file, stderr=subprocess.STDOUT)
+    if ended.returncode == 0:
+        _say(f"Comparison: {spec.sweep_dir / 'comparison'}")
+        return True
+    print(f"compare ended with status {ended.returncode}: {last_line(log)} ({log})")
+    return False
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

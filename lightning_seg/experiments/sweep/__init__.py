@@ -1,0 +1,7 @@
+"""Seeds, folds and a grid of options, each a run of its own: described, run, printed."""
+
+from lightning_seg.experiments.sweep.plan import Run, Step, plan
+from lightning_seg.experiments.sweep.running import Stopped, run_all
+from lightning_seg.experiments.sweep.spec import SweepSpec, read_spec
+
+__all__ = ["Run", "Step", "Stopped", "SweepSpec", "plan", "read_spec", "run_all"]

@@ -1,0 +1,277 @@
+"""Runs a plan: some runs at a time, each step a process of its own, gone on with after any stop."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from lightning_seg.errors import InputError
+from lightning_seg.experiments.sweep.plan import Run, Step, launcher, written
+from lightning_seg.experiments.sweep.state import RunState, locked_file
+
+_TICK = 0.1
+_GRACE = 30.0  # seconds in which a stopped run ends its batch
+_PATIENCE = 60.0  # seconds in which what a killed sweep left running ends
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(Exception):
+    """The sweep was told to stop, and has.
+
+    Args:
+        signal_number: By which signal.
+    """
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal.Signals(signal_number).name)
+        self.signal_number = signal_number
+
+
+@dataclass
+class _Job:
+    """A run at work: the step that runs now, and the process that does it."""
+
+    run: Run
+    slot: int
+    lock: IO[bytes]
+    state: RunState
+    step: Step
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+@dataclass
+class _Sweep:
+    sweep_dir: Path
+    launch: Sequence[str]
+    environments: Sequence[Mapping[str, str]]
+    say: Callable[[str], None]
+    waiting: list[Run]
+    total: int
+    seconds: list[float]
+    running: list[_Job] = field(default_factory=list)
+    finished: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    busy_since: dict[str, float] = field(default_factory=dict)
+
+    def start_some(self) -> None:
+        """Starts what can be started in the free slots."""
+        for run in list(self.waiting):
+            slots = set(range(len(self.environments))) - {job.slot for job in self.running}
+            if not slots:
+                return
+            if lost := [name for name in run.needs.values() if name in self.failed]:
+                self._fail(run, f"not started, for {lost[0]} failed")
+            elif all(name in self.finished for name in run.needs.values()):
+                self._start(run, min(slots))
+
+    def _start(self, run: Run, slot: int) -> None:
+        lock = locked_file(self.sweep_dir, run.name)
+        if lock is None:
+            since = self.busy_since.setdefault(run.name, time.monotonic())
+            if time.monotonic() - since > _PATIENCE:
+                self._fail(run, "not started, for another process is at work on it")
+            return
+        self.waiting.remove(run)
+        self._next_step(run, slot, lock, RunState(run, self.sweep_dir))
+
+    def _next_step(self, run: Run, slot: int, lock: IO[bytes], state: RunState) -> None:
+        """Starts what is the first of a run's unfinished steps, or ends the run."""
+        if not state.left():
+            lock.close()
+            self.finished.add(run.name)
+            self.seconds.append(state.seconds())
+            self.say(f"{run.name}: finished in {duration(state.seconds())}; {self._left()}")
+            return
+        try:
+            self.running.append(self._begin(run, slot, lock, state))
+        except (InputError, OSError) as error:
+            lock.close()
+            self._fail(run, str(error))
+
+    def _begin(self, run: Run, slot: int, lock: IO[bytes], state: RunState) -> _Job:
+        step = state.left()[0]
+        resume = state.begin(step)
+        words = run.command(step, self.sweep_dir, resume)
+        self.say(f"{run.name}: {step.stage} {'goes on' if resume else 'starts'}")
+        with (state.folder / f"{step.stage}.log").open("ab") as log:
+            log.write(f"\n$ {written(words)}\n".encode())
+            log.flush()
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "lightning_seg.experiments.sweep.tied"),
+                    *(str(os.getpid()), *self.launch, *words),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environments[slot]},
+                start_new_session=True,  # so that Ctrl-C comes to it from here alone, and once
+                pass_fds=[lock.fileno()],  # held as long as any of its processes lives
+            )
+        return _Job(run, slot, lock, state, step, process, time.monotonic())
+
+    def look(self) -> None:
+        """Takes note of processes that have ended, and starts their runs' next steps."""
+        for job in list(self.running):
+            status = job.process.poll()
+            if status is None:
+                continue
+            _kill_group(job.process)
+            self.running.remove(job)
+            seconds = time.monotonic() - job.started
+            if status != 0:
+                job.lock.close()
+                log = job.state.folder / f"{job.step.stage}.log"
+                how = f"status {status}" if status > 0 else signal.Signals(-status).name
+                told = f"{job.step.stage} ended with {how}: {last_line(log)} ({log})"
+                self._fail(job.run, told)
+                continue
+            job.state.end(job.step, seconds)
+            self._next_step(job.run, job.slot, job.lock, job.state)
+
+    def _fail(self, run: Run, why: str) -> None:
+        if run in self.waiting:
+            self.waiting.remove(run)
+        self.failed[run.name] = why
+        self.say(f"{run.name}: failed: {why}; {self._left()}")
+
+    def _left(self) -> str:
+        left = len(self.waiting) + len(self.running)
+        if not left:
+            return "no run is left"
+        told = f"{left} of {self.total} runs are left"
+        if not self.seconds:
+            return told
+        mean = sum(self.seconds) / len(self.seconds)
+        return f"{told}, about {duration(mean * left / len(self.environments))}"
+
+    def end(self, again: Callable[[], bool]) -> None:
+        """Ends all processes: asks first, and kills after a while or when told once more."""
+        for job in self.running:
+            job.process.terminate()
+        deadline = time.monotonic() + _GRACE
+        while time.monotonic() < deadline and not again():
+            if all(job.process.poll() is not None for job in self.running):
+                break
+            time.sleep(_TICK)
+        for job in self.running:
+            _kill_group(job.process)
+            job.process.wait()
+            job.lock.close()
+
+
+def run_all(
+    runs: Sequence[Run],
+    sweep_dir: Path,
+    environments: Sequence[Mapping[str, str]] = ({},),
+    launch: Sequence[str] | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, str]:
+    """Runs what has not finished yet; a run that fails stops no other, but those that read it.
+
+    Args:
+        runs: A plan's runs.
+        sweep_dir: Their folder.
+        environments: What each run at a time adds to the environment: as many as run at a time.
+        launch: What takes ``fit ...`` and ``test ...``; by default this Python's lightning-seg.
+        say: Takes a line at each start and each end.
+
+    Returns:
+        Why each run that has not finished has failed, by its name.
+
+    Raises:
+        InputError: A run in the folder was made by another command; nothing has been started.
+        Stopped: SIGINT, SIGTERM or SIGHUP came; all processes have ended.
+    """
+    states = {run.name: RunState(run, sweep_dir) for run in runs}
+    refuse_other_commands(states, sweep_dir)
+    finished = {name for name, state in states.items() if not state.left()}
+    seconds = [states[name].seconds() for name in finished]
+    begun = sum(bool(state.steps) for state in states.values()) - len(finished)
+    say(
+        f"{len(runs)} runs in {sweep_dir}: {len(finished)} finished, {begun} begun, "
+        f"{len(runs) - len(finished) - begun} new; {len(environments)} at a time"
+    )
+    waiting = [run for run in runs if run.name not in finished]
+    launch = launcher() if launch is None else launch
+    sweep = _Sweep(sweep_dir, launch, environments, say, waiting, len(runs), seconds)
+    sweep.finished |= finished
+    with _noted_signals() as signals:
+        try:
+            while sweep.waiting or sweep.running:
+                if signals:
+                    say(f"Stopping: {len(sweep.running)} runs end their batch; once more kills")
+                    raise Stopped(signals[0])
+                sweep.start_some()
+                time.sleep(_TICK)
+                sweep.look()
+        finally:
+            asked = len(signals)
+            sweep.end(lambda: len(signals) > asked)
+    return sweep.failed
+
+
+def refuse_other_commands(states: Mapping[str, RunState], sweep_dir: Path) -> None:
+    """Refuses to mix what was begun with other settings into a sweep.
+
+    Raises:
+        InputError: A run was begun by another command; the message says how they differ.
+    """
+    others = {name: told for name, state in states.items() if (told := state.differences())}
+    if others:
+        name, told = next(iter(others.items()))
+        more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+        raise InputError(
+            f"{sweep_dir / name}{more} was made otherwise: {told}. Give another --sweep_dir, or "
+            "remove the folders of the runs that are to be made again."
+        )
+
+
+def last_line(log: Path) -> str:
+    """What a log ends with, progress bars aside."""
+    try:
+        text = log.read_bytes()[-10_000:].decode(errors="replace")
+    except OSError:
+        return "no log"
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
+    return ([line for line in lines if line] or ["nothing"])[-1]
+
+
+def duration(seconds: float) -> str:
+    """A time as people tell it: ``2 h 05 min``, ``3 min 20 s``, ``12 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
+
+
+@contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """Collects signals to stop instead of following them at once."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+
+    former = {number: signal.signal(number, note) for number in _STOPPING}
+    try:
+        yield seen
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kills what is left of a process and those it has started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return

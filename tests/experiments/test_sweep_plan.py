@@ -1,0 +1,264 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_seg.commands import sweep
+from lightning_seg.errors import InputError
+from lightning_seg.experiments.sweep import plan, read_spec
+
+THESIS = """\
+sweep_dir: runs/faces
+fit_args: --config faces.yaml
+axes:
+  loss: {dice: --config dice.yaml, combo: --config combo.yaml}
+  network: {unet: --config unet.yaml, deeplab: --config deeplab.yaml}
+  encoder:
+    resnet34: --model.network.encoder resnet34
+    resnet50: [--model.network.encoder, resnet50]
+    mobilenet:
+      fit_args: --model.network.encoder mobilenetv2_100
+      evaluate_args: --data.eval_batch_size 2
+seeds: [1, 2]
+evaluate: test
+"""
+
+
+def runs_of(text):
+    return plan(read_spec(yaml.safe_load(text)))
+
+
+def commands(run, resume=False):
+    folder = Path("runs")
+    return [" ".join(run.command(step, folder, resume)) for step in run.steps]
+
+
+def test_every_combination_is_a_run_with_a_name_of_its_own():
+    names = [run.name for run in runs_of(THESIS)]
+    assert len(set(names)) == len(names) == 2 * 2 * 3 * 2
+    assert names[0] == "dice/unet/resnet34/seed1"
+    assert "combo/deeplab/mobilenet/seed2" in names
+
+
+def test_all_is_run_with_the_first_seed_before_anything_with_the_second():
+    seeds = [run.labels["seed"] for run in runs_of(THESIS)]
+    assert seeds == ["1"] * 12 + ["2"] * 12
+
+
+def test_a_run_fits_and_then_evaluates_its_own_best_checkpoint():
+    run = next(r for r in runs_of(THESIS) if r.name == "combo/unet/mobilenet/seed2")
+    fit, test = commands(run)
+    assert fit == (
+        "fit --config faces.yaml --config combo.yaml --config unet.yaml --model.network.encoder "
+        "mobilenetv2_100 --seed_everything 2 --run_dir runs/combo/unet/mobilenet/seed2"
+    )
+    assert test == (
+        "test --config runs/combo/unet/mobilenet/seed2/config.yaml --run_dir "
+        "runs/combo/unet/mobilenet/seed2 --ckpt_path best --data.eval_batch_size 2"
+    )
+
+
+def test_a_run_that_goes_on_takes_its_last_checkpoint():
+    assert commands(runs_of(THESIS)[0], resume=True)[0].endswith("seed1 --ckpt_path last")
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "stages"),
+    [
+        ("none", ["fit"]),
+        ("validate", ["fit", "validate"]),
+        ("[validate, test]", ["fit", "validate", "test"]),
+    ],
+)
+def test_what_follows_a_fit_can_be_chosen(evaluate, stages):
+    (run,) = runs_of(f"{{sweep_dir: a, evaluate: {evaluate}}}")
+    assert run.name == "seed1"
+    assert [step.stage for step in run.steps] == stages
+
+
+def test_grids_are_named_by_their_option_and_value():
+    runs = runs_of(
+        "{sweep_dir: a, grid: {model.init_args.losses.line.weight: [0.1, 1e-3],"
+        " model.network.decoder_channels: [[16, 8], null]}}"
+    )
+    assert [run.name for run in runs] == [
+        "line.weight=0.1/network.decoder_channels=16_8/seed1",
+        "line.weight=0.1/network.decoder_channels=null/seed1",
+        "line.weight=1e-3/network.decoder_channels=16_8/seed1",
+        "line.weight=1e-3/network.decoder_channels=null/seed1",
+    ]
+    first = runs[0].steps[0].arguments
+    assert "--model.init_args.losses.line.weight=0.1" in first
+    assert "--model.network.decoder_channels=[16, 8]" in first
+
+
+def test_folds_are_files_named_by_their_stem_or_named_options():
+    files = runs_of("{sweep_dir: a, seeds: [1, 2], folds: [x/fold0.yaml, x/fold1.yaml]}")
+    named = runs_of(
+        "{sweep_dir: a, seeds: [1, 2], folds: {fold0: --data.fold 0, fold1: --data.fold 1}}"
+    )
+    assert [run.name for run in files] == [run.name for run in named]
+    assert [run.name for run in files] == [
+        "fold0/seed1",
+        "fold1/seed1",
+        "fold0/seed2",
+        "fold1/seed2",
+    ]
+    assert files[0].steps[0].arguments[:2] == ("--config", "x/fold0.yaml")
+    assert named[0].steps[0].arguments[:2] == ("--data.fold", "0")
+
+
+SEMEDA = """\
+sweep_dir: runs
+fit_args: --config base.yaml
+axes:
+  method:
+    cross_entropy: --config cross_entropy.yaml
+    semeda: >-
+      --config semeda.yaml
+      --model.losses.semeda.loss.edge_network={edge_network}/checkpoints/best.ckpt
+folds: [fold0.yaml, fold1.yaml]
+before:
+  edge_network: {fit_args: --config edge.yaml, per: [fold]}
+seeds: [3, 4]
+"""
+
+
+def test_a_run_that_others_read_is_made_first_and_once_for_each_of_its_axes():
+    runs = runs_of(SEMEDA)
+    first = [run for run in runs if run.name.startswith("before/")]
+    assert runs[:2] == first
+    assert [run.name for run in first] == [
+        "before/edge_network/fold0",
+        "before/edge_network/fold1",
+    ]
+    assert commands(first[1]) == [
+        "fit --config edge.yaml --config fold1.yaml --seed_everything 3 "
+        "--run_dir runs/before/edge_network/fold1"
+    ]
+
+
+def test_its_name_in_braces_is_the_path_of_its_folder():
+    runs = {run.name: run for run in runs_of(SEMEDA)}
+    reader = runs["semeda/fold1/seed4"]
+    assert reader.needs == {"edge_network": "before/edge_network/fold1"}
+    path = "runs/before/edge_network/fold1/checkpoints/best.ckpt"
+    assert f"--model.losses.semeda.loss.edge_network={path}" in commands(reader)[0]
+    assert runs["cross_entropy/fold1/seed4"].needs == {}
+
+
+def test_a_run_that_others_read_can_itself_read_one():
+    runs = {
+        run.name: run
+        for run in runs_of(
+            "{sweep_dir: runs, seeds: [1, 2], fit_args: '--model.weights {second}/w',"
+            " before: {first: --config a.yaml,"
+            " second: {fit_args: '--model.weights {first}/w', per: [seed]}}}"
+        )
+    }
+    assert set(runs) == {
+        *("before/first", "before/second/seed1", "before/second/seed2", "seed1", "seed2")
+    }
+    assert runs["seed2"].needs == {"second": "before/second/seed2"}
+    assert runs["before/second/seed2"].needs == {"first": "before/first"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{}", "--sweep_dir"),
+        ("{sweep_dir: a, overlays: {}}", "has no 'overlays'"),
+        ("{sweep_dir: a, axes: {m: {}}}", "axes.m has no values"),
+        ("{sweep_dir: a, axes: {m: [x.yaml]}}", "axes.m is ['x.yaml'], but must map names"),
+        ("{sweep_dir: a, axes: {m: {a/b: --x}}}", "'a/b' cannot be a name"),
+        ("{sweep_dir: a, axes: {m: {before: --x}}}", "'before' cannot be a name"),
+        ("{sweep_dir: a, axes: {m: {..: --x}}}", "'..' cannot be a name"),
+        ("{sweep_dir: a, axes: {m: {x: {fits: --x}}}}", "axes.m.x has no 'fits'"),
+        ("{sweep_dir: a, axes: {m: {x: 3}}}", "axes.m.x is 3, but must be a command line's words"),
+        ("{sweep_dir: a, axes: {seed: {x: --x}}}", "axes.seed"),
+        ("{sweep_dir: a, grid: {m.x: 3}}", "grid.m.x is 3, but must be a list"),
+        ("{sweep_dir: a, grid: {m.x: ['1 2', '1,2']}}", "two values are called m.x=1_2"),
+        ("{sweep_dir: a, grid: {a.m.x: [1], b.m.x: [2]}}", "there is an axis m.x already"),
+        ("{sweep_dir: a, folds: [a/f.yaml, b/f.yaml]}", "have one name"),
+        ("{sweep_dir: a, seeds: [1, 1]}", "seeds is [1, 1]"),
+        ("{sweep_dir: a, seeds: [one]}", "seeds is ['one']"),
+        ("{sweep_dir: a, evaluate: fit}", "evaluate is 'fit'"),
+        ("{sweep_dir: a, devices_per_run: 0}", "devices_per_run is 0"),
+        ('{sweep_dir: a, fit_args: "--x \'y"}', "cannot be split into words"),
+        ("{sweep_dir: a, before: {e: --config e.yaml}}", "before.e is read by no run"),
+        ("{sweep_dir: a, before: {e: {per: [m]}}}", "before.e.per names m"),
+        (
+            "{sweep_dir: a, fit_args: '{f}', seeds: [1], folds: [x.yaml],"
+            " before: {e: {per: [fold]}, f: '{e}'}}",
+            "Add fold to its own per",
+        ),
+    ],
+)
+def test_what_is_no_sweep_is_refused(text, told):
+    with pytest.raises(InputError) as error:
+        runs_of(text)
+    assert told in str(error.value)
+
+
+def printed(capsys, *words):
+    sweep.run([*words, "--print"])
+    return capsys.readouterr().out
+
+
+def test_a_command_line_describes_the_same_sweep_as_a_file(tmp_path, capsys):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "sweep_dir: a\nfit_args: --config base.yaml --trainer.max_epochs 3\n"
+        "axes: {overlay: {ce: --config ce.yaml, epl: --config p.yaml --config l.yaml}}\n"
+        "grid: {model.losses.line.weight: [0.1, 0.2]}\nfolds: [fold0.yaml, fold1.yaml]\n"
+        "seeds: [1, 2]\nevaluate: [validate, test]\nckpt_path: last\n"
+    )
+    overlays = ("--overlay", "ce=ce.yaml", "--overlay", "epl=p.yaml,l.yaml")
+    words = (
+        *("--config", "base.yaml", *overlays, "--grid", "model.losses.line.weight=0.1,0.2"),
+        *("--folds", "fold0.yaml", "fold1.yaml", "--seeds", "1", "2", "--sweep_dir", "a"),
+        *("--evaluate", "validate", "test", "--ckpt_path", "last"),
+    )
+    given = [*words, "--print", "--", "--trainer.max_epochs", "3"]
+    sweep.run(given)
+    assert capsys.readouterr().out == printed(capsys, str(spec))
+
+
+def test_the_command_line_goes_over_the_file(tmp_path, capsys):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("{sweep_dir: a, seeds: [1, 2], evaluate: test, fit_args: --config a.yaml}\n")
+    sweep.run([str(spec), "--seeds", "7", "--evaluate", "none", "--print", "--", "--x", "1"])
+    assert "fit --config a.yaml --x 1 --seed_everything 7 --run_dir a/seed7\n" in (
+        told := capsys.readouterr().out
+    )
+    assert "seed1" not in told
+    assert "lightning-seg test" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["missing.yaml"], "missing.yaml cannot be read"),
+        (["--overlay", "a.yaml", "--sweep_dir", "a"], "write NAME=FILE.yaml"),
+        (["--overlay", "a=b", "--overlay", "a=c", "--sweep_dir", "a"], "an overlay a already"),
+        (["--grid", "x", "--sweep_dir", "a"], "write OPTION=VALUE,VALUE"),
+        (["--grid", "x=[1", "--sweep_dir", "a"], "cannot be read as values"),
+        (["--only", "seed9", "--sweep_dir", "a"], "no such run, but seed1"),
+        (["--jobs", "0", "--sweep_dir", "a"], "--jobs is 0"),
+    ],
+)
+def test_what_the_command_line_does_not_mean_is_refused(words, told):
+    with pytest.raises(InputError) as error:
+        sweep.run(words)
+    assert told in str(error.value)
+
+
+def test_devices_and_threads_are_shared_out_among_the_runs_at_a_time():
+    each = sweep.environments(None, 3, ["0", "1", "4", "5"], 2)
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in each] == ["0,1", "4,5"]
+    assert {one["OMP_NUM_THREADS"] for one in each} == {"3"}
+    shared = sweep.environments(3, None, ["0", "1"], 1)
+    assert [one["CUDA_VISIBLE_DEVICES"] for one in shared] == ["0", "1", "0"]
+    assert sweep.environments(None, None, [], 1) == [{}]
+    with pytest.raises(InputError, match="3 devices cannot be shared out 2 a run"):
+        sweep.environments(None, None, ["0", "1", "2"], 2)
