@@ -21,7 +21,7 @@ class SignedDistanceHead(Head):
 
     The features are convolved to K distance maps, clamped to [-1, 1] as their targets are; features
     and distances together are convolved to the class scores. Without a distance loss
-    (``distance: []``) it is the cross-entropy baseline of equal size. With ``classify=False`` it is
+    (no term of ``distance``) it is the cross-entropy baseline of equal size. With ``classify=False`` it is
     the paper's regression alone: the class of the largest distance is predicted.
 
     Args:

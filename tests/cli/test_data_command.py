@@ -14,7 +14,7 @@ from lightning_seg.data import SegmentationDataModule, fake
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs" / "experiment").rglob("*.yaml"))
-CAMVID = ["--config", str(ROOT / "configs/experiment/camvid/unet_distance.yaml")]
+CAMVID = ["--config", str(ROOT / "configs/experiment/camvid/unet.yaml")]
 POTSDAM = [
     "--config",
     str(ROOT / "configs/experiment/resunet_a/potsdam.yaml"),

@@ -36,8 +36,8 @@ def config(name, root):
                 },
                 "head": {"class_path": "SignedDistanceHead"},
                 "losses": {
-                    "logits": [{"loss": {"class_path": "CrossEntropyLoss"}}],
-                    "distance": [{"loss": {"class_path": "MapL1Loss"}, "weight": 2.0}],
+                    "cross_entropy": {"loss": "CrossEntropyLoss"},
+                    "distance": {"loss": "MapL1Loss", "weight": 2.0, "prediction": "distance"},
                 },
             },
         },

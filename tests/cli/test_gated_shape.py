@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-METHOD = Path(__file__).parents[2] / "configs" / "method" / "gated_shape.yaml"
+CONFIGS = Path(__file__).parents[2] / "configs"
 SMALL = {
     "encoder": "test_resnet",
     "pretrained": "false",
@@ -14,10 +14,14 @@ SMALL = {
 
 
 def test_its_edges_and_classes_are_learnt(run):
-    options = [f"--model.network.init_args.{name}={value}" for name, value in SMALL.items()]
-    arguments = ("--model", str(METHOD), *options, "--trainer.max_epochs", "2")
+    arguments = (
+        *("--model.network", str(CONFIGS / "network" / "gscnn_wide_resnet50.yaml")),
+        *(f"--model.network.{name}={value}" for name, value in SMALL.items()),
+        *("--model.auxiliary", str(CONFIGS / "auxiliary" / "edges.yaml")),
+        *("--trainer.max_epochs", "2"),
+    )
     status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "run", *arguments)
     assert status == 0, err
     epochs = [json.loads(line) for line in Path("run/epochs.jsonl").read_text().splitlines()]
-    terms = [epoch["train/edge_MapBinaryCrossEntropyLoss"] for epoch in epochs]
+    terms = [epoch["train/edge"] for epoch in epochs]
     assert terms[1] < terms[0]

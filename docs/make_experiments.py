@@ -1,0 +1,113 @@
+"""Writes docs/experiments.md: every row of the papers' tables with its command.
+
+    python docs/make_experiments.py           # writes it
+    python docs/make_experiments.py --check   # ends with status 1 if it is out of date
+
+The rows are those of configs/tables/*.yaml; figures of ours come from the records that a row names.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TABLES = ROOT / "configs" / "tables"
+PAGE = ROOT / "docs" / "experiments.md"
+
+INTRODUCTION = """\
+# Every row of the papers' tables
+
+One command trains a row; a second one measures it. Both are to be run in the project's folder, with the
+data where [its configuration says](data.md). Percentages are the papers'; "-" is a figure that the paper
+does not give, or that has not been measured here, where the data was not to be had. How runs become one
+table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
+
+This page is made by `python docs/make_experiments.py` from `configs/tables/`.
+"""
+
+
+def main() -> None:
+    """Writes the page, or compares it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    text = page()
+    if parser.parse_args().check:
+        sys.exit(0 if PAGE.read_text(encoding="utf-8") == text else "docs/experiments.md is old")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def page() -> str:
+    """The whole page."""
+    papers = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in table_files()]
+    return "\n".join([INTRODUCTION, *(_paper(paper) for paper in papers)])
+
+
+def table_files() -> list[Path]:
+    """The files that list a paper's rows."""
+    return sorted(TABLES.glob("*.yaml"))
+
+
+def rows() -> dict[str, dict[str, Any]]:
+    """Every row by its run's folder, which no other row has."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in table_files():
+        for table in yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]:
+            for row in table["rows"]:
+                if row["run"] in found:
+                    raise ValueError(f"{path.name} has two rows of {row['run']}")
+                found[row["run"]] = row
+    return found
+
+
+def fit_command(row: dict[str, Any]) -> str:
+    """The command that trains a row."""
+    return f"lightning-seg fit {' '.join(row['fit'].split())} --run_dir runs/{row['run']}"
+
+
+def measure_command(row: dict[str, Any]) -> str:
+    """The command that measures a row."""
+    stage, _, options = row.get("measure", "test").partition(" ")
+    run = f"runs/{row['run']}"
+    command = f"lightning-seg {stage} --config {run}/config.yaml --ckpt_path best {options}"
+    return " ".join(command.split())
+
+
+def _paper(paper: dict[str, Any]) -> str:
+    parts = [f"## {paper['paper']}\n", paper.get("notes", "")]
+    return "\n".join([*filter(None, parts), *map(_table, paper["tables"])])
+
+
+def _table(table: dict[str, Any]) -> str:
+    columns = table["columns"]
+    lines = [f"### {table['title']}\n"]
+    if "notes" in table:
+        lines.append(f"{table['notes'].strip()}\n")
+    if "sweep" in table:
+        lines.append(f"All of it: `lightning-seg sweep {table['sweep']}`\n")
+    heading = [f"{column} ({who})" for column in columns for who in ("paper", "ours")]
+    lines += [_row(["row", *heading]), _row(["---"] * (1 + len(heading)))]
+    for row in table["rows"]:
+        published, ours = row.get("published", {}), row.get("ours", {})
+        cells = [_cell(of.get(column)) for column in columns for of in (published, ours)]
+        lines.append(_row([row["name"], *cells]))
+    lines.append("\n```sh")
+    for row in table["rows"]:
+        note = f": {row['note'].strip()}" if "note" in row else ""
+        first = f"  # after runs/{row['after']}" if "after" in row else ""
+        lines += [f"# {row['name']}{note}", f"{fit_command(row)}{first}", measure_command(row)]
+    return "\n".join([*lines, "```\n"])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    main()

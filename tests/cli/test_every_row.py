@@ -1,0 +1,116 @@
+"""Every row of the papers' tables: its command parses, and trains on a tiny copy of its data."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_seg.data import fake
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "docs"))
+
+import make_experiments  # noqa: E402
+
+ROWS = make_experiments.rows()
+each_row = pytest.mark.parametrize("name", ROWS)
+
+# Where the configurations look for each dataset.
+DATA = {
+    "camvid": fake.write_camvid,
+    "vaihingen": fake.write_vaihingen,
+    "potsdam": fake.write_potsdam,
+    "AerialImageDataset": fake.write_inria,
+    "dfc2015": fake.write_dfc2015,
+    "sunrgbd": fake.write_sunrgbd,
+    "VOCdevkit/VOC2012": fake.write_voc,
+    "cityscapes": fake.write_cityscapes,
+    "helen": fake.write_helen,
+    "CelebAMask-HQ": fake.write_celebamask_hq,
+}
+
+# Encoders that are too large for two steps of crops of some 500 pixels.
+REPLACED = {"resnet50", "resnet101", "resnet34", "wide_resnet50_2", "xception71"}
+
+
+def arguments(row):
+    """The words of a row's command, its files found from anywhere."""
+    words = shlex.split(make_experiments.fit_command(row))[1:]
+    return [str(ROOT / word) if word.startswith("configs/") else word for word in words]
+
+
+def test_the_page_of_experiments_is_up_to_date():
+    assert make_experiments.PAGE.read_text(encoding="utf-8") == make_experiments.page()
+
+
+@each_row
+def test_a_row_parses(name, run):
+    status, out, err = run(*arguments(ROWS[name]), "--print_config")
+    assert status in (0, None), err
+    assert "class_path: lightning_seg.tasks." in out
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    """Tiny copies of all datasets, at the places that the configurations name."""
+    root = tmp_path_factory.mktemp("datasets")
+    for folder, write in DATA.items():
+        write(root / "data" / folder, size=(80, 96))
+    return root / "data"
+
+
+def small(config):
+    """Options that leave a row its method, but not its size."""
+    options = {
+        "data.batch_size": 2,
+        "data.num_workers": 0,
+        "trainer.accelerator": "cpu",
+        "trainer.devices": 1,
+        "trainer.precision": "32-true",
+        "trainer.max_steps": 2,
+        "trainer.limit_val_batches": 1,
+        "trainer.accumulate_grad_batches": 1,
+        "trainer.enable_progress_bar": "false",
+        "trainer.enable_model_summary": "false",
+    }
+    data = config["data"]["init_args"]
+    if data.get("crop_size"):
+        options |= {"data.crop_size": 64, "data.samples_per_epoch": 4}
+    network = config["model"]["init_args"].get("network", {"init_args": {}})
+    if "pretrained" in network["init_args"]:
+        options["model.network.pretrained"] = "false"
+    if network["init_args"].get("encoder") in REPLACED:
+        options["model.network.encoder"] = "test_resnet"
+    if "initial_filters" in network["init_args"]:
+        options["model.network.initial_filters"] = 4
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
+def kind(config):
+    """What a row is made of, but for its settings."""
+    model, data = config["model"]["init_args"], config["data"]["class_path"]
+    network, head = (model.get(part, {}).get("class_path") for part in ("network", "head"))
+    losses = [t["loss"]["class_path"] for t in (model.get("losses") or {}).values() if t]
+    return str((network, head, losses, data))
+
+
+@each_row
+@pytest.mark.slow
+def test_a_row_trains(name, run, workplace, datasets):
+    (workplace / "data").symlink_to(datasets)
+    fit_two_steps(name, run)
+
+
+def fit_two_steps(name, run):
+    row = ROWS[name]
+    if "after" in row:
+        fit_two_steps(row["after"], run)
+        for checkpoint in Path("runs", row["after"], "checkpoints").glob("last.ckpt"):
+            checkpoint.rename(checkpoint.with_name("best.ckpt"))
+    status, out, err = run(*arguments(row), "--print_config")
+    config = yaml.safe_load(out)
+    status, _, err = run(*arguments(row), *small(config))
+    assert status == 0, err
+    assert Path("runs", row["run"], "checkpoints", "last.ckpt").is_file()
