@@ -20,10 +20,10 @@ PAGE = ROOT / "docs" / "experiments.md"
 INTRODUCTION = """\
 # Every row of the papers' tables
 
-One command trains a row; a second one measures it. Both are to be run in the project's folder, with the
-data where [its configuration says](data.md). Percentages are the papers'; "-" is a figure that the paper
-does not give, or that has not been measured here, where the data was not to be had. How runs become one
-table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
+One command trains a row, a second one measures it, in the project's folder, with the data where
+[its configuration says](data.md). "-" is a figure that the paper does not give, or that has not
+been measured here because the data was not to be had. How runs become one table:
+[comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
 
 This page is made by `python docs/make_experiments.py` from `configs/tables/`.
 """

@@ -20,8 +20,8 @@ class SignedDistanceHead(Head):
     """Signed-distance cascade of Audebert et al. (2019), section 3.
 
     The features are convolved to K distance maps, clamped to [-1, 1] as their targets are; features
-    and distances together are convolved to the class scores. Without a distance loss
-    (no term of ``distance``) it is the cross-entropy baseline of equal size. With ``classify=False`` it is
+    and distances together are convolved to the class scores. Without a loss
+    on ``distance`` it is the cross-entropy baseline of equal size. With ``classify=False`` it is
     the paper's regression alone: the class of the largest distance is predicted.
 
     Args:
