@@ -15,10 +15,15 @@ from lightning_seg.losses.base import (
     promote,
     ratio,
 )
+from lightning_seg.losses.overlap import Preset
 from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
 from lightning_seg.losses.reduction import Reduction, pooled
 
 Activation = Literal["softmax", "sigmoid"]
+PRESETS: dict[str, tuple[Activation, Reduction]] = {
+    "formula": ("softmax", "image"),
+    "smp": ("sigmoid", "batch"),
+}
 
 
 @autocast_off
@@ -26,8 +31,9 @@ def focal(
     logits: Tensor,
     mask: Tensor,
     gamma: float = 2.0,
-    activation: Activation = "softmax",
-    reduction: Reduction = "image",
+    activation: Activation | None = None,
+    reduction: Reduction | None = None,
+    preset: Preset = "formula",
     ignore_index: int = 255,
 ) -> Tensor:
     """Mean of ``-(1 - p)^gamma log p`` over the valid pixels, p the true class's probability.
@@ -42,6 +48,9 @@ def focal(
             averages over them, too.
         reduction: ``"image"``, the mean of the images' means, or ``"batch"``, one mean over the
             batch's pixels.
+        preset: What stands for activation and reduction where they are None: ``"formula"``, that of
+            Gül (2023), is softmax and image, ``"smp"``, the multiclass focal loss of
+            segmentation-models-pytorch, is sigmoid and batch.
         ignore_index: Label of the pixels that count nowhere.
 
     Returns:
@@ -51,7 +60,7 @@ def focal(
         ValueError: The shapes do not fit each other; a single class; arguments that `FocalLoss`
             refuses.
     """
-    check_focal_arguments(gamma, activation, reduction)
+    activation, reduction = focal_arguments(gamma, activation, reduction, preset)
     valid = mask != ignore_index
     if activation == "softmax":
         losses = _focused(true_class_nll(logits, mask, ignore_index), gamma)
@@ -73,47 +82,59 @@ def _focused(nll: Tensor, gamma: float) -> Tensor:
 class FocalLoss(Loss):
     """The focal loss: cross entropy that looks away from what is already right; see `focal`.
 
-    What segmentation-models-pytorch calls multiclass FocalLoss, and the experiments of Gül (2023)
-    ran, is ``activation="sigmoid", reduction="batch"``.
+    The experiments of Gül (2023) ran that of segmentation-models-pytorch, ``preset="smp"``. In a
+    binary task of one sigmoid class that is the softmax form of two, ``reduction="batch"``.
 
     Args:
         gamma: How much it looks away; 0 is the cross entropy.
         activation: ``"softmax"``, or ``"sigmoid"`` for each class against the rest.
         reduction: ``"image"``, the mean of the images' means, or ``"batch"``, one mean over the
             batch's pixels.
+        preset: What stands for activation and reduction where they are None: softmax and image for
+            ``"formula"``, sigmoid and batch for ``"smp"``.
         ignore_index: Label of the pixels that count nowhere.
 
     Raises:
-        ValueError: A negative or infinite gamma, an unknown activation or reduction.
+        ValueError: A negative or infinite gamma, an unknown choice.
     """
 
     def __init__(
         self,
         gamma: float = 2.0,
-        activation: Activation = "softmax",
-        reduction: Reduction = "image",
+        activation: Activation | None = None,
+        reduction: Reduction | None = None,
+        preset: Preset = "formula",
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
-        check_focal_arguments(gamma, activation, reduction)
+        self.activation, self.reduction = focal_arguments(gamma, activation, reduction, preset)
         self.gamma = gamma
-        self.activation: Activation = activation
-        self.reduction: Reduction = reduction
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `focal`."""
-        return focal(logits, mask, self.gamma, self.activation, self.reduction, self.ignore_index)
+        return focal(
+            logits,
+            mask,
+            self.gamma,
+            self.activation,
+            self.reduction,
+            ignore_index=self.ignore_index,
+        )
 
 
-def check_focal_arguments(
-    gamma: float, activation: str = "softmax", reduction: str = "image"
-) -> None:
-    """Refuses what the focal loss does not know.
+def focal_arguments(
+    gamma: float, activation: Activation | None, reduction: Reduction | None, preset: Preset
+) -> tuple[Activation, Reduction]:
+    """What is given, and where that is None what the preset says.
 
     Raises:
-        ValueError: A negative or infinite gamma, an unknown activation or reduction.
+        ValueError: A negative or infinite gamma, an unknown choice.
     """
+    check_choice("preset", preset, Preset)
     check_number("gamma", gamma)
+    usual = PRESETS[preset]
+    activation, reduction = activation or usual[0], reduction or usual[1]
     check_choice("activation", activation, Activation)
     check_choice("reduction", reduction, Reduction)
+    return activation, reduction

@@ -1,69 +1,127 @@
 """How much of the predicted mass and of the labels' lies on each other, for Dice and Jaccard."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from lightning_seg.losses.base import check_choice, check_number, mean_where
+from lightning_seg.losses.class_choice import check_classes, chosen
 from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
 from lightning_seg.losses.reduction import Reduction, pooled
 
 Average = Literal["micro", "macro"]
 Absent = Literal["exclude", "zero"]
+Preset = Literal["formula", "smp"]
 
 
-class Overlap(NamedTuple):
-    """Sums over the valid pixels, (images, classes) each; one row for a pooled batch.
+class OverlapArguments(NamedTuple):
+    """What Dice and Jaccard are averaged over."""
 
-    With the micro average there is one column, the sums over all classes.
-    """
-
-    both: Tensor
-    predicted: Tensor
-    labelled: Tensor
+    average: Average
+    smooth: float
+    reduction: Reduction
+    absent: Absent
 
 
-def overlap(
-    logits: Tensor, mask: Tensor, average: Average, reduction: Reduction, ignore_index: int
-) -> Overlap:
-    """The sums of ``y p``, ``p`` and ``y``, with p the probabilities and y the one-hot labels."""
-    if average == "micro":
-        # The probabilities of a pixel sum to 1, as its labels do: only the true class's is needed.
-        valid = mask != ignore_index
-        own = (-true_class_nll(logits, mask, ignore_index)).exp() * valid
-        pixels = valid.sum(dim=(1, 2)).to(own.dtype)
-        sums = [x.unsqueeze(1) for x in (own.sum(dim=(1, 2)), pixels, pixels)]
-    else:
-        probabilities, labels = masked_probabilities(logits, mask, ignore_index)
-        both = torch.where(labels, probabilities, 0.0)
-        sums = [x.sum(dim=(2, 3)).to(both.dtype) for x in (both, probabilities, labels)]
-    return Overlap(*(pooled(x, reduction) for x in sums))
+PRESETS: dict[str, OverlapArguments] = {
+    "formula": OverlapArguments("micro", 1.0, "image", "exclude"),
+    "smp": OverlapArguments("macro", 0.0, "batch", "zero"),
+}
 
 
-def mean_cost(score: Tensor, labelled: Tensor, absent: Absent) -> Tensor:
-    """Mean of ``1 - score`` (images, classes) over classes, then over images with a valid pixel."""
-    present = labelled > 0
-    cost = torch.where(present, 1 - score, 0.0).sum(dim=1)
-    classes = score.shape[1] if absent == "zero" else present.sum(dim=1).clamp(min=1)
-    return mean_where(cost / classes, present.any(dim=1))
-
-
-def check_overlap_arguments(
-    average: str, smooth: float, reduction: str, absent: str = "exclude"
-) -> None:
-    """Refuses what Dice and Jaccard do not know.
+def overlap_arguments(
+    preset: Preset,
+    average: Average | None,
+    smooth: float | None,
+    reduction: Reduction | None,
+    absent: Absent | None,
+    classes: Sequence[int] | None,
+) -> OverlapArguments:
+    """What is given, and where that is None what the preset says.
 
     Raises:
-        ValueError: An unknown choice, a negative ``smooth``, or ``absent="zero"`` with the micro
-            average, which knows no absent class.
+        ValueError: An unknown choice, a negative ``smooth``, ``absent="zero"`` with the micro
+            average, which knows no absent class; classes that are none.
     """
-    check_choice("average", average, Average)
-    check_choice("reduction", reduction, Reduction)
-    check_choice("absent", absent, Absent)
-    check_number("smooth", smooth)
+    check_choice("preset", preset, Preset)
+    usual = PRESETS[preset]
+    average = usual.average if average is None else average
+    if absent is None:
+        absent = "exclude" if average == "micro" else usual.absent
+    found = OverlapArguments(
+        average,
+        usual.smooth if smooth is None else smooth,
+        usual.reduction if reduction is None else reduction,
+        absent,
+    )
+    check_choice("average", found.average, Average)
+    check_choice("reduction", found.reduction, Reduction)
+    check_choice("absent", found.absent, Absent)
+    check_number("smooth", found.smooth)
+    check_classes(classes)
     if absent == "zero" and average == "micro":
         raise ValueError(
             "absent='zero' needs average='macro': the micro average sums over all classes at once, "
             "absent ones too"
         )
+    return found
+
+
+class Overlap(NamedTuple):
+    """Sums over the valid pixels, (images, classes) each; one row for a pooled batch.
+
+    With the micro average there is one column, the sums over all classes. ``counts`` (images,) says
+    which images have a valid pixel.
+    """
+
+    both: Tensor
+    predicted: Tensor
+    labelled: Tensor
+    counts: Tensor
+
+
+def overlap(
+    logits: Tensor,
+    mask: Tensor,
+    average: Average,
+    reduction: Reduction,
+    classes: Sequence[int] | None,
+    ignore_index: int,
+) -> Overlap:
+    """The sums of ``y p``, ``p`` and ``y``, with p the probabilities and y the one-hot labels.
+
+    Raises:
+        ValueError: The shapes do not fit each other; a single class; classes that are none of K.
+    """
+    valid = mask != ignore_index
+    counts = valid.flatten(1).any(dim=1)
+    if average == "micro" and classes is None:
+        # The probabilities of a pixel sum to 1, as its labels do: only the true class's is needed.
+        own = (-true_class_nll(logits, mask, ignore_index)).exp() * valid
+        pixels = valid.sum(dim=(1, 2)).to(own.dtype)
+        sums = [x.unsqueeze(1) for x in (own.sum(dim=(1, 2)), pixels, pixels)]
+    else:
+        probabilities, labels = masked_probabilities(logits, mask, ignore_index)
+        check_classes(classes, logits.shape[1])
+        probabilities, labels = chosen(probabilities, classes), chosen(labels, classes)
+        both = torch.where(labels, probabilities, 0.0)
+        sums = [x.sum(dim=(2, 3)).to(both.dtype) for x in (both, probabilities, labels)]
+        if average == "micro":
+            sums = [x.sum(dim=1, keepdim=True) for x in sums]
+    if reduction == "batch":
+        counts = counts.any(dim=0, keepdim=True)
+    both, predicted, labelled = (pooled(x, reduction) for x in sums)
+    return Overlap(both, predicted, labelled, counts)
+
+
+def mean_cost(score: Tensor, sums: Overlap, average: Average, absent: Absent) -> Tensor:
+    """Mean of ``1 - score`` (images, classes) over classes, then over images that count."""
+    if average == "micro":
+        return mean_where((1 - score).squeeze(1), sums.counts)
+    present = sums.labelled > 0
+    cost = torch.where(present, 1 - score, 0.0).sum(dim=1)
+    if absent == "zero":
+        return mean_where(cost / score.shape[1], sums.counts)
+    return mean_where(cost / present.sum(dim=1).clamp(min=1), present.any(dim=1))

@@ -22,24 +22,33 @@ REFUSED = [
     ("FocalLoss", {"gamma": INF}),
     ("FocalLoss", {"activation": "tanh"}),
     ("FocalLoss", {"reduction": "sum"}),
+    ("FocalLoss", {"preset": "monai"}),
     ("DiceLoss", {"average": "weighted"}),
     ("DiceLoss", {"smooth": -1.0}),
     ("DiceLoss", {"smooth": NAN}),
     ("DiceLoss", {"smooth": INF}),
     ("DiceLoss", {"reduction": "sum"}),
+    ("DiceLoss", {"preset": "monai"}),
+    ("DiceLoss", {"classes": [1, 1]}),
     ("DiceLoss", {"absent": "one"}),
     ("DiceLoss", {"absent": "zero"}),
     ("JaccardLoss", {"average": "weighted"}),
     ("JaccardLoss", {"smooth": -1.0}),
     ("JaccardLoss", {"reduction": "sum"}),
+    ("JaccardLoss", {"preset": "monai"}),
+    ("JaccardLoss", {"classes": [1, 1]}),
     ("JaccardLoss", {"absent": "zero"}),
     ("ComboLoss", {"average": "weighted"}),
     ("ComboLoss", {"smooth": -1.0}),
     ("ComboLoss", {"reduction": "sum"}),
+    ("ComboLoss", {"preset": "monai"}),
+    ("ComboLoss", {"classes": [1, 1]}),
     ("DiceFocalLoss", {"average": "weighted"}),
     ("DiceFocalLoss", {"gamma": -1.0}),
     ("DiceFocalLoss", {"smooth": INF}),
     ("DiceFocalLoss", {"reduction": "sum"}),
+    ("DiceFocalLoss", {"preset": "monai"}),
+    ("DiceFocalLoss", {"classes": [1, 1]}),
     ("LovaszSoftmaxLoss", {"classes": "some"}),
     ("LovaszSoftmaxLoss", {"reduction": "sum"}),
     ("DistanceTransformLoss", {"metric": "cityblock"}),
@@ -135,7 +144,15 @@ def test_modules_and_functions_take_the_same_arguments_with_the_same_defaults(na
 
 
 @pytest.mark.parametrize(
-    "loss", [losses.BoundaryLoss([4]), losses.DistanceTransformLoss(classes=[4])]
+    "loss",
+    [
+        losses.BoundaryLoss([4]),
+        losses.DistanceTransformLoss(classes=[4]),
+        losses.DiceLoss(classes=[4]),
+        losses.JaccardLoss(classes=[4]),
+        losses.ComboLoss(classes=[4]),
+        losses.DiceFocalLoss(classes=[4]),
+    ],
 )
 def test_classes_that_are_none_are_refused_before_there_is_data(loss):
     loss.check_channels(5)

@@ -3,13 +3,22 @@
 import numpy as np
 import pytest
 from loss_contract import (
+    LABEL_MAPS,
     VOID,
     LossContract,
     mean_of_images,
+    on_each_label_map,
+    random_logits,
     softmax,
 )
 
-from lightning_seg.losses import ComboLoss, DiceFocalLoss
+from lightning_seg.losses import (
+    ComboLoss,
+    CrossEntropyLoss,
+    DiceFocalLoss,
+    DiceLoss,
+    FocalLoss,
+)
 
 
 def numpy_parts(logits, mask, gamma):
@@ -53,6 +62,31 @@ def test_macro_dice_is_in_both(reference_case):
     inputs = reference_case.logits, reference_case.mask
     assert ComboLoss("macro")(*inputs).item() == pytest.approx(dice + entropy, rel=1e-10)
     assert DiceFocalLoss("macro")(*inputs).item() == pytest.approx(dice + focal, rel=1e-10)
+
+
+@on_each_label_map
+def test_the_preset_of_segmentation_models_is_that_of_both_parts(mask):
+    inputs = random_logits((2, 4, 9, 7)), mask
+    dice = DiceLoss(preset="smp")(*inputs)
+    combo, focal = ComboLoss(preset="smp"), DiceFocalLoss(preset="smp")
+    assert combo(*inputs) == dice + CrossEntropyLoss()(*inputs)
+    assert focal(*inputs) == dice + FocalLoss(preset="smp")(*inputs)
+
+
+def test_what_is_given_goes_before_the_preset():
+    inputs = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
+    loss = DiceFocalLoss(average="micro", activation="softmax", preset="smp")
+    dice = DiceLoss(average="micro", smooth=0.0, reduction="batch")
+    assert loss(*inputs) == dice(*inputs) + FocalLoss(reduction="batch")(*inputs)
+
+
+@pytest.mark.parametrize("loss", [ComboLoss, DiceFocalLoss])
+def test_losses_stored_before_there_were_presets_keep_their_value(loss):
+    inputs = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
+    old = loss("macro")
+    for name in ("absent", "classes", "activation"):
+        old.__dict__.pop(name, None)
+    assert old(*inputs) == loss("macro")(*inputs)
 
 
 @pytest.mark.parametrize("loss", [ComboLoss, DiceFocalLoss])

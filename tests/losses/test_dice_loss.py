@@ -15,19 +15,19 @@ from loss_contract import (
 
 from lightning_seg.losses import DiceLoss, dice
 
-SMP = {"average": "macro", "smooth": 0.0, "reduction": "batch", "absent": "zero"}
+SMP = {"preset": "smp"}
 
 
-def numpy_sums(logits, mask):
+def numpy_sums(logits, mask, classes=slice(None)):
     """sum yp, sum y and sum p of the classes of one set of pixels, (K,) each."""
     valid = (mask != VOID)[:, None]
     p = softmax(logits) * valid
     y = np.stack([mask == label for label in range(logits.shape[1])], axis=1)
-    return [(x * valid).sum(axis=(0, 2, 3)) for x in (y * p, y, p)]
+    return [(x * valid).sum(axis=(0, 2, 3))[classes] for x in (y * p, y, p)]
 
 
-def numpy_dice(logits, mask, smooth=1.0, macro=False, all_classes=False):
-    both, y, p = numpy_sums(logits, mask)
+def numpy_dice(logits, mask, smooth=1.0, macro=False, all_classes=False, **chosen):
+    both, y, p = numpy_sums(logits, mask, **chosen)
     if not macro:
         return 1 - (smooth + 2 * both.sum()) / (smooth + y.sum() + p.sum())
     present = y > 0
@@ -57,6 +57,33 @@ class TestDiceLossOfSegmentationModels(LossContract):
 
     def expected(self, logits, mask):
         return numpy_dice(logits, mask, smooth=0.0, macro=True, all_classes=True)
+
+
+class TestMicroDiceLossOfSomeClasses(LossContract):
+    classes_permute = False
+
+    def make(self):
+        return DiceLoss(classes=[2, 1])
+
+    def expected(self, logits, mask):
+        return mean_of_images(numpy_dice, logits, mask, classes=[2, 1])
+
+
+class TestDiceLossOfSegmentationModelsOfSomeClasses(LossContract):
+    classes_permute = False
+
+    def make(self):
+        return DiceLoss(preset="smp", classes=[2, 1, 3])
+
+    def expected(self, logits, mask):
+        return numpy_dice(logits, mask, 0.0, macro=True, all_classes=True, classes=[2, 1, 3])
+
+
+def test_an_image_without_the_chosen_classes_pays_for_what_it_is_predicted_of_them():
+    logits, mask = random_logits((1, 4, 9, 7)), torch.zeros(1, 9, 7, dtype=torch.long)
+    wrong = logits.softmax(1)[:, 1].sum()
+    torch.testing.assert_close(dice(logits, mask, classes=[1]), 1 - 1 / (1 + wrong))
+    assert dice(logits, mask, average="macro", classes=[1]) == 0
 
 
 @pytest.mark.parametrize("average", ["micro", "macro"])
@@ -92,6 +119,16 @@ def test_micro_is_one_minus_the_mean_probability_of_the_true_class():
     logits, mask = random_logits((1, 4, 9, 7)), LABEL_MAPS["noise"][:1]
     mean = logits.softmax(1).gather(1, mask.unsqueeze(1)).mean()
     torch.testing.assert_close(dice(logits, mask, smooth=0.0), 1 - mean)
+
+
+def test_presets_are_defaults_of_what_is_not_given():
+    logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
+    formula = {"average": "micro", "smooth": 1.0, "reduction": "image", "absent": "exclude"}
+    smp = {"average": "macro", "smooth": 0.0, "reduction": "batch", "absent": "zero"}
+    assert dice(logits, mask) == dice(logits, mask, **formula)
+    assert dice(logits, mask, preset="smp") == dice(logits, mask, **smp)
+    mixed = DiceLoss(smooth=1.0, preset="smp")
+    assert mixed(logits, mask) == dice(logits, mask, **smp | {"smooth": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class TestFocalLossOfSegmentationModels(LossContract):
     perfect = None  # a sigmoid of 0 is undecided
 
     def make(self):
-        return FocalLoss(activation="sigmoid", reduction="batch")
+        return FocalLoss(preset="smp")
 
     def expected(self, logits, mask):
         return numpy_one_against_the_rest(logits, mask)
@@ -74,7 +74,8 @@ def test_equals_the_reference(reference_case, gamma):
 def test_equals_segmentation_models_pytorch(mask):
     logits = random_logits((2, 4, 9, 7))
     theirs = smp.losses.FocalLoss("multiclass", ignore_index=VOID)
-    ours = focal(logits, mask, activation="sigmoid", reduction="batch")
+    ours = focal(logits, mask, preset="smp")
+    assert ours == focal(logits, mask, activation="sigmoid", reduction="batch")
     torch.testing.assert_close(ours, theirs(logits, mask))
 
 

@@ -15,14 +15,14 @@ from loss_contract import (
 
 from lightning_seg.losses import JaccardLoss, jaccard
 
-SMP = {"average": "macro", "smooth": 0.0, "reduction": "batch", "absent": "zero"}
+SMP = {"preset": "smp"}
 
 
-def numpy_jaccard(logits, mask, smooth=1.0, macro=False, all_classes=False):
+def numpy_jaccard(logits, mask, smooth=1.0, macro=False, all_classes=False, classes=None):
     p = softmax(logits)
     per_class = []
     union = []
-    for label in range(logits.shape[1]):
+    for label in range(logits.shape[1]) if classes is None else classes:
         y = (mask == label)[mask != VOID].astype(float)
         q = p[:, label][mask != VOID]
         per_class.append((y * q).sum())
@@ -49,6 +49,16 @@ class TestMacroJaccardLoss(LossContract):
 
     def expected(self, logits, mask):
         return mean_of_images(numpy_jaccard, logits, mask, macro=True)
+
+
+class TestMicroJaccardLossOfSomeClasses(LossContract):
+    classes_permute = False
+
+    def make(self):
+        return JaccardLoss(classes=[2, 1])
+
+    def expected(self, logits, mask):
+        return mean_of_images(numpy_jaccard, logits, mask, classes=[2, 1])
 
 
 class TestJaccardLossOfSegmentationModels(LossContract):
