@@ -3,6 +3,7 @@
 from lightning_seg.callbacks.atomic_checkpoint import AtomicCheckpointIO
 from lightning_seg.callbacks.boundary_metrics import BoundaryMetrics
 from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs
+from lightning_seg.callbacks.frozen_batch_norm import FrozenBatchNorm
 from lightning_seg.callbacks.panels import PredictionPanels
 from lightning_seg.callbacks.prediction_writer import PredictionWriter
 from lightning_seg.callbacks.run_record import RunRecord
@@ -12,6 +13,7 @@ __all__ = [
     "BoundaryMetrics",
     "CaptureForward",
     "FromOutputs",
+    "FrozenBatchNorm",
     "PredictionPanels",
     "PredictionWriter",
     "RunRecord",
