@@ -27,12 +27,11 @@ _RIGHT_WRONG: tuple[tuple[Color, ...], ...] = (
 # True positive, false positive and false negative, those of Audebert et al. (2019) first.
 _ONE_CLASS: tuple[tuple[Color, ...], ...] = (
     ((60, 180, 75), (245, 110, 180), (30, 60, 200)),
-    ((150, 195, 235), (230, 110, 0), (110, 0, 140)),
-    ((240, 225, 130), (0, 150, 140), (150, 30, 30)),
-    ((225, 225, 225), (220, 0, 30), (40, 40, 40)),
+    ((0, 190, 175), (255, 140, 0), (150, 0, 200)),
+    ((245, 220, 60), (215, 20, 30), (40, 40, 40)),
 )
 # Distance in CIELAB from which two colours are not taken for each other across a picture.
-_APART = 30.0
+_APART = 50.0
 
 
 @dataclass(frozen=True)

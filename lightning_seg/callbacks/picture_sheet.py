@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_seg.callbacks.picture_maps import HATCH_DARK, HATCH_LIGHT
+from lightning_seg.callbacks.picture_maps import HATCH_DARK, HATCH_LIGHT, is_class
 from lightning_seg.palette import Color
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
@@ -49,7 +49,7 @@ def draw_sheet(
     """Rows of cells below a title and above legends.
 
     Args:
-        title: Stands above all.
+        title: Stands above all; may be empty.
         rows: What is shown; at most ``columns`` cells each.
         legends: Each begins a line of its own.
         ratio: Height over width of the images.
@@ -65,6 +65,7 @@ def draw_sheet(
         columns=columns,
         bar=_BAR if has_bar else 0.0,
         legends=[legend for legend in legends if legend],
+        title=_TITLE if title else 0.05,
     )
     figure = Figure(figsize=(sheet.width, sheet.height), dpi=100)
     FigureCanvasAgg(figure)
@@ -78,7 +79,7 @@ def draw_sheet(
         scale = next((cell.scale for _, cell in shown if cell.scale), None)
         if scale is not None:
             scale(figure.add_axes(sheet.color_bar(number)))
-    title_height = 1 - 0.5 * _TITLE / sheet.height
+    title_height = 1 - 0.5 * sheet.title / sheet.height
     figure.suptitle(title, y=title_height, va="center", fontsize=15, fontweight="bold")
     for legend, bottom in zip(sheet.legends, sheet.legend_bottoms, strict=True):
         figure.legend(
@@ -98,6 +99,7 @@ class _Sheet:
     columns: int
     bar: float
     legends: Sequence[Sequence["Patch"]]
+    title: float
 
     @property
     def width(self) -> float:
@@ -105,7 +107,7 @@ class _Sheet:
 
     @property
     def height(self) -> float:
-        return _TITLE + self.rows * (_HEADING + self.cell_height) + 0.25 + sum(self._legend_heights)
+        return self.title + self.rows * (_HEADING + self.cell_height) + 0.25 + sum(self._legend_heights)
 
     @property
     def entries_a_line(self) -> int:
@@ -128,7 +130,7 @@ class _Sheet:
         return self._share(_GAP + self.columns * (_CELL + _GAP), row, 0.16)
 
     def _share(self, left: float, row: int, width: float) -> tuple[float, float, float, float]:
-        top = _TITLE + row * (_HEADING + self.cell_height) + _HEADING
+        top = self.title + row * (_HEADING + self.cell_height) + _HEADING
         bottom = self.height - top - self.cell_height
         return (
             left / self.width, bottom / self.height, width / self.width,
@@ -177,6 +179,18 @@ def patch(name: str, color: Color) -> "Patch":
 
     red, green, blue = (value / 255 for value in color)
     return Patch(facecolor=(red, green, blue), edgecolor="black", linewidth=0.5, label=name)
+
+
+def class_patches(
+    truth: NDArray[np.integer],
+    prediction: NDArray[np.integer],
+    names: Sequence[str],
+    colors: Sequence[Color],
+) -> list["Patch"]:
+    """The legend of the classes in two maps (H, W), and of void where the first has some."""
+    present = np.union1d(np.unique(truth), np.unique(prediction))
+    patches = [patch(names[k], colors[k]) for k in present if 0 <= k < len(names)]
+    return patches if is_class(truth, len(names)).all() else [*patches, void_patch()]
 
 
 def void_patch() -> "Patch":

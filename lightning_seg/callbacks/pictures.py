@@ -27,19 +27,18 @@ from lightning_seg.callbacks.picture_maps import (
 from lightning_seg.callbacks.picture_sheet import (
     Cell,
     Row,
+    class_patches,
     color_scale,
     draw_sheet,
     patch,
     picture_cell,
     step_to_fit,
-    void_patch,
 )
 from lightning_seg.palette import Color
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
 Map = NDArray[np.floating]
 
@@ -145,7 +144,11 @@ def draw(picture: Picture) -> "Figure":
     not labelled is hatched.
     """
     height, width = picture.truth.shape
-    legends = [_class_patches(picture), [patch(v.name, v.color) for v in picture.verdicts]]
+    maps = (picture.truth, picture.prediction)
+    legends = [
+        class_patches(*maps, picture.class_names, picture.class_colors),
+        [patch(verdict.name, verdict.color) for verdict in picture.verdicts],
+    ]
     return draw_sheet(picture.title, _rows(picture), legends, height / width, _COLUMNS)
 
 
@@ -314,8 +317,3 @@ def _longest_boundaries(picture: Picture) -> list[int]:
     edges = picture.truth[boundary_band(picture.truth, count, 1)]
     lengths = np.bincount(edges.astype(np.int64), minlength=count)
     return sorted(picture.classes, key=lambda k: -int(lengths[k]))
-
-
-def _class_patches(picture: Picture) -> list["Patch"]:
-    patches = [patch(picture.class_names[k], picture.class_colors[k]) for k in picture.classes]
-    return [*patches, void_patch()] if picture.void.any() else patches
