@@ -6,16 +6,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from lightning_seg.errors import InputError
-
-Color = tuple[int, int, int]
-
-# Distinct at a glance and when printed grey, after Kenneth Kelly's colours of maximum contrast.
-_PALETTE: tuple[Color, ...] = (
-    (128, 133, 140), (230, 159, 0), (86, 180, 233), (0, 140, 100), (240, 220, 80), (0, 90, 160),
-    (213, 94, 0), (204, 121, 167), (110, 70, 40), (150, 200, 90), (120, 60, 160), (250, 170, 150),
-    (60, 60, 60), (170, 220, 220), (160, 20, 50), (90, 110, 30), (200, 170, 230), (255, 120, 60),
-    (20, 60, 60), (190, 180, 140),
-)  # fmt: skip
+from lightning_seg.palette import Color, distinct_colors
 
 
 def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | None = None) -> int:
@@ -75,11 +66,21 @@ def find_classes(chosen: Sequence[str], class_names: Sequence[str], setting: str
 def find_class_colors(
     trainer: Trainer, pl_module: LightningModule, num_classes: int
 ) -> list[Color]:
-    """RGB colours (0 to 255): the datamodule's or the module's, else a palette of ours."""
+    """RGB colours (0 to 255): the datamodule's or the module's, else PASCAL VOC's."""
     colors = _ask(trainer, pl_module, "class_colors")
     if isinstance(colors, Sequence) and len(colors) == num_classes:
         return [(int(r), int(g), int(b)) for r, g, b in colors]
-    return [_PALETTE[k % len(_PALETTE)] for k in range(num_classes)]
+    return list(distinct_colors(num_classes))
+
+
+def find_channel_names(
+    trainer: Trainer, pl_module: LightningModule, channels: int
+) -> list[str]:
+    """Names of an image's channels: the datamodule's or the module's, else numbers from 1."""
+    names = _ask(trainer, pl_module, "channel_names")
+    if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == channels:
+        return [str(name) for name in names]
+    return [f"channel {number}" for number in range(1, channels + 1)]
 
 
 def _ask(trainer: Trainer, pl_module: LightningModule, name: str) -> Any:

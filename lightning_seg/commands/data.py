@@ -104,3 +104,17 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDat
             o: getattr(a, "_typehint", None) for a in parser._actions for o in a.option_strings
         }
         raise InputError(explain(str(error), argv, types)) from error
+
+
+def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataModule:
+    """The DataModule that a run's ``config.yaml`` describes.
+
+    Args:
+        config: The file.
+        options: Options over it, such as ``--data.root FOLDER``.
+
+    Raises:
+        InputError: A setting cannot be used.
+    """
+    argv = ["--config", str(config), *options]
+    return _parse(_parser("show", "", argv, ("data",)), argv)[0]

@@ -13,9 +13,10 @@ import numpy as np
 from lightning_seg.data.rasters import Window
 from lightning_seg.data.reading import image_size, read_label
 from lightning_seg.errors import InputError
+from lightning_seg.palette import Color as Color
+from lightning_seg.palette import distinct_colors as distinct_colors
 
 IGNORE_INDEX = 255
-Color = tuple[int, int, int]
 
 _UNKNOWN = 254
 _MOST_CLASSES = 254
@@ -189,22 +190,6 @@ class ColorLabels(_OneFile):
 
     def _table(self, tolerance: int) -> np.ndarray:
         return _color_table(self.values, self.ignored, self.merged, tolerance)
-
-
-def distinct_colors(count: int) -> tuple[Color, ...]:
-    """As many different RGB colours, by the PASCAL VOC palette rule (0 is black).
-
-    The three lowest bits of each 3-bit group of the index go to R, G and B from bit 7 downward.
-    """
-    return tuple(_voc_color(index) for index in range(count))
-
-
-def _voc_color(index: int) -> Color:
-    channels = [0, 0, 0]
-    for group in range(8):
-        for channel in range(3):
-            channels[channel] |= (index >> (3 * group + channel) & 1) << (7 - group)
-    return channels[0], channels[1], channels[2]
 
 
 @lru_cache(maxsize=8)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,13 +9,26 @@ from foreign_modules import HidesItself, ReturnsNothing, WithDistances, loader, 
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_seg.callbacks import PredictionPanels
-from lightning_seg.callbacks.panels import _spread, _to_rgb
-from lightning_seg.callbacks.picture_maps import boundary_band, boundary_errors, entropy, errors
+from lightning_seg.callbacks.chosen_samples import _spread, to_rgb
+from lightning_seg.callbacks.picture_maps import (
+    HATCH_DARK,
+    HATCH_LIGHT,
+    boundary_band,
+    entropy,
+    judged,
+    paint,
+    paint_over,
+)
+from lightning_seg.callbacks.picture_maps import hatch as hatch_of
 from lightning_seg.callbacks.pictures import Picture, draw, render
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 CAMVID = Path(__file__).resolve().parents[3] / "shared" / "data" / "camvid"
+
+
+LEFT_RIGHT = [(240, 220, 80), (0, 90, 160)]
+RIGHT, WRONG = (125, 200, 130), (215, 20, 30)
 
 
 def two_halves(shift=0, **kwargs):
@@ -26,7 +40,7 @@ def two_halves(shift=0, **kwargs):
         truth=truth,
         prediction=np.roll(truth, shift, axis=1) if shift else truth.copy(),
         class_names=["left", "right"],
-        class_colors=[(200, 40, 40), (40, 40, 200)],
+        class_colors=LEFT_RIGHT,
         **kwargs,
     )
 
@@ -50,26 +64,93 @@ def test_band_looks_across_void_but_never_holds_it():
     assert np.flatnonzero(band.any(axis=0)).tolist() == [28, 31]
 
 
+def where(pixels, color):
+    """Columns of the middle row that are tinted with a colour."""
+    tinted = np.array(color) * 0.85 + 0.15 * 120
+    return np.flatnonzero((np.abs(pixels[20].astype(int) - tinted) < 1.5).all(axis=-1)).tolist()
+
+
 def test_errors_are_red_and_right_is_green_in_the_band_and_the_rest_is_grey():
     picture = two_halves(shift=2, band_width=4)
-    found = boundary_errors(picture.image, picture.truth, picture.prediction, picture.band)
+    found = judged(picture.image, picture.verdicts, picture.void, picture.band)
     red, green, blue = found[20].astype(int).T
-    assert np.flatnonzero(red > green + 50).tolist() == [30, 31]
-    assert np.flatnonzero(green > red + 50).tolist() == [26, 27, 28, 29, 32, 33]
+    assert where(found, WRONG) == [30, 31]
+    assert where(found, RIGHT) == [26, 27, 28, 29, 32, 33]
     rest = [*range(26), *range(34, 60)]
     assert np.array_equal(red[rest], green[rest])
     assert np.array_equal(red[rest], blue[rest])
 
 
-def test_errors_in_the_whole_image_are_red_right_is_green_and_void_is_dark():
+def test_errors_in_the_whole_image_are_red_and_right_is_green():
     picture = two_halves(shift=2)
-    picture.truth[:5] = 255
-    found = errors(picture.image, picture.truth, picture.prediction, 2).astype(int)
-    red, green, _ = found[20].T
-    wrong = np.flatnonzero(red > green + 50).tolist()
-    assert wrong == [0, 1, 30, 31]
-    assert (green > red + 50).sum() == 56
-    assert found[:5].max() < 40
+    found = judged(picture.image, picture.verdicts, picture.void)
+    assert where(found, WRONG) == [0, 1, 30, 31]
+    assert len(where(found, RIGHT)) == 56
+
+
+@pytest.mark.parametrize("clash", [(255, 0, 0), (110, 190, 120)])
+def test_right_and_wrong_are_never_painted_like_a_class(clash):
+    colors = [(40, 40, 200), clash]
+    picture = replace(two_halves(shift=2), class_colors=colors)
+    right, wrong = picture.verdicts
+    assert {right.color, wrong.color}.isdisjoint({RIGHT, WRONG})
+    for verdict in (right, wrong):
+        difference = np.subtract(verdict.color, colors).astype(float)
+        assert np.linalg.norm(difference, axis=1).min() > 80
+
+
+def test_true_and_false_positives_and_false_negatives_have_colours_of_their_own():
+    picture = two_halves(shift=2, positive=1)
+    found = judged(picture.image, picture.verdicts, picture.void)
+    green, pink, blue = (60, 180, 75), (245, 110, 180), (30, 60, 200)
+    assert [v.color for v in picture.verdicts] == [green, pink, blue]
+    assert where(found, green) == list(range(32, 60))
+    assert where(found, pink) == [0, 1]
+    assert where(found, blue) == [30, 31]
+    true_negatives = found[20, 2:30]
+    assert (true_negatives == true_negatives[:, :1]).all()
+    assert "right: IoU 87.5%" in texts(draw(picture))
+
+
+def test_of_one_class_among_several_only_its_own_boundaries_and_errors_count():
+    picture = two_halves(positive=1, band_width=2)
+    picture = replace(picture, class_names=["a", "b", "c"], class_colors=[(9, 9, 9)] * 3)
+    picture.truth[:, 10:20] = 2  # within what is not of class 1
+    assert np.flatnonzero(picture.band.any(axis=0)).tolist() == [28, 29, 30, 31]
+    assert not picture.wrong.any()
+    assert "b: IoU 100.0%" in texts(draw(picture))
+
+
+def test_void_is_hatched_in_two_greys_wherever_the_truth_is_shown():
+    picture = two_halves(
+        shift=2, true_distance=np.zeros((2, 40, 60)), distance=np.zeros((2, 40, 60)),
+        true_boundary=np.zeros((2, 40, 60)), boundary=np.zeros((2, 40, 60)),
+    )  # fmt: skip
+    picture.truth[:10] = 255
+    hatch = hatch_of(40, 60)[:10]
+    assert set(np.unique(hatch)) == {HATCH_LIGHT, HATCH_DARK}
+    for painted in (
+        paint(picture.truth, picture.class_colors),
+        paint_over(picture.image, picture.truth, picture.class_colors),
+        judged(picture.image, picture.verdicts, picture.void),
+        judged(picture.image, picture.verdicts, picture.void, picture.band),
+    ):
+        assert (painted[:10] == hatch[..., None]).all()
+        assert not (painted[10:] == hatch_of(40, 60)[10:, :, None]).all(axis=-1).any()
+    titles = {axis.get_title(): axis for axis in draw(picture).axes}
+    for title in ("true boundaries", "left: true distance"):
+        shown = titles[title].images[0].get_array()
+        assert (np.asarray(shown)[:10] == hatch[..., None]).all()
+    known = titles["left: true distance"].images[1].get_array()
+    assert np.ma.getmaskarray(np.ma.masked_invalid(known))[:10].all()
+
+
+def test_classes_over_the_image_let_it_shine_through():
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[:, 3:] = 255
+    painted = paint_over(image, np.zeros((4, 6), np.int64), [(200, 40, 40)])
+    assert painted[0, 0].tolist() == [120, 24, 24]
+    assert painted[0, 5].tolist() == [222, 126, 126]
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
@@ -94,7 +175,7 @@ def test_entropy_of_a_binary_channel_is_that_of_two_classes():
 
 def test_a_drawn_picture_shows_the_classes_in_their_colours():
     pixels = render(draw(two_halves()))
-    for color in ((200, 40, 40), (40, 40, 200)):
+    for color in LEFT_RIGHT:
         share = (np.abs(pixels.astype(int) - color) <= 2).all(axis=-1).mean()
         # Half of each of two cells of six.
         assert 0.05 < share < 0.25
@@ -173,7 +254,7 @@ def test_samples_are_spread_evenly():
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_images_of_any_channels_and_range_are_shown(channels):
-    shown = _to_rgb(torch.randn(channels, 8, 9))
+    shown = to_rgb(torch.randn(channels, 8, 9))
     assert shown.shape == (8, 9, 3)
     assert (shown.min(), shown.max()) == (0, 255)
 
