@@ -100,23 +100,19 @@ def test_a_number_of_runs_goes_at_a_time_each_with_its_own_devices():
         [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}],
     )
     assert failed == {}
-    spans = {
-        begin["run"]: (begin["time"], end["time"], begin["gpus"])
+    spans = [
+        (begin["time"], end["time"], begin["gpus"])
         for begin in notes()
         for end in notes("end")
         if begin["run"] == end["run"]
-    }
+    ]
     assert len(spans) == 6
-    beside = [
-        [other[2] for other in spans.values() if other[0] < end and begin < other[1]]
-        for begin, end, _ in spans.values()
-    ]
     at_once = [
-        sum(begin <= moment < end for begin, end, _ in spans.values())
-        for moment, _, _ in spans.values()
+        [gpus for begin, end, gpus in spans if begin <= moment < end] for moment, _, _ in spans
     ]
-    assert max(at_once) == 2
-    assert all(set(gpus) == {"0", "1"} for gpus in beside)
+    assert max(map(len, at_once)) == 2
+    assert {gpus for _, _, gpus in spans} == {"0", "1"}
+    assert all(len(set(gpus)) == len(gpus) for gpus in at_once)
 
 
 def test_finished_runs_are_left_alone_and_new_ones_added():
@@ -171,7 +167,7 @@ READER = {
 
 
 def test_a_run_that_others_read_is_made_before_them():
-    content = spec(axes=READER, before={"edge": "--seconds 0.2"}, evaluate="none")
+    content = spec(axes=READER, before={"edge": "--seconds 0.5"}, evaluate="none")
     failed, _ = run(content, [{}, {}])
     assert failed == {}
     order = [n["run"] for n in notes()]

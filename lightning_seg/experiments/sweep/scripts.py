@@ -1,5 +1,6 @@
 """A plan as a shell script, to be run elsewhere or by hand."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,20 +46,24 @@ def slurm_script(
         devices: Devices of each run.
         compare_words: The arguments of ``lightning-seg`` that compare the runs afterwards.
     """
-    levels = _levels(runs)
-    names = [run.name for level in levels for run in level]
+    groups = _groups(runs)
+    names = [run.name for group, _ in groups for run in group]
     submissions, first = [], 0
-    for level in levels:
-        array = f"{first}-{first + len(level) - 1}%{at_a_time}"
-        after = '--dependency="afterok:$job" --kill-on-invalid-dep=yes ' if first else ""
-        submissions.append(f'    job=$(sbatch --parsable {after}--array={array} "$0")')
-        first += len(level)
+    for number, (group, after) in enumerate(groups):
+        array = f"--array={first}-{first + len(group) - 1}%{at_a_time}"
+        needs = (
+            ""
+            if after is None
+            else f'--dependency="afterok:$job{after}" --kill-on-invalid-dep=yes '
+        )
+        submissions.append(f'    job{number}=$(sbatch --parsable {needs}{array} "$0")')
+        first += len(group)
     if compare_words is not None:
-        # Quoted twice: for this script, and for the shell that runs what is wrapped.
-        wrapped = shlex.quote(written(list(compare_words)))
+        wrapped = shlex.quote(written(list(compare_words)))  # for the shell that sbatch starts
         log = shlex.quote(f"{sweep_dir}/slurm-compare.log")
+        all_jobs = ":".join(f"$job{number}" for number in range(len(groups)))
         submissions.append(
-            f'    sbatch --dependency="afterany:$job" --output={log} --wrap={wrapped}'
+            f'    sbatch --dependency="afterany:{all_jobs}" --output={log} --wrap={wrapped}'
         )
     submit = "\n".join(submissions)
     tasks = "\n".join(f"    {shlex.quote(name)}" for name in names)
@@ -68,7 +73,7 @@ def slurm_script(
 # {len(names)} runs of a sweep into {sweep_dir}.
 # Add your cluster's own options (partition, account, memory) below, and submit all with: bash FILE
 # Submitting it again goes on with what is unfinished.
-#SBATCH --job-name={shlex.quote(sweep_dir.name)}
+#SBATCH --job-name={re.sub(r"[^A-Za-z0-9_.-]+", "_", sweep_dir.name)}
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task={4 * devices}
@@ -114,12 +119,27 @@ exit "$status"
 """
 
 
-def _levels(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs in groups, each of which reads only runs of groups before it."""
+def _groups(runs: Sequence[Run]) -> list[tuple[list[Run], int | None]]:
+    """Runs for one array job each, and the number of the group that must have succeeded before.
+
+    First those that others read, by how many stand behind each other, then their readers, and last
+    those that read nothing and are read by none.
+    """
+    read = {name for run in runs for name in run.needs.values()}
     depth: dict[str, int] = {}
     for run in runs:  # those that are read come first
         depth[run.name] = max((depth[name] + 1 for name in run.needs.values()), default=0)
-    return [
-        [run for run in runs if depth[run.name] == level]
-        for level in range(max(depth.values()) + 1)
+    levels: dict[int, list[Run]] = {}
+    for run in runs:
+        if run.name in read:
+            levels.setdefault(depth[run.name], []).append(run)
+    groups: list[tuple[list[Run], int | None]] = [
+        (level, number - 1 if number else None) for number, level in sorted(levels.items())
     ]
+    others = [run for run in runs if run.name not in read]
+    readers = [run for run in others if run.needs]
+    if readers:
+        groups.append((readers, len(groups) - 1))
+    if alone := [run for run in others if not run.needs]:
+        groups.append((alone, None))
+    return groups

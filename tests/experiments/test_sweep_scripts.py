@@ -1,0 +1,178 @@
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lightning_seg.commands import sweep
+
+SPEC = """\
+sweep_dir: runs/it's a sweep
+fit_args: --config base.yaml --data.class_names '[a road, "b"]'
+axes:
+  m: {plain: "", semeda: "--model.losses.semeda.loss.edge_network {edge}/checkpoints/best.ckpt"}
+before: {edge: --config edge.yaml}
+seeds: [1, 2]
+evaluate: test
+"""
+RUNS = ["before/edge", "plain/seed1", "semeda/seed1", "plain/seed2", "semeda/seed2"]
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch, capsys):
+    """Prints a sweep as a script, and checks that bash can read it."""
+    monkeypatch.chdir(tmp_path)
+    Path("spec.yaml").write_text(SPEC)
+
+    def call(*words):
+        sweep.run(["spec.yaml", *words])
+        text = capsys.readouterr().out
+        Path("script.sh").write_text(text)
+        checked = subprocess.run(["bash", "-n", "script.sh"], capture_output=True, text=True)
+        assert (checked.returncode, checked.stderr) == (0, "")
+        return text
+
+    return call
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Puts programs in front of the PATH that note what they were called with."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def put(name, then=""):
+        path = folder / name
+        calls = shlex.quote(str(tmp_path / f"{name}.calls"))
+        noted = f"printf '%q ' \"$@\" >> {calls}\necho >> {calls}"
+        path.write_text(f"#!/bin/bash\n{noted}\n{then}\n")
+        path.chmod(0o755)
+
+    return put
+
+
+def calls(name):
+    path = Path(f"{name}.calls")
+    return [shlex.split(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_bash_script_runs_the_commands_of_every_run(script, programs):
+    text = script("--print")
+    assert text == script("--print", "bash")
+    programs("lightning-seg", '[[ "$*" != *plain/seed1 ]]')  # one fit fails
+    subprocess.run(["bash", "script.sh"], check=True)
+    edge = "runs/it's a sweep/before/edge"
+    assert calls("lightning-seg")[0] == [
+        *("fit", "--config", "edge.yaml", "--seed_everything", "1", "--run_dir", edge)
+    ]
+    fits = [call for call in calls("lightning-seg") if call[0] == "fit"]
+    assert [call[call.index("--run_dir") + 1] for call in fits] == [
+        f"runs/it's a sweep/{name}" for name in RUNS
+    ]
+    assert fits[1][1:5] == ["--config", "base.yaml", "--data.class_names", '[a road, "b"]']
+    assert f"{edge}/checkpoints/best.ckpt" in fits[2]
+    tests = [call for call in calls("lightning-seg") if call[0] == "test"]
+    assert [call[2] for call in tests] == [
+        f"runs/it's a sweep/{name}/config.yaml"
+        for name in ("semeda/seed1", "plain/seed2", "semeda/seed2")
+    ]
+
+
+def test_commands_for_torchrun_start_a_process_for_each_device(script, programs):
+    script("--print", "torchrun", "--devices_per_run", "4")
+    programs("torchrun")
+    subprocess.run(["bash", "script.sh"], check=True)
+    first = calls("torchrun")[0]
+    assert first[:3] == ["--standalone", "--nproc-per-node=4", "--no-python"]
+    assert first[3:7] == ["lightning-seg", "fit", "--config", "edge.yaml"]
+    assert "--trainer.devices=4" in first
+
+
+def submitted(script, programs, *words):
+    script("--print", "slurm", *words)
+    programs("sbatch", 'echo "$((100 + $(wc -l < sbatch.calls)))"')
+    subprocess.run(["bash", "script.sh"], check=True)
+    return calls("sbatch")
+
+
+def test_an_array_job_submits_what_is_read_first_and_the_comparison_last(script, programs):
+    first, second, alone, third = submitted(script, programs, "--jobs", "2")
+    assert first == ["--parsable", "--array=0-0%2", "script.sh"]
+    assert second == [
+        *("--parsable", "--dependency=afterok:101", "--kill-on-invalid-dep=yes"),
+        *("--array=1-2%2", "script.sh"),
+    ]
+    assert alone == ["--parsable", "--array=3-4%2", "script.sh"]
+    assert third[:2] == [
+        "--dependency=afterany:101:102:103",
+        "--output=runs/it's a sweep/slurm-compare.log",
+    ]
+    compared = shlex.split(third[2].removeprefix("--wrap="))
+    folders = [f"runs/it's a sweep/{name}" for name in RUNS[1:]]
+    output = ["--output", "runs/it's a sweep/comparison"]
+    assert compared == ["lightning-seg", "compare", *folders, *output]
+
+
+def test_an_array_job_without_comparison_or_runs_to_read_is_one_submission(script, programs):
+    Path("spec.yaml").write_text("{sweep_dir: a, seeds: [1, 2, 3], compare: false}\n")
+    assert submitted(script, programs) == [["--parsable", "--array=0-2%3", "script.sh"]]
+
+
+TASKS = ["before/edge", "semeda/seed1", "semeda/seed2", "plain/seed1", "plain/seed2"]
+
+
+@pytest.mark.parametrize("task", range(len(TASKS)))
+def test_each_task_of_an_array_job_is_one_run_of_the_sweep(script, programs, task):
+    script("--seeds", "1", "2", "--print", "slurm", "--", "--trainer.max_epochs", "3")
+    programs("lightning-seg", "exit 7")
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_JOB_ID": "5"}
+    ended = subprocess.run(["bash", "script.sh"], env=environment, check=False)
+    assert ended.returncode == 7
+    expected = ["sweep", "--only", TASKS[task], "spec.yaml", "--seeds", "1", "2"]
+    assert calls("lightning-seg") == [[*expected, "--", "--trainer.max_epochs", "3"]]
+
+
+def test_a_task_whose_time_is_up_stops_its_run_and_queues_again(script, programs):
+    script("--print", "slurm")
+    programs("scontrol")
+    programs(
+        "lightning-seg", "trap 'echo stopped > stopped; exit 143' TERM; touch on; sleep 60 & wait"
+    )
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "5"}
+    process = subprocess.Popen(["bash", "script.sh"], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not Path("on").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(30) == 0
+    assert Path("stopped").exists()
+    assert calls("scontrol") == [["requeue", "5_2"]]
+    os.killpg(process.pid, signal.SIGKILL)  # the sleep
+
+
+def test_a_preempted_task_passes_the_signal_on_and_has_its_runs_status(script, programs):
+    script("--print", "slurm")
+    programs("lightning-seg", "trap 'sleep 0.3; exit 143' TERM; touch on; sleep 60 & wait")
+    environment = os.environ | {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "5"}
+    process = subprocess.Popen(["bash", "script.sh"], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not Path("on").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(30) == 143
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_options_for_the_cluster_fit_the_runs(script):
+    text = script("--print=slurm", "--devices_per_run", "2")
+    directives = re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE)
+    assert "--gpus-per-node=2" in directives
+    assert "--requeue" in directives
+    assert "--job-name=it_s_a_sweep" in directives
