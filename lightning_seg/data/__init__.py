@@ -13,6 +13,7 @@ from lightning_seg.data.raster_windows import RasterDataModule
 from lightning_seg.data.sunrgbd import SUNRGBDDataModule
 from lightning_seg.data.synthetic import SyntheticDataModule
 from lightning_seg.data.voc import VOCDataModule
+from lightning_seg.data.zoom_rotate import ZoomRotate
 
 __all__ = [
     "CamVidDataModule",
@@ -28,4 +29,5 @@ __all__ = [
     "SegmentationDataModule",
     "SyntheticDataModule",
     "VOCDataModule",
+    "ZoomRotate",
 ]

@@ -191,3 +191,51 @@ def test_transforms_that_resize_whole_images_may_stay_for_predictions(transform)
 def test_transforms_that_move_images_are_refused_for_predictions(transform):
     with pytest.raises(InputError, match=f"{type(transform).__name__}.*Take it out of eval_trans"):
         TransformPipeline([transform]).refuse_for_predictions()
+
+
+# EPL builds on the semseg framework, whose images are padded with the data's mean colour.
+MEAN = (123.675, 116.28, 103.53)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_padding_may_have_the_mean_colour_channel_by_channel(dtype):
+    scale = 1 if dtype == np.uint8 else 1 / 255
+    fill = tuple(part * scale for part in MEAN)
+    white = np.full((40, 60, 3), 255 * scale, dtype)
+    pipeline = TransformPipeline(
+        [
+            A.Rotate((-10, 10), border_mode=cv2.BORDER_CONSTANT, fill=fill, fill_mask=255, p=0.5),
+            A.RandomCrop(80, 90, pad_if_needed=True, fill=fill, fill_mask=255, p=1.0),
+        ]
+    )
+    expected = np.round(MEAN) if dtype == np.uint8 else np.float32(fill)
+    turned = 0
+    for seed in range(200):
+        image, mask = pipeline(white, np.ones((40, 60), np.uint8), seed)
+        np.testing.assert_array_equal(image[0, 0], expected.astype(dtype))
+        # A pixel of the corners lies inside or is ignored; nothing is padded with a class.
+        assert set(np.unique(mask)) == {1, 255}
+        turned += mask[20, 15] == 255
+        assert (image[mask == 255] < image.max()).any(axis=-1).mean() > 0.97
+    assert 70 < turned < 130
+
+
+def test_a_crop_larger_than_the_image_is_padded_on_both_sides_alike():
+    crop = A.RandomCrop(45, 70, pad_if_needed=True, fill=MEAN, fill_mask=255, p=1.0)
+    _, mask = TransformPipeline([crop])(IMAGE, np.zeros_like(MASK), 0)
+    rows, columns = np.nonzero(mask == 0)
+    # As semseg: the odd pixel goes below and to the right.
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 37, 11, 58)
+
+
+def test_a_turn_is_opencvs_about_the_middle():
+    turned, _ = TransformPipeline([A.Rotate((7.3, 7.3), fill_mask=255, p=1.0)])(IMAGE, MASK, 0)
+    matrix = cv2.getRotationMatrix2D((23.5, 15.5), 7.3, 1)
+    np.testing.assert_array_equal(turned, cv2.warpAffine(IMAGE, matrix, (48, 32)))
+
+
+def test_semsegs_blur_of_five_pixels_is_a_gaussian_of_107_hundredths():
+    blur = A.GaussianBlur(blur_limit=(5, 5), sigma_limit=(1.07, 1.07), p=1.0)
+    blurred, _ = TransformPipeline([blur])(IMAGE, MASK, 0)
+    expected = cv2.GaussianBlur(IMAGE, (5, 5), 0)
+    assert np.abs(blurred.astype(int) - expected).max() <= 2
