@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,export,geo
 SETUP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow lint types constraints clean
+.PHONY: setup demo test test-slow lint types constraints wheel check-wheel clean
 
 setup: $(SETUP)
 
@@ -40,6 +40,20 @@ demo: $(SETUP)
 	@rm -rf runs/demo
 	@$(BIN)/lightning-seg fit --config configs/experiment/synthetic/demo.yaml
 	@$(BIN)/lightning-seg test --config configs/experiment/synthetic/demo.yaml --ckpt_path best
+
+# One file that `pip install` takes, with the configurations in it.
+wheel: $(SETUP)
+	$(BIN)/uv build --quiet --wheel --out-dir dist
+	@ls dist/*.whl
+
+# The wheel in an empty environment and an empty folder: one training from a configuration in it.
+check-wheel: wheel
+	@rm -rf build/check-wheel && mkdir -p build/check-wheel
+	@$(PYTHON) -m venv build/check-wheel/venv
+	@$(BIN)/uv pip install --quiet --python build/check-wheel/venv/bin/python --constraint constraints.txt dist/*.whl
+	cd build/check-wheel && venv/bin/lightning-seg fit --config synthetic/unet --config method/epl \
+		--data.crop_size 64 --data.samples_per_epoch 16 --trainer.max_epochs 1 --run_dir run
+	@test -f build/check-wheel/run/checkpoints/last.ckpt && rm -rf build/check-wheel
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -33,6 +33,7 @@ from lightning_seg.callbacks import (
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.config_errors import explain
+from lightning_seg.config_files import with_found_configs
 from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
@@ -265,6 +266,7 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # classes of the person's own are found where they work
     hush()
     SegmentationCLI.parsers.clear()
+    sys.argv[1:] = with_found_configs(sys.argv[1:])
     try:
         if command := COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
             import_module(command).run(sys.argv[2:])

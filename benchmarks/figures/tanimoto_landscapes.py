@@ -75,9 +75,11 @@ def grid(resolution: int) -> Tensor:
 def name_of(loss: Loss) -> str:
     """The loss's name as in the paper."""
     coefficient, complement = loss
-    symbol = rf"\tilde{{{NAMES[coefficient][0]}}}{NAMES[coefficient][1:]}" if complement else NAMES[
-        coefficient
-    ]
+    symbol = (
+        rf"\tilde{{{NAMES[coefficient][0]}}}{NAMES[coefficient][1:]}"
+        if complement
+        else NAMES[coefficient]
+    )
     kind = "Tanimoto" if coefficient == "D3" else "Dice"
     return f"${symbol}$, {kind}" + (" with complement" if complement else "")
 

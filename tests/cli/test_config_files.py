@@ -1,0 +1,59 @@
+"""Configurations that come with the package, by short names and from anywhere."""
+
+import pytest
+
+from lightning_seg.config_files import configs_folder, with_found_configs
+
+FOLDER = str(configs_folder())
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("--config camvid/unet", "--config {}/experiment/camvid/unet.yaml"),
+        ("--config=method/epl", "--config={}/method/epl.yaml"),
+        ("-c configs/method/epl.yaml", "-c {}/method/epl.yaml"),
+        (
+            "--model.network network/pspnet_resnet50",
+            "--model.network {}/network/pspnet_resnet50.yaml",
+        ),
+        ("--data data/voc", "--data {}/data/voc.yaml"),
+        ("--trainer=trainer/cpu", "--trainer={}/trainer/cpu.yaml"),
+    ],
+)
+def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, found):
+    monkeypatch.chdir(tmp_path)
+    assert with_found_configs(given.split()) == found.format(FOLDER).split()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "--config nowhere/unet",
+        "--config /camvid/unet",
+        "--config ../camvid/unet",
+        "--run_dir camvid/unet",
+        "--model.network Unet",
+        "--config",
+        "--config=",
+    ],
+)
+def test_what_is_no_short_name_stays(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    assert with_found_configs(given.split()) == given.split()
+
+
+def test_a_file_of_the_person_comes_before_one_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "method").mkdir(parents=True)
+    (tmp_path / "configs" / "method" / "epl.yaml").write_text("model: {}")
+    given = ["--config", "configs/method/epl.yaml"]
+    assert with_found_configs(given) == given
+
+
+def test_a_run_starts_from_short_names(run):
+    status, out, err = run(
+        "fit", "--config", "synthetic/unet", "--config", "method/epl", "--print_config"
+    )
+    assert status in (0, None), err
+    assert "EquipotentialLineLoss" in out
