@@ -48,7 +48,7 @@ def test_the_cache_is_filled_once_and_training_uses_it(run, masked):
 
 
 def test_nothing_to_keep_is_said(refused, masked):
-    message = refused(*CACHE, "--model.losses.distance=[]")
+    message = refused(*CACHE, "--model.losses.distance=null")
     assert "need no target that could be kept" in message
 
 

@@ -102,7 +102,7 @@ def test_a_trained_model_does_without_the_edge_networks_file(edge_run, second_st
     task = SegmentationTask.load_from_checkpoint("run/checkpoints/last.ckpt")
     logits = torch.randn(1, 3, 20, 30)
     mask = torch.randint(0, 3, (1, 20, 30))
-    name = "logits_SemedaLoss"
+    name = "semeda"
     assert task.losses[name](logits, mask) == expected.losses[name](logits, mask) > 0
 
     status, _, err = second_stage(
