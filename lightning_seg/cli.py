@@ -42,6 +42,7 @@ from lightning_seg.raster_prediction import as_rasters
 
 # Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
 COMMANDS = {
+    "compare": "lightning_seg.commands.compare",
     "data": "lightning_seg.commands.data",
     "export": "lightning_seg.commands.export",
     "sweep": "lightning_seg.commands.sweep",

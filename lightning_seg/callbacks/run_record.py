@@ -26,11 +26,12 @@ class RunRecord(Callback):
     """Records what a run was, what it took and how it went.
 
     A fit appends each start to ``environment.jsonl`` and each training epoch to ``epochs.jsonl``
-    (``pandas.read_json("epochs.jsonl", lines=True)``), and keeps in ``fit.json`` command, commit,
-    seed, versions, hardware, number of parameters, seconds, samples a second and peak memory of the
-    whole. A resumed run goes on in the same files, so nothing of the first part is lost; epochs
-    that it trains again replace the recorded ones. ``validate`` and ``test`` write the like to
-    ``val/record.json`` and ``test/record.json``, with the checkpoint's name.
+    (``pandas.read_json("epochs.jsonl", lines=True)``), and keeps in ``fit.json`` the first start's
+    command, the last one's commit, seed, versions and hardware, the number of parameters, and
+    seconds, samples a second and peak memory of the whole. A resumed run goes on in the same files,
+    so nothing of the first part is lost; epochs that it trains again replace the recorded ones.
+    ``validate`` and ``test`` write the like to ``val/record.json`` and ``test/record.json``, with
+    the checkpoint's name.
 
     Args:
         folder: The run's folder, also for the other callbacks of this package; by default the
@@ -67,7 +68,7 @@ class RunRecord(Callback):
         }
         if not _writes(trainer):
             return
-        kept = [e for e in read_epochs(folder / EPOCHS) if e["epoch"] < trainer.current_epoch]
+        kept = [e for e in read_lines(folder / EPOCHS) if e["epoch"] < trainer.current_epoch]
         if (folder / EPOCHS).exists():
             lines = "".join(f"{json.dumps(epoch)}\n" for epoch in kept)
             write_atomically(folder / EPOCHS, lines)
@@ -157,15 +158,17 @@ class RunRecord(Callback):
         self._write_fit(trainer, folder, peak)
 
     def _write_fit(self, trainer: Trainer, folder: Path, peak: dict[str, int | None]) -> None:
-        epochs = read_epochs(folder / EPOCHS)
+        epochs = read_lines(folder / EPOCHS)
         seconds, validation, samples = (
             sum(epoch.get(key, 0) for epoch in epochs)
             for key in ("seconds", "validation_seconds", "samples")
         )
-        starts = (folder / "environment.jsonl").read_text(encoding="utf-8").splitlines()
+        starts = read_lines(folder / "environment.jsonl")
         earlier = self._earlier_peak
         record = {
             **self._environment,
+            # What goes on with a run need not say what it is.
+            "command": starts[0]["command"],
             "starts": len(starts),
             **_hardware(trainer),
             "parameters": self._parameters,
@@ -217,8 +220,8 @@ def is_trial(trainer: Trainer) -> bool:
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
-def read_epochs(path: Path) -> list[dict[str, Any]]:
-    """The recorded epochs; none where there is no file."""
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Records of one line each, such as epochs; none where there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

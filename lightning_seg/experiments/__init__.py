@@ -1,1 +1,1 @@
-"""Many runs: started together."""
+"""Many runs: started together, and compared by what stands in their folders."""

@@ -1,0 +1,417 @@
+"""The comparison itself: from run folders to figures."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lightning_seg.errors import InputError
+from lightning_seg.experiments.comparison.bootstrap import (
+    Resampled,
+    Scored,
+    interval,
+    resampled_difference,
+)
+from lightning_seg.experiments.comparison.convergence import final, first_reached, superiority
+from lightning_seg.experiments.comparison.evaluation import read_evaluation
+from lightning_seg.experiments.comparison.methods import (
+    Method,
+    Training,
+    find_baseline,
+    peers,
+    refuse_incomparable,
+    sort_into_methods,
+)
+from lightning_seg.experiments.comparison.runs import SPLITS, VAL, Run, find_runs
+from lightning_seg.experiments.comparison.scores import Array, measures, nanmean
+
+SUPERIORITY = "boundary_iou"
+
+
+@dataclass
+class Difference:
+    """A method against its baseline; arrays (M, Q'), NaN where there is no value.
+
+    Attributes:
+        baseline: The baseline's name.
+        trainings: How many trainings both have, 0 if none and all were taken.
+        mean: Differences of means over these trainings.
+        low, high: The 95 % interval; None where single images were not measured.
+    """
+
+    baseline: str
+    trainings: int
+    mean: Array
+    low: Array | None = None
+    high: Array | None = None
+
+    def verdict(self, measure: int, column: int) -> str:
+        """``helps`` or ``hurts`` where the interval leaves 0 out, else ``not shown``."""
+        if self.low is None or self.high is None or math.isnan(self.low[measure, column]):
+            return ""
+        if self.low[measure, column] > 0:
+            return "helps"
+        return "hurts" if self.high[measure, column] < 0 else "not shown"
+
+
+@dataclass
+class Result:
+    """What is told of one method.
+
+    Attributes:
+        method: Its runs.
+        figures: Scores (S, M, Q') of each training: the mean over classes, then each class's.
+        difference: From its baseline; None for a baseline.
+        superiority: Share of epochs in which it leads, by seed (and fold).
+        goal: The score to reach.
+        reached: Epochs until then, by training; None where it was never reached.
+    """
+
+    method: Method
+    figures: Array
+    difference: Difference | None = None
+    superiority: list[float] = field(default_factory=list)
+    goal: float = math.nan
+    reached: list[int | None] = field(default_factory=list)
+
+    @property
+    def mean(self) -> Array:
+        """Means (M, Q') over trainings."""
+        return nanmean(self.figures, axis=0)
+
+    @property
+    def deviation(self) -> Array | None:
+        """Standard deviations (M, Q') over trainings, None of one."""
+        return np.std(self.figures, axis=0, ddof=1) if len(self.figures) > 1 else None
+
+    @property
+    def runs(self) -> list[Run]:
+        """Its runs, by image set and seed."""
+        return list(self.method.runs.values())
+
+    def cost(self, key: str) -> list[float]:
+        """What each run took; only of those that recorded it."""
+        values = (_COSTS[key](run) for run in self.runs)
+        return [value for value in values if value is not None]
+
+
+@dataclass
+class Comparison:
+    """All that is told of several methods.
+
+    Attributes:
+        split: What was measured on, ``test`` or ``val``.
+        images: How many images; 0 where single images were not measured.
+        measures: M names.
+        columns: Q' names: ``mean``, then classes and merged classes.
+        results: One for each method.
+        resamples: How often was drawn.
+        reach: The measure whose score is to be reached.
+        notes: What to bear in mind.
+    """
+
+    split: str
+    images: int
+    measures: tuple[str, ...]
+    columns: tuple[str, ...]
+    results: list[Result]
+    resamples: int
+    reach: str
+    notes: list[str]
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether single images were measured."""
+        return self.images > 0
+
+    @property
+    def widths(self) -> list[int]:
+        """Of the trimaps, in pixels."""
+        return [int(m.split("/")[1]) for m in self.measures if m.startswith("trimap_iou/")]
+
+
+def compare(
+    arguments: Iterable[str | Path],
+    baseline: str | None = None,
+    split: str | None = None,
+    reach: tuple[str, float] | None = None,
+    resamples: int = 2000,
+) -> Comparison:
+    """Compares the runs in folders.
+
+    Args:
+        arguments: Folders of runs, folders that hold such at any depth, or
+            ``NAME=FOLDER[,FOLDER...]``.
+        baseline: The method that others are compared with; by default the one called cross
+            entropy, else the first.
+        split: ``test`` or ``val``; by default ``test`` if all runs were tested, else ``val``. Where
+            not all runs have figures of each image on ``val``, those of the last validated epoch
+            are compared.
+        reach: Measure and score of which to tell when it is reached; by default the boundary IoU
+            with which the baseline ends.
+        resamples: How often images and trainings are drawn for an interval.
+
+    Raises:
+        InputError: No runs, no such baseline, runs that cannot be compared, or files that cannot
+            be read.
+    """
+    runs = _unique([run for argument in arguments for run in find_runs(argument)])
+    if resamples < 100:
+        raise InputError(f"--resamples is {resamples}; an interval needs 100 or more.")
+    split, by_image = _split(runs, split)
+    found = [read_evaluation(run, split) if by_image else None for run in runs]
+    methods = sort_into_methods(runs, found)
+    if by_image:
+        refuse_incomparable(methods)
+        scale = next(iter(methods[0].evaluations.values())).scale
+        names, columns = scale.measures, scale.columns
+        results = [Result(m, _stack(m)) for m in methods]
+    else:
+        names, columns, results = _last_epochs(methods)
+    by_name = {result.method.name: result for result in results}
+    chosen: list[tuple[list[Result], Result | None]] = []
+    for group in peers(methods):
+        base = find_baseline(group, baseline)
+        results_of = [by_name[method.name] for method in group]
+        chosen.append((results_of, None if base is None else by_name[base.name]))
+    if all(base is None for _, base in chosen):
+        raise InputError(
+            f"There is no method {baseline!r}; there are {', '.join(map(repr, by_name))}."
+        )
+    _compare_with_baselines(chosen, resamples if by_image else 0)
+    measure = _converge(chosen, reach)
+    images = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}
+    notes = _notes(results, chosen, split, by_image)
+    return Comparison(
+        split, sum(images.values()), names, columns, results, resamples, measure, notes
+    )
+
+
+def _unique(runs: Sequence[Run]) -> list[Run]:
+    by_folder: dict[Path, Run] = {}
+    for run in runs:
+        known = by_folder.setdefault(run.folder.resolve(), run)
+        if known.given_name != run.given_name:
+            raise InputError(
+                f"{run.folder} was given twice, as {known.given_name or 'itself'} and as "
+                f"{run.given_name or 'itself'}; give it once."
+            )
+    if not by_folder:
+        raise InputError("No runs were given; give their folders, or one that holds them.")
+    return list(by_folder.values())
+
+
+def _split(runs: Sequence[Run], wanted: str | None) -> tuple[str, bool]:
+    """What to compare on, and whether image by image."""
+    if wanted not in (None, *SPLITS):
+        raise InputError(f"--split is {wanted!r}; it is test or val.")
+    for split in [wanted] if wanted else SPLITS:
+        if all(run.is_evaluated(split) for run in runs):
+            return split, True
+    if wanted == "test":
+        [first, *more] = [run for run in runs if not run.is_evaluated("test")]
+        others = f" and {len(more)} more" if more else ""
+        raise InputError(
+            f"{first.folder}{others} has no test figures of each image; run lightning-seg test "
+            "with its checkpoint, or compare on --split val."
+        )
+    return "val", False
+
+
+def _stack(method: Method) -> Array:
+    _order(method)
+    return np.stack([evaluation.figures for evaluation in method.evaluations.values()])
+
+
+def _order(method: Method) -> None:
+    """Trainings by fold and seed, however the runs were given."""
+    ranks = {key: n for n, key in enumerate(dict.fromkeys(images for images, _ in method.runs))}
+
+    def rank(training: Training) -> tuple[int, int]:
+        return ranks[training[0]], -1 if training[1] is None else training[1]
+
+    order = sorted(method.runs, key=rank)
+    method.runs = {key: method.runs[key] for key in order}
+    method.evaluations = {k: method.evaluations[k] for k in order if k in method.evaluations}
+
+
+def _last_epochs(
+    methods: Sequence[Method],
+) -> tuple[tuple[str, ...], tuple[str, ...], list[Result]]:
+    """Figures of the last validated epochs, for want of better."""
+    for method in methods:
+        _order(method)
+    runs = [run for method in methods for run in method.runs.values()]
+    for run in runs:
+        if not run.validated:
+            raise InputError(
+                f"{run.folder} has neither figures of each image nor a validated epoch; run "
+                "lightning-seg validate with its checkpoint."
+            )
+    keys = {key for run in runs for key in run.validated[-1]}
+    start = f"{VAL}trimap_iou/"
+    widths = sorted(int(key.removeprefix(start)) for key in keys if key.startswith(start))
+    names = tuple(name for name in measures(tuple(widths)) if f"{VAL}{name}" in keys)
+    classes = list(runs[0].last_per_class)
+    if any(list(run.last_per_class) != classes for run in runs):
+        classes = []
+    results = []
+    for method in methods:
+        figures = [_last_figures(run, names, classes) for run in method.runs.values()]
+        results.append(Result(method, np.array(figures)))
+    return names, ("mean", *classes), results
+
+
+def _last_figures(run: Run, names: Sequence[str], classes: Sequence[str]) -> list[list[float]]:
+    last, by_class = run.validated[-1], run.last_per_class
+
+    def number(value: float | None) -> float:
+        return math.nan if value is None else value
+
+    return [
+        [number(last.get(f"{VAL}{n}")), *(number(by_class[c].get(n)) for c in classes)]
+        for n in names
+    ]
+
+
+def _compare_with_baselines(
+    chosen: Sequence[tuple[list[Result], Result | None]], resamples: int
+) -> None:
+    every = [r for results, _ in chosen for r in results]
+    sets = dict.fromkeys(e.truth for r in every for e in r.method.evaluations.values())
+    drawn = Resampled(resamples, list(sets)) if resamples else None
+    for results, base in chosen:
+        if base is None:
+            continue
+        redrawn = _redraw(base, drawn)
+        for result in results:
+            if result is not base:
+                result.difference = _difference(result, base, drawn, redrawn)
+
+
+def _redraw(result: Result, drawn: Resampled | None) -> dict[Training, Scored]:
+    found = result.method.evaluations
+    return {key: drawn.scores(one) for key, one in found.items()} if drawn else {}
+
+
+def _difference(
+    result: Result, base: Result, drawn: Resampled | None, base_redrawn: Mapping[Training, Scored]
+) -> Difference:
+    shared = [key for key in base.method.runs if key in result.method.runs]
+    paired = bool(shared)
+    mine, theirs = (shared or list(one.method.runs) for one in (result, base))
+    mean = _mean_over(result, mine) - _mean_over(base, theirs)
+    difference = Difference(base.method.name, len(shared), mean)
+    if drawn is None:
+        return difference
+    own = {key: drawn.scores(result.method.evaluations[key]) for key in mine}
+    base_own = {key: base_redrawn[key] for key in theirs}
+    difference.low, difference.high = interval(resampled_difference(own, base_own, paired))
+    return difference
+
+
+def _mean_over(result: Result, trainings: Sequence[Training]) -> Array:
+    order = list(result.method.runs)
+    return nanmean(result.figures[[order.index(key) for key in trainings]], axis=0)
+
+
+def _converge(
+    chosen: Sequence[tuple[list[Result], Result | None]], reach: tuple[str, float] | None
+) -> str:
+    measure = reach[0] if reach else SUPERIORITY
+    every = [run for results, _ in chosen for result in results for run in result.runs]
+    known = dict.fromkeys(
+        key.removeprefix(VAL) for run in every for e in run.validated for key in e if VAL in key
+    )
+    if reach and measure not in known:
+        raise InputError(
+            f"--reach {measure}: no run has it in its epochs; they have {', '.join(known)}."
+        )
+    for results, base in chosen:
+        goal = reach[1] if reach else _final_score(base or results[0], measure)
+        for result in results:
+            result.goal = goal
+            result.reached = [
+                None if math.isnan(goal) else first_reached(run, measure, goal)
+                for run in result.runs
+            ]
+        shared = [k for k in results[0].method.runs if all(k in r.method.runs for r in results)]
+        for training in shared if len(results) > 1 else ():
+            shares = superiority({r.method.name: r.method.runs[training] for r in results})
+            for result in results if shares else ():
+                result.superiority.append(shares[result.method.name])
+    return measure
+
+
+def _final_score(result: Result, measure: str) -> float:
+    return float(nanmean(np.array([final(run, measure) for run in result.runs]), axis=0))
+
+
+def _notes(
+    results: Sequence[Result],
+    chosen: Sequence[tuple[list[Result], Result | None]],
+    split: str,
+    by_image: bool,
+) -> list[str]:
+    notes = []
+    if not by_image:
+        notes.append(
+            "Not all runs have figures of each image, so the last validated epochs are compared, "
+            "without intervals. That all runs saw the same images and were measured alike was not "
+            "recorded."
+        )
+    if by_image and any(len(result.runs) == 1 for result in results):
+        notes.append(
+            "Where a method has one run, intervals say how sure a difference is on other images, "
+            "not with other seeds: another seed may turn a verdict round."
+        )
+    for result in results:
+        difference = result.difference
+        if difference and difference.trainings < len(result.runs):
+            count = difference.trainings
+            how = f"over the {count} that both have" if count else "unpaired, for none is shared"
+            notes.append(
+                f"{result.method.name} and {difference.baseline} have other seeds; their "
+                f"difference is taken {how}."
+            )
+    runs = [run for result in results for run in result.runs]
+    for told, values in (
+        ("Checkpoints that were evaluated", [run.record(split).get("checkpoint") for run in runs]),
+        ("Devices that trained", [_hardware(run) for run in runs]),
+    ):
+        kinds = sorted({str(value) for value in values if value})
+        if len(kinds) > 1:
+            notes.append(f"{told} differ: {'; '.join(kinds)}.")
+    for results_of, base in chosen:
+        if base is None:
+            names = ", ".join(result.method.name for result in results_of)
+            notes.append(f"There is no baseline for {names}.")
+    return notes
+
+
+def _hardware(run: Run) -> str | None:
+    if not run.fit:
+        return None
+    gpus = sorted(set(run.fit.get("gpus", []))) if run.fit.get("device") != "cpu" else []
+    return f"{run.fit.get('processes')} x {', '.join(gpus) or run.fit.get('device')}"
+
+
+def _seconds(run: Run) -> float | None:
+    found = run.fit.get("seconds")
+    return found or sum(epoch.get("seconds", 0) for epoch in run.epochs) or None
+
+
+def _peak(key: str) -> Callable[[Run], float | None]:
+    return lambda run: (run.fit.get("peak_memory") or {}).get(key)
+
+
+_COSTS: dict[str, Callable[[Run], float | None]] = {
+    "seconds": _seconds,
+    "samples_per_second": lambda run: run.fit.get("samples_per_second"),
+    "host_bytes": _peak("host_bytes"),
+    "device_bytes": _peak("device_bytes"),
+    "parameters": lambda run: (run.fit.get("parameters") or {}).get("trained"),
+}
+COSTS = tuple(_COSTS)

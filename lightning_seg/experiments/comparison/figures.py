@@ -1,0 +1,209 @@
+"""Pictures of a comparison: curves over epochs, over the width of the band, and differences."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from lightning_seg.experiments.comparison.compare import Comparison, Result
+from lightning_seg.experiments.comparison.convergence import shared_curve
+from lightning_seg.experiments.comparison.names import label
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which the colour-blind tell apart; used up, they come again dashed.
+_COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LINES = ("-", "--", ":", "-.")
+_MARKERS = "osD^vPX"
+_CURVES = ("iou", "boundary_iou")
+_DIFFERENCES = ("iou", "f1", "boundary_iou", "boundary_f")
+_PANEL, _HEIGHT, _ROW = 5.2, 4.2, 0.3
+
+Style = Mapping[str, object]
+
+
+def draw(comparison: Comparison) -> dict[str, bytes]:
+    """PNG files by name, of what there is to draw."""
+    results = comparison.results
+    styles = {r.method.name: _style(i) for i, r in enumerate(results)}
+    found = {
+        "curves": _curves(results, styles),
+        "trimap": _trimap(comparison, styles),
+        "differences": _differences(comparison, styles),
+    }
+    return {name: _png(figure) for name, figure in found.items() if figure is not None}
+
+
+def _style(number: int) -> Style:
+    count = len(_COLORS)
+    return {
+        "color": _COLORS[number % count],
+        "linestyle": _LINES[number // count % len(_LINES)],
+        "marker": _MARKERS[number % len(_MARKERS)],
+    }
+
+
+def _curves(results: Sequence[Result], styles: Mapping[str, Style]) -> "Figure | None":
+    shown = {
+        measure: {r.method.name: shared_curve(r.runs, measure) for r in results}
+        for measure in _CURVES
+    }
+    shown = {m: curves for m, curves in shown.items() if any(len(c) > 1 for c in curves.values())}
+    if not shown:
+        return None
+    from matplotlib.ticker import MaxNLocator
+
+    figure, axes = _panels(len(shown), len(results))
+    alpha = _alpha(results)
+    for axis, (measure, curves) in zip(axes, shown.items(), strict=True):
+        for name, curve in curves.items():
+            _line(axis, list(curve), list(curve.values()), styles[name], alpha)
+        axis.set_title(f"validation {label(measure)}", fontsize=12)
+        axis.set_xlabel("epochs trained")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(figure, results, styles)
+    return figure
+
+
+def _trimap(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | None":
+    rows = [i for i, m in enumerate(comparison.measures) if m.startswith("trimap_iou/")]
+    widths = comparison.widths
+    if len(widths) < 2:
+        return None
+    results = comparison.results
+    compared = [r for r in results if r.difference is not None]
+    figure, axes = _panels(2 if compared else 1, len(results))
+    for result in results:
+        values = [result.figures[:, row, 0].tolist() for row in rows]
+        _line(axes[0], widths, values, styles[result.method.name], _alpha(results))
+    axes[0].set_title("trimap IoU", fontsize=12)
+    for result in compared:
+        _over_widths(axes[1], result, rows, widths, styles[result.method.name], _alpha(results))
+    for axis in axes:
+        axis.set_xlabel("half-width of the band, px")
+        axis.set_xticks(widths)
+    if compared:
+        axes[1].axhline(0, color="black", linewidth=1)
+        suffix = ", 95 % interval" if comparison.has_intervals else ""
+        axes[1].set_title(f"difference from the baseline{suffix}", fontsize=12)
+    _legend(figure, results, styles)
+    return figure
+
+
+def _over_widths(
+    axis: "Axes",
+    result: Result,
+    rows: Sequence[int],
+    widths: Sequence[int],
+    style: Style,
+    alpha: float,
+) -> None:
+    difference = result.difference
+    assert difference is not None
+    axis.plot(widths, difference.mean[rows, 0], linewidth=2, markersize=5, **style)  # type: ignore[arg-type]
+    if difference.low is not None and difference.high is not None:
+        bounds = (difference.low[rows, 0], difference.high[rows, 0])
+        axis.fill_between(widths, *bounds, color=str(style["color"]), alpha=alpha, linewidth=0)
+
+
+def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | None":
+    compared = [r for r in comparison.results if r.difference is not None]
+    measures = [m for m in _DIFFERENCES if m in comparison.measures]
+    if not compared or not comparison.has_intervals:
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = 1.6 + _ROW * len(compared)
+    figure = Figure(figsize=(3.0 * len(measures) + 2.2, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axis, measure in zip(axes, measures, strict=True):
+        row = comparison.measures.index(measure)
+        for place, result in enumerate(compared):
+            _whisker(axis, result, row, place, styles[result.method.name])
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set_title(label(measure), fontsize=12)
+        axis.grid(True, axis="x", color="0.9")
+        axis.locator_params(axis="x", nbins=5)
+    axes[0].set_yticks(range(len(compared)), [r.method.name for r in compared])
+    axes[0].set_ylim(len(compared) - 0.5, -0.5)
+    baselines = {r.difference.baseline for r in compared if r.difference}
+    named = baselines.pop() if len(baselines) == 1 else "the baseline"
+    figure.supxlabel(f"difference from {named}, 95 % interval", fontsize=11)
+    return figure
+
+
+def _whisker(axis: "Axes", result: Result, row: int, place: int, style: Style) -> None:
+    difference = result.difference
+    assert difference is not None
+    assert difference.low is not None
+    assert difference.high is not None
+    color, marker = str(style["color"]), str(style["marker"])
+    bounds = (difference.low[row, 0], difference.high[row, 0])
+    axis.plot(bounds, (place, place), color=color, linewidth=2.5, solid_capstyle="butt")
+    axis.plot([difference.mean[row, 0]], [place], color=color, marker=marker, markersize=7)
+
+
+def _alpha(results: Sequence[Result]) -> float:
+    """Bands of many methods lie over each other."""
+    return 0.16 if len(results) <= 3 else 0.08
+
+
+def _panels(count: int, methods: int) -> "tuple[Figure, list[Axes]]":
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = (_PANEL * count, _HEIGHT + _ROW * math.ceil(methods / 2))
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(1, count, squeeze=False)[0])
+    for axis in axes:
+        axis.grid(True, color="0.9")
+    return figure, axes
+
+
+def _line(
+    axis: "Axes",
+    along: Sequence[int],
+    values: Sequence[Sequence[float]],
+    style: Style,
+    alpha: float,
+) -> None:
+    """The mean over runs, and a band from the lowest to the highest."""
+    if not along:
+        return
+    means = [sum(each) / len(each) for each in values]
+    dense = len(along) > 15
+    kept = dict(style) | ({"marker": ""} if dense else {})
+    axis.plot(along, means, linewidth=2, markersize=5, **kept)  # type: ignore[arg-type]
+    if len(values[0]) > 1:
+        low, high = ([f(each) for each in values] for f in (min, max))
+        axis.fill_between(along, low, high, color=str(style["color"]), alpha=alpha, linewidth=0)
+
+
+def _legend(figure: "Figure", results: Sequence[Result], styles: Mapping[str, Style]) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = []
+    for result in results:
+        name, count = result.method.name, len(result.runs)
+        text = f"{name} ({count} runs)" if count > 1 else name
+        lines.append(Line2D([], [], linewidth=2, label=text, **styles[name]))  # type: ignore[arg-type]
+    longest = max(len(str(line.get_label())) for line in lines)
+    columns = 1 if longest > 45 else 2
+    figure.legend(
+        handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize=10
+    )
+    if any(len(result.runs) > 1 for result in results):
+        about = "lines: means over runs; bands: from the lowest run to the highest"
+        figure.suptitle(about, fontsize=9, color="0.35")
+
+
+def _png(figure: "Figure") -> bytes:
+    content = io.BytesIO()
+    # Without the name of the library's version: the same figures are the same bytes.
+    figure.savefig(content, format="png", metadata={"Software": None})
+    return content.getvalue()

@@ -1,0 +1,54 @@
+"""How measures are called and numbers are written, for people."""
+
+import math
+from collections.abc import Sequence
+
+_LABELS = {
+    "iou": "IoU",
+    "f1": "F1",
+    "boundary_iou": "boundary IoU",
+    "boundary_f": "boundary F",
+    "accuracy": "accuracy",
+}
+NONE = "–"
+
+
+def label(measure: str) -> str:
+    """A measure as a heading."""
+    if measure.startswith("trimap_iou/"):
+        return f"trimap IoU {measure.split('/')[1]} px"
+    return _LABELS.get(measure, measure)
+
+
+def labels(measures: Sequence[str]) -> str:
+    """Several measures in a sentence, the trimaps as one."""
+    start = "trimap_iou/"
+    widths = [m.removeprefix(start) for m in measures if m.startswith(start)]
+    told = [label(m) for m in measures if not m.startswith(start)]
+    return ", ".join([*told, *([f"trimap IoU ({', '.join(widths)} px)"] if widths else [])])
+
+
+def score(value: float, deviation: float | None = None) -> str:
+    """A score, and the deviation where there is one."""
+    if math.isnan(value):
+        return NONE
+    spread = "" if deviation is None or math.isnan(deviation) else f" ± {deviation:.4f}"
+    return f"{value:.4f}{spread}"
+
+
+def signed(value: float) -> str:
+    """A difference, with its sign."""
+    return NONE if math.isnan(value) else f"{value:+.4f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds where it is less than an hour."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s"
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Their mean, NaN of none."""
+    return sum(values) / len(values) if values else math.nan
