@@ -39,7 +39,8 @@ _LAYOUT = (
 class DFC2015DataModule(SegmentationDataModule):
     """Data Fusion Contest 2015: tiles of 10,000 x 10,000 pixels of 5 cm in eight classes.
 
-    Four tiles train, of which one is held out here to validate, and two test.
+    Four tiles train, of which one is held out here to validate, and two test. Audebert et al.
+    (2019) speak of seven images; a seventh with a label can be named in ``train_tiles``.
 
     Source: Campos-Taberner et al., "Processing of extremely high-resolution LiDAR and RGB data",
     JSTARS 2016; labels by Lagrange et al., IGARSS 2015.

@@ -183,9 +183,14 @@ class TargetsCache:
             content.update(file.name.encode())  # which part of a face a file shows, for one
             with file.open("rb") as stream:
                 content.update(hashlib.file_digest(stream, "sha256").digest())
-        way = (self.reader.decoder, self.reader.reduction, self.num_classes, _CODE_VERSION)
-        # Names of whole images stay what they were before parts could be read.
-        way += (pair.part, pair.without) if pair.part or pair.without else ()
+        way: tuple[object, ...] = (
+            self.reader.decoder,
+            self.reader.reduction,
+            self.num_classes,
+            _CODE_VERSION,
+        )
+        if pair.part or pair.without:  # names of whole images are without
+            way += pair.part, pair.without
         place = _digest(os.path.relpath(pair.label, self.root))
         return tuple(
             self.folder / f"{place}-{content.hexdigest()[:16]}-{_digest(target.key, way)}.npy"
