@@ -8,6 +8,7 @@ from lightning_seg.losses.cross_entropy import CrossEntropyLoss, cross_entropy
 from lightning_seg.losses.dice import DiceLoss, dice
 from lightning_seg.losses.dice_focal import DiceFocalLoss, dice_focal
 from lightning_seg.losses.distance_transform import DistanceTransformLoss, distance_transform_loss
+from lightning_seg.losses.dual_task import DualTaskLoss, dual_task
 from lightning_seg.losses.equipotential_line import (
     EquipotentialLineLoss,
     equipotential_line_loss,
@@ -38,6 +39,7 @@ __all__ = [
     "DiceFocalLoss",
     "DiceLoss",
     "DistanceTransformLoss",
+    "DualTaskLoss",
     "EquipotentialLineLoss",
     "FocalLoss",
     "JaccardLoss",
@@ -59,6 +61,7 @@ __all__ = [
     "dice",
     "dice_focal",
     "distance_transform_loss",
+    "dual_task",
     "equipotential_line_loss",
     "focal",
     "jaccard",

@@ -85,10 +85,9 @@ def dual_task(
     found = _boundary_potential(probabilities, sigma)
     truth = _boundary_potential(labels.to(probabilities.dtype), sigma)
     difference = (found - truth).abs()
-    boundary = sum(
-        0.5 * mean_where(difference, valid & (potential.detach() > _NO_BOUNDARY))
-        for potential in (found, truth)
-    )
+    of_found = mean_where(difference, valid & (found.detach() > _NO_BOUNDARY))
+    of_truth = mean_where(difference, valid & (truth > _NO_BOUNDARY))
+    boundary = (of_found + of_truth) / 2
     at_edges = valid & (edge.detach().squeeze(1) > threshold)
     attention = mean_where(true_class_nll(logits, mask, ignore_index), at_edges)
     return boundary_weight * boundary + attention_weight * attention
@@ -100,13 +99,13 @@ def _boundary_potential(maps: Tensor, sigma: float) -> Tensor:
     middle = len(gaussian) // 2
     of_straight_edge = gaussian[middle : middle + 2].sum() / 2
     slope = torch.arange(-1, 2, device=maps.device, dtype=maps.dtype) / 2
-    mean = torch.where(slope == 0, 2.0, 1.0) / 4
+    mean = (1 - slope.abs()) / 2  # 1/4, 1/2, 1/4
     smooth = _along(_along(maps, gaussian, 2), gaussian, 3)
     down = _along(_along(smooth, slope, 2), mean, 3)
     right = _along(_along(smooth, mean, 2), slope, 3)
     squared = (down.square() + right.square()).sum(dim=1) / 2
-    tiny = 1e-12  # whose root's gradient is finite where nothing changes
-    return (squared + tiny).sqrt() / of_straight_edge
+    changes = squared > 0  # where nothing does the root's gradient would be infinite
+    return torch.where(changes, squared.where(changes, 1.0).sqrt(), 0.0) / of_straight_edge
 
 
 def _along(maps: Tensor, kernel: Tensor, dim: int) -> Tensor:

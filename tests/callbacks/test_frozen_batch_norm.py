@@ -158,7 +158,7 @@ def test_our_own_task_keeps_its_encoders_statistics(tmp_path):
         return Unet(in_channels, encoder="test_resnet", decoder_channels=(16, 8))
 
     task = SegmentationTask(
-        3, 4, network, ClassificationHead, {"logits": [WeightedLoss(CrossEntropyLoss())]}
+        6, 3, network, ClassificationHead, {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
     )
     data = SyntheticDataModule(
         tmp_path / "data", 2, 2, 1, size=64, crop_size=64, samples_per_epoch=4, batch_size=2,

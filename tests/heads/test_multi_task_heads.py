@@ -1,8 +1,12 @@
 """Heads of several tasks, and the pyramid's classifier."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from lightning_seg.data import SyntheticDataModule
+from lightning_seg.errors import InputError
 from lightning_seg.heads import ConditionedMultiTaskHead, MultiTaskHead, PyramidPoolingHead
 from lightning_seg.targets import HSV, ClassBoundary, PatchDistance
 
@@ -130,3 +134,51 @@ def test_an_unknown_activation_is_refused():
 def test_too_few_channels_are_refused(head):
     with pytest.raises(ValueError, match="give at least 4"):
         head(8, 2, channels=2)
+
+
+def mean_start(head, features, name):
+    """Mean over ten initialisations."""
+    means = []
+    for seed in range(10):
+        torch.manual_seed(seed)
+        means.append(head()(features)[name].mean().item())
+    return sum(means) / len(means)
+
+
+@BOTH
+def test_boundaries_and_distances_start_at_about_their_targets_means(head, features):
+    """They started at .5, which hundreds of steps walked down."""
+    found = [mean_start(partial(head, 16, 6), features, name) for name in ("boundary", "distance")]
+    assert found == pytest.approx([0.02, 0.05], rel=0.3)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["boundary", "distance"])
+def test_the_start_can_be_given(head, name, features):
+    given = partial(head, 16, 6, **{f"{name}_prior": 0.2})
+    assert mean_start(given, features, name) == pytest.approx(0.2, rel=0.15)
+    papers = partial(head, 16, 6, **{f"{name}_prior": None})
+    assert mean_start(papers, features, name) == pytest.approx(0.5, rel=0.15)
+
+
+def test_distances_by_softmax_start_with_equal_shares(features):
+    given = partial(MultiTaskHead, 16, 5, distance_activation="softmax", distance_prior=0.01)
+    assert mean_start(given, features, "distance") == pytest.approx(1 / 5)
+
+
+def test_the_default_start_is_the_mean_of_real_scenes_targets(tmp_path):
+    """Within a factor of three, which a sigmoid walks in no time."""
+    data = SyntheticDataModule(tmp_path, 2, 1, 1, samples_per_epoch=8, num_workers=0)
+    data.prepare_data()
+    data.setup("fit")
+    mask = next(iter(data.train_dataloader()))["mask"]
+    for target, prior in ((ClassBoundary(width=1), 0.02), (PatchDistance(), 0.05)):
+        mean = target(mask, data.num_classes).mean().item()
+        assert prior / 3 < mean < prior * 3
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("name", ["boundary_prior", "distance_prior"])
+def test_a_start_outside_of_what_a_sigmoid_gives_is_refused(name, prior):
+    with pytest.raises(InputError, match=rf"{name} is {prior}, but must be in \(0, 1\)"):
+        MultiTaskHead(16, 5, **{name: prior})
