@@ -73,9 +73,7 @@ def find_class_colors(
     return list(distinct_colors(num_classes))
 
 
-def find_channel_names(
-    trainer: Trainer, pl_module: LightningModule, channels: int
-) -> list[str]:
+def find_channel_names(trainer: Trainer, pl_module: LightningModule, channels: int) -> list[str]:
     """Names of an image's channels: the datamodule's or the module's, else numbers from 1."""
     names = _ask(trainer, pl_module, "channel_names")
     if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == channels:

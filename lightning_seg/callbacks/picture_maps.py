@@ -138,9 +138,7 @@ def judged(
     return hatched(pixels.clip(0, 255).astype(np.uint8), void)
 
 
-def _clearest(
-    candidates: Sequence[tuple[Color, ...]], taken: Sequence[Color]
-) -> tuple[Color, ...]:
+def _clearest(candidates: Sequence[tuple[Color, ...]], taken: Sequence[Color]) -> tuple[Color, ...]:
     """The first colours that are like none of those taken, or those that are least so."""
     distances = [_least_distance(colors, taken) for colors in candidates]
     apart = next((n for n, distance in enumerate(distances) if distance >= _APART), None)

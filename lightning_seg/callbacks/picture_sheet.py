@@ -107,7 +107,12 @@ class _Sheet:
 
     @property
     def height(self) -> float:
-        return self.title + self.rows * (_HEADING + self.cell_height) + 0.25 + sum(self._legend_heights)
+        return (
+            self.title
+            + self.rows * (_HEADING + self.cell_height)
+            + 0.25
+            + sum(self._legend_heights)
+        )
 
     @property
     def entries_a_line(self) -> int:

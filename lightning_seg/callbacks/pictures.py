@@ -203,7 +203,9 @@ def _pairs(picture: Picture, step: int) -> list[Row]:
         pairs.append(_pair("boundaries", ink(picture.boundary), inked, step))
     if picture.color is not None:
         true = picture.true_color
-        pairs.append(_pair("colours", rgb(picture.color), None if true is None else rgb(true), step))
+        pairs.append(
+            _pair("colours", rgb(picture.color), None if true is None else rgb(true), step)
+        )
     if picture.distance is not None:
         shown = _longest_boundaries(picture)[: _COLUMNS - len(pairs)]
         distances = [_distance_cells(picture, k, step) for k in shown]
@@ -274,9 +276,7 @@ def _show_band(axis: "Axes", band: Map, step: int) -> None:
 
 
 def _show_difference(axis: "Axes", difference: Map, step: int) -> None:
-    axis.imshow(
-        difference[::step, ::step], cmap=_DIFFERENCE_COLORS, vmin=0, vmax=_DIFFERENCE_LIMIT
-    )
+    axis.imshow(difference[::step, ::step], cmap=_DIFFERENCE_COLORS, vmin=0, vmax=_DIFFERENCE_LIMIT)
 
 
 def _entropy_scale(bar: "Axes") -> None:

@@ -138,7 +138,11 @@ class PotentialFields(ChosenSamples):
                 "alone. Return scores (B, K, H, W) from its step, or take the callback out."
             )
         convolution = self._convolution(pl_module)
-        k = _longest_boundary(sample.truth, self._num_classes) if self._class is None else self._class
+        k = (
+            _longest_boundary(sample.truth, self._num_classes)
+            if self._class is None
+            else self._class
+        )
         valid = is_class(sample.truth, self._num_classes)
         truth = (sample.truth == k).astype(np.float32)
         probability = class_probabilities(sample.scores)[0, k].cpu().numpy()
@@ -290,9 +294,7 @@ def _show_map(axis: "Axes", shown: NDArray[np.floating], colors: str, limit: flo
     axis.imshow(shown, cmap=colors, vmin=0, vmax=limit, interpolation="nearest")
 
 
-def _show_part(
-    axis: "Axes", image: NDArray[np.uint8], part: tuple[int, int, int, int]
-) -> None:
+def _show_part(axis: "Axes", image: NDArray[np.uint8], part: tuple[int, int, int, int]) -> None:
     from matplotlib.patches import Rectangle
 
     top, left, height, width = part

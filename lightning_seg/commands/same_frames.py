@@ -1,7 +1,7 @@
 """The same frames by several runs, on one sheet.
 
-    python -m lightning_seg.commands.same_frames RUN [NAME=RUN ...] [--names FRAME ...]
-        [--output frames.jpg] [--rows prediction boundaries] [--checkpoint best]
+python -m lightning_seg.commands.same_frames RUN [NAME=RUN ...] [--names FRAME ...]
+    [--output frames.jpg] [--rows prediction boundaries] [--checkpoint best]
 """
 
 import argparse
@@ -380,7 +380,9 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint", choices=("best", "last"), default="best", help="Default: best."
     )
     parser.add_argument("--title", default="", help="Stands above all.")
-    parser.add_argument("--dpi", type=int, default=60, help="A frame is 4 inches wide. Default: 60.")
+    parser.add_argument(
+        "--dpi", type=int, default=60, help="A frame is 4 inches wide. Default: 60."
+    )
     parser.add_argument("--output", default="frames.jpg", help="The file to write, JPEG or PNG.")
     return parser
 

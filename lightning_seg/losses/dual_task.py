@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss, autocast_off, check_number, check_shapes, mean_where, promote
+from lightning_seg.losses.base import (
+    Loss,
+    autocast_off,
+    check_number,
+    check_shapes,
+    mean_where,
+    promote,
+)
 from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
 
 _NO_BOUNDARY = 1e-3
