@@ -273,14 +273,24 @@ def _without_print(argv: Sequence[str]) -> list[str]:
 
 
 def _compare_words(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> list[str]:
-    """The comparison of all finished runs, but for those that only others read."""
-    folders = [
-        str(spec.sweep_dir / one.name)
-        for one in runs
-        if one.name not in failed and not one.name.startswith("before/")
+    """The comparison of all finished runs, but for those that only others read.
+
+    Methods are named by the axes that have several choices, so that all folds and seeds of a choice
+    are one method, whatever it consists of.
+    """
+    telling = [axis for axis, choices in spec.axes.items() if len(choices) > 1 and axis != "fold"]
+    methods: dict[str, list[str]] = {}
+    for one in runs:
+        if one.name not in failed and not one.name.startswith("before/"):
+            # What stands before the first = is the name.
+            name = ", ".join(one.labels[axis] for axis in telling).replace("=", " ")
+            methods.setdefault(name, []).append(str(spec.sweep_dir / one.name))
+    named = [
+        word
+        for name, folders in methods.items()
+        for word in ([f"{name}={','.join(folders)}"] if name else folders)
     ]
-    output = ["--output", str(spec.sweep_dir / "comparison")]
-    return ["compare", *folders, *output, *spec.compare_args]
+    return ["compare", *named, "--output", str(spec.sweep_dir / "comparison"), *spec.compare_args]
 
 
 def _compare(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> bool:

@@ -4,6 +4,7 @@ import shlex
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -113,9 +114,36 @@ def test_an_array_job_submits_what_is_read_first_and_the_comparison_last(script,
         "--output=runs/it's a sweep/slurm-compare.log",
     ]
     compared = shlex.split(third[2].removeprefix("--wrap="))
-    folders = [f"runs/it's a sweep/{name}" for name in RUNS[1:]]
-    output = ["--output", "runs/it's a sweep/comparison"]
-    assert compared == ["lightning-seg", "compare", *folders, *output]
+    sweep_dir = "runs/it's a sweep"
+    methods = [f"{m}={sweep_dir}/{m}/seed1,{sweep_dir}/{m}/seed2" for m in ("plain", "semeda")]
+    output = ["--output", f"{sweep_dir}/comparison"]
+    assert compared == ["lightning-seg", "compare", *methods, *output]
+
+
+def compared(script, text):
+    Path("spec.yaml").write_text(text)
+    (line,) = (line for line in script("--print", "slurm").splitlines() if "--wrap=" in line)
+    return shlex.split(shlex.split(line)[-1].removeprefix("--wrap="))[2:]
+
+
+def test_methods_are_named_by_what_the_sweep_varies_but_for_folds_and_seeds(script):
+    words = compared(
+        script,
+        "{sweep_dir: a, axes: {net: {unet: ''}}, grid: {m.losses.line.weight: [0.1, 0.2]},"
+        " folds: [f0.yaml, f1.yaml], compare: --baseline x}",
+    )
+    assert words == [
+        *(
+            f"line.weight {w}=" + ",".join(f"a/unet/line.weight={w}/f{n}/seed1" for n in (0, 1))
+            for w in (0.1, 0.2)
+        ),
+        *("--output", "a/comparison", "--baseline", "x"),
+    ]
+
+
+def test_runs_that_vary_in_the_seed_alone_are_named_by_their_configuration(script):
+    words = compared(script, "{sweep_dir: a, seeds: [1, 2]}")
+    assert words == ["a/seed1", "a/seed2", "--output", "a/comparison"]
 
 
 def test_an_array_job_without_comparison_or_runs_to_read_is_one_submission(script, programs):
@@ -137,6 +165,11 @@ def test_each_task_of_an_array_job_is_one_run_of_the_sweep(script, programs, tas
     assert calls("lightning-seg") == [[*expected, "--", "--trainer.max_epochs", "3"]]
 
 
+def kill_sleep(process):
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def test_a_task_whose_time_is_up_stops_its_run_and_queues_again(script, programs):
     script("--print", "slurm")
     programs("scontrol")
@@ -153,7 +186,7 @@ def test_a_task_whose_time_is_up_stops_its_run_and_queues_again(script, programs
     assert process.wait(30) == 0
     assert Path("stopped").exists()
     assert calls("scontrol") == [["requeue", "5_2"]]
-    os.killpg(process.pid, signal.SIGKILL)  # the sleep
+    kill_sleep(process)
 
 
 def test_a_preempted_task_passes_the_signal_on_and_has_its_runs_status(script, programs):
@@ -167,7 +200,7 @@ def test_a_preempted_task_passes_the_signal_on_and_has_its_runs_status(script, p
         time.sleep(0.02)
     process.terminate()
     assert process.wait(30) == 143
-    os.killpg(process.pid, signal.SIGKILL)
+    kill_sleep(process)
 
 
 def test_options_for_the_cluster_fit_the_runs(script):

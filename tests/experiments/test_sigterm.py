@@ -1,0 +1,28 @@
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from test_sweep_real_runs import BASE, ROOT
+
+from lightning_seg import cli
+
+
+def test_a_fit_that_sigterm_ends_has_not_succeeded(tmp_path, monkeypatch):
+    """Lightning ends its loop in good order then, with status 0: a script would go on to test."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("base.yaml").write_text(BASE)
+    Path("ended_early.py").write_text(
+        "import os, signal\nfrom lightning.pytorch import Callback\n"
+        "class EndedEarly(Callback):\n"
+        "    def on_train_batch_end(self, *arguments):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    method = f"{ROOT}/configs/method/cross_entropy.yaml"
+    words = ("fit", "--config", "base.yaml", "--config", method, "--run_dir", "run")
+    callback = ("--trainer.callbacks+=ended_early.EndedEarly", "--trainer.max_epochs", "3")
+    monkeypatch.setattr(sys, "argv", ["lightning-seg", *words, *callback])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 128 + signal.SIGTERM
