@@ -55,8 +55,9 @@ def draw_setting_curve(
     axes = figure.add_subplot()
     if baseline:
         middle, spread = float(np.mean(baseline)), _spread(baseline)
+        name = f"{baseline_name} ({len(baseline)} run{'s' if len(baseline) > 1 else ''})"
         axes.axhspan(middle - spread, middle + spread, color="0.5", alpha=0.15, linewidth=0)
-        axes.axhline(middle, color="0.45", linestyle="--", label=f"{baseline_name} ({len(baseline)})")
+        axes.axhline(middle, color="0.45", linestyle="--", label=name)
     if spreads.any():
         axes.fill_between(
             values, means - spreads, means + spreads, color="tab:blue", alpha=0.2, linewidth=0,
