@@ -2,9 +2,11 @@
 
 from lightning_seg.callbacks.atomic_checkpoint import AtomicCheckpointIO
 from lightning_seg.callbacks.boundary_metrics import BoundaryMetrics
+from lightning_seg.callbacks.edge_features import EdgeFeatureMaps
 from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs
 from lightning_seg.callbacks.frozen_batch_norm import FrozenBatchNorm
 from lightning_seg.callbacks.panels import PredictionPanels
+from lightning_seg.callbacks.potential_fields import PotentialFields
 from lightning_seg.callbacks.prediction_writer import PredictionWriter
 from lightning_seg.callbacks.run_record import RunRecord
 
@@ -12,8 +14,10 @@ __all__ = [
     "AtomicCheckpointIO",
     "BoundaryMetrics",
     "CaptureForward",
+    "EdgeFeatureMaps",
     "FromOutputs",
     "FrozenBatchNorm",
+    "PotentialFields",
     "PredictionPanels",
     "PredictionWriter",
     "RunRecord",

@@ -22,7 +22,7 @@ _RIGHT_WRONG: tuple[tuple[Color, ...], ...] = (
     ((150, 195, 235), (230, 110, 0)),
     ((240, 225, 130), (110, 0, 140)),
     ((250, 205, 220), (200, 0, 170)),
-    ((225, 225, 225), (40, 40, 40)),
+    ((255, 190, 150), (0, 70, 80)),
 )
 # True positive, false positive and false negative, those of Audebert et al. (2019) first.
 _ONE_CLASS: tuple[tuple[Color, ...], ...] = (
@@ -30,8 +30,8 @@ _ONE_CLASS: tuple[tuple[Color, ...], ...] = (
     ((0, 190, 175), (255, 140, 0), (150, 0, 200)),
     ((245, 220, 60), (215, 20, 30), (40, 40, 40)),
 )
-# Distance in CIELAB from which two colours are not taken for each other across a picture.
-_APART = 50.0
+# Difference (CIE94) from which two colours are not taken for each other across a picture.
+_APART = 13.0
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,15 @@ def _clearest(candidates: Sequence[tuple[Color, ...]], taken: Sequence[Color]) -
 
 
 def _least_distance(colors: Sequence[Color], others: Sequence[Color]) -> float:
-    differences = _lab(colors)[:, None] - _lab(others)[None]
-    return float(np.linalg.norm(differences, axis=-1).min())
+    """The smallest difference between any two, by CIE94 with both chromas' geometric mean."""
+    one, other = _lab(colors)[:, None], _lab(others)[None]
+    chroma, other_chroma = (np.linalg.norm(lab[..., 1:], axis=-1) for lab in (one, other))
+    mean = np.sqrt(chroma * other_chroma)
+    squared = (one - other) ** 2
+    by_chroma = (chroma - other_chroma) ** 2
+    by_hue = (squared[..., 1:].sum(axis=-1) - by_chroma).clip(min=0)
+    weighed = by_chroma / (1 + 0.045 * mean) ** 2 + by_hue / (1 + 0.015 * mean) ** 2
+    return float(np.sqrt(squared[..., 0] + weighed).min())
 
 
 def _lab(colors: Sequence[Color]) -> NDArray[np.float32]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from torch import Tensor
 
+from lightning_seg.callbacks.picture_maps import hatched, ink, is_class, paint
+from lightning_seg.callbacks.picture_sheet import patch, void_patch
 from lightning_seg.data.datasets import Sample
 from lightning_seg.data.labels import Color
 from lightning_seg.targets import HSV, ClassBoundary, SignedDistance
@@ -15,7 +17,6 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.figure import Figure
 
 _RGB = 3
-_VOID = (25, 25, 25)
 _CELL, _HEADING, _LEGEND_LINE = 2.6, 0.28, 0.24
 _LEGEND_COLUMNS = 6
 _LARGEST_SIDE = 600
@@ -40,15 +41,11 @@ def draw_samples(
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
 
     rows = [_panels(sample, class_colors, clip) for sample in samples]
     present = sorted({int(k) for sample in samples for k in _mask(sample).unique() if k != 255})
-    patches = [
-        Patch(facecolor=_share(class_colors[k]), edgecolor="black", label=class_names[k])
-        for k in present
-    ]
-    patches.append(Patch(facecolor=_share(_VOID), label="not labelled"))
+    patches = [patch(class_names[k], class_colors[k]) for k in present]
+    patches.append(void_patch())
     legend = _LEGEND_LINE * (1 + -(-len(patches) // _LEGEND_COLUMNS))
     ratio = float(
         np.clip(np.mean([_mask(s).shape[0] / _mask(s).shape[1] for s in samples]), 0.4, 2)
@@ -79,19 +76,19 @@ def _panels(sample: Sample, class_colors: Sequence[Color], clip: float) -> dict[
     from matplotlib.colors import hsv_to_rgb
 
     image, mask = cast(Tensor, sample["image"])[None], _mask(sample)[None]
-    count = len(class_colors)
-    void = mask[0].numpy() == 255
-    colors = np.array([*class_colors, _VOID], np.uint8) / 255
+    count, labels = len(class_colors), mask[0].numpy()
+    void = ~is_class(labels, count)
     distance = SignedDistance(clip)(mask, count)[0].amax(dim=0).numpy()
     boundary = ClassBoundary()(mask, count)[0].amax(dim=0).numpy()
     shown = image[0, :_RGB] if image.shape[1] >= _RGB else image[0, :1].expand(_RGB, -1, -1)
     panels = {
         "image": shown.permute(1, 2, 0).numpy(),
-        "label": colors[np.where(void, count, mask[0].numpy())],
-        f"distance, 0 to {clip:g} px": colormaps["viridis"](distance.clip(0))[..., :3],
-        "boundaries": np.repeat(1 - boundary[..., None], 3, axis=2),
+        "label": paint(labels, class_colors),
+        f"distance, 0 to {clip:g} px": hatched(
+            (colormaps["viridis"](distance.clip(0))[..., :3] * 255).astype(np.uint8), void
+        ),
+        "boundaries": hatched(ink(boundary[None]), void),
     }
-    panels[f"distance, 0 to {clip:g} px"][void] = np.array(_VOID) / 255
     if image.shape[1] >= _RGB:
         hsv = HSV()(image)[0].permute(1, 2, 0).numpy().copy()
         hsv[..., 2] = 1
@@ -107,13 +104,12 @@ def _mask(sample: Sample) -> Tensor:
 
 def _show(axis: "Axes", pixels: np.ndarray, title: str) -> None:
     step = max(1, -(-max(pixels.shape[:2]) // _LARGEST_SIDE))
-    axis.imshow(pixels[::step, ::step].clip(0, 1), interpolation="nearest")
+    shown = pixels[::step, ::step]
+    if shown.dtype != np.uint8:
+        shown = shown.clip(0, 1)
+    axis.imshow(shown, interpolation="nearest")
     axis.set_title(title, fontsize=8)
     axis.set_axis_off()
-
-
-def _share(color: Color) -> tuple[float, float, float]:
-    return color[0] / 255, color[1] / 255, color[2] / 255
 
 
 def _short(name: str, most: int = 34) -> str:

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from foreign_modules import HidesItself, ReturnsNothing, WithDistances, loader, trainer
+from foreign_modules import Base, HidesItself, ReturnsNothing, WithDistances, loader, trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_seg.callbacks import PredictionPanels
@@ -21,6 +21,7 @@ from lightning_seg.callbacks.picture_maps import (
 )
 from lightning_seg.callbacks.picture_maps import hatch as hatch_of
 from lightning_seg.callbacks.pictures import Picture, draw, render
+from lightning_seg.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -244,6 +245,102 @@ def test_an_image_of_one_class_or_of_void_alone_is_drawn(fill):
     found = texts(draw(picture))
     assert "no boundaries in the truth" in found
     assert ("nothing is labelled" in found) is (fill == 255)
+
+
+def axes_of(figure):
+    return {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+
+
+def test_further_bands_have_panels_and_colours_their_mean_error():
+    color = np.full((3, 40, 60), 0.5)
+    color[0], color[1] = 0.0, 1.0
+    brighter = color.copy()
+    brighter[2] = 0.8  # pure red of 0.8 in place of 0.5
+    elevation = np.arange(2400.0).reshape(40, 60)
+    picture = two_halves(color=brighter, true_color=color, bands={"elevation": elevation})
+    axes = axes_of(draw(picture))
+    assert np.array_equal(axes["elevation"].images[0].get_array(), elevation)
+    error = axes["error of colours: 0.100 of 1"].images[0].get_array()
+    np.testing.assert_allclose(error, 0.1)
+
+
+class Sees(WithDistances):
+    """Knows what its channels and classes are called."""
+
+    class_names = ("ground", "house", "tree")
+    channel_names = ("red", "green", "blue", "elevation")
+
+    def __init__(self, extra=0):
+        super().__init__()
+        self.extra = extra
+
+    def on_before_batch_transfer(self, batch, dataloader_idx):
+        shown = batch["image"]
+        more = shown[:, :1].expand(-1, self.extra, -1, -1)
+        return batch | {"image": torch.cat([shown, more], dim=1)} if self.extra else batch
+
+    def forward(self, x):
+        return super().forward(x[:, :3])
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        return super().validation_step(batch | {"image": batch["image"][:, :3]}, batch_idx)
+
+
+def drawn(folder, module, **settings):
+    """The figures that a validation draws."""
+    figures = []
+
+    class Keeps(PredictionPanels):
+        def draw(self, pl_module, sample):
+            figures.append(super().draw(pl_module, sample))
+            return figures[-1]
+
+    t = trainer(folder, Keeps(num_images=1, **settings))
+    t.validate(module, loader(as_dict=True, names=True), verbose=False)
+    return figures
+
+
+def test_bands_are_called_as_the_module_or_its_data_calls_them(tmp_path):
+    (figure,) = drawn(tmp_path, Sees(extra=1))
+    assert "elevation" in axes_of(figure)
+    (figure,) = drawn(tmp_path, Sees(extra=2))
+    assert {"channel 4", "channel 5"} <= set(axes_of(figure))
+
+
+def test_errors_of_a_chosen_class_are_told_apart(tmp_path):
+    (figure,) = drawn(tmp_path, Sees(), positive_class="house")
+    assert {"false positive", "false negative"} <= set(texts(figure))
+    assert any(title.startswith("house: IoU") for title in axes_of(figure))
+    with pytest.raises(InputError, match=r"positive_class names 'car', which is no class"):
+        drawn(tmp_path, Sees(), positive_class="car")
+
+
+class Binary(Base):
+    """Objects of either kind against the ground, from one logit."""
+
+    num_classes = 2
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        image, mask = batch["image"], batch["mask"]
+        mask = torch.where(mask == 255, 255, (mask > 0).long())
+        return {"logits": image[:, 1:].amax(1, keepdim=True) - image[:, :1], "mask": mask}
+
+
+def test_of_two_classes_the_second_is_the_positive_one(tmp_path):
+    (figure,) = drawn(tmp_path, Binary())
+    assert {"true positive", "false positive", "false negative"} <= set(texts(figure))
+    assert any(title.startswith("class 1: IoU") for title in axes_of(figure))
+
+
+def test_an_ignored_class_is_void_though_its_label_is_a_class_number(tmp_path):
+    (figure,) = drawn(tmp_path, HidesNoVoid(), ignore_index=0)
+    assert "not labelled" in texts(figure)
+
+
+class HidesNoVoid(WithDistances):
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        outputs = super().validation_step(batch, batch_idx)
+        return outputs | {"mask": outputs["mask"].masked_fill(outputs["mask"] == 255, 0)}
 
 
 def test_samples_are_spread_evenly():

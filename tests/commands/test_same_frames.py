@@ -1,0 +1,122 @@
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from lightning.pytorch import Trainer
+
+from lightning_seg.commands.same_frames import draw_frames, load_method, run, see_frames
+from lightning_seg.data import FolderDataModule, fake
+from lightning_seg.errors import InputError
+from lightning_seg.heads import ClassificationHead
+from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
+from lightning_seg.networks import Unet
+from lightning_seg.tasks import SegmentationTask
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def write_run(folder, data, seed, **settings):
+    """A run's folder, as fit leaves it, of an untrained network."""
+    torch.manual_seed(seed)
+    network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
+    losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}
+    task = SegmentationTask(3, 3, network, ClassificationHead, losses)
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_epochs=0)
+    trainer.strategy.connect(task)
+    for name in ("best", "last"):
+        trainer.save_checkpoint(folder / "checkpoints" / f"{name}.ckpt")
+    init = {"root": str(data), "num_classes": 3, "num_workers": 0} | settings
+    config = {
+        "seed_everything": 1,
+        "data": {"class_path": "FolderDataModule", "init_args": init},
+        "model": {"class_path": "SegmentationTask"},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    fake.write_folder(tmp_path / "data")
+    return [write_run(tmp_path / name, tmp_path / "data", n) for n, name in enumerate("ab")]
+
+
+def frame_names(tmp_path):
+    data = FolderDataModule(tmp_path / "data", num_classes=3)
+    return [pair.name for pair in data.pairs("val")]
+
+
+def test_every_run_sees_the_named_frames_as_it_is_validated(tmp_path, runs):
+    methods = [load_method(str(runs[0]), "best"), load_method(f"second={runs[1]}", "last")]
+    (name, *_) = frame_names(tmp_path)
+    (frame,) = see_frames(methods, "val", [name], count=9)
+    assert frame.name == name
+    assert list(frame.logits) == ["a", "second"]
+    sample = methods[0].data.dataset("val", methods[0].data.pairs("val"))[0]
+    assert sample["name"] == name
+    assert np.array_equal(frame.truth, sample["mask"])
+    for method in methods:
+        with torch.inference_mode():
+            expected = method.task.infer(sample["image"][None])["logits"][0]
+        torch.testing.assert_close(frame.logits[method.name], expected)
+    assert not torch.equal(*frame.logits.values())
+
+
+def titles(figure):
+    return [axis.get_title() for axis in figure.axes]
+
+
+def test_each_frame_has_rows_and_each_run_a_column(tmp_path, runs):
+    methods = [load_method(str(path), "best") for path in runs]
+    frames = see_frames(methods, "val", None, count=1)
+    truth, data = frames[0].truth, methods[0].data
+    frames[0].logits["a"] = torch.eye(4)[np.where(truth < 3, truth, 3)].permute(2, 0, 1)[:3]
+    kinds = ("prediction", "errors", "boundaries", "over_image", "entropy")
+    figure = draw_frames(frames, data.class_names, data.class_colors, kinds)
+    shown = titles(figure)
+    assert shown[:3] == [frames[0].name, "a", "b"]
+    assert "truth" in shown
+    assert shown.count("0.0% wrong") == 1
+    assert any(title.startswith("0.0% wrong within") for title in shown)
+    assert len(shown) == 2 + 5 * 2
+    figure = draw_frames(frames, data.class_names, data.class_colors, ("errors",), positive=1)
+    assert titles(figure)[:3] == [frames[0].name, "truth", "a, 0.0% wrong"]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_the_sheet_is_written_from_checkpoints_too(tmp_path, runs, suffix, capsys):
+    checkpoint = runs[1] / "checkpoints" / "last.ckpt"
+    output = tmp_path / "sheets" / f"frames{suffix}"
+    run([str(runs[0]), f"b={checkpoint}", "--count", "1", "--output", str(output)])
+    pixels = cv2.imread(str(output))
+    assert min(pixels.shape[:2]) > 300
+    assert pixels.std() > 20
+    assert str(output) in capsys.readouterr().out
+
+
+def test_settings_of_the_data_go_over_those_of_all_runs(tmp_path, runs):
+    moved = (tmp_path / "data").rename(tmp_path / "moved")
+    run([*map(str, runs), "--data.root", str(moved), "--output", str(tmp_path / "x.png")])
+    assert (tmp_path / "x.png").is_file()
+
+
+def test_it_refuses_what_cannot_be_compared(tmp_path, runs):
+    other = write_run(
+        tmp_path / "small", tmp_path / "data", 3,
+        eval_transforms=[{"class_path": "albumentations.Resize",
+                          "init_args": {"height": 16, "width": 16}}],
+    )  # fmt: skip
+    first = str(runs[0])
+    for arguments, message in (
+        ([first, str(other)], "pixels to small, but"),
+        ([first, first], "Several runs are called a"),
+        ([first, "--names", "nothing"], "--names nothing: there is no such image in val"),
+        ([first, "--positive_class", "car"], "--positive_class car is no class"),
+        ([first, "--output", "x.bmp"], "--output is x.bmp"),
+        ([str(tmp_path / "none")], "is no run"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(["--output", str(tmp_path / "x.png"), *arguments])
