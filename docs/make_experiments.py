@@ -4,6 +4,8 @@
     python docs/make_experiments.py --check   # ends with status 1 if it is out of date
 
 The rows are those of configs/tables/*.yaml; figures of ours come from the records that a row names.
+What stands under `measure`, a stage and its options, holds for a row or for all rows of a table; the
+checkpoint is the best one unless it says otherwise.
 """
 
 import argparse
@@ -55,7 +57,7 @@ def rows() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for path in table_files():
         for table in yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]:
-            for row in table["rows"]:
+            for row in _measured(table):
                 if row["run"] in found:
                     raise ValueError(f"{path.name} has two rows of {row['run']}")
                 found[row["run"]] = row
@@ -71,17 +73,20 @@ def measure_command(row: dict[str, Any]) -> str:
     """The command that measures a row."""
     stage, _, options = row.get("measure", "test").partition(" ")
     run = f"runs/{row['run']}"
-    command = f"lightning-seg {stage} --config {run}/config.yaml --ckpt_path best {options}"
+    checkpoint = "" if "--ckpt_path" in options else "--ckpt_path best"
+    command = f"lightning-seg {stage} --config {run}/config.yaml {checkpoint} {options}"
     return " ".join(command.split())
 
 
 def _paper(paper: dict[str, Any]) -> str:
-    parts = [f"## {paper['paper']}\n", paper.get("notes", "")]
-    return "\n".join([*filter(None, parts), *map(_table, paper["tables"])])
+    parts = [f"## {paper['paper']}\n"]
+    if "notes" in paper:
+        parts.append(f"{paper['notes'].strip()}\n")
+    return "\n".join([*parts, *map(_table, paper["tables"])])
 
 
 def _table(table: dict[str, Any]) -> str:
-    columns = table["columns"]
+    columns, rows = table["columns"], _measured(table)
     lines = [f"### {table['title']}\n"]
     if "notes" in table:
         lines.append(f"{table['notes'].strip()}\n")
@@ -89,16 +94,21 @@ def _table(table: dict[str, Any]) -> str:
         lines.append(f"All of it: `lightning-seg sweep {table['sweep']}`\n")
     heading = [f"{column} ({who})" for column in columns for who in ("paper", "ours")]
     lines += [_row(["row", *heading]), _row(["---"] * (1 + len(heading)))]
-    for row in table["rows"]:
+    for row in rows:
         published, ours = row.get("published", {}), row.get("ours", {})
         cells = [_cell(of.get(column)) for column in columns for of in (published, ours)]
         lines.append(_row([row["name"], *cells]))
     lines.append("\n```sh")
-    for row in table["rows"]:
+    for row in rows:
         note = f": {row['note'].strip()}" if "note" in row else ""
         first = f"  # after runs/{row['after']}" if "after" in row else ""
         lines += [f"# {row['name']}{note}", f"{fit_command(row)}{first}", measure_command(row)]
     return "\n".join([*lines, "```\n"])
+
+
+def _measured(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """A table's rows, each with how it is measured."""
+    return [{"measure": table.get("measure", "test"), **row} for row in table["rows"]]
 
 
 def _row(cells: list[str]) -> str:
