@@ -23,9 +23,9 @@ INTRODUCTION = """\
 # Every row of the papers' tables
 
 One command trains a row, a second one measures it, in the project's folder, with the data where
-[its configuration says](data.md). "-" is a figure that the paper does not give, or that has not
-been measured here because the data was not to be had. How runs become one table:
-[comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
+[its configuration says](data.md). Figures are the papers' own, "-" where a paper gives none; columns
+named "ours" were measured with these commands, where the data was to be had. How runs become one
+table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
 
 This page is made by `python docs/make_experiments.py` from `configs/tables/`.
 """
@@ -92,11 +92,13 @@ def _table(table: dict[str, Any]) -> str:
         lines.append(f"{table['notes'].strip()}\n")
     if "sweep" in table:
         lines.append(f"All of it: `lightning-seg sweep {table['sweep']}`\n")
-    heading = [f"{column} ({who})" for column in columns for who in ("paper", "ours")]
+    shown = [(column, "published") for column in columns]
+    shown += [(column, "ours") for column in columns if any(column in _ours(row) for row in rows)]
+    heading = [column if who == "published" else f"{column}, ours" for column, who in shown]
     lines += [_row(["row", *heading]), _row(["---"] * (1 + len(heading)))]
     for row in rows:
-        published, ours = row.get("published", {}), row.get("ours", {})
-        cells = [_cell(of.get(column)) for column in columns for of in (published, ours)]
+        figures = {"published": row.get("published", {}), "ours": _ours(row)}
+        cells = [_cell(figures[who].get(column)) for column, who in shown]
         lines.append(_row([row["name"], *cells]))
     lines.append("\n```sh")
     for row in rows:
@@ -109,6 +111,10 @@ def _table(table: dict[str, Any]) -> str:
 def _measured(table: dict[str, Any]) -> list[dict[str, Any]]:
     """A table's rows, each with how it is measured."""
     return [{"measure": table.get("measure", "test"), **row} for row in table["rows"]]
+
+
+def _ours(row: dict[str, Any]) -> dict[str, Any]:
+    return row.get("ours", {})
 
 
 def _row(cells: list[str]) -> str:
