@@ -40,8 +40,9 @@ class SegmentationDataModule(LightningDataModule):
 
     Batches are dicts: ``image`` float32 (B, C, H, W) in [0, 1]; ``mask`` int64 (B, H, W) of 0..K-1
     and 255 for ignored, absent in ``predict``; ``name`` list of str; in ``predict``, ``size`` int64
-    (B, 2): height and width of the original images, to which predictions belong. Validation, test
-    and predict give every whole image exactly once, on any number of processes.
+    (B, 2): height and width of the original images, to which predictions belong, and where
+    transforms pad, ``content`` int64 (B, 4): row, column, height and width of the images within.
+    Validation, test and predict give every whole image exactly once, on any number of processes.
 
     Args:
         root: The dataset's folder.
@@ -57,7 +58,8 @@ class SegmentationDataModule(LightningDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize. In predict,
-            only those that resize whole images or leave them where they are.
+            only those that resize whole images, pad them with a constant, which is cut off again,
+            or leave them where they are.
         value_range: Lowest and highest image value; by default those of the integer type, and
             0 and 1 for decimal numbers. Values beyond it become 0 or 1, and NaN becomes 0.
         extra_band: How the pairs' files of one more channel are read, which is the last of

@@ -21,7 +21,8 @@ class PairDataset(Dataset[Sample]):
 
     A sample is a dict: ``image`` float32 (C, H, W) in [0, 1], ``mask`` int64 (H, W) of 0..K-1 and
     255 for ignored (only where the pair has a label), ``name`` str, and without a label ``size``
-    int64 (2,): height and width of the image before transforms, to which predictions belong.
+    int64 (2,): height and width of the image before transforms, to which predictions belong; and
+    where transforms pad, ``content`` int64 (4,): row, column, height and width of the image within.
 
     Args:
         pairs: The files.
@@ -54,6 +55,8 @@ class PairDataset(Dataset[Sample]):
         image, mask = self.reader.image(pair), self.reader.mask(pair)
         seed = draw_seed(index) if self.training else index
         codes = None if self.cache is None else self.cache.read(pair)
+        padded = mask is None and self.pipeline.pads
+        content = self.pipeline.place_of(image, seed) if padded else None
         image, mask, further, codes = self.pipeline.apply(
             image, mask, self.reader.further_channel(pair), seed, codes
         )
@@ -62,6 +65,8 @@ class PairDataset(Dataset[Sample]):
             sample["targets"] = self.cache.decode(codes)
         if mask is None:
             sample["size"] = torch.tensor(image_size(pair.image))
+        if content is not None:
+            sample["content"] = torch.tensor(content)
         return sample
 
 

@@ -28,6 +28,7 @@ _KEEPING_DISTANCES = (
     A.PadIfNeeded, A.Crop, A.CenterCrop, A.RandomCrop, A.CropNonEmptyMaskIfExists,
 )  # fmt: skip
 _RESIZING = (A.Resize, A.LongestMaxSize, A.SmallestMaxSize)
+_PADDING = (A.Pad, A.PadIfNeeded)
 
 
 class TransformPipeline:
@@ -59,19 +60,35 @@ class TransformPipeline:
         """Whether there is no transform."""
         return not self._compose.transforms
 
+    @property
+    def pads(self) -> bool:
+        """Whether a transform adds a border."""
+        return any(isinstance(transform, _PADDING) for transform in _leaves(self._compose))
+
     def refuse_for_predictions(self) -> None:
         """Allows only transforms whose predictions can be laid on the original image by resizing.
 
         Raises:
-            InputError: A transform moves, turns, cuts off or adds parts of the image.
+            InputError: A transform moves, turns or cuts off parts of the image, or adds some that
+                cannot be told from it.
         """
         for transform in _leaves(self._compose):
-            if _changes_masks(transform) and not isinstance(transform, _RESIZING):
+            padding = isinstance(transform, _PADDING) and _pads_with_constant(transform)
+            allowed = padding or isinstance(transform, _RESIZING)
+            if _changes_masks(transform) and not allowed:
                 raise InputError(
                     f"With the transform {type(transform).__name__}, predictions would not lie on "
                     "the original images. Take it out of eval_transforms to predict (networks take "
-                    "images of any size); those that resize whole images may stay."
+                    "images of any size); those that resize whole images, or pad them with a "
+                    "constant, may stay."
                 )
+
+    def place_of(self, image: np.ndarray, seed: int) -> tuple[int, int, int, int]:
+        """Where an image (H, W, C) lies after transforms that pad: row, column, height, width."""
+        inside = self.apply(image, np.zeros(image.shape[:2], np.uint8), None, seed)[1]
+        assert inside is not None, "a mask was given"
+        rows, columns = (np.flatnonzero((inside != IGNORE_INDEX).any(axis=axis)) for axis in (1, 0))
+        return int(rows[0]), int(columns[0]), len(rows), len(columns)
 
     def refuse_for_cached_targets(self, setting: str) -> None:
         """Allows only transforms that leave distances as they are.

@@ -286,7 +286,9 @@ class SegmentationTask(LightningModule):
         """Labels and the maps other than scores, at the size of the original images.
 
         Where the batch says by ``size`` (B, 2) what height and width its images had before they
-        were transformed, scores are resized to that, bilinearly, before they are decided.
+        were transformed, scores are resized to that, bilinearly, before they are decided. Where it
+        says by ``content`` (B, 4) at which row and column and of what height and width the images
+        lie within a padding, the padding is cut off before.
 
         Returns:
             A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on); ``predictions`` maps
@@ -297,12 +299,16 @@ class SegmentationTask(LightningModule):
         if "corners" in batch:
             return {"probabilities": self.infer_window(batch["image"])["logits"]}
         predictions = self.infer(batch["image"])
-        sizes = batch["size"].tolist() if "size" in batch else [batch["image"].shape[-2:]]
-        if all(size == sizes[0] for size in sizes):
-            return self._decided(predictions, sizes[0]) | {"name": batch["name"]}
+        whole = list(batch["image"].shape[-2:])
+        sizes = batch["size"].tolist() if "size" in batch else [whole]
+        contents = (
+            batch["content"].tolist() if "content" in batch else [[0, 0, *whole]] * len(sizes)
+        )
+        if all(place == (sizes[0], contents[0]) for place in zip(sizes, contents, strict=True)):
+            return self._decided(predictions, sizes[0], contents[0]) | {"name": batch["name"]}
         each = [
-            self._decided({name: maps[i : i + 1] for name, maps in predictions.items()}, size)
-            for i, size in enumerate(sizes)
+            self._decided({n: maps[i : i + 1] for n, maps in predictions.items()}, size, content)
+            for i, (size, content) in enumerate(zip(sizes, contents, strict=True))
         ]
         maps = {n: [one["predictions"][n][0] for one in each] for n in each[0]["predictions"]}
         return {
@@ -311,8 +317,14 @@ class SegmentationTask(LightningModule):
             "name": batch["name"],
         }
 
-    def _decided(self, predictions: dict[str, Tensor], size: Sequence[int]) -> dict[str, Any]:
-        predictions = {name: _resize(maps, torch.Size(size)) for name, maps in predictions.items()}
+    def _decided(
+        self, predictions: dict[str, Tensor], size: Sequence[int], content: Sequence[int]
+    ) -> dict[str, Any]:
+        row, column, height, width = content
+        predictions = {
+            n: _resize(maps[..., row : row + height, column : column + width], torch.Size(size))
+            for n, maps in predictions.items()
+        }
         labels = label_map(predictions["logits"])
         return {"labels": labels, "predictions": self._without_scores(predictions)}
 

@@ -4,6 +4,7 @@ import os
 import warnings
 from functools import partial
 
+import albumentations as A
 import numpy as np
 import pytest
 import tifffile
@@ -29,6 +30,7 @@ from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
+from lightning_seg.raster_prediction import as_rasters
 from lightning_seg.tasks import SegmentationTask
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -93,6 +95,47 @@ def test_predictions_of_whole_images_that_would_get_one_name_are_refused(tmp_pat
     write_image(tmp_path / "a" / "b.png")
     with pytest.raises(InputError, match=r"would both be called a_b.png"):
         predict(tmp_path, tmp_path / "out", by_windows=False)
+
+
+@pytest.mark.parametrize("eval_batch_size", [1, 3])
+def test_padding_is_cut_off_before_labels_get_the_images_size(tmp_path, eval_batch_size):
+    sizes = {"wide": (40, 64), "also_wide": (40, 64), "high": (64, 36)}
+    (tmp_path / "images").mkdir()
+    for seed, (name, size) in enumerate(sizes.items()):
+        pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.png")
+    data = FolderDataModule(
+        tmp_path / "images",
+        3,
+        predict_root=tmp_path / "images",
+        num_workers=0,
+        eval_batch_size=eval_batch_size,
+        eval_transforms=[
+            A.LongestMaxSize(32, p=1.0),
+            A.PadIfNeeded(32, 32, border_mode=0, fill=0, fill_mask=255, p=1.0),
+        ],
+    )
+    task = make_task()
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        callbacks=[PredictionWriter(str(tmp_path / "out"))],
+    )  # fmt: skip
+    trainer.predict(task, datamodule=as_rasters(task, data), return_predictions=False)
+    task.eval()
+    for name, size in sizes.items():
+        labels = np.array(Image.open(tmp_path / "out" / f"{name}.png"))
+        assert labels.shape == size
+        image = np.array(Image.open(tmp_path / "images" / f"{name}.png"))
+        small = A.LongestMaxSize(32, p=1.0)(image=image)["image"]
+        height, width = small.shape[:2]
+        top, left = (32 - height) // 2, (32 - width) // 2
+        padded = np.zeros((32, 32, 3), np.float32)
+        padded[top : top + height, left : left + width] = small / np.float32(255)
+        with torch.no_grad():
+            scores = task.infer(torch.from_numpy(padded).permute(2, 0, 1)[None])["logits"]
+        inside = scores[..., top : top + height, left : left + width]
+        expected = F.interpolate(inside, size=size, mode="bilinear").argmax(dim=1)[0]
+        assert (labels == expected.numpy()).mean() > 0.999
 
 
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)

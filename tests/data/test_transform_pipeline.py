@@ -173,9 +173,17 @@ def test_albumentations_does_not_ask_the_network_for_news():
 
 @pytest.mark.parametrize(
     "transform",
-    [A.Resize(8, 8), A.LongestMaxSize(8), A.SmallestMaxSize(8), A.ColorJitter(), A.NoOp()],
+    [
+        A.Resize(8, 8),
+        A.LongestMaxSize(8),
+        A.SmallestMaxSize(8),
+        A.ColorJitter(),
+        A.NoOp(),
+        A.PadIfNeeded(64, 64, fill_mask=255),
+        A.Pad((1, 2, 3, 4), fill_mask=255),
+    ],
 )
-def test_transforms_that_resize_whole_images_may_stay_for_predictions(transform):
+def test_transforms_that_resize_or_pad_whole_images_may_stay_for_predictions(transform):
     TransformPipeline([A.OneOf([transform])]).refuse_for_predictions()
 
 
@@ -183,7 +191,7 @@ def test_transforms_that_resize_whole_images_may_stay_for_predictions(transform)
     "transform",
     [
         A.CenterCrop(8, 8),
-        A.PadIfNeeded(8, 8, fill_mask=255),
+        A.PadIfNeeded(64, 64, border_mode=cv2.BORDER_REFLECT_101),
         A.HorizontalFlip(),
         A.Lambda(image=np.roll, mask=np.roll),
     ],
@@ -191,6 +199,14 @@ def test_transforms_that_resize_whole_images_may_stay_for_predictions(transform)
 def test_transforms_that_move_images_are_refused_for_predictions(transform):
     with pytest.raises(InputError, match=f"{type(transform).__name__}.*Take it out of eval_trans"):
         TransformPipeline([transform]).refuse_for_predictions()
+
+
+def test_images_are_found_again_within_their_padding():
+    longest, padded = A.LongestMaxSize(24, p=1.0), A.PadIfNeeded(33, 40, fill_mask=255, p=1.0)
+    assert TransformPipeline([longest, padded]).place_of(IMAGE, 0) == (8, 8, 16, 24)
+    uneven = A.Pad((1, 2, 3, 4), fill_mask=255, p=1.0)  # left, top, right, bottom
+    assert TransformPipeline([uneven]).place_of(IMAGE, 0) == (2, 1, 32, 48)
+    assert TransformPipeline([longest]).place_of(IMAGE, 0) == (0, 0, 16, 24)
 
 
 # EPL builds on the semseg framework, whose images are padded with the data's mean colour.
