@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from lightning_seg import cli
+from lightning_seg.experiments.comparison import find_runs
+from lightning_seg.experiments.comparison.records import export_records
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("cross_entropy", "distance_regression")
@@ -82,3 +84,10 @@ def runs(tmp_path_factory):
                     patch.setattr(sys, "argv", ["lightning-seg", *words, *seeded])
                     cli.main()
     return folder / "runs"
+
+
+@pytest.fixture
+def copies(runs, tmp_path):
+    """The runs' records, to be changed."""
+    export_records(find_runs(runs), tmp_path / "runs")
+    return tmp_path / "runs"

@@ -367,15 +367,8 @@ def _notes(
             "Where a method has one run, intervals say how sure a difference is on other images, "
             "not with other seeds: another seed may turn a verdict round."
         )
-    for result in results:
-        difference = result.difference
-        if difference and difference.trainings < len(result.runs):
-            count = difference.trainings
-            how = f"over the {count} that both have" if count else "unpaired, for none is shared"
-            notes.append(
-                f"{result.method.name} and {difference.baseline} have other seeds; their "
-                f"difference is taken {how}."
-            )
+    for results_of, base in chosen:
+        notes += [_seeds_note(r, base) for r in results_of if base and _has_other_seeds(r, base)]
     runs = [run for result in results for run in result.runs]
     for told, values in (
         ("Checkpoints that were evaluated", [run.record(split).get("checkpoint") for run in runs]),
@@ -389,6 +382,19 @@ def _notes(
             names = ", ".join(result.method.name for result in results_of)
             notes.append(f"There is no baseline for {names}.")
     return notes
+
+
+def _has_other_seeds(result: Result, base: Result) -> bool:
+    return set(result.method.runs) != set(base.method.runs)
+
+
+def _seeds_note(result: Result, base: Result) -> str:
+    count = result.difference.trainings if result.difference else 0
+    how = f"over the {count} that both have" if count else "unpaired, for none is shared"
+    return (
+        f"{result.method.name} and {base.method.name} have other seeds; their difference is taken "
+        f"{how}."
+    )
 
 
 def _hardware(run: Run) -> str | None:

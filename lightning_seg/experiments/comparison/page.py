@@ -333,8 +333,9 @@ def _how(comparison: Comparison) -> Iterator[Block]:
     yield Text(
         f"{comparison.resamples} times, as many images as there are were drawn with replacement, "
         "the same for all runs, and scores taken from the summed counts of the drawn images; their "
-        "differences were averaged over the seeds that both methods have. To that was added, of the "
-        "differences as measured, how far the average over as many seeds drawn with replacement is "
-        "from that over all, widened as Student's distribution has it for so few. The interval holds "
-        "the middle 95 % of the sums. Nothing is corrected for the number of comparisons."
+        "differences were averaged over the seeds that both methods have. To that was added, of "
+        "the differences as measured, how far the average over as many seeds drawn with "
+        "replacement is from that over all, widened as Student's distribution has it for so few. "
+        "The interval holds the middle 95 % of the sums. Nothing is corrected for the number of "
+        "comparisons."
     )

@@ -1,0 +1,121 @@
+"""Which runs are one method, and what methods are called."""
+
+import json
+
+import pytest
+import yaml
+
+from lightning_seg.experiments.comparison import compare
+from lightning_seg.experiments.comparison.labels import method_label, network_label, seed
+from lightning_seg.experiments.comparison.runs import Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    def make(name, model=None, command=(), data=None, seed=1, score=0.5, trainer=None):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        network = {"class_path": "a.Unet", "init_args": {"encoder": "resnet18", "weights": None}}
+        losses = {"cross_entropy": {"loss": {"class_path": "b.CrossEntropyLoss"}, "weight": 1.0}}
+        model = {"network": network, "losses": losses} | (model or {})
+        config = {
+            "seed_everything": seed,
+            "run_dir": str(folder),
+            "model": {"class_path": "SegmentationTask", "init_args": model},
+            "data": {"class_path": "d.Data", "init_args": data or {}},
+            "trainer": trainer or {"max_epochs": 2},
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        fit = {"command": ["lightning-seg", "fit", *command]}
+        (folder / "fit.json").write_text(json.dumps(fit))
+        epoch = {"epoch": 0, "seconds": 1.0, "val/iou": score, "val/boundary_iou": score}
+        (folder / "epochs.jsonl").write_text(json.dumps(epoch) + "\n")
+        return Run(folder)
+
+    return make
+
+
+def term(name, weight=1.0):
+    return {"loss": {"class_path": f"lightning_seg.losses.{name}"}, "weight": weight}
+
+
+def names(tmp_path, **kwargs):
+    return [result.method.name for result in compare([tmp_path], **kwargs).results]
+
+
+def test_the_method_file_names_the_method(run):
+    command = ("--config", "e/unet.yaml", "--config=configs/method/epl_point.yaml")
+    assert method_label(run("a", command=command)) == "epl_point"
+    command = ("--config", "configs/method/epl.yaml", "--config", "mine/method/wide.yaml")
+    assert method_label(run("b", command=command)) == "epl+wide"
+
+
+def test_else_losses_and_head_do(run):
+    losses = {"cross_entropy": term("CrossEntropyLoss"), "distance": term("MapL1Loss", 2.0)}
+    head = {"class_path": "lightning_seg.heads.SignedDistanceHead"}
+    model = {"losses": losses, "head": head}
+    assert method_label(run("a", model)) == "cross_entropy + 2 distance (SignedDistanceHead)"
+    model["losses"] = losses | {"distance": None, "line": term("Line", 0.0)}
+    assert method_label(run("b", model)) == "cross_entropy (SignedDistanceHead)"
+    old = {"logits": [term("DiceLoss")], "distance": []}
+    assert method_label(run("c", {"losses": old})) == "DiceLoss"
+
+
+def test_network_and_seed_are_read(run):
+    one = run("a", seed=7)
+    assert network_label(one) == "Unet resnet18"
+    assert seed(one) == 7
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_method(run, tmp_path):
+    for number in (1, 2, 3):
+        weights = {"weights": f"before/first/seed{number}/checkpoints/best.ckpt"}
+        run(f"seed{number}", weights, seed=number, data={"root": f"data{number}"})
+    [result] = compare([tmp_path]).results
+    assert [key[1] for key in result.method.runs] == [1, 2, 3]
+
+
+def test_one_label_with_other_settings_is_told_apart(run, tmp_path):
+    command = ("--config", "configs/method/epl.yaml")
+    for weight in (0.1, 0.2):
+        run(f"w{weight}", {"losses": {"line": term("Line", weight)}}, command)
+    assert names(tmp_path) == ["epl (weight 0.1)", "epl (weight 0.2)"]
+
+
+def test_several_networks_have_a_baseline_each(run, tmp_path):
+    for encoder, scores in (("resnet18", (0.5, 0.6)), ("resnet34", (0.7, 0.6))):
+        network = {"class_path": "a.Unet", "init_args": {"encoder": encoder}}
+        run(f"{encoder}/ce", {"network": network}, score=scores[0])
+        dice = {"dice": term("DiceLoss")}
+        run(f"{encoder}/dice", {"network": network, "losses": dice}, score=scores[1])
+    found = {r.method.name: r for r in compare([tmp_path]).results}
+    assert list(found) == [
+        "cross_entropy, Unet resnet18", "dice, Unet resnet18",
+        "cross_entropy, Unet resnet34", "dice, Unet resnet34",
+    ]  # fmt: skip
+    for encoder, difference in (("resnet18", 0.1), ("resnet34", -0.1)):
+        one = found[f"dice, Unet {encoder}"]
+        assert one.difference.baseline == f"cross_entropy, Unet {encoder}"
+        assert one.difference.mean[0, 0] == pytest.approx(difference)
+    assert found["dice, Unet resnet34"].superiority == [0.0]
+
+
+def test_folds_are_paired_as_seeds_are(run, tmp_path):
+    for method, scores in (("cross_entropy", (0.2, 0.8)), ("dice", (0.3, 0.7))):
+        for fold, score in enumerate(scores):
+            losses = {"losses": {method: term("Loss")}}
+            data = {"fold": fold, "val_list": f"fold{fold}.txt"}
+            run(f"{method}/{fold}", losses, data=data, score=score)
+    base, dice = compare([tmp_path]).results
+    assert len(base.runs) == len(dice.runs) == dice.difference.trainings == 2
+    assert dice.superiority == [1.0, 0.0]
+
+
+def test_the_baseline_is_cross_entropy_or_the_first_or_the_one_named(run, tmp_path):
+    run("a", {"losses": {"dice": term("DiceLoss")}})
+    run("b")
+    assert compare([tmp_path]).results[0].difference.baseline == "cross_entropy"
+    assert compare([tmp_path], baseline="dice").results[1].difference.baseline == "dice"
+    run("c", {"losses": {"focal": term("FocalLoss")}})
+    found = compare([tmp_path / "a", tmp_path / "c"])
+    assert found.results[1].difference.baseline == "dice"
