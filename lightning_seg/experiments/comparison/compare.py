@@ -180,6 +180,7 @@ def compare(
         raise InputError(
             f"There is no method {baseline!r}; there are {', '.join(map(repr, by_name))}."
         )
+    results = [r for every, base in chosen for r in sorted(every, key=lambda r: r is not base)]
     _compare_with_baselines(chosen, resamples if by_image else 0)
     measure = _converge(chosen, reach)
     images = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}

@@ -20,6 +20,7 @@ _MARKERS = "osD^vPX"
 _CURVES = ("iou", "boundary_iou")
 _DIFFERENCES = ("iou", "f1", "boundary_iou", "boundary_f")
 _PANEL, _HEIGHT, _ROW = 5.2, 4.2, 0.3
+_SHIFT = 0.09  # pixels of the band's width
 
 Style = Mapping[str, object]
 
@@ -79,8 +80,10 @@ def _trimap(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | No
         values = [result.figures[:, row, 0].tolist() for row in rows]
         _line(axes[0], widths, values, styles[result.method.name], _alpha(results))
     axes[0].set_title("trimap IoU", fontsize=12)
-    for result in compared:
-        _over_widths(axes[1], result, rows, widths, styles[result.method.name], _alpha(results))
+    for place, result in enumerate(compared):
+        # Beside each other, so that no interval hides another.
+        shift = _SHIFT * (place - (len(compared) - 1) / 2)
+        _over_widths(axes[1], result, rows, [w + shift for w in widths], styles[result.method.name])
     for axis in axes:
         axis.set_xlabel("half-width of the band, px")
         axis.set_xticks(widths)
@@ -93,19 +96,14 @@ def _trimap(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | No
 
 
 def _over_widths(
-    axis: "Axes",
-    result: Result,
-    rows: Sequence[int],
-    widths: Sequence[int],
-    style: Style,
-    alpha: float,
+    axis: "Axes", result: Result, rows: Sequence[int], along: Sequence[float], style: Style
 ) -> None:
     difference = result.difference
     assert difference is not None
-    axis.plot(widths, difference.mean[rows, 0], linewidth=2, markersize=5, **style)  # type: ignore[arg-type]
+    axis.plot(along, difference.mean[rows, 0], linewidth=1.5, markersize=5, **style)  # type: ignore[arg-type]
     if difference.low is not None and difference.high is not None:
         bounds = (difference.low[rows, 0], difference.high[rows, 0])
-        axis.fill_between(widths, *bounds, color=str(style["color"]), alpha=alpha, linewidth=0)
+        axis.vlines(along, *bounds, color=str(style["color"]), linewidth=1.5)
 
 
 def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | None":
@@ -176,9 +174,8 @@ def _line(
     if not along:
         return
     means = [sum(each) / len(each) for each in values]
-    dense = len(along) > 15
-    kept = dict(style) | ({"marker": ""} if dense else {})
-    axis.plot(along, means, linewidth=2, markersize=5, **kept)  # type: ignore[arg-type]
+    every = max(1, len(along) // 8)
+    axis.plot(along, means, linewidth=2, markersize=5, markevery=every, **style)  # type: ignore[arg-type]
     if len(values[0]) > 1:
         low, high = ([f(each) for each in values] for f in (min, max))
         axis.fill_between(along, low, high, color=str(style["color"]), alpha=alpha, linewidth=0)
