@@ -13,7 +13,7 @@ import yaml
 
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.sweep.plan import Run, launcher, plan
-from lightning_seg.experiments.sweep.running import Stopped, last_line, run_all
+from lightning_seg.experiments.sweep.running import Stopped, counted, last_words, run_all
 from lightning_seg.experiments.sweep.scripts import bash_script, slurm_script, torchrun_script
 from lightning_seg.experiments.sweep.spec import (
     STAGES,
@@ -62,7 +62,7 @@ def run(argv: list[str]) -> None:
     for name, why in failed.items():
         print(f"{name}: {why}")
     if failed:
-        print(f"{len(failed)} of {len(chosen)} runs failed. The same command tries them again.")
+        print(f"{len(failed)} of {counted(len(chosen))} failed. The same command tries them again.")
     compared = arguments.only or not spec.compare or _compare(spec, runs, failed)
     if failed or not compared:
         sys.exit(1)
@@ -304,7 +304,7 @@ def _compare(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> bo
     if ended.returncode == 0:
         _say(f"Comparison: {spec.sweep_dir / 'comparison'}")
         return True
-    print(f"compare ended with status {ended.returncode}: {last_line(log)} ({log})")
+    print(f"compare ended with status {ended.returncode}: {last_words(log)} ({log})")
     return False
 
 

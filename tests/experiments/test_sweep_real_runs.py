@@ -77,7 +77,7 @@ def epochs(name):
 
 
 def kill_after(process, condition):
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     try:
         while not condition():
             assert process.poll() is None, Path("said").read_text()
@@ -93,7 +93,7 @@ def test_a_killed_sweep_of_trainings_goes_on(sweep):
     kill_after(sweep(*words), lambda: len(epochs("cross_entropy/seed1")) >= 2)
     assert len(epochs("cross_entropy/seed1")) < 15
     assert epochs("distance/seed1") == []
-    assert sweep(*words).wait(300) == 0, Path("said").read_text()
+    assert sweep(*words).wait(500) == 0, Path("said").read_text()
     assert epochs("cross_entropy/seed1") == epochs("distance/seed1") == list(range(15))
     said = Path("said").read_text()
     assert "2 runs in sweep: 0 finished, 1 begun, 1 new; 1 at a time" in said
@@ -102,26 +102,23 @@ def test_a_killed_sweep_of_trainings_goes_on(sweep):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_two_methods_with_two_seeds_killed_once_end_in_a_comparison(sweep):
     words = (
-        *("--seeds", "1", "2", "--jobs", "2", "--evaluate", "validate", "test"),
+        *("--seeds", "1", "2", "--jobs", "2", "--evaluate", "test"),
         *("--", "--trainer.max_epochs", "10"),
     )
     whole = ("-m", "lightning_seg.cli", "sweep")
     names = [f"{method}/seed{seed}" for method in ("cross_entropy", "distance") for seed in (1, 2)]
     process = sweep(*words, command=whole)
     kill_after(process, lambda: all(len(epochs(name)) >= 2 for name in names[::2]))
-    assert sweep(*words, command=whole).wait(600) == 0, Path("said").read_text()
+    assert sweep(*words, command=whole).wait(3000) == 0, Path("said").read_text()
     for name in names:
         assert epochs(name) == list(range(10))
         folder = Path("sweep", name)
-        assert json.loads((folder / "val" / "metrics.json").read_text())
         assert json.loads((folder / "test" / "metrics.json").read_text())
-        assert set(json.loads((folder / "sweep.json").read_text())["steps"]) == {
-            *("fit", "validate", "test")
-        }
-    assert any(Path("sweep/comparison").iterdir())
-    begun = time.monotonic()
-    assert sweep(*words).wait(300) == 0
-    assert time.monotonic() - begun < 200
+        steps = json.loads((folder / "sweep.json").read_text())["steps"]
+        assert [name for name, step in steps.items() if "ended" in step] == ["fit", "test"]
+    assert list(Path("sweep/comparison").glob("*.html"))
+    assert sweep("--no-compare", *words).wait(500) == 0
     assert "4 runs in sweep: 4 finished, 0 begun, 0 new; 2 at a time" in Path("said").read_text()

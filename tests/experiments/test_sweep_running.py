@@ -12,7 +12,7 @@ from sweep_of_stand_ins import LAUNCH
 
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.sweep import plan, read_spec, run_all
-from lightning_seg.experiments.sweep.running import duration, last_line
+from lightning_seg.experiments.sweep.running import duration, last_words
 from lightning_seg.experiments.sweep.state import locked_file, sweep_lock
 
 SWEEP = Path("sweep")
@@ -310,8 +310,17 @@ def test_times_are_told_as_people_do(seconds, told):
     assert duration(seconds) == told
 
 
-def test_a_log_ends_with_its_last_line_that_says_something():
-    Path("log").write_bytes(b"first\nEpoch 1\rEpoch 2\rlast \n \n\n")
-    assert last_line(Path("log")) == "last"
-    Path("log").write_bytes(b"\n")
-    assert last_line(Path("log")) == "nothing"
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("first\nEpoch 1\rEpoch 2\rlast \n \n======\n", "last"),
+        ("", "nothing"),
+        ("[rank1]: ValueError: nan\nSummary\nChildFailedError: \n[0]: rank 1\n",
+         "[rank1]: ValueError: nan"),
+        ("lightning-seg: error: no data\nmore\n", "lightning-seg: error: no data"),
+        ("KeyError: an earlier try's\n\n$ lightning-seg fit --x\nKilled\n", "Killed"),
+    ],
+)  # fmt: skip
+def test_a_log_is_told_by_its_error_or_its_last_line(log, told):
+    Path("log").write_bytes(b"\n$ lightning-seg fit\n" + log.encode())
+    assert last_words(Path("log")) == told

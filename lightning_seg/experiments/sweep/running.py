@@ -1,6 +1,7 @@
 """Runs a plan: some runs at a time, each step a process of its own, gone on with after any stop."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from lightning_seg.errors import InputError
 from lightning_seg.experiments.sweep.plan import Run, Step, launcher, written
 from lightning_seg.experiments.sweep.state import RunState, locked_file
 
+_PROMPT = "$ "
+_ERROR = re.compile(r"(\[rank\d+\]: )?([\w.]+(Error|Exception)|lightning-seg: error): \S")
 _TICK = 0.1
 _GRACE = 30.0  # seconds in which a stopped run ends its batch
 _PATIENCE = 60.0  # seconds in which what a killed sweep left running ends
@@ -102,7 +105,7 @@ class _Sweep:
         words = run.command(step, self.sweep_dir, resume)
         self.say(f"{run.name}: {step.stage} {'goes on' if resume else 'starts'}")
         with (state.folder / f"{step.stage}.log").open("ab") as log:
-            log.write(f"\n$ {written(words)}\n".encode())
+            log.write(f"\n{_PROMPT}{written(words)}\n".encode())
             log.flush()
             process = subprocess.Popen(
                 [
@@ -131,7 +134,7 @@ class _Sweep:
                 job.lock.close()
                 log = job.state.folder / f"{job.step.stage}.log"
                 how = f"status {status}" if status > 0 else signal.Signals(-status).name
-                told = f"{job.step.stage} ended with {how}: {last_line(log)} ({log})"
+                told = f"{job.step.stage} ended with {how}: {last_words(log)} ({log})"
                 self._fail(job.run, told)
                 continue
             job.state.end(job.step, seconds)
@@ -147,7 +150,7 @@ class _Sweep:
         left = len(self.waiting) + len(self.running)
         if not left:
             return "no run is left"
-        told = f"{left} of {self.total} runs are left"
+        told = f"{left} of {counted(self.total)} left"
         if not self.seconds:
             return told
         mean = sum(self.seconds) / len(self.seconds)
@@ -197,7 +200,7 @@ def run_all(
     seconds = [states[name].seconds() for name in finished]
     begun = sum(bool(state.steps) for state in states.values()) - len(finished)
     say(
-        f"{len(runs)} runs in {sweep_dir}: {len(finished)} finished, {begun} begun, "
+        f"{counted(len(runs))} in {sweep_dir}: {len(finished)} finished, {begun} begun, "
         f"{len(runs) - len(finished) - begun} new; {len(environments)} at a time"
     )
     waiting = [run for run in runs if run.name not in finished]
@@ -208,7 +211,7 @@ def run_all(
         try:
             while sweep.waiting or sweep.running:
                 if signals:
-                    say(f"Stopping: {len(sweep.running)} runs end their batch; once more kills")
+                    say(f"Stopping {counted(len(sweep.running))}; once more kills")
                     raise Stopped(signals[0])
                 sweep.start_some()
                 time.sleep(_TICK)
@@ -235,14 +238,22 @@ def refuse_other_commands(states: Mapping[str, RunState], sweep_dir: Path) -> No
         )
 
 
-def last_line(log: Path) -> str:
-    """What a log ends with, progress bars aside."""
+def last_words(log: Path) -> str:
+    """The error that the last command of a log ended with; where none is told, its last line."""
     try:
-        text = log.read_bytes()[-10_000:].decode(errors="replace")
+        text = log.read_bytes()[-100_000:].decode(errors="replace")
     except OSError:
         return "no log"
+    text = text.rpartition(f"{_PROMPT}lightning-seg ")[2]
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
-    return ([line for line in lines if line] or ["nothing"])[-1]
+    told = [line for line in lines[1:] if re.search(r"\w", line)] or ["nothing"]
+    # torchrun ends with a table of its processes.
+    return ([line for line in told if _ERROR.match(line)] or told)[-1]
+
+
+def counted(runs: int) -> str:
+    """A number of runs."""
+    return f"{runs} run" if runs == 1 else f"{runs} runs"
 
 
 def duration(seconds: float) -> str:
