@@ -22,7 +22,7 @@ def predict_rasters(
     value_range: tuple[float, float] | None = None,
     probabilities: Probabilities | None = None,
     polygons: Polygons | None = None,
-    values: list[int] | None = None,
+    label_values: list[int] | None = None,
     num_workers: int = 0,
     trainer: Trainer | None = None,
 ) -> None:
@@ -40,8 +40,8 @@ def predict_rasters(
         value_range: Lowest and highest image value, see `FolderDataModule`.
         probabilities: Whether and how probabilities are written, see `PredictionWriter`.
         polygons: Whether and how outlines are written.
-        values: The number from 0 to 255 that stands for each class in label files, which are grey
-            then; by default its own, with a palette.
+        label_values: The number from 0 to 255 that stands for each class in label files, which are
+            grey then; by default its own, with a palette.
         num_workers: Processes that read ahead.
         trainer: Says on which devices; its callbacks run, too. By default Lightning's choice.
 
@@ -58,7 +58,7 @@ def predict_rasters(
         predict_root=images,
         num_workers=num_workers,
     )
-    writer = PredictionWriter(str(output_dir), probabilities, polygons, values)
+    writer = PredictionWriter(str(output_dir), probabilities, polygons, label_values)
     trainer = trainer or Trainer(logger=False, enable_checkpointing=False)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     try:

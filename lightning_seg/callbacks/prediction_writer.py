@@ -65,10 +65,10 @@ class PredictionWriter(BasePredictionWriter):
         probabilities: Also write ``NAME_probabilities.tif``, a band for each class: ``uint8`` (255
             times the probability, the smaller file) or ``float16``.
         polygons: Also write the outlines of objects.
-        values: The number from 0 to 255 that stands for each class in label files, which are then
-            grey and have no palette: ``dataset`` for those of the dataset's own labels, as its test
-            server wants them (label ids of Cityscapes, 0 and 255 of INRIA), or a number for each
-            class. By default classes are numbered from 0 on.
+        label_values: The number from 0 to 255 that stands for each class in label files, which are
+            grey then and have no palette: ``dataset`` for those of the dataset's own labels, as its
+            test server wants them (label ids of Cityscapes, 0 and 255 of INRIA), or a number for
+            each class. By default classes are numbered from 0 on.
 
     Raises:
         InputError: (in setup) Something asked for is not possible with this data or without a
@@ -80,13 +80,13 @@ class PredictionWriter(BasePredictionWriter):
         output_dir: str | None = None,
         probabilities: Probabilities | None = None,
         polygons: Polygons | None = None,
-        values: Literal["dataset"] | list[int] | None = None,
+        label_values: Literal["dataset"] | list[int] | None = None,
     ) -> None:
         super().__init__(write_interval="batch")
         self.output_dir = output_dir
         self.probabilities = probabilities
         self.polygons = polygons
-        self.values = values
+        self.label_values = label_values
         self._open: _OpenSpan | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -101,7 +101,7 @@ class PredictionWriter(BasePredictionWriter):
         self._colors = find_class_colors(trainer, pl_module, self._num_classes)
         names = find_class_names(trainer, pl_module, self._num_classes, None)
         data: Any = getattr(trainer, "datamodule", None)
-        values = _label_values(self.values, data, self._num_classes)
+        values = _label_values(self.label_values, data, self._num_classes)
         self._classes = Classes(tuple(names), tuple(self._colors), values)
         self._finished: FinishedImages | None = None
         if isinstance(data, RasterDataModule):
@@ -301,19 +301,19 @@ def _label_values(
         found = getattr(data, "label_values", None)
         if found is None:
             raise InputError(
-                "values is dataset, but the labels of this data hold no number for each class. "
-                "Give values a number for each class, such as [0, 255], or take it out."
+                "label_values is dataset, but the labels of this data hold no number for each "
+                "class. Give a number for each class, such as [0, 255], or take it out."
             )
         wanted = found
     if isinstance(wanted, str) or not all(0 <= value <= IGNORE_INDEX for value in wanted):
         raise InputError(
-            f"values is {wanted!r}, but a number from 0 to 255 for each class, or "
+            f"label_values is {wanted!r}, but a number from 0 to 255 for each class, or "
             "dataset, is expected."
         )
     if len(wanted) != num_classes or len(set(wanted)) != len(wanted):
         raise InputError(
-            f"values is {list(wanted)}, but {num_classes} different numbers are needed, one for "
-            "each class."
+            f"label_values is {list(wanted)}, but {num_classes} different numbers are needed, one "
+            "for each class."
         )
     return tuple(wanted)
 

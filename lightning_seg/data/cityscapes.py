@@ -60,7 +60,7 @@ class CityscapesDataModule(SegmentationDataModule):
         test_split: The images that test uses; those of ``test`` have labels without a class.
         predict_split: The images that predict uses. Their predictions are named without the
             city's folder, such as ``berlin_000000_000019.png``, as the test server wants them; with
-            ``values: dataset`` the `PredictionWriter` writes label ids.
+            ``label_values: dataset`` the `PredictionWriter` writes label ids.
         batch_size: Training samples a batch, on each process.
         eval_batch_size: Samples a batch in validation and test.
         num_workers: Processes that read data; 0 reads in the main process.

@@ -156,7 +156,7 @@ def test_cityscapes_server_gets_label_ids_in_grey_pngs(tmp_path, by_windows):
     fake.write_cityscapes(tmp_path / "data", size=(32, 64))
     data = CityscapesDataModule(tmp_path / "data", predict_split="test", num_workers=0)
     predicted_of(data, 19, tmp_path / "plain", by_windows)
-    predicted_of(data, 19, tmp_path / "ids", by_windows, values="dataset")
+    predicted_of(data, 19, tmp_path / "ids", by_windows, label_values="dataset")
     name = "berlin_000000_000003.png"
     plain, ids = (Image.open(tmp_path / folder / name) for folder in ("plain", "ids"))
     assert ids.mode == "L"
@@ -174,7 +174,7 @@ def test_inrias_server_gets_0_and_255_in_the_place_of_the_image(tmp_path):
         file.transform, file.crs = transform, rasterio.CRS.from_epsg(26910)
     data = INRIADataModule(tmp_path / "data", num_workers=0)
     predicted_of(data, 2, tmp_path / "plain")
-    predicted_of(data, 2, tmp_path / "out", values="dataset")
+    predicted_of(data, 2, tmp_path / "out", label_values="dataset")
     with (
         rasterio.open(tmp_path / "plain" / "sfo36.tif") as plain,
         rasterio.open(tmp_path / "out" / "sfo36.tif") as out,
@@ -187,7 +187,7 @@ def test_inrias_server_gets_0_and_255_in_the_place_of_the_image(tmp_path):
 def test_numbers_for_the_classes_can_be_given(tmp_path):
     write_image(tmp_path / "images" / "a.png")
     for by_windows in (True, False):
-        predict(tmp_path / "images", tmp_path / "out", by_windows, values=[5, 0, 255])
+        predict(tmp_path / "images", tmp_path / "out", by_windows, label_values=[5, 0, 255])
         values = np.unique(np.array(Image.open(tmp_path / "out" / "a.png")))
         assert set(values.tolist()) <= {5, 0, 255}
 
@@ -204,19 +204,19 @@ def test_numbers_for_the_classes_can_be_given(tmp_path):
 def test_numbers_that_do_not_stand_for_the_classes_are_refused(tmp_path, values, told):
     write_image(tmp_path / "images" / "a.png")
     with pytest.raises(InputError, match=told):
-        predict(tmp_path / "images", tmp_path / "out", values=values)
+        predict(tmp_path / "images", tmp_path / "out", label_values=values)
 
 
 def test_a_dataset_of_colours_has_no_numbers_for_its_classes(tmp_path):
     fake.write_potsdam(tmp_path)
     data = ISPRSDataModule(tmp_path, test_tiles=["2_13"], num_workers=0)
     with pytest.raises(InputError, match="hold no number for each class"):
-        predicted_of(data, 6, tmp_path / "out", values="dataset")
+        predicted_of(data, 6, tmp_path / "out", label_values="dataset")
 
 
 def test_other_numbers_for_the_classes_are_predicted_anew(tmp_path):
     write_image(tmp_path / "images" / "a.png")
-    assert not finished_again(tmp_path / "images", tmp_path / "out", values=[0, 1, 255])
+    assert not finished_again(tmp_path / "images", tmp_path / "out", label_values=[0, 1, 255])
 
 
 def finished_again(images, out, **kwargs):
