@@ -14,6 +14,7 @@ from lightning_seg.losses.equipotential_line import (
     equipotential_line_loss,
 )
 from lightning_seg.losses.focal import FocalLoss, focal
+from lightning_seg.losses.generalized_dice import GeneralizedDiceLoss, generalized_dice
 from lightning_seg.losses.jaccard import JaccardLoss, jaccard
 from lightning_seg.losses.lovasz_softmax import LovaszSoftmaxLoss, lovasz_softmax
 from lightning_seg.losses.map_binary_cross_entropy import (
@@ -42,6 +43,7 @@ __all__ = [
     "DualTaskLoss",
     "EquipotentialLineLoss",
     "FocalLoss",
+    "GeneralizedDiceLoss",
     "JaccardLoss",
     "Loss",
     "LovaszSoftmaxLoss",
@@ -64,6 +66,7 @@ __all__ = [
     "dual_task",
     "equipotential_line_loss",
     "focal",
+    "generalized_dice",
     "jaccard",
     "lovasz_softmax",
     "map_binary_cross_entropy",

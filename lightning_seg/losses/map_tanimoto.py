@@ -48,7 +48,8 @@ class MapTanimotoLoss(Loss):
 
     Args:
         complement: Whether the overlap of what prediction and target leave out counts as well.
-        volume_weights: ``"inverse_square"``, or None for equal weights of the channels.
+        volume_weights: ``"inverse"``, with which all channels count alike; ``"inverse_square"``,
+            the paper's; or None for equal weights, with which large channels count more.
         normalize_weights: Divides the weights by the largest; see `TanimotoFormula`, as for all.
         smooth: Added to both sides of the quotient, 0 or more.
         dual_weights: The complement's weights: of its own volumes (``"complement"``), or the same
@@ -64,7 +65,7 @@ class MapTanimotoLoss(Loss):
     def __init__(
         self,
         complement: bool = True,
-        volume_weights: VolumeWeights | None = "inverse_square",
+        volume_weights: VolumeWeights | None = "inverse",
         normalize_weights: bool = True,
         smooth: float = 1e-5,
         dual_weights: DualWeights = "complement",

@@ -42,14 +42,16 @@ def tanimoto(
 class TanimotoLoss(Loss):
     """Tanimoto with complement, the loss of ResUNet-a (Diakogiannis et al. 2020); see `tanimoto`.
 
-    The authors' code is ``normalize_weights=False``. Beware that ``smooth`` is then no trifle: the
-    weighted sums of a large image are as small, and the loss of an undecided prediction sinks from
-    0.5 to 0.3 at 512 x 512 pixels. For the comparison of the paper's section 3.2.2 there are the
+    The paper's is ``volume_weights="inverse_square"``, the authors' code has
+    ``normalize_weights=False``, too. Beware that ``smooth`` is then no trifle: the weighted sums of
+    a large image are as small, and the loss of an undecided prediction sinks from 0.5 to 0.3 at
+    512 x 512 pixels. For the comparison of the paper's section 3.2.2 there are the
     Dice losses ``"D1"`` and ``"D2"``, with their complements or without.
 
     Args:
         complement: Whether the overlap of what prediction and labels leave out counts as well.
-        volume_weights: ``"inverse_square"``, or None for equal weights of the classes.
+        volume_weights: ``"inverse"``, with which all classes count alike; ``"inverse_square"``, the
+            paper's; or None for equal weights, with which large classes count more.
         normalize_weights: Divides the weights by the largest; see `TanimotoFormula`, as for all.
         smooth: Added to both sides of the quotient, 0 or more.
         dual_weights: The complement's weights: of its own volumes (``"complement"``), or the same
@@ -65,7 +67,7 @@ class TanimotoLoss(Loss):
     def __init__(
         self,
         complement: bool = True,
-        volume_weights: VolumeWeights | None = "inverse_square",
+        volume_weights: VolumeWeights | None = "inverse",
         normalize_weights: bool = True,
         smooth: float = 1e-5,
         dual_weights: DualWeights = "complement",

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_seg.losses.base import check_choice, check_number, mean_where, ratio
 
 Coefficient = Literal["D1", "D2", "D3"]
-VolumeWeights = Literal["inverse_square"]
+VolumeWeights = Literal["inverse_square", "inverse"]
 DualWeights = Literal["complement", "direct"]
 Volumes = Literal["batch", "image"]
 
@@ -21,12 +21,14 @@ class TanimotoFormula:
     ``T = sum_J w_J sum pl / sum_J w_J sum (p^2 + l^2 - pl)`` over the channels J and the valid
     pixels of an image, ``smooth`` added to both sides; the mean over images with a valid pixel.
 
-    ``w_J = V_J^-2`` with the volume ``V_J = sum l``; a channel of volume 0 gets the largest weight
-    of the others.
+    ``w_J = V_J^-1`` with the volume ``V_J = sum l``, with which every channel has an equal part in
+    the sums. The paper's ``V_J^-2`` gives the rarest channel the largest part, and where volumes
+    are very unequal the others learn late or not at all. A channel of volume 0 gets the largest
+    weight of the others.
 
     Args:
         complement: Whether the overlap of what prediction and target leave out counts as well.
-        volume_weights: ``"inverse_square"``, or None for equal weights.
+        volume_weights: ``"inverse"``, the paper's ``"inverse_square"``, or None for equal weights.
         normalize_weights: Divides the weights by the largest. Equation 5 stays the same, but
             ``smooth`` stays small before its sums, which without it shrink with the image's size.
         smooth: 0 or more.
@@ -42,7 +44,7 @@ class TanimotoFormula:
     """
 
     complement: bool = True
-    volume_weights: VolumeWeights | None = "inverse_square"
+    volume_weights: VolumeWeights | None = "inverse"
     normalize_weights: bool = True
     smooth: float = 1e-5
     dual_weights: DualWeights = "complement"
@@ -103,7 +105,8 @@ class TanimotoFormula:
         least = volume.masked_fill(empty, torch.inf).amin(dim=1, keepdim=True)
         least = least.masked_fill(least.isinf(), 1.0)
         volume = torch.where(empty, least, volume)
-        return (least / volume if self.normalize_weights else 1 / volume).square()
+        weights = least / volume if self.normalize_weights else 1 / volume
+        return weights.square() if self.volume_weights == "inverse_square" else weights
 
     def _score(self, overlap: Tensor, excess: Tensor, weights: Tensor) -> Tensor:
         overlap = (weights * overlap).sum(dim=1) + self.smooth
