@@ -190,7 +190,8 @@ class SegmentationTask(LightningModule):
         and otherwise computes it.
         """
         cached: dict[str, Tensor] = batch.get("targets", {})
-        wanted, given = self._regressed, {}
+        wanted = self._regressed
+        given: dict[str, Tensor] = {}
         for head in self.heads:
             own = wanted & set(head.predictions)
             keys = {name: target.key for name, target in head.target_of.items()}
