@@ -11,7 +11,9 @@ from lightning_seg import cli
 from lightning_seg.networks import no_pretrained_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
+EXPERIMENTS = sorted(
+    path for path in (CONFIGS / "experiment").rglob("*.yaml") if path.parent.name != "overlay"
+)
 ANY = CONFIGS / "experiment" / "camvid" / "unet.yaml"
 PSPNET = CONFIGS / "experiment" / "epl" / "voc.yaml"
 
