@@ -20,13 +20,24 @@ each_row = pytest.mark.parametrize("name", ROWS)
 
 
 def outline(row):
-    """A row's files and the names of its options: rows that differ in numbers alone share it."""
+    """A row's files and the names of its options, each with its experiment."""
     words = shlex.split(row["fit"])
-    return tuple(word for word in words if word.startswith("-") or word.endswith(".yaml"))
+    said = [word for word in words if word.startswith("-") or word.endswith(".yaml")]
+    return {(said[1], word) for word in said}
 
 
-# Of rows that differ in numbers alone, the first is parsed at once, the others with the slow tests.
-FIRST = {outline(row): name for name, row in reversed(ROWS.items())}.values()
+def first_of_a_kind(rows):
+    """Rows with a file or an option that no row before them has over the same experiment."""
+    seen, found = set(), set()
+    for name, row in rows.items():
+        if outline(row) - seen:
+            found.add(name)
+        seen |= outline(row)
+    return found
+
+
+# These are parsed at once, the others with the slow tests.
+FIRST = first_of_a_kind(ROWS)
 each_row_some_slow = pytest.mark.parametrize(
     "name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in ROWS]
 )
