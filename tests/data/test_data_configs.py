@@ -13,6 +13,8 @@ CLASSES = {
     "celebamask_hq": 19,
     "celebamask_hq_binary": 2,
     "cityscapes": 19,
+    "cityscapes_321": 19,
+    "cityscapes_512": 19,
     "cityscapes_half": 19,
     "cityscapes_256x512": 19,
     "cityscapes_560": 19,
