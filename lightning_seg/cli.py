@@ -27,7 +27,6 @@ from lightning_seg.callbacks import (
     AtomicCheckpointIO,
     BoundaryMetrics,
     PredictionPanels,
-    PredictionWriter,
     RunRecord,
 )
 from lightning_seg.callbacks.run_record import run_folder
@@ -37,8 +36,9 @@ from lightning_seg.config_files import with_found_configs
 from lightning_seg.config_parsing import faithful_parsing
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
+from lightning_seg.prediction import PredictionFiles
+from lightning_seg.prediction.predict import plan_prediction
 from lightning_seg.quiet import hush
-from lightning_seg.raster_prediction import as_rasters
 
 # Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
 COMMANDS = {
@@ -97,7 +97,7 @@ class SegmentationCLI(LightningCLI):
         if subcommand in ("validate", "test"):
             parser.set_defaults({"verbose": False})  # BoundaryMetrics prints the one table
         if subcommand == "predict":
-            parser.set_defaults({"return_predictions": False})  # PredictionWriter has them
+            parser.set_defaults({"return_predictions": False})  # they are written
         return parser
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
@@ -130,12 +130,17 @@ class SegmentationCLI(LightningCLI):
         for key, callback, about in (
             ("boundary_metrics", BoundaryMetrics, "Figures along boundaries and of regions"),
             ("panels", PredictionPanels, "Pictures of predictions"),
-            ("predictions", PredictionWriter, "Files that predict writes"),
         ):
             default = {"class_path": f"lightning_seg.callbacks.{callback.__name__}"}
             help = f"{about}; null for none."
             parser.add_argument(f"--{key}", type=callback | None, default=default, help=help)
             parser.callback_keys.append(key)
+        parser.add_argument(
+            "--predictions",
+            type=PredictionFiles,
+            default=PredictionFiles(),
+            help="Files that predict writes.",
+        )
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would write the checkpoint's hyper-parameters over the command line's.
@@ -176,7 +181,21 @@ class SegmentationCLI(LightningCLI):
 
     def before_predict(self) -> None:
         """Images of any size are predicted by windows, read and written some rows at a time."""
-        self.datamodule = as_rasters(self.model, self.datamodule)
+        files: PredictionFiles = self._get(self.config_init, "predictions")
+        plan = plan_prediction(
+            self.model,
+            self.datamodule,
+            self._predictions,
+            files,
+            self.trainer.precision,
+        )
+        self.model, self.datamodule = plan.model, plan.data
+        self.trainer.callbacks.extend(plan.callbacks)  # type: ignore[attr-defined]
+
+    @property
+    def _predictions(self) -> Path:
+        files: PredictionFiles = self._get(self.config_init, "predictions")
+        return Path(files.output_dir or Path(self._get(self.config, "run_dir"), "predictions"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's logger, checkpoints and records."""
@@ -201,7 +220,7 @@ class SegmentationCLI(LightningCLI):
         super()._run_subcommand(subcommand)
         if self.trainer.is_global_zero:
             run_dir = Path(self._get(self.config, "run_dir"))
-            _say_where(run_dir, _predictions(self.trainer, run_dir))
+            _say_where(run_dir, self._predictions)
 
 
 def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
@@ -220,13 +239,6 @@ def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
         enable_version_counter=False,
     )
     return [*callbacks, best, last]
-
-
-def _predictions(trainer: Any, run_dir: Path) -> Path:
-    """Where predictions are, if there are any."""
-    writers = [one for one in trainer.callbacks if isinstance(one, PredictionWriter)]
-    named = [Path(one.output_dir) for one in writers if one.output_dir is not None]
-    return named[0] if named else run_dir / "predictions"
 
 
 def _say_where(run_dir: Path, predictions: Path) -> None:

@@ -20,8 +20,9 @@ FLOORS = (
     ("networks", "metrics"),
     ("losses",),
     ("heads", "inference", "data"),
-    ("tasks", "callbacks", "experiments"),
-    ("commands", "cli", "raster_prediction"),
+    ("tasks", "callbacks"),
+    ("prediction", "experiments"),
+    ("commands", "cli"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NO_LIGHTNING = {"targets", "networks", "metrics", "losses", "heads", "inference"}

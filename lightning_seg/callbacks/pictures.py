@@ -13,7 +13,6 @@ from lightning_seg.callbacks.picture_maps import (
     Pixels,
     Verdict,
     boundary_band,
-    hatch,
     hatched,
     ink,
     is_class,

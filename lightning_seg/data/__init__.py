@@ -9,7 +9,6 @@ from lightning_seg.data.folder import FolderDataModule
 from lightning_seg.data.helen import HELENDataModule
 from lightning_seg.data.inria import INRIADataModule
 from lightning_seg.data.isprs import ISPRSDataModule
-from lightning_seg.data.raster_windows import RasterDataModule
 from lightning_seg.data.sunrgbd import SUNRGBDDataModule
 from lightning_seg.data.synthetic import SyntheticDataModule
 from lightning_seg.data.voc import VOCDataModule
@@ -24,7 +23,6 @@ __all__ = [
     "HELENDataModule",
     "INRIADataModule",
     "ISPRSDataModule",
-    "RasterDataModule",
     "SUNRGBDDataModule",
     "SegmentationDataModule",
     "SyntheticDataModule",

@@ -13,12 +13,7 @@ from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
-from lightning_seg.inference import (
-    SlidingWindow,
-    TestTimeAugmentation,
-    WindowLayout,
-    whole_image,
-)
+from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.inference.label_map import label_map
 from lightning_seg.losses import Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
@@ -154,24 +149,6 @@ class SegmentationTask(LightningModule):
         predictions = {name: maps.float() for name, maps in self(image).items()}
         return predictions | {n: predictions[n].softmax(dim=1) for n in self.scores}
 
-    @property
-    def window(self) -> SlidingWindow | None:
-        """The windows that images are seen in, if they are."""
-        inference = self.inference
-        return inference.window if isinstance(inference, TestTimeAugmentation) else inference
-
-    def window_layout(self, height: int, width: int) -> WindowLayout:
-        """Where windows lie over an image of this size; without windows the image is one."""
-        if self.window is None:
-            return whole_image(height, width)
-        return self.window.layout(height, width)
-
-    def window_weight(self, size: tuple[int, int], device: torch.device) -> Tensor:
-        """How much each pixel of a window counts, (*size) float32."""
-        if self.window is None:
-            return torch.ones(size, device=device)
-        return self.window.weight(device)
-
     def infer_window(self, image: Tensor) -> dict[str, Tensor]:
         """The predictions for windows (B, C, *size), with probabilities in place of scores.
 
@@ -190,7 +167,8 @@ class SegmentationTask(LightningModule):
         and otherwise computes it.
         """
         cached: dict[str, Tensor] = batch.get("targets", {})
-        wanted, given = self._regressed, {}
+        wanted = self._regressed
+        given: dict[str, Tensor] = {}
         for head in self.heads:
             own = wanted & set(head.predictions)
             keys = {name: target.key for name, target in head.target_of.items()}
@@ -293,11 +271,8 @@ class SegmentationTask(LightningModule):
         Returns:
             A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on); ``predictions`` maps
             (B, C, H, W) by name; ``name``. Where the sizes differ, lists of (H, W) and (C, H, W)
-            take the place of tensors. Of windows out of a `RasterDataModule` only the class
-            ``probabilities`` (B, K, *size), which are still to be put together.
+            take the place of tensors.
         """
-        if "corners" in batch:
-            return {"probabilities": self.infer_window(batch["image"])["logits"]}
         predictions = self.infer(batch["image"])
         whole = list(batch["image"].shape[-2:])
         sizes = batch["size"].tolist() if "size" in batch else [whole]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from lightning_seg.callbacks.row_store import Rows, RowStore, remove_empty
 from lightning_seg.errors import InputError
+from lightning_seg.prediction.row_store import Rows, RowStore, remove_empty
 
 KEY = "0123456789abcdef" * 4
 LABELS = np.random.default_rng(0).integers(0, 9, (10, 7), np.uint8)

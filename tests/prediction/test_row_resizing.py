@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_seg.inference import RowResizing
+from lightning_seg.prediction.row_resizing import RowResizing
 
 
 def resized_by_rows(maps, to, rows):

@@ -12,7 +12,7 @@ from lightning_seg.data.reading import image_size
 _LEAST_ROWS = 64
 
 
-class Band:
+class RowReader:
     """The rows of one image that are asked for.
 
     TIFF rasters are read some rows at a time, as they are stored, and each row once if later calls

@@ -10,18 +10,16 @@ import pytest
 import tifffile
 import torch
 import torch.nn.functional as F
+from jsonargparse import ArgumentParser
 from lightning.pytorch import Trainer
 from PIL import Image
 from torch import nn
 
-from lightning_seg.callbacks import PredictionWriter, image_outputs
-from lightning_seg.callbacks.finished_images import FinishedImages, fingerprint, settings_of
 from lightning_seg.data import (
     CityscapesDataModule,
     FolderDataModule,
     INRIADataModule,
     ISPRSDataModule,
-    RasterDataModule,
     fake,
 )
 from lightning_seg.data.pairs import Pair
@@ -30,7 +28,9 @@ from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
-from lightning_seg.raster_prediction import as_rasters
+from lightning_seg.prediction import PredictionFiles, outputs
+from lightning_seg.prediction.predict import predict as predict_data
+from lightning_seg.prediction.progress import Progress, settings_hash, settings_of
 from lightning_seg.tasks import SegmentationTask
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -54,15 +54,19 @@ def write_image(path, seed=0, **tags):
 
 
 def predict(images, out, by_windows=True, num_classes=3, inference=None, **kwargs):
-    source = FolderDataModule(images, num_classes, predict_root=images, num_workers=0)
+    transforms = None if by_windows else [A.NoOp()]
+    data = FolderDataModule(
+        images, num_classes, predict_root=images, num_workers=0, eval_transforms=transforms
+    )
     task = make_task(num_classes)
     task.inference = inference or task.inference
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        callbacks=[PredictionWriter(str(out), **kwargs)],
-    )  # fmt: skip
-    data = RasterDataModule(source, task.window_layout) if by_windows else source
-    trainer.predict(task, datamodule=data, return_predictions=False)
+    predict_data(task, data, out, PredictionFiles(**kwargs), quiet_trainer())
+
+
+def quiet_trainer():
+    return Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,11 +120,7 @@ def test_padding_is_cut_off_before_labels_get_the_images_size(tmp_path, eval_bat
         ],
     )
     task = make_task()
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        callbacks=[PredictionWriter(str(tmp_path / "out"))],
-    )  # fmt: skip
-    trainer.predict(task, datamodule=as_rasters(task, data), return_predictions=False)
+    predict_data(task, data, tmp_path / "out", trainer=quiet_trainer())
     task.eval()
     for name, size in sizes.items():
         labels = np.array(Image.open(tmp_path / "out" / f"{name}.png"))
@@ -141,22 +141,19 @@ def test_padding_is_cut_off_before_labels_get_the_images_size(tmp_path, eval_bat
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
 
-def predicted_of(data, num_classes, out, by_windows=True, **kwargs):
-    task = make_task(num_classes)
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        callbacks=[PredictionWriter(str(out), **kwargs)],
-    )  # fmt: skip
-    source = RasterDataModule(data, task.window_layout) if by_windows else data
-    trainer.predict(task, datamodule=source, return_predictions=False)
+def predicted_of(data, num_classes, out, **kwargs):
+    predict_data(make_task(num_classes), data, out, PredictionFiles(**kwargs), quiet_trainer())
 
 
 @pytest.mark.parametrize("by_windows", [True, False])
 def test_cityscapes_server_gets_label_ids_in_grey_pngs(tmp_path, by_windows):
     fake.write_cityscapes(tmp_path / "data", size=(32, 64))
-    data = CityscapesDataModule(tmp_path / "data", predict_split="test", num_workers=0)
-    predicted_of(data, 19, tmp_path / "plain", by_windows)
-    predicted_of(data, 19, tmp_path / "ids", by_windows, label_values="dataset")
+    transforms = None if by_windows else [A.NoOp()]
+    data = CityscapesDataModule(
+        tmp_path / "data", predict_split="test", num_workers=0, eval_transforms=transforms
+    )
+    predicted_of(data, 19, tmp_path / "plain")
+    predicted_of(data, 19, tmp_path / "ids", label_values="dataset")
     name = "berlin_000000_000003.png"
     plain, ids = (Image.open(tmp_path / folder / name) for folder in ("plain", "ids"))
     assert ids.mode == "L"
@@ -255,26 +252,26 @@ class Settings(nn.Module):
         {"sizes": (1, 3)},
     ],
 )
-def test_the_fingerprint_holds_what_is_no_weight(setting):
-    assert fingerprint(Settings()) == fingerprint(Settings())
-    assert fingerprint(Settings().train()) == fingerprint(Settings().eval())
-    assert fingerprint(Settings(**setting)) != fingerprint(Settings())
+def test_the_hash_of_settings_holds_what_is_no_weight(setting):
+    assert settings_hash(Settings()) == settings_hash(Settings())
+    assert settings_hash(Settings().train()) == settings_hash(Settings().eval())
+    assert settings_hash(Settings(**setting)) != settings_hash(Settings())
 
 
 def test_the_fingerprint_of_a_task_is_alike_in_every_process_and_after_a_prediction():
     task = make_task().eval()
-    before = fingerprint(task)
+    before = settings_hash(task)
     assert " at 0x" not in repr(list(settings_of(task)))
-    assert fingerprint(make_task()) == before
+    assert settings_hash(make_task()) == before
     task.infer(torch.zeros(1, 3, 40, 40))
-    assert fingerprint(task) == before
+    assert settings_hash(task) == before
 
 
 def test_a_changed_further_channel_is_no_finished_image(tmp_path):
     for name in ("a.png", "height.png"):
         write_image(tmp_path / name)
     pair = Pair("a", tmp_path / "a.png", extra=tmp_path / "height.png")
-    notes = FinishedImages(tmp_path / "out", "way")
+    notes = Progress(tmp_path / "out", "way")
     notes.note("a", notes.key(pair), [])
     assert notes.holds("a", notes.key(pair))
     assert not notes.holds("a", notes.key(Pair("a", tmp_path / "a.png")))
@@ -284,7 +281,7 @@ def test_a_changed_further_channel_is_no_finished_image(tmp_path):
 
 def test_an_image_whose_place_was_corrected_is_not_finished(tmp_path):
     write_image(tmp_path / "a.png")
-    pair, notes = Pair("a", tmp_path / "a.png"), FinishedImages(tmp_path / "out", "way")
+    pair, notes = Pair("a", tmp_path / "a.png"), Progress(tmp_path / "out", "way")
     notes.note("a", notes.key(pair), [])
     (tmp_path / "a.png.aux.xml").write_text("<PAMDataset/>")
     assert not notes.holds("a", notes.key(pair))
@@ -297,12 +294,9 @@ def test_more_classes_than_bytes_can_hold_are_refused(tmp_path):
 
 
 def test_why_images_are_predicted_whole_is_told_where_polygons_are_wanted(tmp_path):
-    writer = PredictionWriter(str(tmp_path / "out"), probabilities="uint8")
-    data = ISPRSDataModule(tmp_path, predict_root=tmp_path)
-    write_image(tmp_path / "a.png")
-    trainer = Trainer(accelerator="cpu", logger=False, callbacks=[writer])
-    with pytest.raises(InputError, match=r"predict by a SegmentationTask with a Raster"):
-        trainer.predict(make_task(6), datamodule=data)
+    data = ISPRSDataModule(tmp_path, predict_root=tmp_path, eval_transforms=[A.NoOp()])
+    with pytest.raises(InputError, match=r"images as they are. .*take out eval_transforms"):
+        predicted_of(data, 6, tmp_path / "out", probabilities="uint8")
 
 
 # ModelPixelScale and ModelTiepoint.
@@ -327,7 +321,7 @@ def test_it_is_told_once_where_labels_lose_their_place(
 ):
     pytest.importorskip("rasterio")
     if not has_rasterio:
-        monkeypatch.setattr(image_outputs, "rasterio", None)
+        monkeypatch.setattr(outputs, "rasterio", None)
     for name in "ab":
         write_image(tmp_path / "images" / f"{name}.tif", extratags=tags)
     with warnings.catch_warnings(record=True) as caught:
@@ -345,3 +339,15 @@ def test_it_is_told_where_windows_are_scaled_and_not_the_image(tmp_path, caplog,
     with caplog.at_level("INFO"):
         predict(tmp_path / "images", tmp_path / "out", inference=inference)
     assert ("Each window is scaled by itself" in caplog.text) == (len(scales) > 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("dataset", "dataset"), ("[0, 255]", [0, 255]), ("null", None)]
+)
+def test_what_stands_for_the_classes_can_be_said_on_the_command_line(given, expected):
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(PredictionFiles, "predictions")
+    parsed = parser.parse_args([f"--predictions.label_values={given}"])
+    assert parser.instantiate(parsed).predictions.label_values == expected
+    again = parser.parse_string(parser.dump(parsed))
+    assert again.predictions.label_values == expected

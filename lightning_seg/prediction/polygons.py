@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lightning_seg.callbacks.geotiff import need_rasterio, quietly
 from lightning_seg.errors import InputError
+from lightning_seg.prediction.geotiff import need_rasterio, quietly
 
 Format = Literal["GeoPackage", "GeoJSON"]
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_seg.callbacks.geotiff import small_cache
-from lightning_seg.callbacks.image_outputs import Classes, ImageOutputs
-from lightning_seg.callbacks.polygons import Polygons, _kept
-from lightning_seg.callbacks.predicted_rows import decided
 from lightning_seg.errors import InputError
 from lightning_seg.files import partial_path
+from lightning_seg.prediction.files import Classes
+from lightning_seg.prediction.geotiff import small_cache
+from lightning_seg.prediction.outputs import ImageOutputs
+from lightning_seg.prediction.polygons import Polygons, _kept
+from lightning_seg.prediction.row_labels import argmax_rows
 
 rasterio = pytest.importorskip("rasterio")
 pyogrio = pytest.importorskip("pyogrio")
@@ -53,7 +54,7 @@ def predict(image, labels, stem, classes=CLASSES, **kwargs):
     rows = probabilities(labels)
     for start in range(0, len(labels), 70):
         kind = kwargs.get("probabilities")
-        outputs.write(decided(rows[:, start : start + 70], start, kind))
+        outputs.write(argmax_rows(rows[:, start : start + 70], start, kind))
     return [path.name for path in outputs.finish()]
 
 
@@ -272,7 +273,7 @@ def test_gdal_keeps_64_megabytes_at_most():
 def test_what_is_abandoned_leaves_nothing(tile, tmp_path):
     out = tmp_path / "out"
     outputs = ImageOutputs(tile, (600, 530), out / "a", CLASSES, "uint8", Polygons())
-    outputs.write(decided(probabilities(scene())[:, :300], 0, "uint8"))
+    outputs.write(argmax_rows(probabilities(scene())[:, :300], 0, "uint8"))
     outputs.abandon()
     assert list(out.iterdir()) == []
 

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from PIL import Image
 
-from lightning_seg.callbacks import PredictionWriter, predicted_rows
-from lightning_seg.data import CelebAMaskHQDataModule, ISPRSDataModule, RasterDataModule, fake
+from lightning_seg.data import CelebAMaskHQDataModule, ISPRSDataModule, fake
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
-from lightning_seg.raster_prediction import as_rasters
+from lightning_seg.prediction import PredictionFiles, row_labels
+from lightning_seg.prediction.predict import predict as predict_data
 from lightning_seg.tasks import SegmentationTask
 
 
@@ -30,13 +30,11 @@ def make_task(num_classes):
 
 
 def predict(task, data, out, batches=None, **kwargs):
-    rasters = as_rasters(task, data)
-    assert isinstance(rasters, RasterDataModule)
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        callbacks=[PredictionWriter(str(out), **kwargs)], limit_predict_batches=batches,
+        limit_predict_batches=batches,
     )  # fmt: skip
-    trainer.predict(task, datamodule=rasters, return_predictions=False)
+    predict_data(task, data, out, PredictionFiles(**kwargs), trainer)
 
 
 def in_memory(task, data, size):
@@ -86,7 +84,7 @@ def test_a_tile_at_half_resolution_goes_on_where_it_was_stopped(
     task = make_task(6)
     data = ISPRSDataModule(field_of_view=4, predict_root=tmp_path / "tile.png", num_workers=0)
     predict(task, data, tmp_path / "at_once")
-    monkeypatch.setattr(predicted_rows, "SECONDS", 0)
+    monkeypatch.setattr(row_labels, "SECONDS", 0)
     predict(task, data, tmp_path / "out", batches)
     assert list(tmp_path.glob("out/.rows/*/*.npz"))
     assert not (tmp_path / "out" / "tile.png").exists()

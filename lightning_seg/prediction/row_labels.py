@@ -1,15 +1,13 @@
 """Decided rows of an image, in memory for a while and then on disk."""
 
 import time
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_seg.callbacks.row_store import Rows, RowStore
-
-Probabilities = Literal["uint8", "float16"]
+from lightning_seg.prediction.files import Probabilities
+from lightning_seg.prediction.row_store import Rows, RowStore
 
 # Rows that are finished wait in memory for so long, and up to so many bytes.
 SECONDS = 60
@@ -18,7 +16,7 @@ BYTES = 16 << 20
 _ROWS = 64
 
 
-class PredictedRows:
+class RowLabels:
     """Takes class probabilities from the top to the bottom and decides them.
 
     Args:
@@ -44,7 +42,7 @@ class PredictedRows:
         probabilities = probabilities[:, : self._last - self._next]
         for start in range(0, probabilities.shape[1], _ROWS):
             # Some at a time: deciding takes copies of what may be hundreds of megabytes.
-            part = decided(probabilities[:, start : start + _ROWS], self._next, self._kind)
+            part = argmax_rows(probabilities[:, start : start + _ROWS], self._next, self._kind)
             self._waiting.append(part)
             self._next = part.last
             if time.monotonic() - self._saved > SECONDS or self._bytes() > BYTES:
@@ -70,7 +68,7 @@ class PredictedRows:
         )
 
 
-def decided(probabilities: Tensor, first: int, kind: Probabilities | None = None) -> Rows:
+def argmax_rows(probabilities: Tensor, first: int, kind: Probabilities | None = None) -> Rows:
     """Labels of averaged probabilities (K, rows, W), and these as they are stored.
 
     As `SegmentationTask.predict_step` decides, also where two are equal but for the last bits.

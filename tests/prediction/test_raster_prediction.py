@@ -12,15 +12,14 @@ import torch
 from clean_processes import in_clean_process
 from lightning.pytorch import Callback, Trainer
 
-from lightning_seg.callbacks import predicted_rows
-from lightning_seg.callbacks.polygons import Polygons
-from lightning_seg.callbacks.row_store import RowStore
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
-from lightning_seg.raster_prediction import predict_rasters
+from lightning_seg.prediction import predict_rasters, row_labels
+from lightning_seg.prediction.polygons import Polygons
+from lightning_seg.prediction.row_store import RowStore
 from lightning_seg.tasks import SegmentationTask
 
 
@@ -78,7 +77,7 @@ def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=80)
     write_tiff(images / "b.tif", 1, height=3000)
-    monkeypatch.setattr(predicted_rows, "SECONDS", 0.2)
+    monkeypatch.setattr(row_labels, "SECONDS", 0.2)
     process = os.fork()
     if not process:
         predict(images, out)
@@ -107,7 +106,7 @@ def test_rows_of_another_model_are_not_gone_on_with(tmp_path, monkeypatch):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=200)
-    monkeypatch.setattr(predicted_rows, "SECONDS", 0)
+    monkeypatch.setattr(row_labels, "SECONDS", 0)
     predict(images, out, limit_predict_batches=30)
     (rows,) = out.glob(".rows/*")
     gaps = RowStore(out, "a", rows.name.removeprefix("a-"), 200).missing()
@@ -129,7 +128,7 @@ def test_an_image_whose_files_could_not_be_written_is_only_finished_then(tmp_pat
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=200)
-    monkeypatch.setattr(predicted_rows, "SECONDS", 0)
+    monkeypatch.setattr(row_labels, "SECONDS", 0)
     trainer = partial(
         Trainer, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False,

@@ -8,29 +8,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lightning_seg.data import FolderDataModule, ISPRSDataModule, RasterDataModule
-from lightning_seg.data.band import Band
+from lightning_seg.data import FolderDataModule, ISPRSDataModule
 from lightning_seg.data.labels import IdLabels
 from lightning_seg.data.pair_reader import ExtraBand, PairReader
 from lightning_seg.data.pairs import Pair
-from lightning_seg.data.raster_windows import Raster, RasterWindows, Span, share_out
 from lightning_seg.data.reading import read_image
 from lightning_seg.errors import InputError
 from lightning_seg.inference import SlidingWindow, Stitching, whole_image
+from lightning_seg.prediction import RasterDataModule
+from lightning_seg.prediction.raster_windows import RasterWindows
+from lightning_seg.prediction.row_reader import RowReader
+from lightning_seg.prediction.row_spans import Raster, RowSpan, share_out
 
 READER = PairReader(IdLabels((0, 1)))
 
 
 def whole(pair, height, width, layout):
     """All rows of an image."""
-    return Span(Raster(pair, height, width, layout), 0, height)
+    return RowSpan(Raster(pair, height, width, layout), 0, height)
 
 
-def stitched(span, weight, reader=READER, function=lambda image: image):
+def stitched(span, reader=READER, function=lambda image: image):
     """The rows of an image out of its windows, put together as they come."""
     layout, rows = span.raster.layout, []
     dataset = RasterWindows([span], reader)
-    stitching = Stitching(layout, weight, first_batch=span.batches.start)
+    stitching = Stitching(layout, layout.weight(), first_batch=span.batches.start)
     for sample in map(dataset.__getitem__, range(len(dataset))):
         stitching.add({"image": function(sample["image"])}, sample["corners"])
         first, taken = stitching.take(layout.finished_after(sample["batch"]))
@@ -61,7 +63,7 @@ def test_an_identity_gives_the_file_to_the_bit(
     tifffile.imwrite(path, pixels, photometric="rgb", **storage)
     sliding = SlidingWindow(window, overlap, batch_size, padding, weighting)
     span = whole(Pair("a", path), height, width, sliding.layout(height, width))
-    result = stitched(span, sliding.weight())
+    result = stitched(span)
     image = torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
     assert torch.equal(result, image)
     assert torch.equal(result, sliding(lambda x: {"x": x}, image[None])["x"][0])
@@ -78,7 +80,7 @@ def test_images_that_are_shrunk_are_shrunk_as_they_are_read(tmp_path, rowsperstr
     pair = Pair("a", tmp_path / "a.tif")
     sliding = SlidingWindow((20, 16), 0.5, 3, 5)
     layout = sliding.layout(*reader.size(pair))
-    result = stitched(whole(pair, 151, 93, layout), sliding.weight(), reader)
+    result = stitched(whole(pair, 151, 93, layout), reader)
     shrunk = torch.from_numpy(reader.image(pair)).permute(2, 0, 1).float() / 255
     assert shrunk.shape == (3, 75, 46)
     assert torch.equal(result, shrunk)
@@ -102,13 +104,13 @@ def test_windows_of_a_network_are_averaged_as_in_memory_to_the_bit(tmp_path, suf
     sliding = SlidingWindow((32, 24), 0.75, 4, 9, weighting)
     span = whole(Pair("a", path), 90, 70, sliding.layout(90, 70))
     with torch.inference_mode():
-        result = stitched(span, sliding.weight(), function=lambda x: network(x).softmax(1))
+        result = stitched(span, function=lambda x: network(x).softmax(1))
         image = torch.from_numpy(pixels).permute(2, 0, 1).float()[None] / 255
         in_memory = sliding(lambda x: {"p": network(x).softmax(1)}, image)["p"][0]
         assert torch.equal(result, in_memory)
         for first, last in ((0, 13), (13, 14), (40, 90)):
-            part = Span(span.raster, first, last)
-            rows = stitched(part, sliding.weight(), function=lambda x: network(x).softmax(1))
+            part = RowSpan(span.raster, first, last)
+            rows = stitched(part, function=lambda x: network(x).softmax(1))
             assert torch.equal(rows, in_memory[:, first:last])
 
 
@@ -129,7 +131,7 @@ def test_rows_of_a_raster_are_read_once(tmp_path):
         read.extend(range(window.row, window.row + window.height))
         return read_image(path, 3, window)
 
-    band = Band(path, noted)
+    band = RowReader(path, noted)
     for first in range(0, 280, 5):
         assert np.array_equal(band.read(first, first + 20), pixels[first : first + 20])
     assert read == list(range(300))
@@ -138,7 +140,7 @@ def test_rows_of_a_raster_are_read_once(tmp_path):
 def test_a_band_goes_back_where_it_is_asked_to(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (200, 6, 3), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
-    band = Band(tmp_path / "a.tif", partial(read_image, tmp_path / "a.tif", 3))
+    band = RowReader(tmp_path / "a.tif", partial(read_image, tmp_path / "a.tif", 3))
     for first, last in ((150, 190), (0, 10), (195, 200), (3, 4)):
         assert np.array_equal(band.read(first, last), pixels[first:last])
 

@@ -1,48 +1,21 @@
 """All files that are predicted of one image, written from its first row to its last."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from lightning_seg.callbacks.geotiff import Georeference, GeoTiff, rasterio, read_georeference
 from lightning_seg.callbacks.label_png import label_png
-from lightning_seg.callbacks.polygons import Polygons
-from lightning_seg.callbacks.predicted_rows import Probabilities
-from lightning_seg.callbacks.row_store import Rows
 from lightning_seg.data.labels import IGNORE_INDEX
 from lightning_seg.files import complete, partial_path
+from lightning_seg.prediction.files import Classes, Probabilities
+from lightning_seg.prediction.geotiff import Georeference, GeoTiff, rasterio, read_georeference
+from lightning_seg.prediction.polygons import Polygons
+from lightning_seg.prediction.row_store import Rows
 
 _TIFFS = (".tif", ".tiff")
 _PROBABILITIES = "_probabilities.tif"
-
-
-@dataclass(frozen=True)
-class Classes:
-    """What label files show of each class.
-
-    Args:
-        names: A name for each.
-        colors: An RGB colour for each.
-        values: The number from 0 to 255 that stands for each, in grey files without a palette; by
-            default its own number.
-    """
-
-    names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
-    values: tuple[int, ...] | None = None
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """What stands for each class in the files."""
-        return self.values or tuple(range(len(self.names)))
-
-    @property
-    def nodata(self) -> int:
-        """What stands for pixels without data: the highest number that is no class, mostly 255."""
-        return max(set(range(IGNORE_INDEX + 1)) - set(self.numbers))
 
 
 def output_paths(

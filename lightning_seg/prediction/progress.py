@@ -23,17 +23,17 @@ _VERSION = 2
 _EVERY_MODULES = frozenset(vars(nn.Module()))
 
 
-class FinishedImages:
+class Progress:
     """A note beside the predictions for each image whose files are whole.
 
     Args:
         folder: Where the predictions are.
-        way: All that they depend on besides the image: see `fingerprint`.
+        settings_hash: All that they depend on besides the image: see `settings_hash`.
     """
 
-    def __init__(self, folder: Path, way: str) -> None:
+    def __init__(self, folder: Path, settings_hash: str) -> None:
         self._folder = folder
-        self._way = way
+        self._settings_hash = settings_hash
 
     def note(self, stem: str, key: str, files: Sequence[Path]) -> None:
         """Notes an image as finished; the key is that of the image when it was begun."""
@@ -58,7 +58,7 @@ class FinishedImages:
         files += [path for path in _places(pair.image) if path.is_file()]
         states = [(file.resolve(), file.stat()) for file in files]
         found = [(path, state.st_size, state.st_mtime_ns) for path, state in states]
-        described = (_VERSION, self._way, found)
+        described = (_VERSION, self._settings_hash, found)
         return hashlib.sha256(repr(described).encode()).hexdigest()
 
     def _note(self, stem: str) -> Path:
@@ -70,7 +70,7 @@ def _places(image: Path) -> list[Path]:
     return [*(image.with_suffix(s) for s in (".tfw", ".tifw", ".prj")), Path(f"{image}.aux.xml")]
 
 
-def fingerprint(module: nn.Module, *settings: object) -> str:
+def settings_hash(module: nn.Module, *settings: object) -> str:
     """Stands for a module's weights, buffers and settings, and for settings that print alike."""
     digest = hashlib.sha256(repr((settings, list(settings_of(module)))).encode())
     # Means and deviations that images are normalised with are no part of a state dict.
