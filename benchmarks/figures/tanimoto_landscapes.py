@@ -50,7 +50,7 @@ def landscape(loss: Loss, points: Tensor, truth: tuple[float, float]) -> tuple[T
 
     Each point is an image of one class and two pixels; a batch's loss is the mean of its images.
     """
-    points = points.double().requires_grad_()
+    points = points.detach().to(torch.float64, copy=True).requires_grad_()
     images = points.view(-1, 1, 1, 2)
     target = torch.tensor(truth, dtype=torch.float64).expand_as(images)
     total = len(points) * formula(loss)(images, target, torch.ones(len(points), 1, 2).bool())

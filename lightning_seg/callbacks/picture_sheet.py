@@ -1,6 +1,6 @@
 """The sheet that pictures are laid out on: rows of cells with titles, scales and legends."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,7 @@ def show_pixels(axis: "Axes", pixels: NDArray[Any], step: int) -> None:
 
 
 def color_scale(
-    bar: "Axes", colors: str, limits: tuple[float, float], labels: dict[float, str]
+    bar: "Axes", colors: str, limits: tuple[float, float], labels: Mapping[float, str]
 ) -> None:
     """A scale of colours with these labels, cut off beyond the first and the last."""
     from matplotlib.cm import ScalarMappable

@@ -288,7 +288,8 @@ def _difference_scale(bar: "Axes") -> None:
 
 
 def _distance_scale(bar: "Axes", signed: bool) -> None:
-    labels = {-1: "far out", 0: "boundary", 1: "far in"} if signed else {0: "outside", 1: "deepest"}
+    signed_labels = {-1.0: "far out", 0.0: "boundary", 1.0: "far in"}
+    labels = signed_labels if signed else {0.0: "outside", 1.0: "deepest"}
     color_scale(bar, _DISTANCE_COLORS, (-_DISTANCE_LIMIT, _DISTANCE_LIMIT), labels)
 
 

@@ -17,6 +17,11 @@ from lightning_seg.files import OWN_FOLDER
 
 Area = Literal["potsdam", "vaihingen"]
 Bands = Literal["RGB", "IRRG", "RGBIR"]
+_CHANNELS: dict[Bands, tuple[str, ...]] = {
+    "RGB": ("red", "green", "blue"),
+    "IRRG": ("infrared", "red", "green"),
+    "RGBIR": ("red", "green", "blue", "infrared"),
+}
 Labels = Literal["full", "eroded"]
 Fold = Literal[1, 2, 3]
 FieldOfView = Literal[1, 4]
@@ -199,6 +204,7 @@ class ISPRSDataModule(SegmentationDataModule):
             crop_stride=crop_stride,
             class_balanced=class_balanced,
         )
+        self.channel_names = (*_CHANNELS[chosen], *(["elevation"] if elevation else []))
         self.area: Area = area
         self._image_name = _IMAGES[area, chosen]
         self._label_name = _LABELS[area, labels]

@@ -131,6 +131,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
             extra_band=None if depth is None else ExtraBand(depth_range, _ROTATED_BITS),
         )
         self.depth = depth
+        self.channel_names = ("red", "green", "blue", *(["depth"] if depth is not None else []))
 
     def pairs(self, split: Split) -> list[Pair]:
         """The images of one split, in the order of its list."""

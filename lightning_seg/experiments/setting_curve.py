@@ -9,6 +9,7 @@ import numpy as np
 from lightning_seg.errors import InputError
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_seg.data import fake
+from lightning_seg.data import ISPRSDataModule, fake
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs"))
@@ -44,6 +44,8 @@ DATA = {
     "CelebAMask-HQ": fake.write_celebamask_hq,
 }
 
+ISPRS = ("vaihingen", "potsdam")
+
 # Encoders that are too large for two steps of crops of some 500 pixels.
 REPLACED = {"resnet50", "resnet101", "resnet34", "wide_resnet50_2", "xception71"}
 
@@ -70,7 +72,9 @@ def datasets(tmp_path_factory):
     """Tiny copies of all datasets, at the places that the configurations name."""
     root = tmp_path_factory.mktemp("datasets")
     for folder, write in DATA.items():
-        write(root / "data" / folder, size=(80, 96))
+        # Folds ask for the tiles of the whole benchmark.
+        every = {"tiles": ISPRSDataModule(area=folder).tiles} if folder in ISPRS else {}
+        write(root / "data" / folder, size=(80, 96), **every)
     return root / "data"
 
 
