@@ -3,9 +3,8 @@
     python docs/make_experiments.py           # writes it
     python docs/make_experiments.py --check   # ends with status 1 if it is out of date
 
-The rows are those of configs/tables/*.yaml; figures of ours come from the records that a row names.
-What stands under `measure`, a stage and its options, holds for a row or for all rows of a table; the
-checkpoint is the best one unless it says otherwise.
+The rows are those of configs/tables/*.yaml. What stands under `measure`, a stage and its options,
+holds for a row or for all rows of a table; the checkpoint is the best one unless it says otherwise.
 """
 
 import argparse
@@ -23,9 +22,9 @@ INTRODUCTION = """\
 # Every row of the papers' tables
 
 One command trains a row, a second one measures it, in the project's folder, with the data where
-[its configuration says](data.md). Figures are the papers' own, "-" where a paper gives none; columns
-named "ours" were measured with these commands, where the data was to be had. How runs become one
-table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
+[its configuration says](data.md). Figures are the papers' own, "-" where a paper gives none;
+columns named "ours" were measured with these commands, where the data was to be had. How runs
+become one table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
 
 This page is made by `python docs/make_experiments.py` from `configs/tables/`.
 """

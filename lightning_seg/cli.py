@@ -45,6 +45,7 @@ COMMANDS = {
     "compare": "lightning_seg.commands.compare",
     "data": "lightning_seg.commands.data",
     "export": "lightning_seg.commands.export",
+    "frames": "lightning_seg.commands.same_frames",
     "sweep": "lightning_seg.commands.sweep",
 }
 

@@ -131,11 +131,11 @@ def draw(number: int, resolution: int) -> plt.Figure:
 
 
 def save(figure: plt.Figure, path: Path, dpi: int) -> None:
-    """Writes a PNG of 128 colours, a third as large as one of all."""
+    """Writes a PNG of 256 colours, a third as large as one of all."""
     drawn = BytesIO()
     figure.savefig(drawn, dpi=dpi)
     plt.close(figure)
-    Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path)
+    Image.open(drawn).convert("RGB").quantize(256, kmeans=2, dither=Image.Dither.NONE).save(path)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -27,10 +27,11 @@ class BoundaryMetrics(Callback):
     Logs, as ``val/NAME`` and ``test/NAME``, means over the classes that occur: ``iou``, ``f1``,
     ``precision``, ``recall``, ``boundary_iou``, ``boundary_f``, ``boundary_precision``,
     ``boundary_recall``, ``trimap_iou/WIDTH`` (in the band) and ``interior_iou/WIDTH`` (outside of
-    it); and ``accuracy`` (share of right pixels) and ``mcc`` (Matthews correlation) of all pixels.
+    it); and ``accuracy`` (share of right pixels), ``mcc`` (Matthews correlation) and ``mcc_micro``
+    (that of pooled true and false positives and negatives) of all pixels.
     `trainer.validate` and `trainer.test` measure more: ``e_measure``, ``surface_distance`` and
     ``hausdorff95`` in pixels, ``boundary_f/TOLERANCE`` by tolerance, ``boundary_f_pooled`` (and
-    precision and recall) of contours counted over the whole dataset, ``mcc_micro``.
+    precision and recall) of contours counted over the whole dataset.
     Several dataloaders get the suffix ``/dataloader_idx_I``.
 
     ``validate`` and ``test`` also print tables and write to the folder ``val`` or ``test`` of the

@@ -245,9 +245,11 @@ def _measured(values: dict[str, Tensor], settings: MeasureSettings) -> Measured:
 
     per_class = {name: as_float64(row) for name, row in per_class.items()}
     kept = [k for k in range(settings.num_classes) if k not in settings.excluded_classes]
-    scalars = {"accuracy": accuracy(confusion), "mcc": matthews(confusion)}
-    if "boundary_f_pooled" in values:
-        scalars["mcc_micro"] = micro_matthews(confusion)
+    scalars = {
+        "accuracy": accuracy(confusion),
+        "mcc": matthews(confusion),
+        "mcc_micro": micro_matthews(confusion),
+    }
     scalars |= {name: row[kept].nanmean() for name, row in per_class.items()}
     merged: dict[str, dict[str, Tensor]] = {}
     if groups := settings.groups:

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains and measures every combination of overlays, options, folds and seeds, "
         "each as a run in a folder of its own, and compares them. Stopped in whatever way, the "
         "same command goes on. SPEC.yaml holds the same and more, see docs/sweeps.md; what is "
-        "given here goes over it. What comes after -- is passed on to every fit.",
+        "given here goes over it. What comes after -- goes over all else in every fit.",
         allow_abbrev=False,
     )
     what = parser.add_argument_group("what is run")
@@ -151,9 +151,8 @@ def _content(arguments: argparse.Namespace, options: list[str]) -> dict[str, Any
     """The sweep's description: the file's, and over it the command line's."""
     content = _read(arguments.spec) if arguments.spec else {}
     configs = [word for path in arguments.config for word in ("--config", path)]
-    if configs or options:
-        given = split_words(content.get("fit_args"), "fit_args")
-        content["fit_args"] = [*given, *configs, *options]
+    for key, more in (("fit_args", configs), ("final_args", options)):
+        content[key] = [*split_words(content.get(key), key), *more]
     if arguments.overlay:
         content["axes"] = {**(content.get("axes") or {}), "overlay": _overlays(arguments.overlay)}
     if arguments.grid:

@@ -33,6 +33,7 @@ class Optimization:
         monitor: The logged value that ``ReduceLROnPlateau`` follows.
         lr_factors: Factor on the learning rate of the parameters under a module, by its path:
             ``{"network.encoder": 0.1, "head": 10.0}``. The longest matching path counts.
+        lr: A learning rate that goes before the optimiser's own.
     """
 
     optimizer: Callable[[Iterable[Any]], Optimizer] | None = None
@@ -40,6 +41,7 @@ class Optimization:
     epoch_schedule: Callable[[Optimizer], LRScheduler] | None = None
     monitor: str = "val/loss"
     lr_factors: dict[str, float] = field(default_factory=dict)
+    lr: float | None = None
 
     def __post_init__(self) -> None:
         if self.step_schedule is not None and self.epoch_schedule is not None:
@@ -67,7 +69,8 @@ class Optimization:
         else:
             optimizer = self.optimizer(groups)
         for group in optimizer.param_groups:
-            group["lr"] *= group.pop("lr_factor")
+            rate = group["lr"] if self.lr is None else self.lr
+            group["lr"] = rate * group.pop("lr_factor")
         configured: dict[str, Any] = {"optimizer": optimizer}
         if self.step_schedule is not None:
             schedule = self.step_schedule(optimizer, planned_steps(module))
@@ -85,6 +88,20 @@ class Optimization:
                 "monitor": self.monitor,
             }
         return cast(OptimizerLRScheduler, configured)
+
+    def begin_at_lr(self, module: LightningModule) -> None:
+        """Gives optimiser and schedule of a run that has not begun the rate ``lr``.
+
+        Lightning's learning-rate finder sets all groups to one rate, and no schedule's base.
+        """
+        assert self.lr is not None
+        rates = [self.lr * group["lr_factor"] for group in self._groups(module)]
+        for optimizer in module.trainer.optimizers:
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = group["initial_lr"] = rate
+        for config in module.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, LRScheduler):
+                config.scheduler.base_lrs = list(rates)
 
     def check_resumed(self, module: LightningModule, planned: int | None) -> None:
         """Refuses to go on with a step schedule that was made for a run of another length.

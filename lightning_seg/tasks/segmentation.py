@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import LearningRateFinder
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -104,12 +105,24 @@ class SegmentationTask(LightningModule):
         self.inference = inference
         self._planned_steps: int | None = None
         self._resumed = False
+        self._lr_was_set = False
+        self._began = False
         self.class_names: tuple[str, ...] | None = None
         self.class_colors: tuple[tuple[int, int, int], ...] | None = None
         self.validation_loss = PerSampleMean()
         self.test_loss = PerSampleMean()
         if weights is not None and pretrained_weights_wanted():
             load_what_fits(self, weights)
+
+    @property
+    def lr(self) -> float | None:
+        """The learning rate, None for the optimiser's own; Lightning's finder sets it."""
+        return self.optimization.lr
+
+    @lr.setter
+    def lr(self, rate: float | None) -> None:
+        self.optimization = replace(self.optimization, lr=rate)
+        self._lr_was_set = rate is not None
 
     @property
     def heads(self) -> list[Head]:
@@ -326,7 +339,7 @@ class SegmentationTask(LightningModule):
     def setup(self, stage: str) -> None:
         """Takes the classes' names and colours from the data; checks SEMEDA's edge networks."""
         take_class_legend(self)
-        self._resumed = False
+        self._resumed = self._began = False
         if stage == "fit":
             check_edge_networks(self)
 
@@ -342,6 +355,10 @@ class SegmentationTask(LightningModule):
         """Notes the classes' names, colours and weights, and a step schedule's planned length."""
         checkpoint |= {name: getattr(self, name) for name in LEGEND}
         checkpoint["class_weights"] = known_weights(self)
+        finders = (c for c in self.trainer.callbacks if isinstance(c, LearningRateFinder))  # type: ignore[attr-defined]
+        if not self._began and any(finders):
+            # The finder's own file, which it reads back at once as one of weights alone.
+            checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_KEY, None)
         if self.optimization.step_schedule is not None:
             checkpoint["planned_steps"] = planned_steps(self)
 
@@ -354,8 +371,15 @@ class SegmentationTask(LightningModule):
         take_known_weights(self, checkpoint.get("class_weights", {}))
 
     def on_train_start(self) -> None:
-        """Says what class weights came to; refuses to resume a schedule at another length."""
+        """Says what class weights came to; refuses to resume a schedule at another length.
+
+        And begins at the rate that a learning-rate finder has found.
+        """
+        self._began = True
         announce_class_weights(self)
+        if self._lr_was_set:
+            self.optimization.begin_at_lr(self)
+            self._lr_was_set = False
         self.optimization.check_resumed(self, self._planned_steps)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

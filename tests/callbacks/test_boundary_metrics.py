@@ -82,7 +82,7 @@ def expected(scenes=None, thorough=True):
             "hausdorff95": SurfaceDistance(**common, measure="hausdorff"),
         }
     figures = {name: metric(labels, masks).item() for name, metric in metrics.items()}
-    return figures | ({"mcc_micro": (K * figures["accuracy"] - 1) / (K - 1)} if thorough else {})
+    return figures | {"mcc_micro": (K * figures["accuracy"] - 1) / (K - 1)}
 
 
 def validated(module, folder, dataloaders=None, callback=None, **kwargs):

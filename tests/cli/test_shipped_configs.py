@@ -11,7 +11,9 @@ from lightning_seg import cli
 from lightning_seg.networks import no_pretrained_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
+EXPERIMENTS = sorted(
+    path for path in (CONFIGS / "experiment").rglob("*.yaml") if path.parent.name != "overlay"
+)
 ANY = CONFIGS / "experiment" / "camvid" / "unet.yaml"
 PSPNET = CONFIGS / "experiment" / "epl" / "voc.yaml"
 
@@ -115,6 +117,23 @@ def test_an_optimization_is_an_option(capsys, monkeypatch, path):
     given = yaml.safe_load(path.read_text())["optimizer"]["class_path"]
     found = yaml.safe_load(out)["model"]["init_args"]["optimization"]
     assert found["optimizer"]["class_path"].endswith(given.rpartition(".")[2])
+
+
+PLATEAU = CONFIGS / "experiment" / "resunet_a" / "potsdam.yaml"
+
+
+@parts("optimization")
+@pytest.mark.parametrize("experiment", [ANY, PLATEAU, PSPNET], ids=lambda p: p.parent.name)
+def test_nothing_is_left_of_the_optimization_that_one_replaces(
+    capsys, monkeypatch, path, experiment
+):
+    out = printed(capsys, monkeypatch, "--config", experiment, "--model.optimization", path)
+    found = yaml.safe_load(out)["model"]["init_args"]["optimization"]
+    given = yaml.safe_load(path.read_text())
+    for name in ("step_schedule", "epoch_schedule"):
+        assert (found[name] is None) == (given[name] is None)
+    assert found["lr_factors"] == given["lr_factors"]
+    assert set(given["optimizer"]["init_args"]).issubset(found["optimizer"]["init_args"])
 
 
 @parts("auxiliary")

@@ -13,7 +13,11 @@ CLASSES = {
     "celebamask_hq": 19,
     "celebamask_hq_binary": 2,
     "cityscapes": 19,
+    "cityscapes_321": 19,
+    "cityscapes_512": 19,
     "cityscapes_half": 19,
+    "cityscapes_256x512": 19,
+    "cityscapes_560": 19,
     "dfc2015": 8,
     "folder": 2,
     "helen": 11,
@@ -24,6 +28,10 @@ CLASSES = {
     "synthetic": 6,
     "vaihingen": 6,
     "voc": 21,
+    "voc_513": 21,
+    "voc_473": 21,
+    "voc_465": 21,
+    "voc_256": 21,
 }
 
 

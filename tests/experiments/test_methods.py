@@ -114,7 +114,8 @@ def test_folds_are_paired_as_seeds_are(run, tmp_path):
 def test_the_baseline_is_cross_entropy_or_the_first_or_the_one_named(run, tmp_path):
     run("a", {"losses": {"dice": term("DiceLoss")}})
     run("b")
-    assert compare([tmp_path]).results[0].difference.baseline == "cross_entropy"
+    assert names(tmp_path) == ["cross_entropy", "dice"]  # the baseline comes first
+    assert compare([tmp_path]).results[1].difference.baseline == "cross_entropy"
     assert compare([tmp_path], baseline="dice").results[1].difference.baseline == "dice"
     run("c", {"losses": {"focal": term("FocalLoss")}})
     found = compare([tmp_path / "a", tmp_path / "c"])

@@ -1,3 +1,6 @@
+import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,8 @@ import yaml
 from lightning_seg.commands import sweep
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.sweep import plan, read_spec
+
+ROOT = Path(__file__).parents[2]
 
 THESIS = """\
 sweep_dir: runs/faces
@@ -208,7 +213,7 @@ def printed(capsys, *words):
 def test_a_command_line_describes_the_same_sweep_as_a_file(tmp_path, capsys):
     spec = tmp_path / "spec.yaml"
     spec.write_text(
-        "sweep_dir: a\nfit_args: --config base.yaml --trainer.max_epochs 3\n"
+        "sweep_dir: a\nfit_args: --config base.yaml\nfinal_args: --trainer.max_epochs 3\n"
         "axes: {overlay: {ce: --config ce.yaml, epl: --config p.yaml --config l.yaml}}\n"
         "grid: {model.losses.line.weight: [0.1, 0.2]}\nfolds: [fold0.yaml, fold1.yaml]\n"
         "seeds: [1, 2]\nevaluate: [validate, test]\nckpt_path: last\n"
@@ -222,6 +227,13 @@ def test_a_command_line_describes_the_same_sweep_as_a_file(tmp_path, capsys):
     given = [*words, "--print", "--", "--trainer.max_epochs", "3"]
     sweep.run(given)
     assert capsys.readouterr().out == printed(capsys, str(spec))
+
+
+def test_options_after_the_dashes_go_over_the_overlays(capsys):
+    overlay = ("--overlay", "ce=ce.yaml", "--grid", "x=1,2")
+    sweep.run(["--sweep_dir", "a", "--config", "base.yaml", *overlay, "--print", "--", "--lr", "1"])
+    first = capsys.readouterr().out.splitlines()[3]
+    assert first.startswith("lightning-seg fit --config base.yaml --config ce.yaml --x=1 --lr 1 ")
 
 
 def test_the_command_line_goes_over_the_file(tmp_path, capsys):
@@ -262,3 +274,32 @@ def test_devices_and_threads_are_shared_out_among_the_runs_at_a_time():
     assert sweep.environments(None, None, [], 1) == [{}]
     with pytest.raises(InputError, match="3 devices cannot be shared out 2 a run"):
         sweep.environments(None, None, ["0", "1", "2"], 2)
+
+
+def blocks(language):
+    """The examples of docs/sweeps.md in one language."""
+    text = (ROOT / "docs" / "sweeps.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def assert_configs_exist(words):
+    files = [file for option, file in pairwise(words) if option == "--config"]
+    assert files
+    assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
+def test_the_documented_file_is_a_sweep_of_36_runs_of_files_that_are_there():
+    runs = runs_of(blocks("yaml")[0])
+    assert len(runs) == 36
+    for run in runs:
+        assert_configs_exist(run.steps[0].arguments)
+
+
+def test_the_documented_command_is_a_sweep_of_four_runs_of_files_that_are_there(capsys):
+    words = shlex.split(blocks("sh")[0].replace("\\\n", " "))
+    assert words[:2] == ["lightning-seg", "sweep"]
+    sweep.run(["--print", "bash", *words[2:]])
+    fits = [line for line in capsys.readouterr().out.splitlines() if " fit " in line]
+    assert len(fits) == 4
+    for line in fits:
+        assert_configs_exist(shlex.split(line))

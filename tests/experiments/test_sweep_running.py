@@ -46,12 +46,12 @@ def epochs(name):
     return [json.loads(line)["epoch"] for line in lines]
 
 
-def started(content, jobs=1):
+def started(content, jobs=1, before=()):
     """The sweep as a process of its own, in a process group of its own."""
     Path("spec.yaml").write_text(yaml.safe_dump(content))
     with Path("said").open("a") as log:
         return subprocess.Popen(
-            [sys.executable, str(PROCESS), "spec.yaml", str(jobs)],
+            [*before, sys.executable, str(PROCESS), "spec.yaml", str(jobs)],
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -207,6 +207,14 @@ def test_a_sweep_told_to_stop_ends_its_runs_first(number):
     process.send_signal(number)
     assert process.wait(20) == 128 + number
     assert not any(alive(n["process"]) for n in notes())
+
+
+def test_a_sweep_under_nohup_outlives_its_terminal():
+    process = started(spec(fit_args="--seconds 0.2 --epochs 4"), before=["nohup"])
+    wait_for(checkpoints)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+    assert epochs("b/seed1") == list(range(4))
 
 
 def test_a_killed_run_fails_alone_and_goes_on_next_time():

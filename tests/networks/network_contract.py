@@ -30,10 +30,9 @@ HEADS = {
     "signed_distance": SignedDistanceHead,
     "multi_task": MultiTaskHead,
     "conditioned": ConditionedMultiTaskHead,
-    "auxiliary": AuxiliaryHead,
-    "edge": EdgeHead,
 }
-EVERY_HEAD = pytest.mark.parametrize("head", HEADS)
+FURTHER_HEADS = {"auxiliary": AuxiliaryHead, "edge": EdgeHead}  # beside a classifier
+EVERY_HEAD = pytest.mark.parametrize("head", [*HEADS, *FURTHER_HEADS])
 
 
 class NetworkContract:
@@ -273,21 +272,22 @@ class Trained(torch.nn.Module):
     def __init__(self, network, head):
         super().__init__()
         torch.manual_seed(0)
-        options = {}
-        if head in ("auxiliary", "edge"):
-            channels = getattr(network, f"{head}_channels")
-            if not channels:
-                pytest.skip(f"has no feature {head!r}")
-            if head == "auxiliary":
-                options = {"auxiliary_channels": channels}
         self.network = network
-        self.head = HEADS[head](network.out_channels, CLASSES, **options)
+        if head in FURTHER_HEADS:
+            if not getattr(network, f"{head}_channels"):
+                pytest.skip(f"has no feature {head!r}")
+            heads = [ClassificationHead(network.out_channels, CLASSES)]
+            heads.append(FURTHER_HEADS[head](network, CLASSES))
+        else:
+            heads = [HEADS[head](network.out_channels, CLASSES)]
+        self.heads = torch.nn.ModuleList(heads)
         self.optimizer = torch.optim.Adam(self.parameters(), lr=5e-3)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, STEPS)
         self.image, self.mask = scene(network.in_channels)
 
     def predictions(self):
-        maps = self.head(self.network(self.image))
+        features = self.network(self.image)
+        maps = {name: found for head in self.heads for name, found in head(features).items()}
         size = self.mask.shape[-2:]
         return {k: F.interpolate(v, size, mode="bilinear") for k, v in maps.items()}
 
@@ -295,10 +295,13 @@ class Trained(torch.nn.Module):
         self.train()
         self.optimizer.zero_grad()
         predictions = self.predictions()
-        loss = sum(CrossEntropyLoss()(predictions[name], self.mask) for name in self.head.scores)
-        regressed = {name for name in predictions if name not in self.head.scores}
-        for name, target in self.head.targets(self.image, self.mask, regressed).items():
-            loss = loss + MapL1Loss()(predictions[name], target, self.mask)
+        loss = 0.0
+        for head in self.heads:
+            for name in head.scores:
+                loss = loss + CrossEntropyLoss()(predictions[name], self.mask)
+            regressed = set(head.predictions) - set(head.scores)
+            for name, target in head.targets(self.image, self.mask, regressed).items():
+                loss = loss + MapL1Loss()(predictions[name], target, self.mask)
         loss.backward()
         self.optimizer.step()
         self.schedule.step()

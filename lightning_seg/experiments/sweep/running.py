@@ -266,13 +266,14 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Collects signals to stop instead of following them at once."""
+    """Collects signals to stop instead of following them; leaves alone what nohup ignores."""
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         seen.append(number)
 
-    former = {number: signal.signal(number, note) for number in _STOPPING}
+    heeded = [number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    former = {number: signal.signal(number, note) for number in heeded}
     try:
         yield seen
     finally:

@@ -43,7 +43,8 @@ class SweepSpec:
 
     Args:
         sweep_dir: The folder of all runs.
-        fit_args: Arguments of every fit, as ``lightning-seg fit`` takes them.
+        fit_args: Arguments of every fit, as ``lightning-seg fit`` takes them, before the axes'.
+        final_args: Arguments of every fit that go over the axes'.
         axes: For each axis its choices by name; folds are the axis ``fold``.
         seeds: What ``--seed_everything`` is set to.
         evaluate: Stages after a fit: ``validate``, ``test``, both or none.
@@ -58,6 +59,7 @@ class SweepSpec:
     sweep_dir: Path
     fit_args: Arguments
     axes: dict[str, dict[str, Choice]]
+    final_args: Arguments = ()
     seeds: tuple[int, ...] = (1,)
     evaluate: tuple[str, ...] = ("validate",)
     ckpt_path: str = "best"
@@ -69,8 +71,8 @@ class SweepSpec:
 
 
 _KEYS = (
-    "sweep_dir", "fit_args", "axes", "grid", "folds", "seeds", "evaluate", "ckpt_path",
-    "evaluate_args", "before", "devices_per_run", "compare",
+    "sweep_dir", "fit_args", "axes", "grid", "folds", "final_args", "seeds", "evaluate",
+    "ckpt_path", "evaluate_args", "before", "devices_per_run", "compare",
 )  # fmt: skip
 
 
@@ -99,6 +101,7 @@ def read_spec(content: Mapping[str, Any]) -> SweepSpec:
         sweep_dir=_sweep_dir(content.get("sweep_dir")),
         fit_args=split_words(content.get("fit_args"), "fit_args"),
         axes=axes,
+        final_args=split_words(content.get("final_args"), "final_args"),
         seeds=_seeds(content.get("seeds", [1])),
         evaluate=_stages(content.get("evaluate", "validate"), "evaluate"),
         ckpt_path=str(content.get("ckpt_path", "best")),
