@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from albumentations.core.composition import BaseCompose
 
-from lightning_seg.data.labels import IGNORE_INDEX
+from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.errors import InputError
 
 Transform: TypeAlias = A.BasicTransform | BaseCompose

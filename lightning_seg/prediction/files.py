@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning_seg.data.labels import IGNORE_INDEX
+from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.errors import InputError
 from lightning_seg.prediction.polygons import Polygons
 

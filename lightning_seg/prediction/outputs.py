@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lightning_seg.callbacks.label_png import label_png
-from lightning_seg.data.labels import IGNORE_INDEX
+from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.files import complete, partial_path
 from lightning_seg.prediction.files import Classes, Probabilities
 from lightning_seg.prediction.geotiff import Georeference, GeoTiff, rasterio, read_georeference

@@ -12,8 +12,8 @@ from torch import Tensor
 from lightning_seg.callbacks import PredictionWriter
 from lightning_seg.callbacks.files import file_stem
 from lightning_seg.data import FolderDataModule, SegmentationDataModule
-from lightning_seg.data.labels import Color
-from lightning_seg.data.pairs import Pair
+from lightning_seg.data.reading.labels import Color
+from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.prediction.files import (
     PredictionFiles,

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule
 from torch import nn
 from torchmetrics import Metric
 
-from lightning_seg.data.pairs import Pair
+from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.files import write_atomically
 
 _FOLDER = ".finished"

@@ -9,8 +9,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.utils.data import DataLoader, DistributedSampler
 
 from lightning_seg.data.base import SegmentationDataModule
-from lightning_seg.data.pairs import Pair, check_sizes
-from lightning_seg.data.reading import image_size
+from lightning_seg.data.reading.image_files import image_size
+from lightning_seg.data.reading.pairs import Pair, check_sizes
 from lightning_seg.errors import InputError
 from lightning_seg.inference import WindowLayout
 from lightning_seg.prediction.raster_windows import RasterWindows, WindowBatch

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lightning_seg.data.pair_reader import PairReader, as_decimals
-from lightning_seg.data.pairs import Pair
-from lightning_seg.data.rasters import Window
+from lightning_seg.data.reading.pair_reader import PairReader, as_decimals
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import Window
 from lightning_seg.inference import WindowLayout
 from lightning_seg.prediction.row_reader import RowReader
 from lightning_seg.prediction.row_spans import RowSpan

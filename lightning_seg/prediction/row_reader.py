@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_seg.data.rasters import NeedsRasterio, Window, is_raster, rows_decoded_at_once
-from lightning_seg.data.reading import image_size
+from lightning_seg.data.reading.image_files import image_size
+from lightning_seg.data.reading.tiff import NeedsRasterio, Window, is_raster, rows_decoded_at_once
 
 _LEAST_ROWS = 64
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from lightning_seg.data.pairs import Pair
+from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.inference import WindowLayout
 
 

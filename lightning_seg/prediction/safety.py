@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from lightning_seg.data.pairs import Pair
-from lightning_seg.data.rasters import is_raster
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.prediction.geotiff import has_place, is_turned
 from lightning_seg.prediction.outputs import becomes_geotiff

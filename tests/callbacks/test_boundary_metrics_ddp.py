@@ -9,8 +9,8 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, PredictionPanels
-from lightning_seg.callbacks.real_samples import RealSamples
-from lightning_seg.data.sampling import evaluation_sampler
+from lightning_seg.callbacks.metrics.distributed_padding import RealSamples
+from lightning_seg.data.sampling.evaluation import evaluation_sampler
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

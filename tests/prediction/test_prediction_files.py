@@ -15,14 +15,14 @@ from lightning.pytorch import Trainer
 from PIL import Image
 from torch import nn
 
+from lightning_seg import testing
 from lightning_seg.data import (
     CityscapesDataModule,
     FolderDataModule,
     INRIADataModule,
     ISPRSDataModule,
-    fake,
 )
-from lightning_seg.data.pairs import Pair
+from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
@@ -147,7 +147,7 @@ def predicted_of(data, num_classes, out, **kwargs):
 
 @pytest.mark.parametrize("by_windows", [True, False])
 def test_cityscapes_server_gets_label_ids_in_grey_pngs(tmp_path, by_windows):
-    fake.write_cityscapes(tmp_path / "data", size=(32, 64))
+    testing.write_cityscapes(tmp_path / "data", size=(32, 64))
     transforms = None if by_windows else [A.NoOp()]
     data = CityscapesDataModule(
         tmp_path / "data", predict_split="test", num_workers=0, eval_transforms=transforms
@@ -164,7 +164,7 @@ def test_cityscapes_server_gets_label_ids_in_grey_pngs(tmp_path, by_windows):
 
 def test_inrias_server_gets_0_and_255_in_the_place_of_the_image(tmp_path):
     rasterio = pytest.importorskip("rasterio")
-    fake.write_inria(tmp_path / "data")
+    testing.write_inria(tmp_path / "data")
     image = tmp_path / "data" / "test" / "images" / "sfo36.tif"
     transform = rasterio.Affine(0.3, 0, 500, 0, -0.3, 900)
     with rasterio.open(image, "r+") as file:
@@ -205,7 +205,7 @@ def test_numbers_that_do_not_stand_for_the_classes_are_refused(tmp_path, values,
 
 
 def test_a_dataset_of_colours_has_no_numbers_for_its_classes(tmp_path):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     data = ISPRSDataModule(tmp_path, test_tiles=["2_13"], num_workers=0)
     with pytest.raises(InputError, match="hold no number for each class"):
         predicted_of(data, 6, tmp_path / "out", label_values="dataset")

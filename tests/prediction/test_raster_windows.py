@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule, ISPRSDataModule
-from lightning_seg.data.labels import IdLabels
-from lightning_seg.data.pair_reader import ExtraBand, PairReader
-from lightning_seg.data.pairs import Pair
-from lightning_seg.data.reading import read_image
+from lightning_seg.data.reading.image_files import read_image
+from lightning_seg.data.reading.labels import IdLabels
+from lightning_seg.data.reading.pair_reader import ExtraBand, PairReader
+from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.inference import SlidingWindow, Stitching, whole_image
 from lightning_seg.prediction import RasterDataModule

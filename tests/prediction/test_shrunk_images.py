@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from lightning.pytorch import Trainer
 from PIL import Image
 
-from lightning_seg.data import CelebAMaskHQDataModule, ISPRSDataModule, fake
+from lightning_seg import testing
+from lightning_seg.data import CelebAMaskHQDataModule, ISPRSDataModule
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
@@ -94,7 +95,7 @@ def test_a_tile_at_half_resolution_goes_on_where_it_was_stopped(
 
 
 def test_faces_are_labelled_at_the_size_of_their_photographs(tmp_path):
-    fake.write_celebamask_hq(tmp_path, size=(32, 40))
+    testing.write_celebamask_hq(tmp_path, size=(32, 40))
     task = make_task(19)
     data = CelebAMaskHQDataModule(tmp_path, num_workers=0)
     predict(task, data, tmp_path / "out")
