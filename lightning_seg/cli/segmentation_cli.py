@@ -34,7 +34,7 @@ from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.cli.config_errors import explain
 from lightning_seg.cli.config_files import with_found_configs
 from lightning_seg.cli.config_parsing import faithful_parsing
-from lightning_seg.cli.warnings import hush
+from lightning_seg.cli.warnings import filter_warnings
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.prediction import PredictionFiles
@@ -278,7 +278,7 @@ def _refuse_second_run(run_dir: Path) -> None:
 def main() -> None:
     """Runs the command line; errors of the person's making end in one message and status 2."""
     sys.path.append(str(Path.cwd()))  # classes of the person's own are found where they work
-    hush()
+    filter_warnings()
     SegmentationCLI.parsers.clear()
     sys.argv[1:] = with_found_configs(sys.argv[1:])
     try:

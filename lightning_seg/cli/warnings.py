@@ -4,7 +4,7 @@ import logging
 import warnings
 
 
-def hush() -> None:
+def filter_warnings() -> None:
     """Drops advertisements, and warnings that are Lightning's own affair.
 
     Each is named by its words and its source: all others come through.

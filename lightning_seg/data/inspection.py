@@ -205,7 +205,7 @@ class _Findings(Dataset[_Finding]):
             warnings.simplefilter("always")
             for window in _windows(pair, size):
                 image = _noted(self.reader.image, pair, window, problems)
-                _noted(self.reader.further_channel, pair, window, problems)
+                _noted(self.reader.extra_channel, pair, window, problems)
                 mask = _noted(self.reader.mask, pair, window, problems)
                 if image is not None:
                     shown = as_decimals(image)

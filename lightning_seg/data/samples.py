@@ -58,7 +58,7 @@ class PairDataset(Dataset[Sample]):
         padded = mask is None and self.pipeline.pads
         content = self.pipeline.place_of(image, seed) if padded else None
         image, mask, further, codes = self.pipeline.apply(
-            image, mask, self.reader.further_channel(pair), seed, codes
+            image, mask, self.reader.extra_channel(pair), seed, codes
         )
         sample = make_sample(image, mask, further, name=pair.name)
         if self.cache is not None and codes is not None:
@@ -71,18 +71,18 @@ class PairDataset(Dataset[Sample]):
 
 
 def make_sample(
-    image: np.ndarray, mask: np.ndarray | None, further_channel: np.ndarray | None, *, name: str
+    image: np.ndarray, mask: np.ndarray | None, extra_channel: np.ndarray | None, *, name: str
 ) -> Sample:
     """Arrays as a sample's tensors.
 
     Args:
         image: (H, W, C) uint8 or float32 in [0, 1].
         mask: (H, W) uint8.
-        further_channel: (H, W, 1) float32 in [0, 1], to follow the image's channels.
+        extra_channel: (H, W, 1) float32 in [0, 1], to follow the image's channels.
         name: The sample's name.
     """
-    if further_channel is not None:
-        image = np.concatenate([as_decimals(image), further_channel], axis=2)
+    if extra_channel is not None:
+        image = np.concatenate([as_decimals(image), extra_channel], axis=2)
     # What transforms return may be a view that torch cannot take over.
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()

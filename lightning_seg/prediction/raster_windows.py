@@ -67,7 +67,7 @@ class RasterWindows(Dataset[WindowBatch]):
 
 
 def _further(reader: PairReader, pair: Pair, window: Window | None) -> np.ndarray:
-    channel = reader.further_channel(pair, window)
+    channel = reader.extra_channel(pair, window)
     assert channel is not None, "only pairs that have one are asked"
     return channel
 

@@ -29,7 +29,7 @@ from lightning_seg.tasks.class_balancing import (
 )
 from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
 from lightning_seg.tasks.edge_networks import check_edge_networks
-from lightning_seg.tasks.fine_tuning import load_what_fits
+from lightning_seg.tasks.fine_tuning import load_matching_weights
 from lightning_seg.tasks.objective import check_terms, named_terms
 from lightning_seg.tasks.optimization import Optimization, planned_steps
 
@@ -59,8 +59,8 @@ class SegmentationTask(LightningModule):
         inference: How images are validated, tested and predicted: by `SlidingWindow`, by
             `TestTimeAugmentation`, or whole and at once by default.
         weights: A checkpoint to start from (fine-tuning), of other classes, bands or another head,
-            too: what fits is loaded, what does not is named, see `load_what_fits`. The network's
-            own pretrained weights are not asked for then.
+            too: what fits is loaded, what does not is named, see `load_matching_weights`. The
+            network's own pretrained weights are not asked for then.
 
     Attributes:
         class_names, class_colors: Names and RGB colours (0 to 255) of the classes, where the
@@ -112,7 +112,7 @@ class SegmentationTask(LightningModule):
         self.validation_loss = PerSampleMean()
         self.test_loss = PerSampleMean()
         if weights is not None and pretrained_weights_wanted():
-            load_what_fits(self, weights)
+            load_matching_weights(self, weights)
 
     @property
     def lr(self) -> float | None:

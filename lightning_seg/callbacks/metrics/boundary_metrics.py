@@ -13,10 +13,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.metrics.distributed_padding import RealSamples, dataloaders
+from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask, dataloaders
 from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
-from lightning_seg.callbacks.metrics.metric_set import Measured, Measures, MeasureSettings
+from lightning_seg.callbacks.metrics.metric_set import MetricSet, MetricSettings, Results
 from lightning_seg.callbacks.metrics.report import Report
 from lightning_seg.callbacks.run_record import is_trial, run_folder
 
@@ -99,8 +99,8 @@ class BoundaryMetrics(Callback):
         self.excluded_from_mean = tuple(excluded_from_mean)
         self.merged_classes = dict(merged_classes or {})
         self.pooled_classes = dict(pooled_classes or {})
-        self._measures: list[Measures] = []
-        self._real: list[RealSamples] = []
+        self._metrics: list[MetricSet] = []
+        self._real: list[RealSampleMask] = []
         self._reports: list[Report] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -111,7 +111,7 @@ class BoundaryMetrics(Callback):
         self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
         excluded = find_classes(self.excluded_from_mean, self._class_names, "excluded_from_mean")
         groups = make_groups(self.merged_classes, self.pooled_classes, self._class_names)
-        self._settings = MeasureSettings(
+        self._settings = MetricSettings(
             num_classes,
             self.ignore_index,
             self.dilation_ratio,
@@ -198,8 +198,8 @@ class BoundaryMetrics(Callback):
     def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         loaders = dataloaders(trainer, stage)
         thorough = trainer.state.fn != TrainerFn.FITTING
-        self._measures = [Measures(self._settings, pl_module.device, thorough) for _ in loaders]
-        self._real = [RealSamples(dl, trainer.world_size, trainer.global_rank) for dl in loaders]
+        self._metrics = [MetricSet(self._settings, pl_module.device, thorough) for _ in loaders]
+        self._real = [RealSampleMask(dl, trainer.world_size, trainer.global_rank) for dl in loaders]
 
     def _update(
         self,
@@ -220,15 +220,15 @@ class BoundaryMetrics(Callback):
         names = find_names(len(labels), outputs, batch) or [str(n) for n in numbers]
         for i in range(len(labels)):
             if real[i]:
-                self._measures[dataloader_idx].update(labels[i], masks[i], names[i], numbers[i])
+                self._metrics[dataloader_idx].update(labels[i], masks[i], names[i], numbers[i])
 
     def _finish(
         self, trainer: Trainer, pl_module: LightningModule, stage: str, report: bool
     ) -> None:
         folder = run_folder(trainer)
-        for index, measures in enumerate(self._measures):
+        for index, measures in enumerate(self._metrics):
             measured = measures.compute()
-            several = len(self._measures) > 1
+            several = len(self._metrics) > 1
             suffix = f"/dataloader_idx_{index}" if several else ""
             for name, value in measured.scalars.items():
                 # The values are equal on all processes: their maximum is each of them, exactly.
@@ -245,9 +245,9 @@ class BoundaryMetrics(Callback):
             elif trainer.is_global_zero and not is_trial(trainer):
                 path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
                 add_epoch(path, trainer.current_epoch, measured, self._class_names)
-        self._measures = []
+        self._metrics = []
 
-    def _report(self, title: str, measured: Measured, measures: Measures) -> Report:
+    def _report(self, title: str, measured: Results, measures: MetricSet) -> Report:
         settings = asdict(self._settings) | {"boundary_f_void": "removed"}
         for key in ("merged", "pooled"):
             del settings[key]

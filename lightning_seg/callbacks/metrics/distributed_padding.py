@@ -11,7 +11,7 @@ from torch.utils.data import BatchSampler, DistributedSampler
 _KNOWN_LAYOUTS = (DistributedSampler.__iter__, DistributedSamplerWrapper.__iter__)
 
 
-class RealSamples:
+class RealSampleMask:
     """Follows one dataloader through an epoch and tells real samples from repeated ones.
 
     On several processes, Lightning's and torch's samplers repeat samples until every process has

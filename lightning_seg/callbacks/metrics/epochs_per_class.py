@@ -5,13 +5,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_seg.callbacks.metrics.metric_set import Measured
+from lightning_seg.callbacks.metrics.metric_set import Results
 from lightning_seg.files import write_atomically
 
 _DIGITS = 6
 
 
-def add_epoch(path: Path, epoch: int, measured: Measured, class_names: Sequence[str]) -> None:
+def add_epoch(path: Path, epoch: int, measured: Results, class_names: Sequence[str]) -> None:
     """Appends a row for each class, and one for each merged class; makes the file if need be."""
     columns = measured.per_class
     lists = {name: values.tolist() for name, values in columns.items()}

@@ -46,7 +46,7 @@ BOUNDARY_COUNTS = (
 
 
 @dataclass(frozen=True)
-class MeasureSettings:
+class MetricSettings:
     """What is measured and how; see `BoundaryMetrics` for the meaning."""
 
     num_classes: int
@@ -103,7 +103,7 @@ class MeasureSettings:
 
 
 @dataclass
-class Measured:
+class Results:
     """Figures of a dataset or an image.
 
     Attributes:
@@ -120,7 +120,7 @@ class Measured:
 
 
 @dataclass
-class Measures:
+class MetricSet:
     """Adds up one dataloader's images; the result does not depend on how they were shared out.
 
     Args:
@@ -130,7 +130,7 @@ class Measures:
             image's confusion matrix and counts.
     """
 
-    settings: MeasureSettings
+    settings: MetricSettings
     device: torch.device
     thorough: bool = False
     metrics: dict[str, Metric] = field(init=False)
@@ -180,7 +180,7 @@ class Measures:
             counts[group.name] = (_boundary_counts(metrics) - before)[:, 1]
         self.merged_counts.append(counts)
 
-    def compute(self) -> Measured:
+    def compute(self) -> Results:
         """Figures over all images of all processes; every process must call it."""
         values = {key: metric.compute() for key, metric in self.metrics.items()}
         measured = _measured(values, self.settings)
@@ -245,7 +245,7 @@ def _boundary_counts(metrics: dict[str, Any]) -> Tensor:
     return torch.cat([counts, metrics["boundary_f_pooled"].counts])
 
 
-def _measured(values: dict[str, Tensor], settings: MeasureSettings) -> Measured:
+def _measured(values: dict[str, Tensor], settings: MetricSettings) -> Results:
     confusion = values["confusion"]
     per_class = region_scores(confusion) | _boundary_scores(values)
     for region, rows in zip(("trimap_iou", "interior_iou"), values["trimap_iou"], strict=True):
@@ -266,7 +266,7 @@ def _measured(values: dict[str, Tensor], settings: MeasureSettings) -> Measured:
         rows = region_rows(groups, confusion)
         for number, group in enumerate(groups):
             merged[group.name] = {name: row[number] for name, row in rows.items()}
-    return Measured(scalars, per_class, confusion, merged)
+    return Results(scalars, per_class, confusion, merged)
 
 
 def _boundary_scores(values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_seg.callbacks.metrics.charts import Curve, draw_confusion, draw_curves
-from lightning_seg.callbacks.metrics.metric_set import Measured
+from lightning_seg.callbacks.metrics.metric_set import Results
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.files import write_atomically
 
@@ -60,12 +60,12 @@ class Report:
         class_names: Names of the classes.
         settings: How they were measured, for the record.
         images: One row an image: number, name and scalars, and its ``confusion``, ``counts`` and
-            ``merged_counts`` (see `Measures.images`); of all processes.
+            ``merged_counts`` (see `MetricSet.images`); of all processes.
         count_names: What each row of ``counts`` is.
     """
 
     title: str
-    measured: Measured
+    measured: Results
     class_names: Sequence[str]
     settings: dict[str, Any]
     images: list[dict[str, Any]]

@@ -90,7 +90,7 @@ class PairReader:
         image = read_image(pair.image, self.channels, _enlarged(place, self.image_factor))
         return self._shrunk(scale_values(image, self.value_range, pair.image))
 
-    def further_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
+    def extra_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """The further channel (H, W, 1) float32 in [0, 1], if the pair has one.
 
         Raises:

@@ -78,7 +78,7 @@ class Crops(Dataset[Sample]):
         random = np.random.default_rng(draw_seed(index))
         place, window = self._place(index, random)
         pair = self.pairs[place]
-        further = self.reader.further_channel(pair, window)
+        further = self.reader.extra_channel(pair, window)
         codes = None if self.cache is None else self.cache.read(pair, window)
         image, mask, further, codes = self.pipeline.apply(
             self._mirrored(self.reader.image(pair, window)),
