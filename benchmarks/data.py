@@ -24,7 +24,7 @@ from rasterio.windows import Window
 from torchgeo.datamodules import Potsdam2DDataModule
 
 from lightning_seg.data import ISPRSDataModule
-from lightning_seg.data.isprs import ISPRS_CLASSES
+from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
 
 TILES = ("2_10", "2_11", "3_10", "3_11")
 _ROWS = 200

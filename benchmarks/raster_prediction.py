@@ -34,7 +34,7 @@ from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Network, Unet
-from lightning_seg.raster_prediction import predict_rasters
+from lightning_seg.prediction import predict_rasters
 from lightning_seg.tasks import SegmentationTask
 
 CLASSES = 6

@@ -22,8 +22,8 @@ import torch
 from distances import hardware
 
 from lightning_seg.data import ISPRSDataModule
-from lightning_seg.data.datasets import collate
-from lightning_seg.data.isprs import ISPRS_CLASSES
+from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
+from lightning_seg.data.samples import collate
 from lightning_seg.heads import SignedDistanceHead
 from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, WeightedLoss
 from lightning_seg.networks import Unet

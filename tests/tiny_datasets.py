@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lightning_seg import testing
 from lightning_seg.data import (
     CamVidDataModule,
     CelebAMaskHQDataModule,
@@ -19,7 +20,6 @@ from lightning_seg.data import (
     SUNRGBDDataModule,
     SyntheticDataModule,
     VOCDataModule,
-    fake,
 )
 
 POTSDAM = {"train_tiles": ["2_10", "7_8"], "val_tiles": ["3_12"], "test_tiles": ["2_13"]}
@@ -36,7 +36,7 @@ CROPS = {"crop_size": 32, "samples_per_epoch": 4}
 class Tiny:
     """A dataset: its writer, its module, and the settings that fit the tiny copy."""
 
-    write: Callable[..., fake.Masks]
+    write: Callable[..., testing.Masks]
     module: type[SegmentationDataModule]
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -47,35 +47,35 @@ class Tiny:
         return data
 
 
-def write_synthetic(root: Path) -> fake.Masks:
+def write_synthetic(root: Path) -> testing.Masks:
     """Nothing: the module draws its scenes itself."""
     return {}
 
 
 TINY = {
-    "folder": Tiny(fake.write_folder, FolderDataModule, {"num_classes": 3}),
-    "folder_crops": Tiny(fake.write_folder, FolderDataModule, {"num_classes": 3, **CROPS}),
+    "folder": Tiny(testing.write_folder, FolderDataModule, {"num_classes": 3}),
+    "folder_crops": Tiny(testing.write_folder, FolderDataModule, {"num_classes": 3, **CROPS}),
     "folder_5_bands_16_bit": Tiny(
-        partial(fake.write_folder, channels=5, sixteen_bit=True),
+        partial(testing.write_folder, channels=5, sixteen_bit=True),
         FolderDataModule,
         {"num_classes": 3, "in_channels": 5, **CROPS},
     ),
-    "camvid": Tiny(fake.write_camvid, CamVidDataModule),
-    "camvid_original": Tiny(fake.write_camvid_original, CamVidDataModule, {"form": "original"}),
-    "cityscapes": Tiny(fake.write_cityscapes, CityscapesDataModule),
-    "voc": Tiny(fake.write_voc, VOCDataModule),
-    "helen": Tiny(fake.write_helen, HELENDataModule),
-    "celebamask_hq": Tiny(fake.write_celebamask_hq, CelebAMaskHQDataModule),
-    "sunrgbd": Tiny(fake.write_sunrgbd, SUNRGBDDataModule),
-    "potsdam": Tiny(fake.write_potsdam, ISPRSDataModule, POTSDAM | CROPS),
+    "camvid": Tiny(testing.write_camvid, CamVidDataModule),
+    "camvid_original": Tiny(testing.write_camvid_original, CamVidDataModule, {"form": "original"}),
+    "cityscapes": Tiny(testing.write_cityscapes, CityscapesDataModule),
+    "voc": Tiny(testing.write_voc, VOCDataModule),
+    "helen": Tiny(testing.write_helen, HELENDataModule),
+    "celebamask_hq": Tiny(testing.write_celebamask_hq, CelebAMaskHQDataModule),
+    "sunrgbd": Tiny(testing.write_sunrgbd, SUNRGBDDataModule),
+    "potsdam": Tiny(testing.write_potsdam, ISPRSDataModule, POTSDAM | CROPS),
     "potsdam_5_bands": Tiny(
-        fake.write_potsdam,
+        testing.write_potsdam,
         ISPRSDataModule,
         POTSDAM | CROPS | {"bands": "RGBIR", "elevation": True},
     ),
-    "vaihingen": Tiny(fake.write_vaihingen, ISPRSDataModule, VAIHINGEN | CROPS),
-    "inria": Tiny(fake.write_inria, INRIADataModule, CROPS),
-    "dfc2015": Tiny(fake.write_dfc2015, DFC2015DataModule, CROPS),
+    "vaihingen": Tiny(testing.write_vaihingen, ISPRSDataModule, VAIHINGEN | CROPS),
+    "inria": Tiny(testing.write_inria, INRIADataModule, CROPS),
+    "dfc2015": Tiny(testing.write_dfc2015, DFC2015DataModule, CROPS),
     "synthetic": Tiny(
         write_synthetic,
         SyntheticDataModule,

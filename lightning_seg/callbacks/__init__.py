@@ -1,12 +1,12 @@
 """Callbacks for any LightningModule: boundary metrics, pictures, predictions as files."""
 
 from lightning_seg.callbacks.atomic_checkpoint import AtomicCheckpointIO
-from lightning_seg.callbacks.boundary_metrics import BoundaryMetrics
-from lightning_seg.callbacks.edge_features import EdgeFeatureMaps
 from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs
 from lightning_seg.callbacks.frozen_batch_norm import FrozenBatchNorm
-from lightning_seg.callbacks.panels import PredictionPanels
-from lightning_seg.callbacks.potential_fields import PotentialFields
+from lightning_seg.callbacks.metrics.boundary_metrics import BoundaryMetrics
+from lightning_seg.callbacks.pictures.edge_features import EdgeFeatureMaps
+from lightning_seg.callbacks.pictures.panels import PredictionPanels
+from lightning_seg.callbacks.pictures.potential_fields import PotentialFields
 from lightning_seg.callbacks.prediction_writer import PredictionWriter
 from lightning_seg.callbacks.run_record import RunRecord
 

@@ -1,6 +1,6 @@
 """Number, names and colours of the classes, from whoever knows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -17,7 +17,8 @@ def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | 
     Raises:
         InputError: It is nowhere to be found, or not a number of classes.
     """
-    found = given if given is not None else _ask(trainer, pl_module, "num_classes")
+    known = _first(_sources(trainer, pl_module), "num_classes")
+    found = given if given is not None else known
     if found is None:
         raise InputError(
             f"The number of classes is not known: neither the datamodule nor "
@@ -40,7 +41,14 @@ def find_class_names(
         raise InputError(
             f"class_names holds {len(given)} names, but there are {num_classes} classes"
         )
-    names = given or _ask(trainer, pl_module, "class_names")
+    return class_names_of(_sources(trainer, pl_module), num_classes, given)
+
+
+def class_names_of(
+    sources: Iterable[object], num_classes: int, given: Sequence[str] | None = None
+) -> list[str]:
+    """Names of the classes: as given, else those of the first source that has any, else numbers."""
+    names = given or _first(sources, "class_names")
     if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == num_classes:
         return [str(name) for name in names]
     return [f"class {k}" for k in range(num_classes)]
@@ -67,7 +75,12 @@ def find_class_colors(
     trainer: Trainer, pl_module: LightningModule, num_classes: int
 ) -> list[Color]:
     """RGB colours (0 to 255): the datamodule's or the module's, else PASCAL VOC's."""
-    colors = _ask(trainer, pl_module, "class_colors")
+    return class_colors_of(_sources(trainer, pl_module), num_classes)
+
+
+def class_colors_of(sources: Iterable[object], num_classes: int) -> list[Color]:
+    """RGB colours (0 to 255) of the first source that has any, else PASCAL VOC's."""
+    colors = _first(sources, "class_colors")
     if isinstance(colors, Sequence) and len(colors) == num_classes:
         return [(int(r), int(g), int(b)) for r, g, b in colors]
     return list(distinct_colors(num_classes))
@@ -75,15 +88,19 @@ def find_class_colors(
 
 def find_channel_names(trainer: Trainer, pl_module: LightningModule, channels: int) -> list[str]:
     """Names of an image's channels: the datamodule's or the module's, else numbers from 1."""
-    names = _ask(trainer, pl_module, "channel_names")
+    names = _first(_sources(trainer, pl_module), "channel_names")
     if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == channels:
         return [str(name) for name in names]
     return [f"channel {number}" for number in range(1, channels + 1)]
 
 
-def _ask(trainer: Trainer, pl_module: LightningModule, name: str) -> Any:
+def _sources(trainer: Trainer, pl_module: LightningModule) -> tuple[object, ...]:
     datamodule = getattr(trainer, "datamodule", None)
-    for source in (datamodule, pl_module, getattr(pl_module, "hparams", None)):
+    return datamodule, pl_module, getattr(pl_module, "hparams", None)
+
+
+def _first(sources: Iterable[object], name: str) -> Any:
+    for source in sources:
         value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
         if value is not None:
             return value

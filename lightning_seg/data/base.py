@@ -11,14 +11,14 @@ from lightning.pytorch import LightningDataModule
 from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_seg.data.class_frequencies import balanced_weights, cached_counts
-from lightning_seg.data.class_places import cached_places
-from lightning_seg.data.crops import GridCrops, RandomCrops
-from lightning_seg.data.datasets import PairDataset, Sample, collate
-from lightning_seg.data.labels import Color, ColorLabels, IdLabels, LabelDecoder
-from lightning_seg.data.pair_reader import ExtraBand, PairReader
-from lightning_seg.data.pairs import Pair, check_sizes, find_images
-from lightning_seg.data.sampling import evaluation_sampler, world_size
+from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
+from lightning_seg.data.reading.pair_reader import ExtraBand, PairReader
+from lightning_seg.data.reading.pairs import Pair, check_sizes, find_images
+from lightning_seg.data.samples import PairDataset, Sample, collate
+from lightning_seg.data.sampling.class_counts import balanced_weights, cached_counts
+from lightning_seg.data.sampling.class_locations import cached_places
+from lightning_seg.data.sampling.crops import GridCrops, RandomCrops
+from lightning_seg.data.sampling.evaluation import evaluation_sampler, world_size
 from lightning_seg.data.targets_cache import CacheKind, MaskTarget, Progress, TargetsCache
 from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
 from lightning_seg.errors import InputError

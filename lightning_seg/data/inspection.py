@@ -12,10 +12,10 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.base import SegmentationDataModule, Split
-from lightning_seg.data.class_frequencies import ClassCounts
-from lightning_seg.data.pair_reader import PairReader, as_decimals
-from lightning_seg.data.pairs import Pair, PairingError, check_sizes
-from lightning_seg.data.rasters import Window, is_raster
+from lightning_seg.data.reading.pair_reader import PairReader, as_decimals
+from lightning_seg.data.reading.pairs import Pair, PairingError, check_sizes
+from lightning_seg.data.reading.tiff import Window, is_raster
+from lightning_seg.data.sampling.class_counts import ClassCounts
 from lightning_seg.errors import InputError
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test", "predict")
@@ -205,7 +205,7 @@ class _Findings(Dataset[_Finding]):
             warnings.simplefilter("always")
             for window in _windows(pair, size):
                 image = _noted(self.reader.image, pair, window, problems)
-                _noted(self.reader.further_channel, pair, window, problems)
+                _noted(self.reader.extra_channel, pair, window, problems)
                 mask = _noted(self.reader.mask, pair, window, problems)
                 if image is not None:
                     shown = as_decimals(image)

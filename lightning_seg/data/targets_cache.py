@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_seg.data.labels import IGNORE_INDEX
-from lightning_seg.data.pair_reader import PairReader
-from lightning_seg.data.pairs import Pair
-from lightning_seg.data.rasters import Window
-from lightning_seg.data.sampling import rank, world_size
+from lightning_seg.data.reading.labels import IGNORE_INDEX
+from lightning_seg.data.reading.pair_reader import PairReader
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import Window
+from lightning_seg.data.sampling.evaluation import rank, world_size
 from lightning_seg.errors import InputError
 from lightning_seg.files import atomic_file, write_atomically
 

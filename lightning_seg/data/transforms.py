@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from albumentations.core.composition import BaseCompose
 
-from lightning_seg.data.labels import IGNORE_INDEX
+from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.errors import InputError
 
 Transform: TypeAlias = A.BasicTransform | BaseCompose
 
-_FURTHER = "further_channel"
+_FURTHER = "extra_channel"
 _CODES = "target_codes"
 # What keeps distances in pixels: moves by whole pixels, mirror images, quarter turns.
 _KEEPING_DISTANCES = (
@@ -116,7 +116,7 @@ class TransformPipeline:
         self,
         image: np.ndarray,
         mask: np.ndarray | None,
-        further_channel: np.ndarray | None,
+        extra_channel: np.ndarray | None,
         seed: int,
         target_codes: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
@@ -125,22 +125,22 @@ class TransformPipeline:
         Args:
             image: (H, W, C) uint8 or float32 in [0, 1].
             mask: (H, W) uint8.
-            further_channel: (H, W, 1) float32 in [0, 1]; it is moved as the image is, by nearest
+            extra_channel: (H, W, 1) float32 in [0, 1]; it is moved as the image is, by nearest
                 neighbours, but keeps its values, and is 0 where the image is padded with a value.
             seed: Seeds what is random.
             target_codes: (H, W, C) uint8, see TargetsCache; 255 where the mask is padded.
         """
         if not self._compose.transforms:
-            return image, mask, further_channel, target_codes
+            return image, mask, extra_channel, target_codes
         self._compose.set_random_seed(seed)
         given = {
             "image": image,
             "mask": mask,
-            _FURTHER: further_channel,
+            _FURTHER: extra_channel,
             _CODES: target_codes,
         }
         result = self._compose(**{name: part for name, part in given.items() if part is not None})
-        if further_channel is not None:
+        if extra_channel is not None:
             # Padding gets the masks' 255, which no channel holds.
             moved = result[_FURTHER].reshape(*result["image"].shape[:2], -1)
             result[_FURTHER] = np.where(moved > 1, np.float32(0), moved)

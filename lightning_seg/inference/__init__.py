@@ -1,13 +1,11 @@
 """Inference: a network's call over an image larger or other than it was trained on."""
 
-from lightning_seg.inference.row_resizing import RowResizing
 from lightning_seg.inference.sliding_window import SlidingWindow
 from lightning_seg.inference.stitching import Stitching
 from lightning_seg.inference.test_time_augmentation import TestTimeAugmentation
 from lightning_seg.inference.window_layout import WindowLayout, whole_image
 
 __all__ = [
-    "RowResizing",
     "SlidingWindow",
     "Stitching",
     "TestTimeAugmentation",

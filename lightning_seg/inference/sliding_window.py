@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
-from lightning_seg.inference.stitching import Stitching, gaussian_weight
-from lightning_seg.inference.window_layout import WindowLayout
-
-Weighting = Literal["uniform", "gaussian"]
+from lightning_seg.inference.stitching import Stitching
+from lightning_seg.inference.window_layout import Weighting, WindowLayout
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class SlidingWindow:
         height, width = self.size
         results = []
         for one in padded:
-            stitching = Stitching(layout, self.weight(image.device), rows=layout.continued[0])
+            stitching = Stitching(layout, layout.weight(image.device), rows=layout.continued[0])
             for corners in layout.batches:
                 crops = [one[:, y : y + height, x : x + width] for y, x in corners]
                 stitching.add(function(torch.stack(crops)), corners)
@@ -94,13 +92,9 @@ class SlidingWindow:
         """Where the windows lie over an image of this size."""
         rows, columns = (max(round(side * (1 - self.overlap)), 1) for side in self.size)
         size = (height, width)
-        return WindowLayout(size, self.size, (rows, columns), self.padding, self.batch_size)
-
-    def weight(self, device: torch.device | None = None) -> Tensor:
-        """How much each pixel of a window counts, (*size) float32."""
-        if self.weighting == "gaussian":
-            return gaussian_weight(self.size, device)
-        return torch.ones(self.size, device=device, dtype=torch.float32)
+        return WindowLayout(
+            size, self.size, (rows, columns), self.padding, self.batch_size, self.weighting
+        )
 
 
 def _continue(image: Tensor, dim: int, margins: tuple[int, int]) -> Tensor:

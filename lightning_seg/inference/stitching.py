@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from lightning_seg.inference.window_layout import Corner, WindowLayout
@@ -78,12 +77,3 @@ def _move_up(maps: Tensor, rows: int) -> None:
         stop = min(start + rows, left)
         maps[..., start:stop, :] = maps[..., start + rows : stop + rows, :]
     maps[..., left:, :] = 0
-
-
-def gaussian_weight(size: tuple[int, int], device: torch.device | None = None) -> Tensor:
-    """A bell over a window (*size) float32, its standard deviation an eighth of the window."""
-    sides = []
-    for length in size:
-        offset = torch.arange(length, device=device, dtype=torch.float32) - (length - 1) / 2
-        sides.append(torch.exp(-0.5 * (offset / (length / 8)).square()))
-    return sides[0][:, None] * sides[1]

@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Literal
 
+import torch
+from torch import Tensor
+
+Weighting = Literal["uniform", "gaussian"]
 Corner = tuple[int, int]
 
 
@@ -21,6 +26,7 @@ class WindowLayout:
         step: Rows and columns from a window to the next.
         padding: Pixels by which the image is continued on every side, at least.
         batch_size: Windows a batch.
+        weighting: How much each pixel of a window counts, see `SlidingWindow`.
     """
 
     image: tuple[int, int]
@@ -28,6 +34,13 @@ class WindowLayout:
     step: tuple[int, int]
     padding: int = 0
     batch_size: int = 1
+    weighting: Weighting = "uniform"
+
+    def weight(self, device: torch.device | None = None) -> Tensor:
+        """How much each pixel of a window counts, (*size) float32."""
+        if self.weighting == "gaussian":
+            return gaussian_weight(self.size, device)
+        return torch.ones(self.size, device=device, dtype=torch.float32)
 
     @property
     def origin(self) -> Corner:
@@ -77,3 +90,12 @@ class WindowLayout:
 def whole_image(height: int, width: int) -> WindowLayout:
     """The layout of an image that is one window."""
     return WindowLayout((height, width), (height, width), (1, 1))
+
+
+def gaussian_weight(size: tuple[int, int], device: torch.device | None = None) -> Tensor:
+    """A bell over a window (*size) float32, its standard deviation an eighth of the window."""
+    sides = []
+    for length in size:
+        offset = torch.arange(length, device=device, dtype=torch.float32) - (length - 1) / 2
+        sides.append(torch.exp(-0.5 * (offset / (length / 8)).square()))
+    return sides[0][:, None] * sides[1]

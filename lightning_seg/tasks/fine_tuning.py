@@ -12,7 +12,7 @@ from lightning_seg.errors import InputError
 PARTS = ("network", "head", "auxiliary_head")
 
 
-def load_what_fits(task: nn.Module, path: str | Path) -> list[str]:
+def load_matching_weights(task: nn.Module, path: str | Path) -> list[str]:
     """Fills the network and the head of ``task`` from a checkpoint and says what it left out.
 
     A tensor fits where one of its name and shape is in the file. With another number of classes

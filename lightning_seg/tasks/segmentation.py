@@ -14,12 +14,7 @@ from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
-from lightning_seg.inference import (
-    SlidingWindow,
-    TestTimeAugmentation,
-    WindowLayout,
-    whole_image,
-)
+from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.inference.label_map import label_map
 from lightning_seg.losses import Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
@@ -34,7 +29,7 @@ from lightning_seg.tasks.class_balancing import (
 )
 from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
 from lightning_seg.tasks.edge_networks import check_edge_networks
-from lightning_seg.tasks.fine_tuning import load_what_fits
+from lightning_seg.tasks.fine_tuning import load_matching_weights
 from lightning_seg.tasks.objective import check_terms, named_terms
 from lightning_seg.tasks.optimization import Optimization, planned_steps
 
@@ -64,8 +59,8 @@ class SegmentationTask(LightningModule):
         inference: How images are validated, tested and predicted: by `SlidingWindow`, by
             `TestTimeAugmentation`, or whole and at once by default.
         weights: A checkpoint to start from (fine-tuning), of other classes, bands or another head,
-            too: what fits is loaded, what does not is named, see `load_what_fits`. The network's
-            own pretrained weights are not asked for then.
+            too: what fits is loaded, what does not is named, see `load_matching_weights`. The
+            network's own pretrained weights are not asked for then.
 
     Attributes:
         class_names, class_colors: Names and RGB colours (0 to 255) of the classes, where the
@@ -117,7 +112,7 @@ class SegmentationTask(LightningModule):
         self.validation_loss = PerSampleMean()
         self.test_loss = PerSampleMean()
         if weights is not None and pretrained_weights_wanted():
-            load_what_fits(self, weights)
+            load_matching_weights(self, weights)
 
     @property
     def lr(self) -> float | None:
@@ -166,24 +161,6 @@ class SegmentationTask(LightningModule):
     def _probabilities(self, image: Tensor) -> dict[str, Tensor]:
         predictions = {name: maps.float() for name, maps in self(image).items()}
         return predictions | {n: predictions[n].softmax(dim=1) for n in self.scores}
-
-    @property
-    def window(self) -> SlidingWindow | None:
-        """The windows that images are seen in, if they are."""
-        inference = self.inference
-        return inference.window if isinstance(inference, TestTimeAugmentation) else inference
-
-    def window_layout(self, height: int, width: int) -> WindowLayout:
-        """Where windows lie over an image of this size; without windows the image is one."""
-        if self.window is None:
-            return whole_image(height, width)
-        return self.window.layout(height, width)
-
-    def window_weight(self, size: tuple[int, int], device: torch.device) -> Tensor:
-        """How much each pixel of a window counts, (*size) float32."""
-        if self.window is None:
-            return torch.ones(size, device=device)
-        return self.window.weight(device)
 
     def infer_window(self, image: Tensor) -> dict[str, Tensor]:
         """The predictions for windows (B, C, *size), with probabilities in place of scores.
@@ -307,11 +284,8 @@ class SegmentationTask(LightningModule):
         Returns:
             A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on); ``predictions`` maps
             (B, C, H, W) by name; ``name``. Where the sizes differ, lists of (H, W) and (C, H, W)
-            take the place of tensors. Of windows out of a `RasterDataModule` only the class
-            ``probabilities`` (B, K, *size), which are still to be put together.
+            take the place of tensors.
         """
-        if "corners" in batch:
-            return {"probabilities": self.infer_window(batch["image"])["logits"]}
         predictions = self.infer(batch["image"])
         whole = list(batch["image"].shape[-2:])
         sizes = batch["size"].tolist() if "size" in batch else [whole]

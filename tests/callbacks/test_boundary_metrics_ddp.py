@@ -9,8 +9,8 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, PredictionPanels
-from lightning_seg.callbacks.real_samples import RealSamples
-from lightning_seg.data.sampling import evaluation_sampler
+from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
+from lightning_seg.data.sampling.evaluation import evaluation_sampler
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -113,7 +113,7 @@ def test_known_samplers_are_trusted_without_a_warning(sampler, real):
     data = DataLoader(Scenes(5), batch_size=2, sampler=sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        follow = RealSamples(data, processes=2, rank=1)
+        follow = RealSampleMask(data, processes=2, rank=1)
     found = [follow(size) for size in (2, len(sampler) - 2)]
     assert [flag for flags, _ in found for flag in flags] == real
     assert found[0][1] == [1, 3]
@@ -135,7 +135,7 @@ def test_warns_where_repeats_cannot_be_told():
         data = DataLoader(scenes, batch_size=2, sampler=sampler)
         message = f"count samples twice: {type(sampler).__name__}.*{how_far}"
         with pytest.warns(UserWarning, match=message):
-            RealSamples(data, processes=2, rank=0)
+            RealSampleMask(data, processes=2, rank=0)
 
 
 def test_a_stream_that_does_not_know_its_length_is_said_not_to_be_bounded():
@@ -144,7 +144,7 @@ def test_a_stream_that_does_not_know_its_length_is_said_not_to_be_bounded():
             return iter(Scenes(3))
 
     with pytest.warns(UserWarning, match=r"count samples twice.*nothing bounds how far"):
-        RealSamples(DataLoader(Stream(), batch_size=2), processes=2, rank=0)
+        RealSampleMask(DataLoader(Stream(), batch_size=2), processes=2, rank=0)
 
 
 @in_clean_process

@@ -9,8 +9,8 @@ from foreign_modules import Base, HidesItself, ReturnsNothing, WithDistances, lo
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_seg.callbacks import PredictionPanels
-from lightning_seg.callbacks.chosen_samples import _spread, to_rgb
-from lightning_seg.callbacks.picture_maps import (
+from lightning_seg.callbacks.pictures.chosen_samples import _spread, to_rgb
+from lightning_seg.callbacks.pictures.picture_maps import (
     HATCH_DARK,
     HATCH_LIGHT,
     boundary_band,
@@ -19,8 +19,8 @@ from lightning_seg.callbacks.picture_maps import (
     paint,
     paint_over,
 )
-from lightning_seg.callbacks.picture_maps import hatch as hatch_of
-from lightning_seg.callbacks.pictures import Picture, draw, render
+from lightning_seg.callbacks.pictures.picture_maps import hatch as hatch_of
+from lightning_seg.callbacks.pictures.pictures import Picture, draw, render
 from lightning_seg.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -400,7 +400,7 @@ def test_no_pictures_asked_for_means_no_extractor_needed(tmp_path):
 
 @pytest.mark.skipif(not CAMVID.is_dir(), reason=f"no CamVid frames in {CAMVID}")
 def test_a_real_frame_is_drawn():
-    from lightning_seg.data.camvid import CAMVID_CLASSES
+    from lightning_seg.data.datasets.camvid import CAMVID_CLASSES
 
     name = sorted(path.name for path in (CAMVID / "val").iterdir())[0]
     image = cv2.imread(str(CAMVID / "val" / name))[..., ::-1].copy()

@@ -6,8 +6,8 @@ from matplotlib.colors import to_rgb
 from torch import nn
 
 from lightning_seg.callbacks import PotentialFields
-from lightning_seg.callbacks.picture_maps import hatch
-from lightning_seg.callbacks.potential_fields import _line_colors
+from lightning_seg.callbacks.pictures.picture_maps import hatch
+from lightning_seg.callbacks.pictures.potential_fields import _line_colors
 from lightning_seg.errors import InputError
 from lightning_seg.losses import PointLoss
 from lightning_seg.losses.potential import anisotropic_convolution

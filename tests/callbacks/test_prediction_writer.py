@@ -3,7 +3,6 @@ import pytest
 import torch
 from clean_processes import in_clean_process
 from foreign_modules import Base, ReturnsDict, Scenes, loader, trainer
-from jsonargparse import ArgumentParser
 from PIL import Image
 
 from lightning_seg.callbacks import PredictionWriter
@@ -73,18 +72,6 @@ def test_more_than_256_classes_are_written_with_16_bits(tmp_path):
     path = tmp_path / "labels.png"
     path.write_bytes(label_png(labels, [(0, 0, 0)] * 600))
     assert np.array_equal(np.array(Image.open(path)), labels.numpy())
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"), [("dataset", "dataset"), ("[0, 255]", [0, 255]), ("null", None)]
-)
-def test_what_stands_for_the_classes_can_be_said_on_the_command_line(given, expected):
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(PredictionWriter, "predictions")
-    parsed = parser.parse_args([f"--predictions.label_values={given}"])
-    assert parser.instantiate(parsed).predictions.label_values == expected
-    again = parser.parse_string(parser.dump(parsed))
-    assert again.predictions.label_values == expected
 
 
 def test_says_what_predict_step_returned_where_it_is_no_label_map(tmp_path):

@@ -9,7 +9,7 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
-from lightning_seg.callbacks.region_scores import (
+from lightning_seg.metrics.functional.region_scores import (
     accuracy,
     matthews,
     micro_matthews,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightning_seg.config_files import configs_folder, with_found_configs
+from lightning_seg.cli.config_files import configs_folder, with_found_configs
 
 FOLDER = str(configs_folder())
 

@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from lightning_seg import cli
-from lightning_seg.commands import data as command
-from lightning_seg.data import SegmentationDataModule, fake
+from lightning_seg import cli, testing
+from lightning_seg.cli.commands import data as command
+from lightning_seg.data import SegmentationDataModule
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs" / "experiment").rglob("*.yaml"))
@@ -46,7 +46,7 @@ def run(capsys, monkeypatch):
 
 @pytest.fixture
 def camvid(tmp_path):
-    fake.write_camvid(tmp_path)
+    testing.write_camvid(tmp_path)
     return tmp_path
 
 
@@ -112,7 +112,7 @@ def test_an_empty_folder_is_no_success(run, tmp_path):
 
 
 def test_tiles_are_read_by_their_windows_and_moved_colours_told(run, tmp_path, monkeypatch):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     path = tmp_path / "5_Labels_all" / "top_potsdam_3_12_label.tif"
     label = tifffile.imread(path)
     label[4, 5] = 255, 230, 235
@@ -127,7 +127,7 @@ def test_tiles_are_read_by_their_windows_and_moved_colours_told(run, tmp_path, m
 
 
 def test_samples_are_drawn_with_their_targets(run, tmp_path):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     sheet = tmp_path / "sheet.png"
     status, out, err = run(
         "show", *POTSDAM, "--data.root", tmp_path, "--output", sheet, "--samples=2"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_seg.data import ISPRSDataModule, fake
+from lightning_seg import testing
+from lightning_seg.data import ISPRSDataModule
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "docs"))
@@ -44,16 +45,16 @@ each_row_some_slow = pytest.mark.parametrize(
 
 # Where the configurations look for each dataset.
 DATA = {
-    "camvid": fake.write_camvid,
-    "vaihingen": fake.write_vaihingen,
-    "potsdam": fake.write_potsdam,
-    "AerialImageDataset": fake.write_inria,
-    "dfc2015": fake.write_dfc2015,
-    "sunrgbd": fake.write_sunrgbd,
-    "VOCdevkit/VOC2012": fake.write_voc,
-    "cityscapes": fake.write_cityscapes,
-    "helen": fake.write_helen,
-    "CelebAMask-HQ": fake.write_celebamask_hq,
+    "camvid": testing.write_camvid,
+    "vaihingen": testing.write_vaihingen,
+    "potsdam": testing.write_potsdam,
+    "AerialImageDataset": testing.write_inria,
+    "dfc2015": testing.write_dfc2015,
+    "sunrgbd": testing.write_sunrgbd,
+    "VOCdevkit/VOC2012": testing.write_voc,
+    "cityscapes": testing.write_cityscapes,
+    "helen": testing.write_helen,
+    "CelebAMask-HQ": testing.write_celebamask_hq,
 }
 
 ISPRS = ("vaihingen", "potsdam")

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from PIL import Image
 
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
-from lightning_seg.raster_prediction import predict_rasters
+from lightning_seg.prediction import predict_rasters
 from lightning_seg.tasks import SegmentationTask
 
 FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")

@@ -7,8 +7,9 @@ import torch
 import yaml
 from lightning.pytorch import Trainer
 
-from lightning_seg.commands.same_frames import draw_frames, load_method, run, see_frames
-from lightning_seg.data import FolderDataModule, fake
+from lightning_seg import testing
+from lightning_seg.cli.commands.same_frames import draw_frames, load_method, run, see_frames
+from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
@@ -40,7 +41,7 @@ def write_run(folder, data, seed, **settings):
 
 @pytest.fixture
 def runs(tmp_path):
-    fake.write_folder(tmp_path / "data")
+    testing.write_folder(tmp_path / "data")
     return [write_run(tmp_path / name, tmp_path / "data", n) for n, name in enumerate("ab")]
 
 

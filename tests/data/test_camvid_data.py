@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_seg.data import CamVidDataModule, fake
+from lightning_seg import testing
+from lightning_seg.data import CamVidDataModule
 from lightning_seg.errors import InputError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "camvid"
@@ -94,7 +95,7 @@ def test_held_out_sequences_must_exist_and_leave_some_to_train_on(tmp_path):
 
 
 def test_the_original_form_is_held_out_by_sequence_too(tmp_path):
-    fake.write_camvid_original(tmp_path)
+    testing.write_camvid_original(tmp_path)
     official = names(CamVidDataModule(tmp_path, form="original"), "train")
     sequence = official[0].partition("_")[0]
     data = CamVidDataModule(tmp_path, form="original", held_out_sequences=[sequence])

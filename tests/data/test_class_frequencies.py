@@ -10,9 +10,9 @@ import torch
 from clean_processes import in_clean_process
 
 from lightning_seg.data import CamVidDataModule, FolderDataModule, ISPRSDataModule
-from lightning_seg.data.class_frequencies import ClassCounts, balanced_weights, count_classes
-from lightning_seg.data.isprs import ISPRS_CLASSES
-from lightning_seg.data.labels import ColorLabels, IdLabels
+from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
+from lightning_seg.data.reading.labels import ColorLabels, IdLabels
+from lightning_seg.data.sampling.class_counts import ClassCounts, balanced_weights, count_classes
 from lightning_seg.errors import InputError
 
 MASKS = [

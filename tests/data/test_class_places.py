@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_seg.data.class_places import ClassPlaces, cached_places
-from lightning_seg.data.labels import IdLabels
-from lightning_seg.data.pair_reader import PairReader
-from lightning_seg.data.pairs import Pair
+from lightning_seg.data.reading.labels import IdLabels
+from lightning_seg.data.reading.pair_reader import PairReader
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.sampling.class_locations import ClassPlaces, cached_places
 
 PIXELS = np.array([[0, 7, 0], [3, 0, 0], [0, 0, 0], [9, 1, 0], [0, 0, 0]])
 BLOCKS = np.array([(number, 64 * number, 0, 64, 32) for number in range(len(PIXELS))])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_seg.data.decoded import decoded_image
-from lightning_seg.data.pair_reader import ExtraBand
-from lightning_seg.data.rasters import Window
-from lightning_seg.data.reading import read_image
+from lightning_seg.data.reading.decoded_cache import decoded_image
+from lightning_seg.data.reading.image_files import read_image
+from lightning_seg.data.reading.pair_reader import ExtraBand
+from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule
-from lightning_seg.data.splits import split_by_fractions
+from lightning_seg.data.sampling.splits import split_by_fractions
 from lightning_seg.errors import InputError
 
 RANDOM = np.random.default_rng(0)

@@ -7,9 +7,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from lightning_seg.data import rasters
-from lightning_seg.data.rasters import Window
-from lightning_seg.data.reading import image_size, read_image, read_label, read_window
+from lightning_seg.data.reading import tiff as rasters
+from lightning_seg.data.reading.image_files import image_size, read_image, read_label, read_window
+from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)

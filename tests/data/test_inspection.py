@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny_datasets import TINY
 
-from lightning_seg.data import FolderDataModule, fake
-from lightning_seg.data.class_frequencies import count_classes
+from lightning_seg import testing
+from lightning_seg.data import FolderDataModule
 from lightning_seg.data.inspection import SPLITS, _Findings, inspect_dataset
+from lightning_seg.data.sampling.class_counts import count_classes
 
 
 @pytest.fixture(params=TINY)
@@ -65,7 +66,7 @@ def test_every_problem_of_every_file_is_told(name, tmp_path):
 
 
 def test_what_workers_read_and_find_can_be_handed_over(tmp_path):
-    fake.write_folder(tmp_path)
+    testing.write_folder(tmp_path)
     (tmp_path / "train" / "masks" / "town" / "a.png").write_bytes(b"")
     module = FolderDataModule(tmp_path, num_classes=3, num_workers=0)
     here = _Findings(module.pairs("train"), module.reader)
@@ -78,7 +79,7 @@ def test_what_workers_read_and_find_can_be_handed_over(tmp_path):
 
 
 def test_an_image_twice_in_a_split_is_a_problem(tmp_path):
-    fake.write_folder(tmp_path)
+    testing.write_folder(tmp_path)
     for kind in ("images", "masks"):
         source = next((tmp_path / "val" / kind).glob("c.*"))
         shutil.copy(source, source.with_stem("twin"))

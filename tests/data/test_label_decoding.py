@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lightning_seg.data.labels import ColorLabels, IdLabels, distinct_colors
+from lightning_seg.data.reading.labels import ColorLabels, IdLabels, distinct_colors
 from lightning_seg.errors import InputError
 
 COLORS = ((255, 255, 255), (0, 0, 255), (0, 255, 255), (255, 0, 0))

@@ -9,6 +9,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from lightning_seg import testing
 from lightning_seg.data import (
     CelebAMaskHQDataModule,
     CityscapesDataModule,
@@ -19,9 +20,8 @@ from lightning_seg.data import (
     ISPRSDataModule,
     SUNRGBDDataModule,
     VOCDataModule,
-    fake,
 )
-from lightning_seg.data.camvid import _split
+from lightning_seg.data.datasets.camvid import _split
 from lightning_seg.data.inspection import inspect_dataset
 from lightning_seg.errors import InputError
 
@@ -60,7 +60,7 @@ def test_another_fold_is_refused(fold):
 
 
 def test_clutter_can_be_trained_on_and_left_out_of_the_evaluation(tmp_path):
-    masks = fake.write_potsdam(tmp_path)
+    masks = testing.write_potsdam(tmp_path)
     module = ISPRSDataModule(tmp_path, eval_clutter=False, crop_size=64, **POTSDAM, **QUICK)
     assert module.num_classes == 6
     assert module.class_names[-1] == "clutter"
@@ -79,7 +79,7 @@ def test_clutter_that_is_no_class_cannot_be_measured():
 
 
 def test_elevation_is_the_last_channel_as_stored(tmp_path):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     module = ISPRSDataModule(tmp_path, bands="RGBIR", elevation=True, **POTSDAM, **QUICK)
     assert module.in_channels == 5
     stored = Image.open(
@@ -92,7 +92,7 @@ def test_elevation_is_the_last_channel_as_stored(tmp_path):
 
 
 def test_crops_of_image_elevation_and_label_are_of_one_place(tmp_path):
-    fake.write_vaihingen(tmp_path)
+    testing.write_vaihingen(tmp_path)
     tiles = {"train_tiles": ["1"], "val_tiles": ["11"], "test_tiles": ["2"]}
     module = ISPRSDataModule(
         tmp_path, area="vaihingen", elevation=True, crop_size=24, **tiles, **QUICK
@@ -109,7 +109,7 @@ def test_crops_of_image_elevation_and_label_are_of_one_place(tmp_path):
 
 
 def test_a_missing_elevation_is_named(tmp_path):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     name = "dsm_potsdam_02_10_normalized_lastools.jpg"
     (tmp_path / "1_DSM_normalisation" / name).unlink()
     with pytest.raises(InputError, match=rf"1 of 6 files of the train tiles.*{name}"):
@@ -117,7 +117,7 @@ def test_a_missing_elevation_is_named(tmp_path):
 
 
 def test_clutter_can_be_ignored(tmp_path):
-    masks = fake.write_potsdam(tmp_path)
+    masks = testing.write_potsdam(tmp_path)
     module = ISPRSDataModule(tmp_path, clutter=False, **POTSDAM, **QUICK)
     assert module.class_names[-1] == "car"
     expected = masks["train"]["top_potsdam_2_10_RGB"]
@@ -126,7 +126,7 @@ def test_clutter_can_be_ignored(tmp_path):
 
 
 def test_eroded_labels_are_ignored_where_they_are_black(tmp_path):
-    masks = fake.write_potsdam(tmp_path)
+    masks = testing.write_potsdam(tmp_path)
     module = ISPRSDataModule(tmp_path, labels="eroded", **POTSDAM, **QUICK)
     mask = whole(module)["mask"].numpy()
     assert (mask[:2] == 255).all()
@@ -134,7 +134,7 @@ def test_eroded_labels_are_ignored_where_they_are_black(tmp_path):
 
 
 def test_eroded_labels_may_measure_what_full_labels_train(tmp_path):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     module = ISPRSDataModule(tmp_path, eval_labels="eroded", **POTSDAM, **QUICK)
     assert (whole(module, "train")["mask"] != 255).all()
     for split in ("val", "test"):
@@ -142,7 +142,7 @@ def test_eroded_labels_may_measure_what_full_labels_train(tmp_path):
 
 
 def test_a_field_of_view_of_four_halves_the_resolution(tmp_path):
-    masks = fake.write_potsdam(tmp_path, size=(64, 80))
+    masks = testing.write_potsdam(tmp_path, size=(64, 80))
     full = ISPRSDataModule(tmp_path, elevation=True, **POTSDAM, **QUICK)
     half = ISPRSDataModule(
         tmp_path, elevation=True, field_of_view=4, crop_size=16, **POTSDAM, **QUICK
@@ -163,7 +163,7 @@ def test_a_field_of_view_of_four_halves_the_resolution(tmp_path):
 
 
 def test_predictions_at_half_resolution_belong_to_the_whole_tile(tmp_path):
-    fake.write_potsdam(tmp_path, size=(64, 80))
+    testing.write_potsdam(tmp_path, size=(64, 80))
     module = ISPRSDataModule(tmp_path, field_of_view=4, **POTSDAM, **QUICK)
     module.setup("predict")
     assert next(iter(module.predict_dataloader()))["size"].tolist() == [[64, 80]]
@@ -173,7 +173,7 @@ def test_predictions_at_half_resolution_belong_to_the_whole_tile(tmp_path):
 
 
 def test_inria_holds_out_tiles_1_to_5_and_predicts_the_unlabelled(tmp_path):
-    fake.write_inria(tmp_path)
+    testing.write_inria(tmp_path)
     module = INRIADataModule(tmp_path, **QUICK)
     names = {s: [p.name for p in module.pairs(s)] for s in ("train", "val", "test", "predict")}
     assert names["train"] == ["austin6", "vienna36"]
@@ -182,7 +182,7 @@ def test_inria_holds_out_tiles_1_to_5_and_predicts_the_unlabelled(tmp_path):
 
 
 def test_masks_of_240_are_buildings_and_told(tmp_path):
-    masks = fake.write_inria(tmp_path)
+    masks = testing.write_inria(tmp_path)
     path = tmp_path / "train" / "gt" / "austin6.tif"
     tifffile.imwrite(path, masks["train"]["austin6"] * np.uint8(240), photometric="minisblack")
     with pytest.warns(UserWarning, match=r"austin6\.tif: .*nearly a class's colour"):
@@ -191,7 +191,7 @@ def test_masks_of_240_are_buildings_and_told(tmp_path):
 
 
 def test_a_tile_without_a_number_is_named(tmp_path):
-    fake.write_inria(tmp_path)
+    testing.write_inria(tmp_path)
     for kind in ("images", "gt"):
         (tmp_path / "train" / kind / "austin6.tif").rename(tmp_path / "train" / kind / "austin.tif")
     with pytest.raises(InputError, match=r"austin\.tif has no number"):
@@ -217,7 +217,7 @@ def test_camvids_frames_are_divided_as_segnets_authors_do(camvid_root):
 
 
 def test_coarse_labels_are_added_to_the_training_images(tmp_path):
-    masks = fake.write_cityscapes(tmp_path)
+    masks = testing.write_cityscapes(tmp_path)
     fine = CityscapesDataModule(tmp_path, **QUICK)
     both = CityscapesDataModule(tmp_path, coarse=True, **QUICK)
     assert len(both.pairs("train")) == len(fine.pairs("train")) + 1
@@ -227,7 +227,7 @@ def test_coarse_labels_are_added_to_the_training_images(tmp_path):
 
 
 def test_cityscapes_validation_images_may_be_trained_on(tmp_path):
-    fake.write_cityscapes(tmp_path)
+    testing.write_cityscapes(tmp_path)
     module = CityscapesDataModule(tmp_path, train_on_val=True, **QUICK)
     cities = [pair.name.partition("/")[0] for pair in module.pairs("train")]
     assert cities == ["aachen", "zurich", "frankfurt"]
@@ -238,7 +238,7 @@ def test_cityscapes_validation_images_may_be_trained_on(tmp_path):
 
 
 def test_cityscapes_predictions_are_named_as_its_server_wants_them(tmp_path):
-    fake.write_cityscapes(tmp_path)
+    testing.write_cityscapes(tmp_path)
     module = CityscapesDataModule(tmp_path, predict_split="test", **QUICK)
     assert [pair.name for pair in module.pairs("predict")] == ["berlin_000000_000003"]
 
@@ -247,7 +247,7 @@ def test_cityscapes_predictions_are_named_as_its_server_wants_them(tmp_path):
 
 
 def test_the_augmented_list_is_all_labels_but_those_of_val(tmp_path):
-    masks = fake.write_voc(tmp_path)
+    masks = testing.write_voc(tmp_path)
     module = VOCDataModule(tmp_path, augmented=True, **QUICK)
     assert {pair.name for pair in module.pairs("train")} == set(masks["augmented"])
     assert all(pair.label.parent.name == "SegmentationClassAug" for pair in module.pairs("train"))
@@ -259,7 +259,7 @@ def test_the_augmented_list_is_all_labels_but_those_of_val(tmp_path):
 
 @pytest.mark.parametrize("augmented", [False, True])
 def test_voc_validation_images_may_be_trained_on_with_their_official_labels(tmp_path, augmented):
-    masks = fake.write_voc(tmp_path)
+    masks = testing.write_voc(tmp_path)
     alone = VOCDataModule(tmp_path, augmented=augmented, **QUICK).pairs("train")
     module = VOCDataModule(tmp_path, augmented=augmented, train_on_val=True, **QUICK)
     assert module.pairs("train") == [*alone, *module.pairs("val")]
@@ -268,7 +268,7 @@ def test_voc_validation_images_may_be_trained_on_with_their_official_labels(tmp_
 
 
 def test_voc_test_images_have_no_labels_and_are_predicted(tmp_path):
-    fake.write_voc(tmp_path)
+    testing.write_voc(tmp_path)
     module = VOCDataModule(tmp_path, predict_split="test", **QUICK)
     (pair,) = module.pairs("predict")
     assert (pair.name, pair.label) == ("2008_000006", None)
@@ -282,7 +282,7 @@ def test_voc_test_images_have_no_labels_and_are_predicted(tmp_path):
 
 
 def test_an_image_in_both_lists_is_refused(tmp_path):
-    fake.write_voc(tmp_path)
+    testing.write_voc(tmp_path)
     with (tmp_path / "ImageSets" / "Segmentation" / "val.txt").open("a") as file:
         file.write("2007_000032\n")
     with pytest.raises(InputError, match=r"2007_000032 .*in train\.txt and in val\.txt"):
@@ -322,7 +322,7 @@ def test_later_parts_are_painted_over_earlier_ones(tmp_path):
 
 @pytest.mark.parametrize("module", [CelebAMaskHQDataModule, HELENDataModule])
 def test_a_part_of_another_size_is_named(tmp_path, module):
-    write = fake.write_helen if module is HELENDataModule else fake.write_celebamask_hq
+    write = testing.write_helen if module is HELENDataModule else testing.write_celebamask_hq
     write(tmp_path)
     data = module(tmp_path, **QUICK)
     label = data.pairs("train")[0].label
@@ -333,7 +333,7 @@ def test_a_part_of_another_size_is_named(tmp_path, module):
 
 
 def test_faces_are_divided_by_their_number_in_celeba_or_by_the_thesis(tmp_path):
-    fake.write_celebamask_hq(tmp_path)
+    testing.write_celebamask_hq(tmp_path)
     module = CelebAMaskHQDataModule(tmp_path, **QUICK)
     assert [[p.name for p in module.pairs(s)] for s in ("train", "val", "test")] == [
         ["0", "2001"],
@@ -363,7 +363,7 @@ def test_five_folds_of_faces_test_every_image_once():
 
 
 def test_a_fold_of_faces_has_all_splits(tmp_path):
-    fake.write_celebamask_hq(tmp_path, more=6)
+    testing.write_celebamask_hq(tmp_path, more=6)
     module = CelebAMaskHQDataModule(tmp_path, fold=5, **QUICK)
     counts = [len(module.pairs(s)) for s in ("train", "val", "test", "predict")]
     assert counts == [7, 1, 2, 2]
@@ -377,7 +377,7 @@ def test_another_fold_of_faces_is_refused(fold):
 
 
 def test_a_face_of_256_pixels_needs_no_padding(tmp_path):
-    fake.write_celebamask_hq(tmp_path, size=(512, 512))
+    testing.write_celebamask_hq(tmp_path, size=(512, 512))
     transforms = [
         A.LongestMaxSize(256, p=1.0),
         A.PadIfNeeded(256, 256, border_mode=0, fill_mask=255, p=1.0),
@@ -397,7 +397,7 @@ def test_a_face_of_256_pixels_needs_no_padding(tmp_path):
     ],
 )
 def test_a_wrong_mapping_of_faces_is_named(tmp_path, line, told):
-    fake.write_celebamask_hq(tmp_path)
+    testing.write_celebamask_hq(tmp_path)
     path = tmp_path / "CelebA-HQ-to-CelebA-mapping.txt"
     path.write_text("\n".join([*path.read_text().splitlines()[:4], line]))
     with pytest.raises(InputError, match=told):
@@ -405,7 +405,7 @@ def test_a_wrong_mapping_of_faces_is_named(tmp_path, line, told):
 
 
 def test_a_face_is_as_large_as_its_mask_and_predicted_at_its_own_size(tmp_path):
-    fake.write_celebamask_hq(tmp_path, size=(32, 32))
+    testing.write_celebamask_hq(tmp_path, size=(32, 32))
     module = CelebAMaskHQDataModule(tmp_path, **QUICK)
     assert whole(module)["image"].shape == (3, 32, 32)
     module.setup("predict")
@@ -425,7 +425,7 @@ def test_the_largest_confidence_counts(tmp_path):
 
 
 def test_helen_tests_all_faces_that_do_not_train_as_semeda_does(tmp_path):
-    fake.write_helen(tmp_path)
+    testing.write_helen(tmp_path)
     module = HELENDataModule(tmp_path, test_split="val_and_test", **QUICK)
     names = {s: [p.name for p in module.pairs(s)] for s in ("train", "val", "test", "predict")}
     assert names["test"] == names["predict"] == ["10405146_1", "107635070_1"]
@@ -435,7 +435,7 @@ def test_helen_tests_all_faces_that_do_not_train_as_semeda_does(tmp_path):
 
 
 def test_helen_may_train_on_validation_faces_but_not_measure_them_in_test(tmp_path):
-    fake.write_helen(tmp_path)
+    testing.write_helen(tmp_path)
     module = HELENDataModule(tmp_path, train_on_val=True, **QUICK)
     assert [p.name for p in module.pairs("train")][-1] == "10405146_1"
     assert [p.name for p in module.pairs("test")] == ["107635070_1"]
@@ -451,7 +451,7 @@ def test_helen_may_train_on_validation_faces_but_not_measure_them_in_test(tmp_pa
     ],
 )
 def test_wrong_lists_of_helen_are_named(tmp_path, file, line, told):
-    fake.write_helen(tmp_path)
+    testing.write_helen(tmp_path)
     with (tmp_path / file).open("a") as lines:
         lines.write(f"{line}\n")
     with pytest.raises(InputError, match=told):
@@ -463,7 +463,7 @@ def test_wrong_lists_of_helen_are_named(tmp_path, file, line, told):
 
 @pytest.mark.parametrize(("depth", "hole"), [("inpainted", 0.1), ("raw", 0.0)])
 def test_depth_is_the_fourth_channel_in_tenths_of_ten_metres(tmp_path, depth, hole):
-    fake.write_sunrgbd(tmp_path, size=(24, 32))
+    testing.write_sunrgbd(tmp_path, size=(24, 32))
     image = whole(SUNRGBDDataModule(tmp_path, depth=depth, **QUICK))["image"]
     expected = (1.0 + 0.02 * torch.arange(32)) / 10
     torch.testing.assert_close(image[3, 1:], expected.expand(23, 32))
@@ -471,21 +471,21 @@ def test_depth_is_the_fourth_channel_in_tenths_of_ten_metres(tmp_path, depth, ho
 
 
 def test_depth_beyond_the_largest_is_the_largest(tmp_path):
-    fake.write_sunrgbd(tmp_path)
+    testing.write_sunrgbd(tmp_path)
     image = whole(SUNRGBDDataModule(tmp_path, max_depth=1.2, **QUICK))["image"]
     assert image[3].max() == 1.0
     torch.testing.assert_close(image[3, 0, 5], torch.tensor(1.1 / 1.2))
 
 
 def test_depth_can_be_left_out(tmp_path):
-    fake.write_sunrgbd(tmp_path)
+    testing.write_sunrgbd(tmp_path)
     module = SUNRGBDDataModule(tmp_path, depth=None, **QUICK)
     assert module.in_channels == 3
     assert whole(module)["image"].shape[0] == 3
 
 
 def test_every_twentieth_training_room_validates(tmp_path):
-    fake.write_sunrgbd(tmp_path)
+    testing.write_sunrgbd(tmp_path)
     module = SUNRGBDDataModule(tmp_path, **QUICK)
     assert [len(module.pairs(s)) for s in ("train", "val", "test")] == [19, 1, 2]
     assert module.pairs("val")[0].name == "img-005070"
@@ -496,7 +496,7 @@ def test_every_twentieth_training_room_validates(tmp_path):
 
 
 def test_masks_of_240_are_told_from_0_within_a_tolerance(tmp_path):
-    masks = fake.write_folder(tmp_path, num_classes=2)
+    masks = testing.write_folder(tmp_path, num_classes=2)
     for path in (tmp_path / "train" / "masks").rglob("*.png"):
         mask = masks["train"][
             path.relative_to(tmp_path / "train" / "masks").with_suffix("").as_posix()
@@ -512,7 +512,7 @@ def test_masks_of_240_are_told_from_0_within_a_tolerance(tmp_path):
 
 @pytest.mark.parametrize("palette", [[0, 30], [(0, 0, 0), (30, 0, 0)]])
 def test_a_tolerance_that_mixes_classes_is_refused(tmp_path, palette):
-    fake.write_folder(tmp_path, num_classes=2)
+    testing.write_folder(tmp_path, num_classes=2)
     with pytest.raises(InputError, match=r"tolerance of 20, .* cannot be told from another"):
         whole(FolderDataModule(tmp_path, palette=palette, tolerance=20, **QUICK))
 

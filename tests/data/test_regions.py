@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_seg.data import ISPRSDataModule, fake
+from lightning_seg import testing
+from lightning_seg.data import ISPRSDataModule
 from lightning_seg.data.inspection import inspect_dataset
-from lightning_seg.data.rasters import Window
-from lightning_seg.data.regions import FreePlaces
+from lightning_seg.data.reading.tiff import Window
+from lightning_seg.data.sampling.regions import FreePlaces
 from lightning_seg.errors import InputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -63,7 +64,7 @@ def test_there_may_be_no_place_at_all():
 
 @pytest.mark.parametrize("settings", [{}, {"class_balanced": True}, {"crop_stride": 8}])
 def test_training_crops_touch_no_region_that_is_measured(tmp_path, settings):
-    fake.write_potsdam(tmp_path, size=(64, 80))
+    testing.write_potsdam(tmp_path, size=(64, 80))
     regions = {"val_region": LOWER_RIGHT, "test_region": LOWER_LEFT, "test_tiles": None}
     data = make(tmp_path, samples_per_epoch=300, **regions, **settings)
     data.setup("fit")
@@ -76,7 +77,7 @@ def test_training_crops_touch_no_region_that_is_measured(tmp_path, settings):
 
 
 def test_a_region_is_measured_as_an_image_of_its_own(tmp_path):
-    masks = fake.write_potsdam(tmp_path, size=(64, 80))
+    masks = testing.write_potsdam(tmp_path, size=(64, 80))
     data = make(tmp_path, val_region=LOWER_RIGHT, test_region=LOWER_LEFT, test_tiles=None)
     data.setup()
     whole = make(tmp_path, val_tiles=["3_12"]).dataset("val", data.pairs("predict"))
@@ -90,7 +91,7 @@ def test_a_region_is_measured_as_an_image_of_its_own(tmp_path):
 
 
 def test_a_region_at_a_quarter_of_the_pixels_has_its_elevation_and_labels(tmp_path):
-    fake.write_potsdam(tmp_path, size=(64, 80))
+    testing.write_potsdam(tmp_path, size=(64, 80))
     settings = {"elevation": True, "field_of_view": 4}
     data = make(tmp_path, val_region=LOWER_RIGHT, **settings)
     whole = make(tmp_path, val_tiles=["3_12"], **settings)
@@ -111,7 +112,7 @@ def test_the_benchmarks_labelled_tiles_are_all_divided_by_region():
 
 
 def test_a_grid_visits_every_crop_once_an_epoch(tmp_path):
-    fake.write_potsdam(tmp_path, size=(64, 80))
+    testing.write_potsdam(tmp_path, size=(64, 80))
     data = make(tmp_path, val_tiles=["3_12"], crop_stride=16)
     data.setup("fit")
     batches = list(data.train_dataloader())
@@ -121,7 +122,7 @@ def test_a_grid_visits_every_crop_once_an_epoch(tmp_path):
 
 
 def test_classes_are_weighed_without_what_is_measured(tmp_path):
-    masks = fake.write_potsdam(tmp_path, size=(64, 80))
+    masks = testing.write_potsdam(tmp_path, size=(64, 80))
     data = make(tmp_path, val_region=LOWER_RIGHT)
     counts = np.zeros(6)
     for tile in ("2_10", "7_8"):
@@ -133,7 +134,7 @@ def test_classes_are_weighed_without_what_is_measured(tmp_path):
 
 
 def test_regions_of_one_tile_are_no_images_that_two_splits_share(tmp_path):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     data = make(tmp_path, val_region=LOWER_RIGHT, test_region=LOWER_LEFT, test_tiles=None)
     report = inspect_dataset(data)
     assert report.problems == []
@@ -163,7 +164,7 @@ def test_regions_that_cannot_be_are_refused(settings, told):
 
 
 def test_a_crop_that_fits_beside_no_region_is_refused(tmp_path):
-    fake.write_potsdam(tmp_path, size=(64, 80))
+    testing.write_potsdam(tmp_path, size=(64, 80))
     data = make(tmp_path, val_region=LOWER_RIGHT, crop_size=50)
     with pytest.raises(InputError, match="No crop of 50 x 50 pixels fits beside"):
         data.setup("fit")

@@ -5,9 +5,9 @@ import pytest
 import tifffile
 import torch
 
-from lightning_seg.data.rasters import Window, read_raster
+from lightning_seg.data.datasets.synthetic import SyntheticDataModule, scene_seed
+from lightning_seg.data.reading.tiff import Window, read_raster
 from lightning_seg.data.scenes import render_scene
-from lightning_seg.data.synthetic import SyntheticDataModule, scene_seed
 from lightning_seg.errors import InputError
 
 COLOURS = np.array(

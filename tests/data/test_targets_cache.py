@@ -15,11 +15,11 @@ from clean_processes import in_clean_process
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule, targets_cache
-from lightning_seg.data.labels import IdLabels
-from lightning_seg.data.pair_reader import PairReader
-from lightning_seg.data.pairs import Pair
-from lightning_seg.data.parts import PartMasks
-from lightning_seg.data.rasters import Window
+from lightning_seg.data.reading.labels import IdLabels
+from lightning_seg.data.reading.multi_file_labels import PartMasks
+from lightning_seg.data.reading.pair_reader import PairReader
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import Window
 from lightning_seg.data.targets_cache import TargetsCache
 from lightning_seg.errors import InputError
 from lightning_seg.targets import BoundaryDistance, ClassBoundary, PatchDistance, SignedDistance

@@ -7,11 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lightning.pytorch import seed_everything
 
-from lightning_seg.data import FolderDataModule, ISPRSDataModule, fake
-from lightning_seg.data.fake.files import write_png, write_tiff
+from lightning_seg import testing
+from lightning_seg.data import FolderDataModule, ISPRSDataModule
 from lightning_seg.data.transforms import TransformPipeline
 from lightning_seg.errors import InputError
 from lightning_seg.inference import SlidingWindow
+from lightning_seg.testing.files import write_png, write_tiff
 
 RARE = np.zeros((200, 150), np.uint8)
 RARE[130:134, 20:24] = 1
@@ -105,7 +106,7 @@ def test_a_crop_is_part_of_its_raster_and_ignored_beyond(
 def test_a_tile_stitched_from_windows_is_the_tile(tmp_path_factory, size, window, overlap, padding):
     root = tmp_path_factory.mktemp("tiles")
     tiles = {"train_tiles": [], "val_tiles": [], "test_tiles": ["2_13"]}
-    fake.write_potsdam(root, size=size, tiles={"test": ["2_13"]})
+    testing.write_potsdam(root, size=size, tiles={"test": ["2_13"]})
     module = ISPRSDataModule(root, elevation=True, num_workers=0, **tiles)
     module.setup("test")
     (batch,) = module.test_dataloader()

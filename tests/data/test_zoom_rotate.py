@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from jsonargparse import ArgumentParser
 
-from lightning_seg.data import ISPRSDataModule, SegmentationDataModule, ZoomRotate, fake
+from lightning_seg import testing
+from lightning_seg.data import ISPRSDataModule, SegmentationDataModule, ZoomRotate
 from lightning_seg.data.transforms import TransformPipeline
 from lightning_seg.errors import InputError
 
@@ -83,7 +84,7 @@ def test_what_is_missing_is_reflected_without_repeating_the_border():
 
 
 def test_elevation_moves_with_the_image_and_keeps_its_values(tmp_path):
-    fake.write_potsdam(tmp_path)
+    testing.write_potsdam(tmp_path)
     data = ISPRSDataModule(
         tmp_path,
         bands="RGBIR",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lightning_seg.commands import sweep
+from lightning_seg.cli.commands import sweep
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.sweep import plan, read_spec
 

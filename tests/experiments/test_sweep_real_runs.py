@@ -42,7 +42,7 @@ trainer:
 """
 
 # The command itself, without the imports that only the other commands need.
-SWEEP = "import sys; from lightning_seg.commands.sweep import run; run(sys.argv[1:])"
+SWEEP = "import sys; from lightning_seg.cli.commands.sweep import run; run(sys.argv[1:])"
 
 
 @pytest.fixture

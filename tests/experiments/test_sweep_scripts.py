@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_seg.commands import sweep
+from lightning_seg.cli.commands import sweep
 
 SPEC = """\
 sweep_dir: runs/it's a sweep

@@ -12,7 +12,7 @@ from lightning_seg.heads import ClassificationHead, SignedDistanceHead
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import ResUNetA, Unet
 from lightning_seg.tasks import SegmentationTask
-from lightning_seg.tasks.fine_tuning import load_what_fits
+from lightning_seg.tasks.fine_tuning import load_matching_weights
 
 UNET = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
 
@@ -40,7 +40,7 @@ def source(tmp_path):
 def test_the_same_model_is_filled_wholly(source):
     task, path = source
     other = made()
-    assert load_what_fits(other, path) == []
+    assert load_matching_weights(other, path) == []
     for name, tensor in task.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor), name
 
@@ -50,7 +50,7 @@ def test_of_other_classes_all_but_the_classifier_is_filled(source):
     torch.manual_seed(2)
     other = made(num_classes=5)
     before = other.head.classifier.weight.clone()
-    assert load_what_fits(other, path) == [
+    assert load_matching_weights(other, path) == [
         "head.classifier: weight is (3, 8, 3, 3) in the file, (5, 8, 3, 3) here, "
         "bias is (3,) in the file, (5,) here"
     ]
@@ -60,14 +60,14 @@ def test_of_other_classes_all_but_the_classifier_is_filled(source):
 
 
 def test_of_other_bands_the_first_convolution_is_left_out(source):
-    left = load_what_fits(made(in_channels=4), source[1])
+    left = load_matching_weights(made(in_channels=4), source[1])
     assert left == [
         "network.encoder.model.conv1.0: weight is (16, 3, 3, 3) in the file, (16, 4, 3, 3) here"
     ]
 
 
 def test_of_another_head_both_sides_are_named(source):
-    left = load_what_fits(made(head=SignedDistanceHead), source[1])
+    left = load_matching_weights(made(head=SignedDistanceHead), source[1])
     assert left == [
         "head.distance: weight is not in the file, bias is not in the file",
         "head.classifier: weight is (3, 8, 3, 3) in the file, (3, 11, 3, 3) here",
@@ -75,7 +75,9 @@ def test_of_another_head_both_sides_are_named(source):
     task = made(head=ClassificationHead)
     state = made(head=SignedDistanceHead).state_dict()
     torch.save({"state_dict": state}, f"{source[1]}.distance")
-    assert "head.distance: is in the file alone" in load_what_fits(task, f"{source[1]}.distance")
+    assert "head.distance: is in the file alone" in load_matching_weights(
+        task, f"{source[1]}.distance"
+    )
 
 
 def test_a_task_takes_the_path_and_says_what_is_left_out(source, caplog):

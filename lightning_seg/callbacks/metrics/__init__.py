@@ -1,0 +1,1 @@
+"""The metric callback: what it measures, and its reports."""

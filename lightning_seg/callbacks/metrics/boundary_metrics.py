@@ -1,0 +1,289 @@
+"""Boundary metrics for any LightningModule."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import torch.distributed
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.trainer.states import TrainerFn
+
+from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
+from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
+from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
+from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask, dataloaders
+from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
+from lightning_seg.callbacks.metrics.merged_classes import make_groups
+from lightning_seg.callbacks.metrics.metric_set import MetricSet, MetricSettings, Results
+from lightning_seg.callbacks.metrics.report import Report
+from lightning_seg.callbacks.run_record import is_trial, run_folder
+
+
+class BoundaryMetrics(Callback):
+    """Measures boundaries and regions in validation and test, in any project.
+
+    Logs, as ``val/NAME`` and ``test/NAME``, means over the classes that occur: ``iou``, ``f1``,
+    ``precision``, ``recall``, ``boundary_iou``, ``boundary_f``, ``boundary_precision``,
+    ``boundary_recall``, ``trimap_iou/WIDTH`` (in the band) and ``interior_iou/WIDTH`` (outside of
+    it); and ``accuracy`` (share of right pixels), ``mcc`` (Matthews correlation) and ``mcc_micro``
+    (that of pooled true and false positives and negatives) of all pixels.
+    `trainer.validate` and `trainer.test` measure more: ``e_measure``, ``surface_distance`` and
+    ``hausdorff95`` in pixels, ``boundary_f/TOLERANCE`` by tolerance, ``boundary_f_pooled`` (and
+    precision and recall) of contours counted over the whole dataset.
+    Several dataloaders get the suffix ``/dataloader_idx_I``.
+
+    ``validate`` and ``test`` also print tables and write to the folder ``val`` or ``test`` of the
+    run's folder: ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix
+    ``confusion.csv`` (rows are the truth) and each image's ``confusion_per_image.csv``, the counts
+    ``counts_per_image.csv`` that runs are compared by, and the pictures ``curves.png`` and
+    ``confusion.png``, which go to TensorBoard too. While fitting, the figures of each class go to
+    ``epochs_per_class.csv`` in the run's folder. Each sample counts once on any number of
+    processes, and their number changes nothing in the result.
+
+    Args:
+        num_classes: K; by default that of the datamodule or of the module.
+        extractor: How to get at predictions and truth: `FromOutputs`, `CaptureForward` or a
+            function ``(trainer, pl_module, outputs, batch) -> (pred, target)``. By default the dict
+            that the step returns is searched, then the module's forward is listened to.
+        class_names: Names of the classes; by default the datamodule's or the module's.
+        ignore_index: Label of pixels that do not count.
+        dilation_ratio: Band width of the boundary IoU as a share of the image diagonal.
+        boundary_width: Band width of the boundary IoU in pixels, instead of ``dilation_ratio``.
+        trimap_widths: Band widths of the trimap IoU in pixels.
+        tolerance: Of the boundary F-measure; a share of the diagonal if below 1, else pixels.
+        curve_tolerances: Tolerances in pixels of the boundary F-measure by tolerance.
+        surface_distances: Whether ``validate`` and ``test`` measure these, which cost the most.
+        excluded_from_mean: Names of classes that are left out of all means over classes, but not of
+            the accuracy and the confusion matrix: ISPRS leaves out ``clutter``.
+        merged_classes: Unions of classes, by a name of one's choice, that are measured beside the
+            classes: ``{brows: [left brow, right brow]}``. A pixel taken for another class of the
+            same union is right. They stand in tables and files, but in no mean and no logger, and
+            have no trimap, whose band is that of all classes.
+        pooled_classes: Scores of regions over several classes, or merged classes, whose counts are
+            added up: ``{overall: [brows, eyes, nose, mouth]}`` as HELEN's tables have it. A pixel
+            taken for another of them is wrong.
+
+    Raises:
+        InputError: (when the trainer starts) Number of classes neither given nor found, a name that
+            is no class or taken; (in a step) no predictions or no truth found, or they do not fit.
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        extractor: ExtractorLike | None = None,
+        class_names: list[str] | None = None,
+        ignore_index: int | None = 255,
+        dilation_ratio: float = 0.02,
+        boundary_width: int | None = None,
+        trimap_widths: tuple[int, ...] = (1, 2, 3, 5, 10),
+        tolerance: float = 0.008,
+        curve_tolerances: tuple[int, ...] = (1, 2, 3, 5, 10),
+        surface_distances: bool = True,
+        excluded_from_mean: Sequence[str] = (),
+        merged_classes: dict[str, list[str]] | None = None,
+        pooled_classes: dict[str, list[str]] | None = None,
+    ) -> None:
+        self.num_classes = num_classes
+        self.extractor: ExtractorLike = extractor or AutoExtractor()
+        self.class_names = class_names
+        self.ignore_index = ignore_index
+        self.dilation_ratio = dilation_ratio
+        self.boundary_width = boundary_width
+        self.trimap_widths = tuple(trimap_widths)
+        self.tolerance = tolerance
+        self.curve_tolerances = tuple(curve_tolerances)
+        self.surface_distances = surface_distances
+        self.excluded_from_mean = tuple(excluded_from_mean)
+        self.merged_classes = dict(merged_classes or {})
+        self.pooled_classes = dict(pooled_classes or {})
+        self._metrics: list[MetricSet] = []
+        self._real: list[RealSampleMask] = []
+        self._reports: list[Report] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the number and the names of the classes."""
+        if stage == "predict":
+            return
+        num_classes = find_num_classes(trainer, pl_module, self.num_classes)
+        self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
+        excluded = find_classes(self.excluded_from_mean, self._class_names, "excluded_from_mean")
+        groups = make_groups(self.merged_classes, self.pooled_classes, self._class_names)
+        self._settings = MetricSettings(
+            num_classes,
+            self.ignore_index,
+            self.dilation_ratio,
+            self.boundary_width,
+            self.trimap_widths,
+            self.tolerance,
+            self.curve_tolerances,
+            self.surface_distances,
+            tuple(excluded),
+            *groups,
+        )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drops recorded epochs that are about to be trained again."""
+        folder = run_folder(trainer)
+        if trainer.is_global_zero and not is_trial(trainer):
+            for path in folder.glob("epochs_per_class*.csv"):
+                forget_epochs(path, trainer.current_epoch)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts from nothing."""
+        if not trainer.sanity_checking:
+            self._start(trainer, pl_module, "val")
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts from nothing."""
+        self._start(trainer, pl_module, "test")
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Lets the extractor prepare."""
+        if not trainer.sanity_checking and isinstance(self.extractor, Extractor):
+            self.extractor.start_step(pl_module, batch)
+
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Lets the extractor prepare."""
+        if isinstance(self.extractor, Extractor):
+            self.extractor.start_step(pl_module, batch)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Adds the batch's images."""
+        if not trainer.sanity_checking:
+            self._update(trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Adds the batch's images."""
+        self._update(trainer, pl_module, outputs, batch, dataloader_idx)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the figures; keeps them for the report after ``trainer.validate``."""
+        fitting = trainer.state.fn == TrainerFn.FITTING
+        self._finish(trainer, pl_module, "val", report=not fitting)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the figures and keeps them for the report."""
+        self._finish(trainer, pl_module, "test", report=True)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints and writes what ``trainer.validate`` measured."""
+        self._publish(trainer, "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints and writes what ``trainer.test`` measured."""
+        self._publish(trainer, "test")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leaves no hook on the module."""
+        if isinstance(self.extractor, Extractor):
+            self.extractor.end_step()
+
+    def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        loaders = dataloaders(trainer, stage)
+        thorough = trainer.state.fn != TrainerFn.FITTING
+        self._metrics = [MetricSet(self._settings, pl_module.device, thorough) for _ in loaders]
+        self._real = [RealSampleMask(dl, trainer.world_size, trainer.global_rank) for dl in loaders]
+
+    def _update(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        dataloader_idx: int,
+    ) -> None:
+        pred, target = self.extractor(trainer, pl_module, outputs, batch)
+        if isinstance(self.extractor, Extractor):
+            self.extractor.end_step()
+        labels = to_labels(pred.detach(), self._settings.num_classes)
+        target = target.to(labels.device)
+        masks = to_masks(target, labels, self._settings.num_classes, self.ignore_index)
+        labels, masks = labels.to(pl_module.device), masks.to(pl_module.device)
+        real, numbers = self._real[dataloader_idx](len(labels))
+        names = find_names(len(labels), outputs, batch) or [str(n) for n in numbers]
+        for i in range(len(labels)):
+            if real[i]:
+                self._metrics[dataloader_idx].update(labels[i], masks[i], names[i], numbers[i])
+
+    def _finish(
+        self, trainer: Trainer, pl_module: LightningModule, stage: str, report: bool
+    ) -> None:
+        folder = run_folder(trainer)
+        for index, measures in enumerate(self._metrics):
+            measured = measures.compute()
+            several = len(self._metrics) > 1
+            suffix = f"/dataloader_idx_{index}" if several else ""
+            for name, value in measured.scalars.items():
+                # The values are equal on all processes: their maximum is each of them, exactly.
+                pl_module.log(
+                    f"{stage}/{name}{suffix}",
+                    value,
+                    sync_dist=True,
+                    reduce_fx="max",
+                    add_dataloader_idx=False,
+                    prog_bar=name == "boundary_iou",
+                )
+            if report:
+                self._reports.append(self._report(f"{stage}{suffix}", measured, measures))
+            elif trainer.is_global_zero and not is_trial(trainer):
+                path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
+                add_epoch(path, trainer.current_epoch, measured, self._class_names)
+        self._metrics = []
+
+    def _report(self, title: str, measured: Results, measures: MetricSet) -> Report:
+        settings = asdict(self._settings) | {"boundary_f_void": "removed"}
+        for key in ("merged", "pooled"):
+            del settings[key]
+        excluded = settings.pop("excluded_classes")
+        settings["excluded_from_mean"] = [self._class_names[k] for k in excluded]
+        settings["merged_classes"] = self.merged_classes
+        settings["pooled_classes"] = self.pooled_classes
+        images = _gather(measures.images())
+        names = measures.count_names()
+        return Report(title, measured, self._class_names, settings, images, names)
+
+    def _publish(self, trainer: Trainer, stage: str) -> None:
+        if not self._reports:
+            return
+        folder = run_folder(trainer)
+        if trainer.is_global_zero:
+            for report in self._reports:
+                report.print()
+                if not is_trial(trainer):
+                    report.write(folder / report.title)
+                    _show(trainer, report)
+        self._reports = []
+
+
+def _show(trainer: Trainer, report: Report) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            for name, pixels in report.pictures().items():
+                logger.experiment.add_image(
+                    f"{report.title}/{name}", pixels, trainer.global_step, dataformats="HWC"
+                )
+
+
+def _gather(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, images)
+        images = [row for part in parts for row in part]
+    return sorted(images, key=lambda row: row["number"])

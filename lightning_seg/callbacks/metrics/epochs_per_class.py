@@ -1,0 +1,44 @@
+"""The figures of each class in each validated epoch, as one CSV file."""
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_seg.callbacks.metrics.metric_set import Results
+from lightning_seg.files import write_atomically
+
+_DIGITS = 6
+
+
+def add_epoch(path: Path, epoch: int, measured: Results, class_names: Sequence[str]) -> None:
+    """Appends a row for each class, and one for each merged class; makes the file if need be."""
+    columns = measured.per_class
+    lists = {name: values.tolist() for name, values in columns.items()}
+    rows = [
+        [name, *(_text(values[k]) for values in lists.values())]
+        for k, name in enumerate(class_names)
+    ]
+    rows += [
+        [name, *(_text(row[key].item()) if key in row else "" for key in columns)]
+        for name, row in measured.merged.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(["epoch", "class", *columns])
+        writer.writerows([epoch, *row] for row in rows)
+
+
+def forget_epochs(path: Path, first: int) -> None:
+    """Removes the rows of epoch ``first`` and all later ones."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines[1:] if int(line.split(",", 1)[0]) < first]
+    if len(kept) < len(lines) - 1:
+        write_atomically(path, "".join([lines[0], *kept]))
+
+
+def _text(value: float) -> str:
+    return "" if math.isnan(value) else str(round(value, _DIGITS))

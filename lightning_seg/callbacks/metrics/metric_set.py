@@ -1,0 +1,285 @@
+"""The measures of one dataloader, image by image and for all of it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from lightning_seg.callbacks.metrics.merged_classes import (
+    Group,
+    MergedClass,
+    PooledClasses,
+    region_rows,
+)
+from lightning_seg.metrics import (
+    BoundaryFMeasure,
+    BoundaryIoU,
+    EMeasure,
+    SurfaceDistance,
+    TrimapIoU,
+)
+from lightning_seg.metrics.functional.ratios import as_float64
+from lightning_seg.metrics.functional.region_scores import (
+    accuracy,
+    matthews,
+    micro_matthews,
+    region_scores,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# What is counted of each image and class, beside the trimaps.
+REGION_COUNTS = ("intersection", "truth", "predicted")
+BOUNDARY_COUNTS = (
+    "boundary_intersection",
+    "boundary_union",
+    "contour_predicted",
+    "contour_predicted_matched",
+    "contour_truth",
+    "contour_truth_matched",
+)
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """What is measured and how; see `BoundaryMetrics` for the meaning."""
+
+    num_classes: int
+    ignore_index: int | None = 255
+    dilation_ratio: float = 0.02
+    boundary_width: int | None = None
+    trimap_widths: tuple[int, ...] = (1, 2, 3, 5, 10)
+    tolerance: float = 0.008
+    curve_tolerances: tuple[int, ...] = (1, 2, 3, 5, 10)
+    surface_distances: bool = True
+    excluded_classes: tuple[int, ...] = ()
+    merged: tuple[MergedClass, ...] = ()
+    pooled: tuple[PooledClasses, ...] = ()
+
+    def metrics(self, thorough: bool) -> dict[str, Metric]:
+        """Fresh metrics by name, each giving one value a class."""
+        common: dict[str, Any] = {
+            "num_classes": self.num_classes,
+            "ignore_index": self.ignore_index,
+        }
+        per_class = common | {"average": None}
+        contour = per_class | {"void": "removed"}
+        metrics: dict[str, Metric] = {
+            # All region scores follow from the one matrix.
+            "confusion": MulticlassConfusionMatrix(**common, validate_args=False),
+            "boundary_iou": BoundaryIoU(
+                **per_class, dilation_ratio=self.dilation_ratio, width=self.boundary_width
+            ),
+            "boundary_f": BoundaryFMeasure(**contour, tolerance=self.tolerance, score="all"),
+            "trimap_iou": TrimapIoU(**per_class, widths=self.trimap_widths, region="both"),
+        }
+        if not thorough:
+            return metrics
+        metrics["boundary_f_pooled"] = BoundaryFMeasure(
+            **contour, tolerance=self.tolerance, score="all", pooled=True
+        )
+        for tolerance in self.curve_tolerances:
+            metrics[f"boundary_f/{tolerance}"] = BoundaryFMeasure(**contour, tolerance=tolerance)
+        metrics["e_measure"] = EMeasure(**per_class)
+        if self.surface_distances:
+            metrics["surface_distance"] = SurfaceDistance(**per_class, measure="both")
+        return metrics
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Merged classes, then pooled ones."""
+        return (*self.merged, *self.pooled)
+
+    def merged_metrics(self, group: MergedClass) -> dict[str, Metric]:
+        """Fresh metrics of a merged class, for the thorough measurement."""
+        return group.metrics(
+            self.dilation_ratio, self.boundary_width, self.tolerance, self.surface_distances
+        )
+
+
+@dataclass
+class Results:
+    """Figures of a dataset or an image.
+
+    Attributes:
+        scalars: By name; means over classes are without NaN and without excluded classes.
+        per_class: Values (K,) by name, NaN if none.
+        confusion: Pixels (K, K), rows are the truth.
+        merged: Values by name of each merged and each pooled class, NaN if none.
+    """
+
+    scalars: dict[str, Tensor]
+    per_class: dict[str, Tensor]
+    confusion: Tensor
+    merged: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+
+@dataclass
+class MetricSet:
+    """Adds up one dataloader's images; the result does not depend on how they were shared out.
+
+    Args:
+        settings: What is measured.
+        device: Where predictions will be.
+        thorough: Measure also what costs more or is of interest only in the end, and keep each
+            image's confusion matrix and counts.
+    """
+
+    settings: MetricSettings
+    device: torch.device
+    thorough: bool = False
+    metrics: dict[str, Metric] = field(init=False)
+    names: list[str] = field(init=False, default_factory=list)
+    numbers: list[int] = field(init=False, default_factory=list)
+    rows: list[dict[str, Tensor]] = field(init=False, default_factory=list)
+    confusions: list[Tensor] = field(init=False, default_factory=list)
+    counts: list[Tensor] = field(init=False, default_factory=list)
+    merged: dict[str, dict[str, Metric]] = field(init=False)
+    merged_counts: list[dict[str, Tensor]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        settings, thorough = self.settings, self.thorough
+        self.metrics = self._on_device(settings.metrics(thorough))
+        self.merged = {
+            group.name: self._on_device(settings.merged_metrics(group))
+            for group in (settings.merged if thorough else ())
+        }
+
+    def _on_device(self, metrics: dict[str, Metric]) -> dict[str, Metric]:
+        return {name: metric.to(self.device) for name, metric in metrics.items()}
+
+    def update(self, labels: Tensor, mask: Tensor, name: str, number: int) -> None:
+        """Adds one image: predicted labels and truth (H, W) int64, its name and its number."""
+        pred, target = labels.unsqueeze(0), mask.unsqueeze(0)
+        before = self._counted() if self.thorough else None
+        # Calling a metric adds the image and gives the image's own value in one go.
+        values = {key: metric(pred, target) for key, metric in self.metrics.items()}
+        measured = _measured(values, self.settings)
+        self.rows.append(measured.scalars)
+        self.names.append(name)
+        self.numbers.append(number)
+        if before is None:
+            return
+        self.confusions.append(measured.confusion)
+        self.counts.append(self._counted() - before)
+        self._update_merged(pred, target)
+
+    def _update_merged(self, pred: Tensor, target: Tensor) -> None:
+        counts: dict[str, Tensor] = {}
+        for group in self.settings.merged:
+            metrics = self.merged[group.name]
+            before = _boundary_counts(metrics)
+            maps = group.maps(pred, target, self.settings.ignore_index)
+            for metric in metrics.values():
+                metric.update(*maps)
+            counts[group.name] = (_boundary_counts(metrics) - before)[:, 1]
+        self.merged_counts.append(counts)
+
+    def compute(self) -> Results:
+        """Figures over all images of all processes; every process must call it."""
+        values = {key: metric.compute() for key, metric in self.metrics.items()}
+        measured = _measured(values, self.settings)
+        for name, metrics in self.merged.items():
+            rows = {key: metric.compute() for key, metric in metrics.items()}
+            measured.merged[name] |= {key: row[1] for key, row in _boundary_scores(rows).items()}
+        return measured
+
+    def count_names(self) -> list[str]:
+        """What each row of an image's counts is."""
+        widths = sorted(set(self.settings.trimap_widths))
+        bands = [f"trimap_{part}/{w}" for w in widths for part in ("intersection", "union")]
+        return [*REGION_COUNTS, *BOUNDARY_COUNTS, *bands]
+
+    def _counted(self) -> Tensor:
+        """All counts so far (N, K) int64, in the order of `count_names`."""
+        metrics: dict[str, Any] = self.metrics
+        confusion, trimap = metrics["confusion"].confmat, metrics["trimap_iou"]
+        regions = torch.stack([confusion.diagonal(), confusion.sum(dim=1), confusion.sum(dim=0)])
+        # The last level is what lies in no band.
+        bands = torch.stack([trimap.intersection, trimap.union], dim=1).cumsum(dim=0)[:-1]
+        return torch.cat([regions, _boundary_counts(metrics), bands.flatten(end_dim=1)])
+
+    def images(self) -> list[dict[str, Any]]:
+        """One row an image of this process: number, name and scalars.
+
+        And, if they were kept, as NumPy arrays of int64: ``confusion`` (K, K), ``counts`` (N, K)
+        with rows as in `count_names`, and ``merged_counts`` (without trimaps) by merged class.
+        """
+        if not self.rows:
+            return []
+        keys = list(self.rows[0])
+        # One transfer for all images, not one for each value.
+        table = torch.stack([torch.stack([row[key] for key in keys]) for row in self.rows]).tolist()
+        images: list[dict[str, Any]] = [
+            {"number": number, "name": name, **dict(zip(keys, row, strict=True))}
+            for number, name, row in zip(self.numbers, self.names, table, strict=True)
+        ]
+        kept = zip(self.confusions, self.counts, self.merged_counts)
+        for image, (confusion, counts, merged) in zip(images, kept):
+            image["confusion"] = confusion.cpu().numpy()
+            image["counts"] = counts.cpu().numpy()
+            image["merged_counts"] = self._merged_counts(confusion, merged)
+        return images
+
+    def _merged_counts(
+        self, confusion: Tensor, boundary: dict[str, Tensor]
+    ) -> "dict[str, NDArray[np.int64]]":
+        counts = {}
+        for group in self.settings.groups:
+            parts = [group.margins(confusion)]
+            if group.name in boundary:
+                parts.append(boundary[group.name].to(confusion.device))
+            counts[group.name] = torch.cat(parts).cpu().numpy()
+        return counts
+
+
+def _boundary_counts(metrics: dict[str, Any]) -> Tensor:
+    """Counts so far (6, K) int64 of boundary IoU and of contours."""
+    boundary = metrics["boundary_iou"]
+    counts = torch.stack([boundary.intersection, boundary.union])
+    return torch.cat([counts, metrics["boundary_f_pooled"].counts])
+
+
+def _measured(values: dict[str, Tensor], settings: MetricSettings) -> Results:
+    confusion = values["confusion"]
+    per_class = region_scores(confusion) | _boundary_scores(values)
+    for region, rows in zip(("trimap_iou", "interior_iou"), values["trimap_iou"], strict=True):
+        named = zip(settings.trimap_widths, rows, strict=True)
+        per_class |= {f"{region}/{width}": row for width, row in named}
+    per_class |= {name: row for name, row in values.items() if name.startswith("boundary_f/")}
+
+    per_class = {name: as_float64(row) for name, row in per_class.items()}
+    kept = [k for k in range(settings.num_classes) if k not in settings.excluded_classes]
+    scalars = {
+        "accuracy": accuracy(confusion),
+        "mcc": matthews(confusion),
+        "mcc_micro": micro_matthews(confusion),
+    }
+    scalars |= {name: row[kept].nanmean() for name, row in per_class.items()}
+    merged: dict[str, dict[str, Tensor]] = {}
+    if groups := settings.groups:
+        rows = region_rows(groups, confusion)
+        for number, group in enumerate(groups):
+            merged[group.name] = {name: row[number] for name, row in rows.items()}
+    return Results(scalars, per_class, confusion, merged)
+
+
+def _boundary_scores(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    known: tuple[str, ...] = ("e_measure", "boundary_iou")
+    scores = {name: values[name] for name in known if name in values}
+    scores |= _contour_scores(values["boundary_f"], "")
+    if "boundary_f_pooled" in values:
+        scores |= _contour_scores(values["boundary_f_pooled"], "_pooled")
+    if "surface_distance" in values:
+        scores["surface_distance"], scores["hausdorff95"] = values["surface_distance"]
+    return scores
+
+
+def _contour_scores(rows: Tensor, suffix: str) -> dict[str, Tensor]:
+    names = ("boundary_f", "boundary_precision", "boundary_recall")
+    return {f"{name}{suffix}": row for name, row in zip(names, rows, strict=True)}

@@ -1,0 +1,251 @@
+"""Measured figures as tables on the terminal and as files."""
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from lightning_seg.callbacks.metrics.charts import Curve, draw_confusion, draw_curves
+from lightning_seg.callbacks.metrics.metric_set import Results
+from lightning_seg.callbacks.pictures.pictures import png, render
+from lightning_seg.files import write_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_REGIONS = {
+    "iou": "IoU",
+    "f1": "F1",
+    "precision": "precision",
+    "recall": "recall",
+    "e_measure": "E-measure",
+}
+_BOUNDARIES = {
+    "boundary_iou": "boundary IoU",
+    "boundary_f": "boundary F",
+    "boundary_precision": "precision",
+    "boundary_recall": "recall",
+    "surface_distance": "mean px",
+    "hausdorff95": "HD95 px",
+}
+_WIDTHS = {
+    "trimap_iou": "trimap IoU",
+    "interior_iou": "interior IoU",
+    "boundary_f": "boundary F",
+}
+_ALONG = {
+    "trimap_iou": "half-width of the band, px",
+    "interior_iou": "half-width of the band left out, px",
+    "boundary_f": "tolerance, px",
+}
+
+
+@dataclass
+class Report:
+    """What was measured on one dataloader.
+
+    Args:
+        title: Such as ``test``.
+        measured: The figures.
+        class_names: Names of the classes.
+        settings: How they were measured, for the record.
+        images: One row an image: number, name and scalars, and its ``confusion``, ``counts`` and
+            ``merged_counts`` (see `MetricSet.images`); of all processes.
+        count_names: What each row of ``counts`` is.
+    """
+
+    title: str
+    measured: Results
+    class_names: Sequence[str]
+    settings: dict[str, Any]
+    images: list[dict[str, Any]]
+    count_names: Sequence[str]
+
+    def print(self) -> None:
+        """Prints the figures of regions and of boundaries by class, and those by width."""
+        accuracy, mcc = (self.measured.scalars[name].item() for name in ("accuracy", "mcc"))
+        title = (
+            f"{self.title}: {len(self.images)} images, pixel accuracy {accuracy:.4f}, "
+            f"Matthews correlation {mcc:.4f}"
+        )
+        console = Console()
+        if not console.is_terminal:  # a file is as wide as it needs to be
+            console = Console(width=100)
+        console.print(title, style="bold", highlight=False, soft_wrap=True)
+        for table in (
+            self._class_table("Regions", _REGIONS),
+            self._class_table("Boundaries", _BOUNDARIES),
+            self._width_table(),
+        ):
+            console.print(table)
+
+    def write(self, folder: Path) -> None:
+        """Writes the figures as JSON and CSV, and the pictures."""
+        scalars = {name: _number(value.item()) for name, value in self.measured.scalars.items()}
+        record = {
+            "scalars": scalars,
+            "per_class": {row.pop("class"): row for row in self._class_rows()},
+            "merged": {row.pop("class"): row for row in self._merged_rows()},
+            "settings": self.settings,
+            "samples": len(self.images),
+            "truth": self._truth_hash(),
+            "images": [image["name"] for image in self.images],
+        }
+        write_atomically(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
+        write_atomically(folder / "per_class.csv", _csv(self._class_rows() + self._merged_rows()))
+        write_atomically(folder / "counts_per_image.csv", self._counts_csv())
+        hidden = ("number", "name", "confusion", "counts", "merged_counts")
+        images = [{"name": row["name"], **_without(row, *hidden)} for row in self.images]
+        write_atomically(folder / "per_image.csv", _csv(images))
+        write_atomically(folder / "confusion.csv", _csv(self._confusion_rows(self._confusion)))
+        each = [
+            {"name": image["name"], **row}
+            for image in self.images
+            for row in self._confusion_rows(image["confusion"], skip_empty=True)
+        ]
+        write_atomically(folder / "confusion_per_image.csv", _csv(each))
+        for name, pixels in self.pictures().items():
+            write_atomically(folder / f"{name}.png", png(pixels))
+
+    def _truth_hash(self) -> str:
+        """Stands for the images' names and how many pixels of which class are in the truth of each.
+
+        It does not depend on the model, nor on the order of the images.
+        """
+        row = self.count_names.index("truth")
+        truth = sorted((image["name"], image["counts"][row].tolist()) for image in self.images)
+        return hashlib.sha256(json.dumps(truth).encode()).hexdigest()
+
+    def _counts_csv(self) -> str:
+        """Counts of each image and class, without classes that neither map has."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["name", "class", *self.count_names])
+        for image in self.images:
+            columns = dict(zip(self.class_names, image["counts"].T.tolist(), strict=True))
+            columns |= {name: row.tolist() for name, row in image["merged_counts"].items()}
+            for name, column in columns.items():
+                if any(column):
+                    missing = [""] * (len(self.count_names) - len(column))
+                    writer.writerow([image["name"], name, *column, *missing])
+        return text.getvalue()
+
+    def pictures(self) -> "Mapping[str, NDArray[np.uint8]]":
+        """Scores over widths and the confusion matrix, drawn: (H, W, 3) by name."""
+        return self._pictures
+
+    @cached_property
+    def _pictures(self) -> "dict[str, NDArray[np.uint8]]":
+        curves, means = {}, {}
+        for kind, heading in _WIDTHS.items():
+            curve = self._curve(kind)
+            if curve:
+                curves[heading] = (_ALONG[kind], curve)
+                scalars = self.measured.scalars
+                means[heading] = {width: scalars[f"{kind}/{width}"].item() for width in curve}
+        count = f"{self.title} ({len(self.images)} images)"
+        drawn = {
+            "curves": draw_curves(f"{count}: scores by width", curves, means, self.class_names),
+            "confusion": draw_confusion(count, self._confusion, self.class_names),
+        }
+        return {name: render(figure) for name, figure in drawn.items()}
+
+    def _curve(self, kind: str) -> Curve:
+        columns = self.measured.per_class
+        return {width: columns[f"{kind}/{width}"].cpu().numpy() for width in _widths(columns, kind)}
+
+    @property
+    def _confusion(self) -> "NDArray[np.int64]":
+        return self.measured.confusion.cpu().numpy()
+
+    def _confusion_rows(
+        self, confusion: "NDArray[np.int64]", skip_empty: bool = False
+    ) -> list[dict[str, Any]]:
+        return [
+            {"truth": name, **dict(zip(self.class_names, row.tolist(), strict=True))}
+            for name, row in zip(self.class_names, confusion, strict=True)
+            if row.any() or not skip_empty
+        ]
+
+    def _class_rows(self) -> list[dict[str, Any]]:
+        columns = {name: values.tolist() for name, values in self.measured.per_class.items()}
+        return [
+            {"class": name, **{key: _number(column[k]) for key, column in columns.items()}}
+            for k, name in enumerate(self.class_names)
+        ]
+
+    def _merged_rows(self) -> list[dict[str, Any]]:
+        merged, keys = self.measured.merged, self.measured.per_class
+        return [
+            {"class": name} | {k: _number(row[k].item()) if k in row else None for k in keys}
+            for name, row in merged.items()
+        ]
+
+    def _class_table(self, title: str, headings: Mapping[str, str]) -> Table:
+        headings = {key: text for key, text in headings.items() if key in self.measured.per_class}
+        excluded = self.settings["excluded_from_mean"]
+        table = Table(title=title, title_justify="left")
+        table.add_column("class")
+        for heading in headings.values():
+            table.add_column(heading, justify="right")
+        for row in self._class_rows():
+            mark = " (not in mean)" if row["class"] in excluded else ""
+            table.add_row(f"{row['class']}{mark}", *(_cell(row[key]) for key in headings))
+        table.add_section()
+        means = (self.measured.scalars[key].item() for key in headings)
+        table.add_row("mean", *map(_cell, means), style="bold")
+        table.add_section()
+        for row in self._merged_rows():
+            if any(row[key] is not None for key in headings):
+                table.add_row(row["class"], *(_cell(row[key]) for key in headings))
+        return table
+
+    def _width_table(self) -> Table:
+        scalars = self.measured.scalars
+        widths = sorted({width for kind in _WIDTHS for width in _widths(scalars, kind)})
+        table = Table(title="Means by width", title_justify="left")
+        table.add_column("width")
+        for heading in _WIDTHS.values():
+            table.add_column(heading, justify="right")
+        for width in widths:
+            values = (scalars.get(f"{kind}/{width}") for kind in _WIDTHS)
+            cells = (_cell(None if value is None else value.item()) for value in values)
+            table.add_row(f"{width} px", *cells)
+        return table
+
+
+def _widths(names: Iterable[str], kind: str) -> list[int]:
+    return [int(name.removeprefix(f"{kind}/")) for name in names if name.startswith(f"{kind}/")]
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({k: _number(v) for k, v in row.items()})
+    return text.getvalue()
+
+
+def _without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in keys}
+
+
+def _number(value: Any) -> Any:
+    # JSON and CSV know no NaN: what was not measured is null, or empty.
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.4f}"

@@ -1,0 +1,208 @@
+"""What SEMEDA's edge network sees in predictions and in the truth, as pictures."""
+
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_seg.callbacks.extractors import ExtractorLike
+from lightning_seg.callbacks.pictures.chosen_samples import ChosenSample, ChosenSamples
+from lightning_seg.callbacks.pictures.picture_maps import (
+    boundary_band,
+    class_probabilities,
+    entropy,
+    is_class,
+    judged,
+    paint_over,
+    right_and_wrong,
+)
+from lightning_seg.callbacks.pictures.picture_sheet import (
+    Cell,
+    Row,
+    class_patches,
+    color_scale,
+    draw_sheet,
+    patch,
+    picture_cell,
+    step_to_fit,
+)
+from lightning_seg.errors import InputError
+from lightning_seg.losses import SemedaLoss
+from lightning_seg.networks import EdgeNetwork
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+_COLORS = "magma"
+_LAYERS = 3
+_EDGE = 1  # of the last layer's two channels
+
+
+class EdgeFeatureMaps(ChosenSamples):
+    """Draws the feature maps of SEMEDA's edge network for a few samples (Chen et al. 2020, fig. 6).
+
+    Above are the image, prediction and truth over the image (figures 8 to 10), the errors and the
+    entropy (figure 7). Below, a row a layer: maps of the prediction beside those of the truth, and
+    how far they are apart, in the mean over the layer's channels. Of the first two layers the
+    channels are shown in which the truth's boundaries stand out most, of the last one the
+    probability of an edge.
+    Pictures go to ``pictures/val_edge_features`` and ``pictures/test_edge_features``.
+
+    Args:
+        edge_network: The path of the edge network's checkpoint; by default it is that of the
+            module's `SemedaLoss`.
+        maps: Maps shown of each layer.
+        num_images: Pictures an epoch.
+        every_n_epochs: Epochs from one set of pictures to the next while training.
+        num_classes: K; by default that of the datamodule or of the module.
+        extractor: How to get at predictions and truth, as in `BoundaryMetrics`.
+        class_names: Names of the classes; by default the datamodule's or the module's.
+        ignore_index: Label of pixels that do not count.
+
+    Raises:
+        InputError: There is no such file; ``maps`` is none of 1 to 16; (in a step) the module has
+            no `SemedaLoss`, or the network is for another number of classes.
+    """
+
+    kind: ClassVar[str] = "_edge_features"
+
+    def __init__(
+        self,
+        edge_network: str | None = None,
+        maps: int = 2,
+        num_images: int = 4,
+        every_n_epochs: int = 1,
+        num_classes: int | None = None,
+        extractor: ExtractorLike | None = None,
+        class_names: list[str] | None = None,
+        ignore_index: int | None = 255,
+    ) -> None:
+        super().__init__(
+            num_images, every_n_epochs, num_classes, extractor, class_names, ignore_index
+        )
+        if not 1 <= maps <= 16:
+            raise InputError(f"maps is {maps}, but a layer has 16 of them. Set it to 1 to 16.")
+        self.maps = maps
+        self.edge_network = None
+        if edge_network is not None:
+            self.edge_network = EdgeNetwork.from_checkpoint(edge_network).eval()
+
+    @torch.no_grad()
+    def draw(self, pl_module: LightningModule, sample: ChosenSample) -> "Figure":
+        """The sheet of one sample."""
+        network = self.edge_network or _network_of(pl_module)
+        network.check_num_classes(self._num_classes)
+        truth = torch.from_numpy(sample.truth)
+        valid = torch.from_numpy(is_class(sample.truth, self._num_classes))
+        boundary = torch.from_numpy(boundary_band(sample.truth, self._num_classes, 1))
+        predicted = _probabilities(sample, self._num_classes) * valid
+        true = _one_hot(truth, self._num_classes) * valid
+        device = next(network.parameters()).device
+        found, expected = (
+            [maps[0].cpu() for maps in network.embeddings(one.to(device).unsqueeze(0))]
+            for one in (predicted, true)
+        )
+        step = step_to_fit(*sample.truth.shape)
+        rows = [self._given(sample, step)]
+        for layer in range(_LAYERS):
+            maps = found[layer], expected[layer]
+            rows.append(self._row(layer, *maps, valid, boundary, step))
+        height, width = sample.truth.shape
+        return draw_sheet(
+            sample.title, rows, self._legends(sample), height / width, 2 * self.maps + 1
+        )
+
+    def _given(self, sample: ChosenSample, step: int) -> Row:
+        void = ~is_class(sample.truth, self._num_classes)
+        verdicts = right_and_wrong(sample.truth, sample.labels, self._colors)
+        cells: list[Cell | None] = [
+            picture_cell("prediction", paint_over(sample.rgb, sample.labels, self._colors), step),
+            picture_cell("truth", paint_over(sample.rgb, sample.truth, self._colors), step),
+            picture_cell("image", sample.rgb, step),
+        ]
+        if self.maps > 1:
+            cells.append(picture_cell("errors", judged(sample.rgb, verdicts, void), step))
+            if sample.scores is not None:
+                undecided = entropy(sample.scores[..., ::step, ::step])[0].cpu().numpy()
+                show = partial(_show, shown=undecided, limit=1.0, step=1)
+                cells.append(Cell("entropy of the prediction", show))
+        return Row(cells)
+
+    def _row(
+        self,
+        layer: int,
+        found: Tensor,
+        expected: Tensor,
+        valid: Tensor,
+        boundary: Tensor,
+        step: int,
+    ) -> Row:
+        apart = ((found - expected).abs().mean(dim=0) * valid).numpy()
+        cells: list[Cell | None] = []
+        for channel in self._channels(layer, expected, boundary):
+            both = found[channel].numpy(), expected[channel].numpy()
+            limit = max(float(both[0].max()), float(both[1].max()), 1e-6)
+            name = "edges" if layer == _LAYERS - 1 else f"layer {layer + 1}, map {channel + 1}"
+            for kind, shown in zip(("prediction", "truth"), both, strict=True):
+                show = partial(_show, shown=shown, limit=limit, step=step)
+                cells.append(Cell(f"{name}: {kind}", show))
+        cells += [None] * (2 * self.maps - len(cells))
+        title = f"layer {layer + 1}: mean difference {apart[valid.numpy()].mean():.3f}"
+        show = partial(_show, shown=apart, limit=max(float(apart.max()), 1e-6), step=step)
+        cells.append(Cell(title if valid.any() else f"layer {layer + 1}", show, _scale))
+        return Row(cells)
+
+    def _channels(self, layer: int, expected: Tensor, boundary: Tensor) -> list[int]:
+        """The maps in which boundaries stand out most, in units of each map's spread."""
+        if layer == _LAYERS - 1:
+            return [_EDGE]
+        contrast = expected.flatten(1).std(dim=1)
+        if boundary.any():
+            apart = expected[:, boundary].mean(dim=1) - expected[:, ~boundary].mean(dim=1)
+            contrast = torch.where(contrast > 0, apart.abs() / contrast, 0)
+        return contrast.topk(self.maps).indices.tolist()
+
+    def _legends(self, sample: ChosenSample) -> list[list["Patch"]]:
+        classes = class_patches(sample.truth, sample.labels, self._names, self._colors)
+        if self.maps == 1:
+            return [classes]
+        verdicts = right_and_wrong(sample.truth, sample.labels, self._colors)
+        return [classes, [patch(verdict.name, verdict.color) for verdict in verdicts]]
+
+
+def _network_of(module: LightningModule) -> EdgeNetwork:
+    for loss in module.modules():
+        if isinstance(loss, SemedaLoss) and loss.edge_network is not None:
+            return loss.edge_network
+    raise InputError(
+        f"EdgeFeatureMaps: {type(module).__name__} is not trained with SemedaLoss. Give "
+        "edge_network, the checkpoint of an edge network."
+    )
+
+
+def _probabilities(sample: ChosenSample, num_classes: int) -> Tensor:
+    """The class probabilities (K, H, W) of a prediction, on the CPU; of labels 0 and 1."""
+    if sample.scores is None:
+        return _one_hot(torch.from_numpy(sample.labels), num_classes)
+    return class_probabilities(sample.scores)[0].cpu()
+
+
+def _one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Labels (H, W) as (K, H, W) float32; void is class 0."""
+    known = labels.masked_fill((labels < 0) | (labels >= num_classes), 0)
+    return F.one_hot(known, num_classes).permute(2, 0, 1).float()
+
+
+def _show(axis: "Axes", shown: NDArray[np.floating], limit: float, step: int) -> None:
+    axis.imshow(shown[::step, ::step], cmap=_COLORS, vmin=0, vmax=limit)
+
+
+def _scale(bar: "Axes") -> None:
+    color_scale(bar, _COLORS, (0, 1), {0: "0", 1: "largest"})

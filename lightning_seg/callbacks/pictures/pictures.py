@@ -1,0 +1,319 @@
+"""Pictures of one prediction that can be read on their own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_seg.callbacks.pictures.picture_maps import (
+    Pixels,
+    Verdict,
+    boundary_band,
+    hatched,
+    ink,
+    is_class,
+    judged,
+    paint,
+    paint_over,
+    positives_and_negatives,
+    rgb,
+    right_and_wrong,
+)
+from lightning_seg.callbacks.pictures.picture_sheet import (
+    Cell,
+    Row,
+    class_patches,
+    color_scale,
+    draw_sheet,
+    patch,
+    picture_cell,
+    step_to_fit,
+)
+from lightning_seg.palette import Color
+
+if TYPE_CHECKING:  # matplotlib takes its time to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Map = NDArray[np.floating]
+
+_COLUMNS = 3
+# The scale runs on beyond [-1, 1], which keeps its darkest colours out of the picture.
+_DISTANCE_COLORS, _DISTANCE_LIMIT = "PuOr", 1.6
+_ENTROPY_COLORS = "inferno"
+_DIFFERENCE_COLORS, _DIFFERENCE_LIMIT = "magma", 0.5
+
+
+@dataclass
+class Picture:
+    """What there is to show of one image; classes are 0..K-1, sizes (H, W) are all the same.
+
+    Args:
+        title: Stands above all.
+        image: (H, W, 3) uint8.
+        truth: (H, W) class numbers; others are void.
+        prediction: (H, W) class numbers.
+        class_names: K names.
+        class_colors: K RGB colours, 0 to 255.
+        entropy: How undecided the prediction is, in [0, 1]; of the whole image, in any size.
+        distance: Predicted distances (K, H, W), signed ones in [-1, 1] or, inside classes alone, in
+            [0, 1].
+        true_distance: Their targets.
+        boundary: Predicted boundaries (K, H, W) in [0, 1].
+        true_boundary: Their targets.
+        color: Predicted hue, saturation and value (3, H, W) in [0, 1].
+        true_color: Their targets.
+        bands: Further bands of the image (H, W) by name, in any unit.
+        band_width: Width in pixels of the band along true boundaries where errors are shown; by
+            default 1 % of the diagonal, at least 2.
+        positive: The class whose true and false positives and false negatives are shown, and whose
+            boundaries count; None shows right and wrong of all classes.
+        over_image: Whether truth and prediction are painted over the image.
+    """
+
+    title: str
+    image: Pixels
+    truth: NDArray[np.integer]
+    prediction: NDArray[np.integer]
+    class_names: Sequence[str]
+    class_colors: Sequence[Color]
+    entropy: Map | None = None
+    distance: Map | None = None
+    true_distance: Map | None = None
+    boundary: Map | None = None
+    true_boundary: Map | None = None
+    color: Map | None = None
+    true_color: Map | None = None
+    bands: Mapping[str, Map] = field(default_factory=dict)
+    band_width: int | None = None
+    positive: int | None = None
+    over_image: bool = False
+
+    @property
+    def width(self) -> int:
+        """Width of the band in pixels."""
+        diagonal = float(np.hypot(*self.truth.shape))
+        return self.band_width or max(2, round(0.01 * diagonal))
+
+    @cached_property
+    def void(self) -> NDArray[np.bool_]:
+        """The pixels that are not labelled."""
+        return ~is_class(self.truth, len(self.class_names))
+
+    @cached_property
+    def band(self) -> NDArray[np.bool_]:
+        """The pixels near true boundaries."""
+        if self.positive is None:
+            return boundary_band(self.truth, len(self.class_names), self.width)
+        inside = np.where(self.void, -1, self.truth == self.positive)
+        return boundary_band(inside, 2, self.width)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """In what ways the prediction is right and wrong, and where."""
+        maps = (self.truth, self.prediction, self.class_colors)
+        if self.positive is None:
+            return right_and_wrong(*maps)
+        return positives_and_negatives(*maps, self.positive)
+
+    @cached_property
+    def wrong(self) -> NDArray[np.bool_]:
+        """The pixels that are wrong."""
+        return np.any([verdict.where for verdict in self.verdicts[1:]], axis=0)
+
+    @property
+    def classes(self) -> list[int]:
+        """The classes that the truth or the prediction holds."""
+        found = np.union1d(np.unique(self.truth), np.unique(self.prediction))
+        return [int(k) for k in found if 0 <= k < len(self.class_names)]
+
+
+def draw(picture: Picture) -> "Figure":
+    """All there is to show, with a title, headings, scales and legends.
+
+    First image, truth and prediction; then errors in the whole image (right green, wrong red, as
+    ISPRS shows them, or in other colours where classes have these) and along the true boundaries,
+    and the entropy. Then pairs, the prediction above its target: distances of the classes with the
+    longest boundaries, with the line where the class ends; boundaries, of all classes in one map;
+    colours. Then further bands of the image, and the mean error of the colours' channels. What is
+    not labelled is hatched.
+    """
+    height, width = picture.truth.shape
+    maps = (picture.truth, picture.prediction)
+    legends = [
+        class_patches(*maps, picture.class_names, picture.class_colors),
+        [patch(verdict.name, verdict.color) for verdict in picture.verdicts],
+    ]
+    return draw_sheet(picture.title, _rows(picture), legends, height / width, _COLUMNS)
+
+
+def render(figure: "Figure") -> Pixels:
+    """The figure as (H, W, 3) uint8."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
+
+
+def png(pixels: Pixels) -> bytes:
+    """The pixels (H, W, 3) uint8 as a PNG file."""
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _rows(picture: Picture) -> list[Row]:
+    step = step_to_fit(*picture.truth.shape)
+    given = Row(
+        [
+            picture_cell("image", picture.image, step),
+            picture_cell("truth", _painted(picture, picture.truth), step),
+            picture_cell("prediction", _painted(picture, picture.prediction), step),
+        ]
+    )
+    near = judged(picture.image, picture.verdicts, picture.void, picture.band)
+    all_over = judged(picture.image, picture.verdicts, picture.void)
+    seen = Row(
+        [
+            picture_cell(_error_title(picture), all_over, step),
+            picture_cell(_band_title(picture), near, step),
+        ]
+    )
+    if picture.entropy is not None:
+        draw_entropy = partial(_show_entropy, entropy=picture.entropy)
+        seen.cells.append(Cell("entropy of the prediction", draw_entropy, _entropy_scale))
+    further = _further(picture, step)
+    last = [Row([*further[i : i + _COLUMNS]]) for i in range(0, len(further), _COLUMNS)]
+    return [given, seen, *_pairs(picture, step), *last]
+
+
+def _painted(picture: Picture, labels: NDArray[np.integer]) -> Pixels:
+    if picture.over_image:
+        return paint_over(picture.image, labels, picture.class_colors)
+    return paint(labels, picture.class_colors)
+
+
+def _pairs(picture: Picture, step: int) -> list[Row]:
+    """Predictions above targets; at most one sheet's width of them."""
+    pairs: list[tuple[Cell | None, Cell | None]] = []
+    if picture.boundary is not None:
+        true = picture.true_boundary
+        inked = None if true is None else hatched(ink(true), picture.void)
+        pairs.append(_pair("boundaries", ink(picture.boundary), inked, step))
+    if picture.color is not None:
+        true = picture.true_color
+        pairs.append(
+            _pair("colours", rgb(picture.color), None if true is None else rgb(true), step)
+        )
+    if picture.distance is not None:
+        shown = _longest_boundaries(picture)[: _COLUMNS - len(pairs)]
+        distances = [_distance_cells(picture, k, step) for k in shown]
+        pairs = [*distances, *pairs]
+    rows = [Row([cell for cell in cells if cell is not None]) for cells in zip(*pairs)]
+    return [row for row in rows if row.cells]
+
+
+def _pair(
+    name: str, predicted: NDArray[np.number], true: NDArray[np.number] | None, step: int
+) -> tuple[Cell, Cell | None]:
+    below = None if true is None else picture_cell(f"true {name}", true, step)
+    return picture_cell(f"predicted {name}", predicted, step), below
+
+
+def _distance_cells(picture: Picture, k: int, step: int) -> tuple[Cell | None, Cell | None]:
+    kinds = {"predicted": picture.distance, "true": picture.true_distance}
+    signed = any(maps is not None and maps.min() < 0 for maps in kinds.values())
+    nowhere = np.zeros_like(picture.void)
+    predicted, true = (
+        None
+        if maps is None
+        else Cell(
+            f"{picture.class_names[k]}: {kind} distance",
+            partial(
+                _show_distance,
+                distance=maps[k],
+                void=picture.void if kind == "true" else nowhere,
+                step=step,
+            ),
+            partial(_distance_scale, signed=signed),
+        )
+        for kind, maps in kinds.items()
+    )
+    return predicted, true
+
+
+def _further(picture: Picture, step: int) -> list[Cell]:
+    """Bands beyond red, green and blue, and how far the colours are off."""
+    cells = [
+        Cell(name, partial(_show_band, band=band, step=step))
+        for name, band in picture.bands.items()
+    ]
+    if picture.color is not None and picture.true_color is not None:
+        error = np.abs(rgb(picture.color) - rgb(picture.true_color)).mean(axis=-1)
+        show = partial(_show_difference, difference=error, step=step)
+        cells.append(Cell(f"error of colours: {error.mean():.3f} of 1", show, _difference_scale))
+    return cells
+
+
+def _show_entropy(axis: "Axes", entropy: Map) -> None:
+    axis.imshow(entropy, cmap=_ENTROPY_COLORS, vmin=0, vmax=1)
+
+
+def _show_distance(axis: "Axes", distance: Map, void: NDArray[np.bool_], step: int) -> None:
+    # Void has no distance: it is 0 there, as on a boundary.
+    known = np.where(void, np.nan, distance)[::step, ::step].astype(np.float32)
+    limit = _DISTANCE_LIMIT
+    axis.imshow(hatched(np.full((*void.shape, 3), 255, np.uint8), void)[::step, ::step])
+    axis.imshow(known, cmap=_DISTANCE_COLORS, vmin=-limit, vmax=limit)
+    if (known < 0).any() and (known > 0).any():
+        axis.contour(known, levels=[0.0], colors="black", linewidths=0.9)
+
+
+def _show_band(axis: "Axes", band: Map, step: int) -> None:
+    low, high = np.nanpercentile(band, (1, 99))
+    axis.imshow(band[::step, ::step], cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
+
+
+def _show_difference(axis: "Axes", difference: Map, step: int) -> None:
+    axis.imshow(difference[::step, ::step], cmap=_DIFFERENCE_COLORS, vmin=0, vmax=_DIFFERENCE_LIMIT)
+
+
+def _entropy_scale(bar: "Axes") -> None:
+    color_scale(bar, _ENTROPY_COLORS, (0, 1), {0: "certain", 1: "undecided"})
+
+
+def _difference_scale(bar: "Axes") -> None:
+    limit = _DIFFERENCE_LIMIT
+    color_scale(bar, _DIFFERENCE_COLORS, (0, limit), {0: "none", limit: f"{limit:g} or more"})
+
+
+def _distance_scale(bar: "Axes", signed: bool) -> None:
+    signed_labels = {-1.0: "far out", 0.0: "boundary", 1.0: "far in"}
+    labels = signed_labels if signed else {0.0: "outside", 1.0: "deepest"}
+    color_scale(bar, _DISTANCE_COLORS, (-_DISTANCE_LIMIT, _DISTANCE_LIMIT), labels)
+
+
+def _error_title(picture: Picture) -> str:
+    valid = ~picture.void
+    if not valid.any():
+        return "nothing is labelled"
+    if picture.positive is None:
+        return f"errors: {picture.wrong[valid].mean():.1%} wrong"
+    name = picture.class_names[picture.positive]
+    true, false_positive, false_negative = (int(v.where.sum()) for v in picture.verdicts)
+    union = true + false_positive + false_negative
+    return f"{name}: IoU {true / union:.1%}" if union else f"{name}: neither there nor found"
+
+
+def _band_title(picture: Picture) -> str:
+    if not picture.band.any():
+        return "no boundaries in the truth"
+    whose = "boundaries" if picture.positive is None else "its boundaries"
+    return f"{picture.wrong[picture.band].mean():.1%} wrong within {picture.width} px of {whose}"
+
+
+def _longest_boundaries(picture: Picture) -> list[int]:
+    count = len(picture.class_names)
+    edges = picture.truth[boundary_band(picture.truth, count, 1)]
+    lengths = np.bincount(edges.astype(np.int64), minlength=count)
+    return sorted(picture.classes, key=lambda k: -int(lengths[k]))

@@ -1,0 +1,120 @@
+"""``lightning-seg data check|show|cache``: looks at a dataset before anything is trained on it."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from lightning_seg.cli.config_errors import explain
+from lightning_seg.cli.config_parsing import faithful_parsing
+from lightning_seg.data import SegmentationDataModule
+from lightning_seg.errors import InputError
+from lightning_seg.networks import no_pretrained_weights
+
+# Each is a module, imported when it is called for, with `ABOUT: str`,
+# `add_arguments(parser: ArgumentParser) -> None` and
+# `run(data: SegmentationDataModule, options: Namespace) -> int`, the exit status.
+SUBCOMMANDS = {
+    "check": "lightning_seg.cli.commands.data_check",
+    "show": "lightning_seg.cli.commands.data_show",
+    "cache": "lightning_seg.cli.commands.data_cache",
+}
+
+_USAGE = "lightning-seg data {} --config FILE.yaml [--data.OPTION VALUE ...]"
+
+
+def run(argv: list[str]) -> None:
+    """Runs one sub-command on the data of an experiment's configuration.
+
+    Raises:
+        InputError: There is no such sub-command, or a setting cannot be used.
+        SystemExit: The sub-command found something wrong (status 1), or help was asked for.
+    """
+    name = argv[0] if argv else None
+    if name in ("-h", "--help"):
+        print(_help())
+        return
+    if name not in SUBCOMMANDS:
+        said = f"data has no {name}." if name else "data needs a word more."
+        raise InputError(f"{said} There are {', '.join(SUBCOMMANDS)}.")
+    command = import_module(SUBCOMMANDS[name])
+    uses = ("data", *getattr(command, "USES", ()))
+    parser = _parser(name, command.ABOUT, argv[1:], uses)
+    command.add_arguments(parser)
+    data, options = _parse(parser, argv[1:])
+    if status := command.run(data, options):
+        sys.exit(status)
+
+
+def _help() -> str:
+    lines = [f"usage: {_USAGE.format('{' + ','.join(SUBCOMMANDS) + '}')}", ""]
+    for name, path in SUBCOMMANDS.items():
+        lines.append(f"  {name:8}{import_module(path).ABOUT}")
+    return "\n".join(lines)
+
+
+def _parser(name: str, about: str, argv: Sequence[str], uses: Sequence[str]) -> ArgumentParser:
+    """Takes experiments' files, of which it uses the part ``data``, and options over it."""
+    parser = ArgumentParser(
+        prog=f"lightning-seg data {name}",
+        usage=_USAGE.format(name),
+        description=f"{about} Of an experiment's file, only the part `data` is used.",
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", action="config", help="A YAML file with a part `data`.")
+    parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
+    for key in _other_keys(argv, uses):
+        parser.add_argument(f"--{key}", type=Any, help="Not used here.")
+    return parser
+
+
+def _other_keys(argv: Sequence[str], uses: Sequence[str]) -> list[str]:
+    """What else stands at the top of the configuration files: model, trainer and so on."""
+    words = [word for word in argv if not word.startswith("--config=")]
+    paths = [word for option, word in pairwise(words) if option == "--config"]
+    paths += [word.removeprefix("--config=") for word in argv if word.startswith("--config=")]
+    keys: dict[str, None] = {}
+    for path in paths:
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            continue  # the parser says what is wrong with it
+        if isinstance(content, dict):
+            keys |= dict.fromkeys(map(str, content))
+    return [key for key in keys if key not in uses]
+
+
+def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDataModule, Namespace]:
+    """The DataModule that the settings describe, and the sub-command's own options."""
+    try:
+        with faithful_parsing():
+            config = parser.parse_args(list(argv))
+            with no_pretrained_weights():
+                made = parser.instantiate_classes(config)
+        return made.data, made
+    except (ArgumentError, UnicodeDecodeError) as error:
+        types = {
+            o: getattr(a, "_typehint", None) for a in parser._actions for o in a.option_strings
+        }
+        raise InputError(explain(str(error), argv, types)) from error
+
+
+def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataModule:
+    """The DataModule that a run's ``config.yaml`` describes.
+
+    Args:
+        config: The file.
+        options: Options over it, such as ``--data.root FOLDER``.
+
+    Raises:
+        InputError: A setting cannot be used.
+    """
+    argv = ["--config", str(config), *options]
+    return _parse(_parser("show", "", argv, ("data",)), argv)[0]

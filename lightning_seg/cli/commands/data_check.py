@@ -1,0 +1,98 @@
+"""``lightning-seg data check``: reads a dataset whole, and reports all that is wrong."""
+
+from argparse import Namespace
+from collections.abc import Iterator
+
+from jsonargparse import ArgumentParser
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from lightning_seg.data import SegmentationDataModule
+from lightning_seg.data.inspection import DataReport, inspect_dataset
+from lightning_seg.data.sampling.class_counts import balanced_weights
+
+ABOUT = "Reads every file of a dataset, counts its classes and reports all that is wrong."
+
+_SHOWN_SIZES = 3
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """This command has no options of its own."""
+
+
+def run(data: SegmentationDataModule, options: Namespace) -> int:
+    """Prints the report; 1 if anything is wrong, else 0."""
+    data.prepare_data()
+    report = inspect_dataset(data, _with_progress)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(
+        f"{type(data).__name__}, {data.root.absolute()}: {data.num_classes} classes, "
+        f"{data.in_channels} channels. {data.about_splits()}".strip()
+    )
+    console.print(_splits(report))
+    if report.splits["train"].counts is not None:
+        console.print(_classes(data, report))
+    for note in report.notes:
+        console.print(f"Note: {note}", markup=False)
+    for problem in report.problems:
+        console.print(f"Wrong: {problem}", markup=False)
+    count = len(report.problems)
+    console.print(f"{count} problem(s)." if count else "Nothing wrong was found.")
+    return 1 if count else 0
+
+
+def _with_progress(found: Iterator, count: int, split: str) -> Iterator:
+    yield from track(found, f"Reading {split}", total=count, disable=not count, transient=True)
+
+
+def _splits(report: DataReport) -> Table:
+    table = Table("split", "images", "files", "width x height", "values", "ignored pixels")
+    for split, found in report.splits.items():
+        files = ", ".join(f"{n} {suffix}" for suffix, n in sorted(found.suffixes.items()))
+        if found.images and not files:
+            files = "as above"
+        low, high = found.values
+        total = found.ignored + sum(found.counts.pixels if found.counts else ())
+        table.add_row(
+            split,
+            str(found.images),
+            files,
+            _sizes(report, split),
+            f"{low:.2f} to {high:.2f}" if low <= high else "",
+            f"{found.ignored / total:.1%}" if total else "",
+        )
+    return table
+
+
+def _sizes(report: DataReport, split: str) -> str:
+    sizes = report.splits[split].sizes  # type: ignore[index]
+    shown = [f"{width} x {height}" for (height, width), _ in sizes.most_common(_SHOWN_SIZES)]
+    more = len(sizes) - _SHOWN_SIZES
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def _classes(data: SegmentationDataModule, report: DataReport) -> Table:
+    table = Table(title="Share of pixels, and weights by median frequency", title_justify="left")
+    for heading in ("class", "colour"):
+        table.add_column(heading, no_wrap=True)
+    counted = {
+        split: found.counts for split, found in report.splits.items() if found.counts is not None
+    }
+    for split in counted:
+        table.add_column(split, justify="right", no_wrap=True)
+    table.add_column("weight", justify="right", no_wrap=True)
+    train = counted["train"]
+    weights = balanced_weights(train, "median_frequency") if any(train.pixels) else None
+    for number, name in enumerate(data.class_names):
+        red, green, blue = data.class_colors[number]
+        table.add_row(
+            f"{number} {name}",
+            f"[on rgb({red},{green},{blue})]   [/] {red} {green} {blue}",
+            *(
+                f"{counts.pixels[number] / max(sum(counts.pixels), 1):.2%}"
+                for counts in counted.values()
+            ),
+            f"{weights[number]:.3g}" if weights else "",
+        )
+    return table

@@ -1,0 +1,54 @@
+"""``lightning-seg data show``: a contact sheet of samples with their targets."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jsonargparse import ArgumentParser
+
+from lightning_seg.callbacks.pictures.pictures import png, render
+from lightning_seg.cli.commands.contact_sheet import draw_samples
+from lightning_seg.data import SegmentationDataModule
+from lightning_seg.data.reading.pairs import check_sizes
+from lightning_seg.errors import InputError
+from lightning_seg.files import write_atomically
+
+ABOUT = "Draws samples with their labels, distances, boundaries and colours on one sheet."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The picture's file, and what it shows."""
+    parser.add_argument("--output", type=str, default="samples.png", help="The PNG to write.")
+    parser.add_argument(
+        "--split",
+        type=Literal["train", "val", "test"],
+        default="train",
+        help="Samples of this split, after its transforms.",
+    )
+    parser.add_argument("--samples", type=int, default=6, help="How many, spread over the split.")
+    parser.add_argument("--clip", type=float, default=10.0, help="Largest distance, in pixels.")
+    parser.add_argument("--seed", type=int, default=0, help="Other crops and augmentations.")
+
+
+def run(data: SegmentationDataModule, options: Namespace) -> int:
+    """Writes the sheet."""
+    if options.samples < 1:
+        raise InputError(f"--samples is {options.samples}. Set it to 1 or more.")
+    output = Path(options.output)
+    if output.suffix.lower() != ".png":
+        raise InputError(f"--output is {output}, but a PNG is written. Give a name that ends so.")
+    data.prepare_data()
+    pairs = data.pairs(options.split)
+    if not pairs:
+        raise InputError(f"The {options.split} split of {data.root.absolute()} holds no images.")
+    check_sizes(pairs, data.decoder, data.reader.image_reduction)
+    dataset = data.dataset(options.split, pairs)
+    length = len(dataset)  # type: ignore[arg-type]
+    count = min(options.samples, length)
+    torch.manual_seed(options.seed)
+    samples = [dataset[i * length // count] for i in range(count)]
+    figure = draw_samples(samples, data.class_names, data.class_colors, options.clip)
+    write_atomically(output, png(render(figure)))
+    print(f"{count} of {length} samples of {options.split}: {output.absolute()}")
+    return 0

@@ -1,0 +1,336 @@
+"""The command line: ``lightning-seg fit|validate|test|predict|data|export``."""
+
+import inspect
+import os
+import signal
+import sys
+from contextlib import nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+# Lightning still calls jsonargparse by names of older versions; nobody here can mend that.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+
+from jsonargparse import ArgumentError
+from jsonargparse._util import import_object
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+# Imported for their classes: what has been imported can be named shortly in a config.
+from lightning_seg import data, heads, inference, losses, networks, tasks  # noqa: F401
+from lightning_seg.callbacks import (
+    AtomicCheckpointIO,
+    BoundaryMetrics,
+    PredictionPanels,
+    RunRecord,
+)
+from lightning_seg.callbacks.run_record import run_folder
+from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
+from lightning_seg.cli.config_errors import explain
+from lightning_seg.cli.config_files import with_found_configs
+from lightning_seg.cli.config_parsing import faithful_parsing
+from lightning_seg.cli.warnings import filter_warnings
+from lightning_seg.errors import InputError
+from lightning_seg.networks import no_pretrained_weights
+from lightning_seg.prediction import PredictionFiles
+from lightning_seg.prediction.predict import plan_prediction
+
+# Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
+COMMANDS = {
+    "compare": "lightning_seg.cli.commands.compare",
+    "data": "lightning_seg.cli.commands.data",
+    "export": "lightning_seg.cli.commands.export",
+    "frames": "lightning_seg.cli.commands.same_frames",
+    "sweep": "lightning_seg.cli.commands.sweep",
+}
+
+FROM_DATA = ("num_classes", "in_channels")
+
+_ABOUT = {
+    "fit": "Trains a model, and measures it on the validation images as it goes.",
+    "validate": "Measures a checkpoint on the validation images.",
+    "test": "Measures a checkpoint on the test images.",
+    "predict": "Writes a checkpoint's label maps of images, which need no labels.",
+}
+
+
+class RunConfig(SaveConfigCallback):
+    """Saves the configuration in the run's folder, whatever the logger is."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Writes it, over one of an earlier start."""
+        path = run_folder(trainer) / self.config_filename
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.parser.save(self.config, path, skip_none=False, overwrite=True)
+
+
+class SegmentationCLI(LightningCLI):
+    """LightningCLI in subclass mode, with one folder for each run.
+
+    ``run_dir`` receives the config, checkpoints (``last``, and ``best`` by boundary IoU or by what
+    ``best_by`` names), figures, pictures and TensorBoard files. ``--ckpt_path last`` and ``best``
+    are those of ``run_dir``.
+    """
+
+    parsers: ClassVar[list[LightningArgumentParser]] = []
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """A parser that takes no abbreviations and raises instead of exiting."""
+        parser = super().init_parser(**kwargs, allow_abbrev=False, exit_on_error=False)
+        self.parsers.append(parser)
+        return parser
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.usage = f"lightning-seg {subcommand} --config FILE.yaml [--OPTION VALUE ...]"
+        parser.description = (
+            f"{_ABOUT[subcommand]} Everything stands in configuration files (configs/experiment "
+            "holds whole ones); later files and options go over earlier ones. For the settings of "
+            f"a class: lightning-seg {subcommand} --model.help SegmentationTask."
+        )
+        if subcommand in ("validate", "test"):
+            parser.set_defaults({"verbose": False})  # BoundaryMetrics prints the one table
+        if subcommand == "predict":
+            parser.set_defaults({"return_predictions": False})  # they are written
+        return parser
+
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        super()._add_subcommands(parser, **kwargs)
+        for choice in parser._subcommands_action._choices_actions:  # type: ignore[union-attr]
+            choice.help = _ABOUT[choice.dest]
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses what was said, and nothing else."""
+        with faithful_parsing():
+            super().parse_arguments(parser, args)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the run's folder, its callbacks and the links from the data to the model."""
+        parser.add_argument(
+            "--run_dir",
+            type=str,
+            default="runs/unnamed",
+            help="Folder of this run: config, checkpoints, figures, pictures, TensorBoard files.",
+        )
+        parser.link_arguments("run_dir", "trainer.default_root_dir")
+        for name in FROM_DATA:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.add_argument(
+            "--best_by",
+            type=str,
+            default="val/boundary_iou",
+            help="The logged value that is highest in the checkpoint `best`.",
+        )
+        for key, callback, about in (
+            ("boundary_metrics", BoundaryMetrics, "Figures along boundaries and of regions"),
+            ("panels", PredictionPanels, "Pictures of predictions"),
+        ):
+            default = {"class_path": f"lightning_seg.callbacks.{callback.__name__}"}
+            help = f"{about}; null for none."
+            parser.add_argument(f"--{key}", type=callback | None, default=default, help=help)
+            parser.callback_keys.append(key)
+        parser.add_argument(
+            "--predictions",
+            type=PredictionFiles,
+            default=PredictionFiles(),
+            help="Files that predict writes.",
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        # Lightning would write the checkpoint's hyper-parameters over the command line's.
+        return
+
+    def before_instantiate_classes(self) -> None:
+        """Finds the checkpoint, and refuses to mix two runs in one folder."""
+        config = self.config[self.subcommand]
+        _refuse_given_by_data(config.model)
+        run_dir = Path(config.run_dir)
+        config.ckpt_path = find_checkpoint(config.get("ckpt_path"), run_dir)
+        if self.subcommand != "fit" and config.ckpt_path is None:
+            raise InputError(
+                f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
+            )
+        own = (run_dir / CHECKPOINTS).resolve()
+        resumed = config.ckpt_path and Path(config.ckpt_path).resolve().parent == own
+        fresh = self.subcommand == "fit" and not resumed
+        if fresh and not config.trainer.fast_dev_run:
+            _refuse_second_run(run_dir)
+        self.save_config_kwargs = {
+            "config_filename": "config.yaml" if fresh else f"config_{self.subcommand}.yaml",
+            "save_to_log_dir": False,
+        }
+
+    def instantiate_classes(self) -> None:
+        """The data, the model and the trainer; without pretrained weights if a checkpoint follows.
+
+        Raises:
+            InputError: A value that a class refuses.
+        """
+        followed = self._get(self.config, "ckpt_path") is not None
+        try:
+            with no_pretrained_weights() if followed else nullcontext():
+                super().instantiate_classes()
+        except ValueError as error:
+            raise InputError(_first_cause(error)) from error
+
+    def before_predict(self) -> None:
+        """Images of any size are predicted by windows, read and written some rows at a time."""
+        files: PredictionFiles = self._get(self.config_init, "predictions")
+        plan = plan_prediction(
+            self.model,
+            self.datamodule,
+            self._predictions,
+            files,
+            self.trainer.precision,
+        )
+        self.model, self.datamodule = plan.model, plan.data
+        self.trainer.callbacks.extend(plan.callbacks)  # type: ignore[attr-defined]
+
+    @property
+    def _predictions(self) -> Path:
+        files: PredictionFiles = self._get(self.config_init, "predictions")
+        return Path(files.output_dir or Path(self._get(self.config, "run_dir"), "predictions"))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with the run's logger, checkpoints and records."""
+        config = self._get(self.config, "trainer")
+        run_dir = self._get(self.config, "run_dir")
+        if config.logger in (None, True):
+            kwargs.setdefault("logger", TensorBoardLogger(run_dir, name="", version=""))
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        kwargs.setdefault("plugins", [*plugins, AtomicCheckpointIO()])
+        best_by = self._get(self.config, "best_by")
+        self.trainer_defaults |= {"callbacks": _callbacks(run_dir, best_by, config)}
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, TypeError) as error:
+            raise InputError(f"trainer: {error}") from error
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
+        return super()._instantiate_trainer(config, [c for c in callbacks if c is not None])
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        super()._run_subcommand(subcommand)
+        if self.trainer.is_global_zero:
+            run_dir = Path(self._get(self.config, "run_dir"))
+            _say_where(run_dir, self._predictions)
+
+
+def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
+    callbacks: list[Any] = [RunRecord(run_dir)]
+    if trainer_config.enable_checkpointing is False:
+        return callbacks
+    folder = Path(run_dir, CHECKPOINTS)
+    last = ModelCheckpoint(
+        folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
+    )
+    best = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor=best_by,
+        mode="max",
+        enable_version_counter=False,
+    )
+    return [*callbacks, best, last]
+
+
+def _say_where(run_dir: Path, predictions: Path) -> None:
+    found = {
+        "Pictures": run_dir / "pictures",
+        "Predictions": predictions,
+        "Checkpoints": run_dir / CHECKPOINTS,
+    }
+    lines = [f"{name + ':':13}{path}" for name, path in found.items() if path.is_dir()]
+    if any(run_dir.glob("events.out.tfevents*")):
+        lines.append(f"{'TensorBoard:':13}tensorboard --logdir {run_dir}")
+    print("\n".join(lines))
+
+
+def _refuse_given_by_data(model: Any) -> None:
+    """Links override silently what a person set."""
+    parameters = inspect.signature(import_object(model.class_path)).parameters
+    for name in FROM_DATA:
+        given = model.init_args.get(name)
+        if given is not None and given != parameters[name].default:
+            raise InputError(
+                f"model.{name} is set to {given}, but the model takes it from the data. Take it "
+                f"out, or set data.{name} if the data has that setting."
+            )
+
+
+@rank_zero_only
+def _refuse_second_run(run_dir: Path) -> None:
+    if any((run_dir / CHECKPOINTS).glob("*.ckpt")) or (run_dir / "epochs.jsonl").exists():
+        raise InputError(
+            f"{run_dir} already holds a run. Go on with it (--ckpt_path last), give the new run a "
+            "folder of its own (--run_dir ...), or remove the old one."
+        )
+
+
+def main() -> None:
+    """Runs the command line; errors of the person's making end in one message and status 2."""
+    sys.path.append(str(Path.cwd()))  # classes of the person's own are found where they work
+    filter_warnings()
+    SegmentationCLI.parsers.clear()
+    sys.argv[1:] = with_found_configs(sys.argv[1:])
+    try:
+        if command := COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
+            import_module(command).run(sys.argv[2:])
+            return
+        SegmentationCLI(
+            LightningModule,
+            LightningDataModule,
+            save_config_callback=RunConfig,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=42,
+            trainer_defaults={"num_sanity_val_steps": 0},  # data and classes are checked by name
+            auto_configure_optimizers=False,
+            parser_kwargs={
+                "description": "Boundary-aware semantic segmentation: trains, measures, predicts. "
+                f"Further commands: {', '.join(COMMANDS)} (each with --help)."
+            },
+        )
+    except (ArgumentError, UnicodeDecodeError) as error:
+        actions = [action for parser in SegmentationCLI.parsers for action in parser._actions]
+        types = {o: getattr(a, "_typehint", None) for a in actions for o in a.option_strings}
+        _fail(explain(str(error), sys.argv[1:], types))
+    except SIGTERMException:
+        sys.exit(128 + signal.SIGTERM)  # Lightning's own status is 0, as if all were done
+    except InputError as error:
+        # From a loader's worker process it comes with the worker's traceback before it.
+        _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
+    except MisconfigurationException as error:
+        _fail(" ".join(str(error).split()))
+    except RuntimeError as error:
+        if "loading state_dict" not in str(error):
+            raise
+        told = " ".join(str(error).split())[:400]
+        _fail(
+            f"the checkpoint does not fit the configured model ({told} ...). Use the config.yaml "
+            "of the checkpoint's own run."
+        )
+
+
+def _first_cause(error: BaseException) -> str:
+    """What was said first, before jsonargparse told of its options."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    ours: list[BaseException] = [e for e in chain if isinstance(e, InputError)]
+    return str((ours or [e for e in chain if isinstance(e, ValueError)])[-1])
+
+
+def _fail(message: str) -> None:
+    print(f"lightning-seg: error: {message}", file=sys.stderr)
+    sys.exit(2)

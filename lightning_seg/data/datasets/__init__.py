@@ -1,0 +1,1 @@
+"""One LightningDataModule for each dataset."""

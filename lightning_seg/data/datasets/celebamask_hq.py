@@ -1,0 +1,207 @@
+"""CelebAMask-HQ: faces in up to 18 parts."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.reading.labels import distinct_colors
+from lightning_seg.data.reading.multi_file_labels import PartMasks
+from lightning_seg.data.reading.pairs import Pair, find_images, refuse_missing, require_folder
+from lightning_seg.data.targets_cache import CacheKind
+from lightning_seg.data.transforms import Transform
+from lightning_seg.errors import InputError
+
+Classes = Literal["binary", "parts"]
+SplitRule = Literal["celeba", "thesis"]
+Fold = Literal[1, 2, 3, 4, 5]
+_FOLDS = len(get_args(Fold))
+
+# In the owners' order: later parts are painted over earlier ones.
+CELEBAMASK_HQ_PARTS = {
+    "skin": "skin",
+    "nose": "nose",
+    "eye_g": "eyeglasses",
+    "l_eye": "left eye",
+    "r_eye": "right eye",
+    "l_brow": "left brow",
+    "r_brow": "right brow",
+    "l_ear": "left ear",
+    "r_ear": "right ear",
+    "mouth": "mouth",
+    "u_lip": "upper lip",
+    "l_lip": "lower lip",
+    "hair": "hair",
+    "hat": "hat",
+    "ear_r": "earring",
+    "neck_l": "necklace",
+    "neck": "neck",
+    "cloth": "cloth",
+}
+
+_IMAGES_A_FOLDER = 2000
+# First CelebA numbers that validate and test.
+_FIRST_VAL, _FIRST_TEST = 162_771, 182_638
+# Of 30,000, in the order of their numbers; the thesis does not publish its lists.
+_THESIS_SHARES = (23_200 / 30_000, 29_000 / 30_000)
+
+_MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
+_LAYOUT = (
+    "CelebAMask-HQ is expected as CelebA-HQ-img/0.jpg, "
+    f"CelebAMask-HQ-mask-anno/0/00000_skin.png and {_MAPPING} in the folder that root names; get "
+    "CelebAMask-HQ.zip from github.com/switchablenorms/CelebAMask-HQ."
+)
+
+
+class CelebAMaskHQDataModule(SegmentationDataModule):
+    """CelebAMask-HQ: 30,000 faces of 1024 x 1024 pixels with masks of 512 x 512.
+
+    Images are shrunk to the size of their masks.
+
+    Source: Lee et al., "MaskGAN", CVPR 2020; Gül, thesis, 2023, for ``binary`` and its split.
+
+    Args:
+        root: The folder that holds ``CelebA-HQ-img`` and so on.
+        classes: ``parts``: background and 18 parts; ``binary``: background and face, which is any
+            of them.
+        split_rule: ``celeba``: by the image's number in CelebA, as its owners do; ``thesis``: the
+            first 23,200 images train, the next 5,800 validate and the last 1,000 test (of fewer
+            images, the same shares).
+        fold: One of five parts, 1 to 5, tests, half of the next one validates and all the others
+            train: 70, 10 and 20 per cent of the images, drawn at random once and for all. The five
+            parts are all images, none in two of them. Replaces ``split_rule``.
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation and test.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training samples.
+        eval_transforms: albumentations transforms of all other samples, such as Resize.
+        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/CelebAMask-HQ",
+        classes: Classes = "parts",
+        split_rule: SplitRule = "celeba",
+        fold: Fold | None = None,
+        batch_size: int = 8,
+        eval_batch_size: int = 4,
+        num_workers: int = 2,
+        train_transforms: list[Transform] | None = None,
+        eval_transforms: list[Transform] | None = None,
+        targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
+    ) -> None:
+        if fold is not None and fold not in get_args(Fold):
+            raise InputError(f"fold is {fold!r}. Set it to a number from 1 to {_FOLDS}.")
+        names = ("background", *CELEBAMASK_HQ_PARTS.values())
+        if classes == "binary":
+            names = ("background", "face")
+        parts = tuple(
+            (part, 1 if classes == "binary" else number)
+            for number, part in enumerate(CELEBAMASK_HQ_PARTS, start=1)
+        )
+        super().__init__(
+            root=root,
+            class_names=names,
+            class_colors=distinct_colors(len(names)),
+            decoder=PartMasks(parts),
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+            targets_cache=targets_cache,
+            predict_root=predict_root,
+            image_reduction=2,
+        )
+        self.split_rule = split_rule
+        self.fold = fold
+
+    def about_splits(self) -> str:
+        """Which rule divides the images."""
+        if self.fold is not None:
+            return f"Fold {self.fold} of {_FOLDS}."
+        return f"Splits by the rule {self.split_rule}."
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """The faces of one split, by number."""
+        images = self._images()
+        numbers = self._numbers("test" if split == "predict" else split, sorted(images))
+        masks = self.root / "CelebAMask-HQ-mask-anno"
+        if split != "predict":
+            require_folder(masks, _LAYOUT)
+        pairs = [
+            Pair(
+                str(number),
+                images[number],
+                None
+                if split == "predict"
+                else masks / str(number // _IMAGES_A_FOLDER) / f"{number:05}",
+            )
+            for number in numbers
+        ]
+        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
+        return pairs
+
+    def _images(self) -> dict[int, Path]:
+        found = find_images(self.root / "CelebA-HQ-img", _LAYOUT)
+        if wrong := [path for name, path in found.items() if not name.isdecimal()]:
+            raise InputError(f"{wrong[0]} is not named by its number. {_LAYOUT}")
+        return {int(name): path for name, path in found.items()}
+
+    def _numbers(self, split: Split, numbers: list[int]) -> list[int]:
+        if self.fold is not None:
+            return _of_fold(self.fold, split, numbers)
+        if self.split_rule == "thesis":
+            first_val, first_test = (round(share * len(numbers)) for share in _THESIS_SHARES)
+            places = {"train": (0, first_val), "val": (first_val, first_test)}
+            first, last = places.get(split, (first_test, len(numbers)))
+            return numbers[first:last]
+        original = self._original_numbers()
+        if unknown := [number for number in numbers if number not in original]:
+            raise InputError(
+                f"{self.root / _MAPPING} does not name image {unknown[0]} ({len(unknown)} images "
+                "in all). Fetch the file again, or set split_rule: thesis."
+            )
+        return [number for number in numbers if _celeba_split(original[number]) == split]
+
+    def _original_numbers(self) -> dict[int, int]:
+        """The numbers in CelebA by those here."""
+        path = self.root / _MAPPING
+        if not path.is_file():
+            raise InputError(f"{path.absolute()} does not exist. {_LAYOUT}")
+        original: dict[int, int] = {}
+        for place, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
+            parts = line.split()
+            if not parts:
+                continue
+            if len(parts) < 2 or not (parts[0].isdecimal() and parts[1].isdecimal()):
+                raise InputError(
+                    f"{path}, line {place}, is {line!r}, but two numbers are expected. Fetch the "
+                    "file again."
+                )
+            if int(parts[0]) in original:
+                raise InputError(f"{path}, line {place}, names image {parts[0]} a second time.")
+            original[int(parts[0])] = int(parts[1])
+        return original
+
+
+def _of_fold(fold: int, split: Split, numbers: Sequence[int]) -> list[int]:
+    shuffled = sorted(numbers, key=lambda number: hashlib.sha256(f"{number}".encode()).digest())
+    ends = [round(len(shuffled) * half / (2 * _FOLDS)) for half in range(2 * _FOLDS + 1)]
+    tested, validated = 2 * (fold - 1), 2 * (fold % _FOLDS)
+    chosen = {
+        "test": set(shuffled[ends[tested] : ends[tested + 2]]),
+        "val": set(shuffled[ends[validated] : ends[validated + 1]]),
+    }
+    chosen["train"] = set(shuffled) - chosen["test"] - chosen["val"]
+    return sorted(chosen[split])
+
+
+def _celeba_split(original: int) -> Split:
+    if original < _FIRST_VAL:
+        return "train"
+    return "val" if original < _FIRST_TEST else "test"

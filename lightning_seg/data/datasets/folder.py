@@ -1,0 +1,270 @@
+"""A person's own folder of images and masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.reading.image_files import read_label
+from lightning_seg.data.reading.labels import (
+    IGNORE_INDEX,
+    Color,
+    ColorLabels,
+    IdLabels,
+    LabelDecoder,
+    distinct_colors,
+)
+from lightning_seg.data.reading.pairs import Pair, find_images, match_pairs
+from lightning_seg.data.samples import Sample
+from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
+from lightning_seg.data.targets_cache import CacheKind
+from lightning_seg.data.transforms import Transform
+from lightning_seg.errors import InputError
+
+Palette = list[Color] | list[int]
+
+_LOOKED_AT = 8
+
+
+class FolderDataModule(SegmentationDataModule):
+    """Images and masks of equal name in two folders: PNG, JPEG, TIFF, BMP or WebP.
+
+    Splits, in this order: ``train_list`` and the like where given; sub-folders, either
+    ``root/train/images`` or ``root/images/train`` (and ``val``, ``test``), where they exist;
+    otherwise random shares by ``fractions``. Predict uses ``predict_root``, or the test images.
+
+    Args:
+        root: The folder that holds everything.
+        num_classes: Number of classes; not needed with ``class_names`` or ``palette``.
+        class_names: Names of the classes 0..K-1.
+        palette: What stands for each class in the masks, in the classes' order: an RGB colour each,
+            or a number each, such as [0, 255] for black and white masks. By default masks hold
+            0..K-1. Paletted PNGs are read by index unless colours are given.
+        ignored: Colours or numbers that mean "not labelled"; by default 255, and none for colours.
+        tolerance: How far a mask's number, or each part of its colour, may be from those of
+            ``palette`` and ``ignored``, for masks that were saved with losses.
+        images: The images' folder, below ``root``.
+        masks: The masks' folder, below ``root``.
+        mask_suffix: What a mask's name has after the image's, such as "_mask".
+        in_channels: Channels of every image.
+        value_range: Lowest and highest image value; by default those of the integer type, and
+            0 and 1 for decimal numbers.
+        train_list: Text file, below ``root``, with the name of one training image a line.
+        val_list: The same for validation.
+        test_list: The same for test.
+        fractions: Shares of train, val and test.
+        split_seed: Gives other shares of the same sizes.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
+        crop_size: Trains on square crops of so many pixels at random places, not on whole images;
+            of TIFF files nothing else is read. Evaluation and predict see whole images.
+        samples_per_epoch: Crops an epoch, with ``crop_size``.
+        class_balanced: Draws crops around every class as often, instead of anywhere.
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; 1 where sizes vary.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training samples.
+        eval_transforms: albumentations transforms of all other samples, such as Resize.
+        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        num_classes: int | None = None,
+        class_names: list[str] | None = None,
+        palette: Palette | None = None,
+        ignored: Palette | None = None,
+        tolerance: int = 0,
+        images: str = "images",
+        masks: str = "masks",
+        mask_suffix: str = "",
+        in_channels: int = 3,
+        value_range: tuple[float, float] | None = None,
+        train_list: str | None = None,
+        val_list: str | None = None,
+        test_list: str | None = None,
+        fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+        split_seed: int = 0,
+        predict_root: str | Path | None = None,
+        crop_size: int | None = None,
+        samples_per_epoch: int = 10_000,
+        class_balanced: bool = False,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        train_transforms: list[Transform] | None = None,
+        eval_transforms: list[Transform] | None = None,
+        targets_cache: CacheKind = "none",
+    ) -> None:
+        names = _class_names(num_classes, class_names, palette)
+        decoder = _decoder(len(names), palette, ignored, tolerance)
+        colors = decoder.values if isinstance(decoder, ColorLabels) else None
+        super().__init__(
+            root=root,
+            class_names=names,
+            class_colors=colors or distinct_colors(len(names)),
+            decoder=decoder,
+            in_channels=in_channels,
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+            targets_cache=targets_cache,
+            predict_root=predict_root,
+            value_range=value_range,
+            crop_size=crop_size,
+            samples_per_epoch=samples_per_epoch,
+            class_balanced=class_balanced,
+        )
+        self.images = images
+        self.masks = masks
+        self.mask_suffix = mask_suffix
+        given = {"train": train_list, "val": val_list, "test": test_list}
+        self.lists = {split: self.root / name for split, name in given.items() if name}
+        self.fractions = fractions
+        self.split_seed = split_seed
+        self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
+
+    def about_splits(self) -> str:
+        """How the files were divided into splits."""
+        if self.lists:
+            return f"Splits by {', '.join(path.name for path in self.lists.values())}."
+        if self._has_split_folders():
+            return f"Splits by sub-folders: {self._folders('train')[0]} and so on."
+        shares = ", ".join(f"{share:g}" for share in self.fractions)
+        return f"Random splits by shares of {shares} (split_seed {self.split_seed})."
+
+    def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
+        """Whole images, after a look at some masks where 255 could mean a class."""
+        if self._may_be_black_and_white and split != "predict":
+            step = max(1, -(-len(pairs) // _LOOKED_AT))
+            _refuse_black_and_white(pairs[::step])
+        return super().dataset(split, pairs)
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """The files of one split, sorted by name, or in the order of its list."""
+        if split == "predict":
+            return self._unlabelled()
+        image_folder, mask_folder = self._folders(split)
+        images = find_images(image_folder, self._layout())
+        masks = find_images(mask_folder, self._layout())
+        if self.mask_suffix:
+            masks = _without_suffix(masks, self.mask_suffix)
+        if self.lists:
+            # Only what a list names must have a mask: there may be unlabelled images beside it.
+            wanted = self._names(split, images)
+            images = {name: images[name] for name in wanted}
+            masks = {name: masks[name] for name in wanted if name in masks}
+        pairs = match_pairs(images, masks, image_folder, mask_folder)
+        if self.lists or self._has_split_folders():
+            return pairs
+        by_name = {pair.name: pair for pair in pairs}
+        return [by_name[name] for name in self._names(split, images)]
+
+    def _unlabelled(self) -> list[Pair]:
+        images = find_images(self._folders("test")[0], self._layout())
+        names = list(images) if self._has_split_folders() else self._names("test", images)
+        return [Pair(name, images[name]) for name in names]
+
+    def _names(self, split: Split, images: dict[str, Path]) -> list[str]:
+        if not self.lists:
+            return split_by_fractions(images, self.fractions, self.split_seed)[split]
+        if split not in self.lists:
+            raise InputError(f"There is no list of {split} images. Set {split}_list.")
+        return split_by_lists(images, self.lists)[split]
+
+    def _has_split_folders(self) -> bool:
+        if self.lists:
+            return False
+        return (self.root / "train").is_dir() or (self.root / self.images / "train").is_dir()
+
+    def _folders(self, split: Split) -> tuple[Path, Path]:
+        if not self._has_split_folders():
+            return self.root / self.images, self.root / self.masks
+        if (self.root / "train").is_dir():
+            return self.root / split / self.images, self.root / split / self.masks
+        return self.root / self.images / split, self.root / self.masks / split
+
+    def _layout(self) -> str:
+        return (
+            f"Images are expected in {self.root / self.images} and masks of the same names in "
+            f"{self.root / self.masks} (or in sub-folders train, val and test). Correct root, "
+            "images or masks."
+        )
+
+
+def _class_names(
+    num_classes: int | None, class_names: Sequence[str] | None, palette: Palette | None
+) -> tuple[str, ...]:
+    counts = {
+        "num_classes": num_classes,
+        "class_names": None if class_names is None else len(class_names),
+        "palette": None if palette is None else len(palette),
+    }
+    given = {name: count for name, count in counts.items() if count is not None}
+    if not given:
+        raise InputError("The number of classes is unknown. Set num_classes or class_names.")
+    if len(set(given.values())) > 1:
+        said = ", ".join(f"{name} {count}" for name, count in given.items())
+        raise InputError(f"The settings disagree about the number of classes: {said}.")
+    count = next(iter(given.values()))
+    if count < 2:
+        raise InputError(f"{count} class is too few: background is a class, too. Give at least 2.")
+    return tuple(class_names or (f"class {index}" for index in range(count)))
+
+
+def _decoder(
+    num_classes: int, palette: Palette | None, ignored: Palette | None, tolerance: int
+) -> LabelDecoder:
+    if palette and not isinstance(palette[0], int):
+        mend = "Correct the mask, or name the colour in palette or ignored."
+        return ColorLabels(_colors(palette), _colors(ignored or ()), mend, tolerance)
+    values = tuple(range(num_classes)) if palette is None else _numbers(palette)
+    if ignored is None:
+        ignored = [] if IGNORE_INDEX in values else [IGNORE_INDEX]
+    mend = (
+        "Correct the mask, raise num_classes, name the value in ignored, or give what stands for "
+        "each class as palette."
+    )
+    return IdLabels(values, _numbers(ignored), mend, tolerance)
+
+
+def _colors(values: Sequence[Color | int]) -> tuple[Color, ...]:
+    colors: list[Color] = []
+    for value in values:
+        if isinstance(value, int) or len(value) != 3 or not all(0 <= part <= 255 for part in value):
+            raise InputError(
+                f"{value} is no colour: with a palette of colours, palette and ignored must hold "
+                "three numbers from 0 to 255 each."
+            )
+        colors.append((value[0], value[1], value[2]))
+    return tuple(colors)
+
+
+def _numbers(values: Sequence[Color | int]) -> tuple[int, ...]:
+    if colors := [value for value in values if not isinstance(value, int)]:
+        raise InputError(
+            f"Colour {colors[0]} stands among numbers: palette and ignored must hold either "
+            "colours alone or numbers alone."
+        )
+    return tuple(value for value in values if isinstance(value, int))
+
+
+def _without_suffix(masks: dict[str, Path], suffix: str) -> dict[str, Path]:
+    return {name.removesuffix(suffix): path for name, path in masks.items()}
+
+
+def _refuse_black_and_white(pairs: Sequence[Pair]) -> None:
+    """Masks of 0 and 255 would otherwise train on the background alone."""
+    values: set[int] = set()
+    for pair in pairs:
+        if pair.label is not None:
+            values |= set(np.unique(read_label(pair.label, colors=False)).tolist())
+    if pairs and values == {0, IGNORE_INDEX}:
+        raise InputError(
+            f"The masks hold only 0 and 255, for instance {pairs[0].label}, and 255 would be "
+            "ignored. If it is class 1, set palette to [0, 255]; otherwise set ignored to [255]."
+        )

@@ -1,0 +1,147 @@
+"""HELEN: parts of faces, with soft labels."""
+
+from pathlib import Path
+from typing import Literal
+
+from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.reading.labels import distinct_colors
+from lightning_seg.data.reading.multi_file_labels import SoftMasks
+from lightning_seg.data.reading.pairs import Pair, refuse_missing
+from lightning_seg.data.sampling.splits import listed_names, refuse_shared
+from lightning_seg.data.targets_cache import CacheKind
+from lightning_seg.data.transforms import Transform
+from lightning_seg.errors import InputError
+
+HELEN_CLASSES = (
+    "background",
+    "skin",
+    "left brow",
+    "right brow",
+    "left eye",
+    "right eye",
+    "nose",
+    "upper lip",
+    "inner mouth",
+    "lower lip",
+    "hair",
+)
+
+_LISTS: dict[Split, str] = {
+    "train": "exemplars.txt",
+    "val": "tuning.txt",
+    "test": "testing.txt",
+}
+
+_LAYOUT = (
+    "HELEN is expected as images/NAME.jpg, labels/NAME/NAME_lbl00.png to NAME_lbl10.png, "
+    "exemplars.txt, tuning.txt and testing.txt in the folder that root names; get "
+    "SmithCVPR2013_dataset_resized from www.cs.wisc.edu/~lizhang/projects/face-parsing."
+)
+
+
+class HELENDataModule(SegmentationDataModule):
+    """HELEN with the parts of Smith et al.: 2000 faces train, 230 validate, 100 test; sizes vary.
+
+    Each class has a mask of confidences; a pixel belongs to the class with the largest.
+
+    Source: Smith et al., "Exemplar-based face parsing", CVPR 2013.
+
+    Args:
+        root: The folder that holds ``images``, ``labels`` and the lists.
+        train_on_val: Trains on the validation images, too, for models that a test server measures:
+            what they score in validation says nothing.
+        test_split: The faces that test and predict use: the 100 of ``testing.txt``, or with those
+            of ``tuning.txt`` all 330 that do not train, as in Chen et al. (2020).
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training samples.
+        eval_transforms: albumentations transforms of all other samples, such as Resize.
+        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/helen",
+        train_on_val: bool = False,
+        test_split: Literal["test", "val_and_test"] = "test",
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        train_transforms: list[Transform] | None = None,
+        eval_transforms: list[Transform] | None = None,
+        targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            root=root,
+            class_names=HELEN_CLASSES,
+            class_colors=distinct_colors(len(HELEN_CLASSES)),
+            decoder=SoftMasks(len(HELEN_CLASSES)),
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+            targets_cache=targets_cache,
+            predict_root=predict_root,
+        )
+
+        if train_on_val and test_split == "val_and_test":
+            raise InputError(
+                "train_on_val and test_split: val_and_test were both given, but then test would "
+                "measure what is trained on. Take one of them out."
+            )
+        self.train_on_val = train_on_val
+        self.test_split = test_split
+
+    @property
+    def sharing(self) -> frozenset[tuple[Split, Split]]:
+        """With ``train_on_val`` train and val, with ``val_and_test`` val and test."""
+        shared: set[tuple[Split, Split]] = set()
+        if self.train_on_val:
+            shared.add(("train", "val"))
+        if self.test_split == "val_and_test":
+            shared.add(("val", "test"))
+        return frozenset(shared)
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """The faces of one split, in the order of its lists."""
+        own = [_LISTS[part] for part in self._parts(split)]
+        names = {file: self._names(file) for file in own}
+        for other in set(_LISTS.values()) - set(own):
+            if (self.root / other).is_file():
+                names[other] = self._names(other)
+        refuse_shared("Image", names)
+        pairs = [
+            Pair(
+                name,
+                self.root / "images" / f"{name}.jpg",
+                None if split == "predict" else self.root / "labels" / name,
+            )
+            for file in own
+            for name in names[file]
+        ]
+        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
+        return pairs
+
+    def _parts(self, split: Split) -> tuple[Split, ...]:
+        if split == "train":
+            return ("train", "val") if self.train_on_val else ("train",)
+        if split in ("test", "predict") and self.test_split == "val_and_test":
+            return "val", "test"
+        return ("test",) if split == "predict" else (split,)
+
+    def _names(self, file: str) -> list[str]:
+        """The names in lines such as ``1 , 100032540_1``."""
+        names = []
+        for line in listed_names(self.root / file, _LAYOUT):
+            _, comma, name = line.partition(",")
+            if not comma or not name.strip():
+                raise InputError(
+                    f"{self.root / file}: a line is {line!r}, but a number, a comma and a name are "
+                    "expected, such as '1 , 100032540_1'. Fetch the list again."
+                )
+            names.append(name.strip())
+        return names

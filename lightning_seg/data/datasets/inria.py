@@ -1,0 +1,111 @@
+"""INRIA Aerial Image Labeling: buildings of cities on two continents."""
+
+import re
+from pathlib import Path
+
+from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.reading.labels import Color, ColorLabels
+from lightning_seg.data.reading.pairs import Pair, PairingError, find_images, match_pairs
+from lightning_seg.data.targets_cache import CacheKind
+from lightning_seg.data.transforms import Transform
+from lightning_seg.errors import InputError
+
+INRIA_CLASSES: dict[str, Color] = {"background": (0, 0, 0), "building": (255, 255, 255)}
+
+_LAST_HELD_OUT = 5
+# Copies that were saved again hold 240 or so for 255.
+_TOLERANCE = 20
+
+_LAYOUT = (
+    "The INRIA tiles are expected as train/images/austin1.tif and train/gt/austin1.tif (and "
+    "test/images to predict) in the folder that root names, AerialImageDataset; get them from "
+    "project.inria.fr/aerialimagelabeling."
+)
+
+
+class INRIADataModule(SegmentationDataModule):
+    """INRIA Aerial: 180 labelled tiles of 5000 x 5000 pixels of 30 cm, building or not.
+
+    As the dataset's authors advise, tiles 1 to 5 of every city validate and the others train. The
+    labels of the test cities are withheld, so test uses the validation tiles; predict takes
+    ``test/images``, or the validation tiles where there is no such folder.
+
+    Source: Maggiori et al., "Can semantic labeling methods generalize to any city?", IGARSS 2017.
+
+    Args:
+        root: The folder that holds ``train`` and ``test``.
+        class_balanced: Draws crops around buildings as often as around background.
+        crop_size: Height and width of a training crop in pixels.
+        samples_per_epoch: Training crops an epoch.
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation and test.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training crops.
+        eval_transforms: albumentations transforms of whole tiles.
+        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/AerialImageDataset",
+        class_balanced: bool = False,
+        crop_size: int = 384,
+        samples_per_epoch: int = 10_000,
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        train_transforms: list[Transform] | None = None,
+        eval_transforms: list[Transform] | None = None,
+        targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            root=root,
+            class_names=tuple(INRIA_CLASSES),
+            class_colors=tuple(INRIA_CLASSES.values()),
+            decoder=ColorLabels(
+                tuple(INRIA_CLASSES.values()),
+                mend="Masks hold 0 and 255: fetch the file again.",
+                tolerance=_TOLERANCE,
+            ),
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+            targets_cache=targets_cache,
+            predict_root=predict_root,
+            crop_size=crop_size,
+            samples_per_epoch=samples_per_epoch,
+            class_balanced=class_balanced,
+        )
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """The tiles of one split, by name."""
+        unlabelled = self.root / "test" / "images"
+        if split == "predict" and unlabelled.is_dir():
+            return [Pair(name, path) for name, path in find_images(unlabelled).items()]
+        images, masks = self.root / "train" / "images", self.root / "train" / "gt"
+        found = find_images(images, _LAYOUT)
+        if split == "predict":
+            return [Pair(n, path) for n, path in found.items() if _held_out(path)]
+        try:
+            pairs = match_pairs(found, find_images(masks, _LAYOUT), images, masks)
+        except PairingError as error:
+            raise PairingError(str(error), error.problems, _of(split, error.pairs)) from error
+        return _of(split, pairs)
+
+
+def _of(split: Split, pairs: "list[Pair] | tuple[Pair, ...]") -> list[Pair]:
+    return [pair for pair in pairs if _held_out(pair.image) == (split != "train")]
+
+
+def _held_out(path: Path) -> bool:
+    number = re.search(r"\d+$", path.stem)
+    if number is None:
+        raise InputError(
+            f"{path} has no number at the end of its name, as austin1.tif has. Take the file out, "
+            "or give it its name back."
+        )
+    return int(number[0]) <= _LAST_HELD_OUT

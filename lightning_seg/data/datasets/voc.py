@@ -1,0 +1,148 @@
+"""PASCAL VOC 2012: photographs of twenty kinds of objects."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from lightning_seg.data.base import SegmentationDataModule, Split
+from lightning_seg.data.reading.labels import IGNORE_INDEX, IdLabels, distinct_colors
+from lightning_seg.data.reading.pairs import Pair, find_images, refuse_missing
+from lightning_seg.data.sampling.splits import listed_names, refuse_shared
+from lightning_seg.data.targets_cache import CacheKind
+from lightning_seg.data.transforms import Transform
+
+VOC_CLASSES = (
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "dining table",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "potted plant",
+    "sheep",
+    "sofa",
+    "train",
+    "tv monitor",
+)
+
+_LAYOUT = (
+    "VOC 2012 is expected as JPEGImages/NAME.jpg, SegmentationClass/NAME.png and "
+    "ImageSets/Segmentation/train.txt in the folder that root names, VOCdevkit/VOC2012; get "
+    "VOCtrainval_11-May-2012.tar from host.robots.ox.ac.uk/pascal/VOC/voc2012."
+)
+_TEST = (
+    "VOC 2012's test images are expected as JPEGImages/NAME.jpg and "
+    "ImageSets/Segmentation/test.txt in the folder that root names; get VOC2012test.tar from "
+    "host.robots.ox.ac.uk:8080, or set predict_split to val."
+)
+_AUGMENTED = (
+    "With augmented, labels are expected in SegmentationClassAug: the archive of that name holds "
+    "the labels of the Semantic Boundaries Dataset (SBD) as PNG; or set augmented: false."
+)
+
+
+class VOCDataModule(SegmentationDataModule):
+    """PASCAL VOC 2012 segmentation: 1464 images train, 1449 validate, 1456 test; sizes vary.
+
+    Labels are read as palette indices, 0 to 20, and 255 for void. The labels of the test images are
+    withheld, so test uses the validation images, and so does predict by default.
+
+    Source: Everingham et al., "The PASCAL visual object classes challenge", 2015; Hariharan et al.,
+    "Semantic contours from inverse detectors", ICCV 2011 (SBD).
+
+    Args:
+        root: The folder that holds ``JPEGImages`` and so on.
+        augmented: Trains on every image of ``SegmentationClassAug`` that is not among the
+            validation images: 10,582 with the labels of SBD.
+        train_on_val: Trains on the validation images, too, for models that a test server measures:
+            what they score in validation says nothing.
+        predict_split: The images that predict uses; those of ``test`` are in VOC2012test.tar.
+        batch_size: Training samples a batch, on each process.
+        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
+        num_workers: Processes that read data; 0 reads in the main process.
+        train_transforms: albumentations transforms of training samples.
+        eval_transforms: albumentations transforms of all other samples, such as Resize.
+        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
+        predict_root: An image, or a folder of them, to predict instead of the test images.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/VOCdevkit/VOC2012",
+        augmented: bool = False,
+        train_on_val: bool = False,
+        predict_split: Literal["val", "test"] = "val",
+        batch_size: int = 8,
+        eval_batch_size: int = 1,
+        num_workers: int = 2,
+        train_transforms: list[Transform] | None = None,
+        eval_transforms: list[Transform] | None = None,
+        targets_cache: CacheKind = "none",
+        predict_root: str | Path | None = None,
+    ) -> None:
+        super().__init__(
+            root=root,
+            class_names=VOC_CLASSES,
+            class_colors=distinct_colors(len(VOC_CLASSES)),
+            decoder=IdLabels(
+                tuple(range(len(VOC_CLASSES))),
+                (IGNORE_INDEX,),
+                "Labels are PNGs with the official palette: fetch the file again.",
+            ),
+            batch_size=batch_size,
+            eval_batch_size=eval_batch_size,
+            num_workers=num_workers,
+            train_transforms=train_transforms,
+            eval_transforms=eval_transforms,
+            targets_cache=targets_cache,
+            predict_root=predict_root,
+        )
+        self.augmented = augmented
+        self.train_on_val = train_on_val
+        self.predict_split = predict_split
+
+    @property
+    def sharing(self) -> frozenset[tuple[Split, Split]]:
+        """With ``train_on_val`` validation and test measure what is trained on."""
+        return frozenset({("train", "val"), ("train", "test")} if self.train_on_val else ())
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """The images of one split, in the order of its list, or by name with ``augmented``."""
+        if split == "predict":
+            layout = _LAYOUT if self.predict_split == "val" else _TEST
+            pairs = [self._pair(name) for name in self._listed(self.predict_split, layout)]
+            refuse_missing(pairs, self.decoder, "the images to predict", layout)
+            return pairs
+        val = self._listed("val")
+        pairs = [self._pair(name, "SegmentationClass") for name in val]
+        if split == "train":
+            pairs = self._train(val) + (pairs if self.train_on_val else [])
+        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
+        return pairs
+
+    def _train(self, val: Sequence[str]) -> list[Pair]:
+        if self.augmented:
+            labels = find_images(self.root / "SegmentationClassAug", _AUGMENTED)
+            held_out = set(val)
+            names = [name for name in labels if name not in held_out]
+            return [self._pair(name, "SegmentationClassAug") for name in names]
+        names = self._listed("train")
+        refuse_shared("Image", {"train.txt": names, "val.txt": val})
+        return [self._pair(name, "SegmentationClass") for name in names]
+
+    def _pair(self, name: str, labels: str | None = None) -> Pair:
+        label = None if labels is None else self.root / labels / f"{name}.png"
+        return Pair(name, self.root / "JPEGImages" / f"{name}.jpg", label)
+
+    def _listed(self, name: str, layout: str = _LAYOUT) -> list[str]:
+        return listed_names(self.root / "ImageSets" / "Segmentation" / f"{name}.txt", layout)

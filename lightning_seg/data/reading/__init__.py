@@ -1,0 +1,1 @@
+"""Files to arrays: images, rasters, labels, and which of them belong together."""

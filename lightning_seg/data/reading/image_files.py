@@ -1,0 +1,200 @@
+"""Reads image files into arrays; every file that cannot be read is named in an InputError."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+from tifffile import TiffFileError
+
+from lightning_seg.data.reading import tiff
+from lightning_seg.errors import InputError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+
+_EXIF_ORIENTATION = 0x0112
+_TURNED_BY_90_DEGREES = (5, 6, 7, 8)
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    TiffFileError,
+    Image.DecompressionBombError,
+)
+_GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width as shown upright, in pixels, from the file's header alone.
+
+    Raises:
+        InputError: The file is missing or is not an image.
+    """
+    with _naming(path):
+        if tiff.is_raster(path):
+            return tiff.raster_size(path)
+        with Image.open(path) as image:
+            width, height = image.size
+            # getexif() alone would decode a whole PNG to look for the tag at its end.
+            exif = image.getexif() if "exif" in image.info else {}
+            turned = exif.get(_EXIF_ORIENTATION) in _TURNED_BY_90_DEGREES
+        return (width, height) if turned else (height, width)
+
+
+def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) -> np.ndarray:
+    """An image, or a window of it, as (H, W, in_channels), upright, in the file's own type.
+
+    Grey images are repeated for three channels; an alpha channel is dropped. Images are turned as
+    their EXIF tag (in TIFF, Orientation) says, and paletted ones give their colours. Of TIFF files
+    only the window is read, others are read whole.
+
+    Raises:
+        InputError: The file is missing, damaged, or has another number of channels.
+    """
+    with _naming(path):
+        if tiff.is_raster(path):
+            array, window = tiff.read_raster(path, window), None
+        elif _has_16_bit_colours(path):
+            array = _read_16_bit_colours(path)
+        else:
+            with Image.open(path) as image:
+                array = np.asarray(ImageOps.exif_transpose(_plain(image)))
+    return fit_channels(cut(array, window), in_channels, path)
+
+
+def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> np.ndarray:
+    """A label file, or a window of it, as stored.
+
+    That is ids (H, W), or RGB (H, W, 3) uint8 where ``colors``.
+    A paletted PNG or TIFF gives its indices as ids and its palette's entries as colours; grey is a
+    colour with three equal parts, and a grey label saved as RGB still holds ids. Ids are the
+    numbers stored, colours are those shown, also in a TIFF where 0 is white. Alpha is dropped.
+    Labels are turned as images are.
+
+    Raises:
+        InputError: The file is missing, damaged, or coloured where ids are expected.
+    """
+    with _naming(path):
+        if tiff.is_raster(path):
+            array, window = tiff.read_raster(path, window, shown=colors), None
+        else:
+            with Image.open(path) as image:
+                holds_ids = not colors and image.mode in ("P", "1")
+                plain = image if holds_ids else _plain(image)
+                array = np.asarray(ImageOps.exif_transpose(plain))
+    array = cut(array.astype(np.uint8) if array.dtype == bool else array, window)
+    return label_colors(array, path) if colors else _label_ids(array, path)
+
+
+def read_window(path: Path, window: tiff.Window) -> np.ndarray:
+    """A window of a TIFF raster, (H, W) or (H, W, C), without decoding the rest of the file.
+
+    The window lies in the upright raster; what it holds is what the file shows, see `read_image`.
+
+    Raises:
+        InputError: The file is missing or damaged, or its compression needs rasterio.
+    """
+    with _naming(path):
+        return tiff.read_raster(path, window)
+
+
+def cut(array: np.ndarray, window: tiff.Window | None) -> np.ndarray:
+    """The window of an array (H, W) or (H, W, C); without a window, all of it."""
+    if window is None:
+        return array
+    rows, columns = window.row + window.height, window.column + window.width
+    return array[window.row : rows, window.column : columns]
+
+
+def fit_channels(array: np.ndarray, in_channels: int, path: Path) -> np.ndarray:
+    """Brings an image (H, W) or (H, W, C) to (H, W, in_channels) where that loses nothing."""
+    array = array[..., None] if array.ndim == 2 else array
+    found = array.shape[2]
+    if found == in_channels:
+        return array
+    if found == 1 and in_channels == 3:
+        return np.repeat(array, 3, axis=2)
+    if found == 4 and in_channels == 3 and not tiff.is_raster(path):
+        return array[..., :3]
+    raise InputError(
+        f"{path} has {found} channel(s), but {in_channels} are expected. "
+        f"Convert the image, or set in_channels to {found} if the dataset has that setting."
+    )
+
+
+def label_colors(array: np.ndarray, path: Path) -> np.ndarray:
+    """A label array (H, W) or (H, W, C) as RGB (H, W, 3) uint8."""
+    if array.dtype != np.uint8:
+        raise InputError(
+            f"{path}: colour labels must have 8 bits a channel, this file has {array.dtype}. "
+            "Save it with 8 bits."
+        )
+    array = array[..., None] if array.ndim == 2 else array
+    return np.repeat(array[..., :1], 3, axis=2) if array.shape[2] < 3 else array[..., :3]
+
+
+def _label_ids(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.ndim == 2:
+        return array
+    shown = array[..., :3] if array.shape[2] >= 3 else array[..., :1]
+    if (shown != shown[..., :1]).any():
+        row, column = np.argwhere((shown != shown[..., :1]).any(axis=2))[0]
+        raise InputError(
+            f"{path} is a colour label (for instance {tuple(shown[row, column].tolist())} at row "
+            f"{row}, column {column}), but class ids are expected. Give the colour of each class "
+            "as palette, or save the label with one channel of ids."
+        )
+    return shown[..., 0]
+
+
+def _has_16_bit_colours(path: Path) -> bool:
+    """Whether a PNG has 16 bits in more than one channel, of which Pillow keeps only 8."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    grey = 0
+    return header[:8] == b"\x89PNG\r\n\x1a\n" and header[24:25] == b"\x10" and header[25] != grey
+
+
+def _read_16_bit_colours(path: Path) -> np.ndarray:
+    # From memory, for OpenCV cannot open every path that Python can.
+    array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if array is None:
+        raise OSError("its 16-bit pixels cannot be decoded")
+    if array.ndim == 2:
+        return array
+    alpha = array.shape[2] == 4
+    return cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA if alpha else cv2.COLOR_BGR2RGB)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """The image in a mode whose array holds grey levels, RGB or RGBA."""
+    if image.mode in ("RGB", "RGBA", *_GRAY_MODES):
+        return image
+    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turns what image libraries raise into one error that names the file."""
+    if not path.is_file():
+        raise InputError(f"{path} does not exist. Put the file there, or correct the path.")
+    try:
+        yield
+    except InputError:
+        raise
+    except _DAMAGED as error:
+        # An index error only says that the file lists no image; rasterio names the cause behind it.
+        empty = isinstance(error, IndexError)
+        cause = "no image in it" if empty else " ".join(str(error.__cause__ or error).split())
+        raise InputError(
+            f"{path} cannot be read as an image ({cause}): it is no image, damaged, or cut off. "
+            "Fetch or export the file again, or take it out of the folder."
+        ) from error

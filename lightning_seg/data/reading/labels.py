@@ -1,0 +1,312 @@
+"""From label files to class masks: ids or colours in, 0..K-1 and 255 out."""
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from lightning_seg.data.reading.image_files import image_size, read_label
+from lightning_seg.data.reading.tiff import Window
+from lightning_seg.errors import InputError
+from lightning_seg.palette import Color as Color
+from lightning_seg.palette import distinct_colors as distinct_colors
+
+IGNORE_INDEX = 255
+
+_UNKNOWN = 254
+_MOST_CLASSES = 254
+_ROWS = 256
+_SHOWN = 6
+
+_reported: set[Path] = set()
+
+
+class LabelDecoder(ABC):
+    """Reads masks (H, W) uint8 of 0..K-1, and 255 for ignored, from a dataset's label files.
+
+    A label is named by one path: its only file, or what its several files have in common. Equal
+    decoders print alike, and read the same mask from the same files.
+    """
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """Number of classes."""
+
+    @abstractmethod
+    def files(self, label: Path) -> list[Path]:
+        """The files that a label consists of."""
+
+    @abstractmethod
+    def size(self, label: Path) -> tuple[int, int]:
+        """Height and width of the mask, from headers alone.
+
+        Raises:
+            InputError: A file is missing or is no image.
+        """
+
+    @abstractmethod
+    def read(self, label: Path, window: Window | None = None) -> np.ndarray:
+        """The mask (H, W) uint8, or a window of it.
+
+        Raises:
+            InputError: A file is missing or damaged, or holds what is no class.
+        """
+
+
+class _OneFile(LabelDecoder):
+    """Labels of one file each, whose numbers or colours are decoded one by one."""
+
+    colors: ClassVar[bool]
+
+    def files(self, label: Path) -> list[Path]:
+        """The label itself."""
+        return [label]
+
+    def size(self, label: Path) -> tuple[int, int]:
+        """Height and width, from the file's header."""
+        return image_size(label)
+
+    def read(self, label: Path, window: Window | None = None) -> np.ndarray:
+        """The mask (H, W) uint8, or a window of it."""
+        origin = (0, 0) if window is None else (window.row, window.column)
+        return self(read_label(label, self.colors, window), label, origin)
+
+    @abstractmethod
+    def __call__(
+        self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
+    ) -> np.ndarray:
+        """Decodes what was read."""
+
+
+@dataclass(frozen=True)
+class IdLabels(_OneFile):
+    """Labels that store one number a pixel.
+
+    Args:
+        values: The number that stands for each class, in the classes' order.
+        ignored: Numbers that mean "not labelled"; they become 255.
+        mend: What to do about a number that is neither; ends the error message.
+        tolerance: How far a number may be from one of these to count as it, such as 15 where masks
+            of 255 were saved as 240. A warning gives the share of such pixels, once a file.
+    """
+
+    values: tuple[int, ...]
+    ignored: tuple[int, ...] = (IGNORE_INDEX,)
+    mend: str = "Correct the label file."
+    tolerance: int = 0
+    colors = False
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.values)
+
+    def __call__(
+        self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
+    ) -> np.ndarray:
+        """Maps ids (H, W) of any integer type to a mask (H, W) uint8.
+
+        Raises:
+            InputError: A value is neither a class nor ignored; names file, value, place (``origin``
+                is the window's upper left corner in the file), count and mend.
+        """
+        if not np.issubdtype(label.dtype, np.integer):
+            raise InputError(
+                f"{path}: class ids must be whole numbers, this file has {label.dtype}. "
+                "Save it with 8 or 16 bits."
+            )
+        table = _id_table(self.values, self.ignored, self.tolerance)
+        mask = _by_rows(label, lambda part: table[_inside(part, len(table))])
+        if (unknown := mask == _UNKNOWN).any():
+            row, column = _first(unknown)
+            raise InputError(
+                f"{path}: label value {label[row, column]} at row {row + origin[0]}, column "
+                f"{column + origin[1]} ({int(unknown.sum())} unknown pixels in all"
+                f"{_others(label, unknown)}) is none of the "
+                f"{len(self.values)} classes ({_ranges(self.values)}). "
+                f"{_mend(self.mend, path)}"
+            )
+        if self.tolerance and path not in _reported:
+            exact = _id_table(self.values, self.ignored, 0)
+            _report(label, _by_rows(label, lambda part: exact[_inside(part, len(exact))]), path)
+        return mask
+
+
+@dataclass(frozen=True)
+class ColorLabels(_OneFile):
+    """Labels that paint each class in an RGB colour (0 to 255).
+
+    Args:
+        values: The colour of each class, in the classes' order.
+        ignored: Colours that mean "not labelled"; they become 255.
+        mend: What to do about a colour that is neither; ends the error message.
+        tolerance: How far each of red, green and blue may be from a colour to count as it, for
+            labels that were saved with losses. A warning gives the share of such pixels, once a
+            file.
+        merged: Further colours, each with the number of the class that it counts as.
+    """
+
+    values: tuple[Color, ...]
+    ignored: tuple[Color, ...] = ()
+    mend: str = "Correct the label file."
+    tolerance: int = 0
+    merged: tuple[tuple[Color, int], ...] = ()
+    colors = True
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.values)
+
+    def __call__(
+        self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
+    ) -> np.ndarray:
+        """Maps colours (H, W, 3) uint8 to a mask (H, W) uint8.
+
+        Raises:
+            InputError: A colour is neither a class nor ignored; names file, colour, place
+                (``origin`` is the window's upper left corner in the file), count and mend.
+        """
+        table = self._table(self.tolerance)
+        mask = _by_rows(label, lambda part: table[_codes(part)])
+        if (unknown := mask == _UNKNOWN).any():
+            row, column = _first(unknown)
+            raise InputError(
+                f"{path}: label colour {tuple(label[row, column].tolist())} at row "
+                f"{row + origin[0]}, column {column + origin[1]} ({int(unknown.sum())} unknown "
+                f"pixels in all{_others(label, unknown)}) belongs to none of the "
+                f"{len(self.values)} classes. {_mend(self.mend, path)}"
+            )
+        if self.tolerance and path not in _reported:
+            exact = self._table(0)
+            _report(label, _by_rows(label, lambda part: exact[_codes(part)]), path)
+        return mask
+
+    def _table(self, tolerance: int) -> np.ndarray:
+        return _color_table(self.values, self.ignored, self.merged, tolerance)
+
+
+@lru_cache(maxsize=8)
+def _id_table(values: tuple[int, ...], ignored: tuple[int, ...], tolerance: int) -> np.ndarray:
+    _check_values(values, ignored)
+    if min((*values, *ignored)) < 0:
+        raise InputError(f"Label values must not be negative: {sorted((*values, *ignored))[0]}.")
+    table = np.full(max((*values, *ignored)) + tolerance + 2, _UNKNOWN, np.uint8)
+    for value, meaning in zip((*values, *ignored), _meanings(values, ignored), strict=True):
+        _fill(table[max(value - tolerance, 0) : value + tolerance + 1], meaning, value, tolerance)
+    return table
+
+
+@lru_cache(maxsize=4)
+def _color_table(
+    values: tuple[Color, ...],
+    ignored: tuple[Color, ...],
+    merged: tuple[tuple[Color, int], ...],
+    tolerance: int,
+) -> np.ndarray:
+    # One byte for each of the 2^24 colours: one look-up a pixel, whatever the number of classes.
+    further = [color for color, _ in merged]
+    _check_values(values, (*ignored, *further))
+    cube = np.full((256, 256, 256), _UNKNOWN, np.uint8)
+    meanings = [*_meanings(values, ignored), *[number for _, number in merged]]
+    for color, meaning in zip((*values, *ignored, *further), meanings, strict=True):
+        near = cube[tuple(slice(max(part - tolerance, 0), part + tolerance + 1) for part in color)]
+        _fill(near, meaning, color, tolerance)
+    return cube.reshape(-1)
+
+
+def _meanings(values: Sequence[object], ignored: Sequence[object]) -> list[int]:
+    return [*range(len(values)), *[IGNORE_INDEX] * len(ignored)]
+
+
+def _fill(near: np.ndarray, meaning: int, value: int | Color, tolerance: int) -> None:
+    if (near != _UNKNOWN).any():
+        kind = "value" if isinstance(value, int) else "colour"
+        raise InputError(
+            f"With a tolerance of {tolerance}, {value} cannot be told from another {kind}. "
+            "Set a smaller tolerance."
+        )
+    near[:] = meaning
+
+
+def _report(label: np.ndarray, exact: np.ndarray, path: Path) -> None:
+    moved = exact == _UNKNOWN
+    if not moved.any():
+        return
+    _reported.add(path)
+    found = label[_first(moved)].tolist()
+    shown = f"colour, for instance {tuple(found)}" if label.ndim == 3 else f"value, such as {found}"
+    warnings.warn(
+        f"{path}: {moved.mean():.2%} of the pixels just read have nearly a class's {shown}, and "
+        "are taken for it.",
+        stacklevel=3,
+    )
+
+
+def _others(label: np.ndarray, unknown: np.ndarray) -> str:
+    """The other values that are unknown, most frequent first."""
+    values, counts = np.unique(
+        label[unknown].reshape(unknown.sum(), -1), axis=0, return_counts=True
+    )
+    if len(values) == 1:
+        return ""
+    order = np.argsort(-counts, kind="stable")
+    shown = [
+        str(tuple(values[i].tolist()) if label.ndim == 3 else int(values[i, 0]))
+        for i in order[:_SHOWN]
+    ]
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    return f": {', '.join(shown)}{more}"
+
+
+def _check_values(values: Sequence[object], ignored: Sequence[object]) -> None:
+    everything = [*values, *ignored]
+    if len(values) > _MOST_CLASSES:
+        raise InputError(f"{len(values)} classes are too many: at most {_MOST_CLASSES}.")
+    if twice := [value for value in everything if everything.count(value) > 1]:
+        raise InputError(
+            f"The label value {twice[0]} stands for more than one class (or for a class and for "
+            "'ignored'). Give each class its own value."
+        )
+
+
+def _by_rows(label: np.ndarray, decode: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Decodes some rows at a time: the indices of a whole tile take eight bytes a pixel."""
+    mask = np.empty(label.shape[:2], np.uint8)
+    for row in range(0, len(label), _ROWS):
+        mask[row : row + _ROWS] = decode(label[row : row + _ROWS])
+    return mask
+
+
+def _inside(label: np.ndarray, length: int) -> np.ndarray:
+    """Indices of a table; what lies outside it meets its last entry, which no class has."""
+    inside = (label >= 0) & (label < length - 1)
+    return np.where(inside, label, length - 1).astype(np.int64)
+
+
+def _codes(label: np.ndarray) -> np.ndarray:
+    wide = label.astype(np.int32)
+    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+
+
+def _first(where: np.ndarray) -> tuple[int, int]:
+    row, column = np.unravel_index(int(where.argmax()), where.shape)
+    return int(row), int(column)
+
+
+def _mend(mend: str, path: Path) -> str:
+    if path.suffix.lower() in (".jpg", ".jpeg"):
+        return "JPEG blurs labels: export them again as PNG."
+    return mend
+
+
+def _ranges(values: tuple[int, ...]) -> str:
+    if values == tuple(range(len(values))):
+        return f"0 to {len(values) - 1}"
+    return ", ".join(map(str, values))

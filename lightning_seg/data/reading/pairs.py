@@ -1,0 +1,181 @@
+"""Which image goes with which label, checked before any training starts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, image_size
+from lightning_seg.data.reading.labels import LabelDecoder
+from lightning_seg.data.reading.tiff import Window
+from lightning_seg.errors import InputError
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One sample on disk.
+
+    Args:
+        name: The sample's stable name, relative to its split, without suffix.
+        image: The image file.
+        label: What the dataset's decoder reads the mask from; None where only predictions are
+            wanted.
+        extra: A file with one more channel: elevation or depth.
+        part: The part of the files that is the sample, in pixels of what is read; by default all.
+        without: Parts of what is read that are measured and must not be trained on: labels are
+            ignored there, and no training crop touches them.
+    """
+
+    name: str
+    image: Path
+    label: Path | None = None
+    extra: Path | None = None
+    part: Window | None = None
+    without: tuple[Window, ...] = ()
+
+
+class PairingError(InputError):
+    """Files of a split are missing or have no partner.
+
+    Args:
+        message: What to tell the person.
+        problems: Every single one.
+        pairs: What can be used without them.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str], pairs: Sequence[Pair]) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+        self.pairs = tuple(pairs)
+
+
+def require_folder(folder: Path, mend: str = "") -> None:
+    """Refuses a folder that is not there, and says where to get it and how it must look.
+
+    Raises:
+        InputError: It is missing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"The folder {folder.absolute()} does not exist. {mend}".strip())
+
+
+def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
+    """Every image file below a folder by its name: the relative path without suffix, sorted.
+
+    Args:
+        folder: The folder to search, with all its sub-folders.
+        missing: What to tell the person when there is no such folder.
+
+    Raises:
+        InputError: The folder is missing, or two files differ in their suffix alone.
+    """
+    require_folder(folder, missing)
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise InputError(f"{found[name]} and {path} have the same name. Rename one of them.")
+        found[name] = path
+    return found
+
+
+def match_pairs(
+    images: Mapping[str, Path], labels: Mapping[str, Path], image_folder: Path, label_folder: Path
+) -> list[Pair]:
+    """Pairs images and labels of equal name.
+
+    Raises:
+        PairingError: An image has no label, or a label no image; the folders are for the message.
+    """
+    pairs = [Pair(name, path, labels[name]) for name, path in images.items() if name in labels]
+    unpaired = {
+        f"image(s) without a label in {label_folder}": _alone(images, labels),
+        f"label(s) without an image in {image_folder}": _alone(labels, images),
+    }
+    problems = [
+        f"{path}: {told.replace('(s)', '')}" for told, paths in unpaired.items() for path in paths
+    ]
+    for told, paths in unpaired.items():
+        if paths:
+            kind = told.partition(" ")[0]
+            raise PairingError(
+                f"{len(paths)} {told}: {_first(paths)}. Add what is missing, or take the {kind} "
+                "out; the names must be equal but for suffixes.",
+                problems,
+                pairs,
+            )
+    return pairs
+
+
+def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, told: str, mend: str) -> None:
+    """Looks whether all files of the pairs are there.
+
+    Args:
+        pairs: The pairs.
+        decoder: Knows the files of a label.
+        told: What lacks them, such as "the test tiles".
+        mend: What to do.
+
+    Raises:
+        PairingError: Some are missing.
+    """
+    wanted = {pair: _files(pair, decoder) for pair in pairs}
+    missing = {
+        pair: [path for path in paths if not path.is_file()] for pair, paths in wanted.items()
+    }
+    absent = [path for paths in missing.values() for path in paths]
+    if absent:
+        raise PairingError(
+            f"{len(absent)} of {sum(map(len, wanted.values()))} files of {told} are missing: "
+            f"{_first(absent)}. {mend}",
+            [f"{path}: missing" for path in absent],
+            [pair for pair, paths in missing.items() if not paths],
+        )
+
+
+def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_reduction: int = 1) -> None:
+    """Compares sizes of images and labels, reading only the files' headers.
+
+    Args:
+        pairs: The pairs.
+        decoder: Knows the size of a label.
+        image_reduction: How many times larger image files are meant to be than label files.
+
+    Raises:
+        InputError: A file is missing or no image, or the files of a pair differ in size.
+    """
+    for pair in pairs:
+        size = image_size(pair.image)
+        partners = {}
+        if pair.label is not None:
+            height, width = decoder.size(pair.label)
+            shown = height * image_reduction, width * image_reduction
+            partners["label"] = pair.label, shown
+        if pair.extra is not None:
+            partners["further channel"] = pair.extra, image_size(pair.extra)
+        for kind, (path, other) in partners.items():
+            if size != other:
+                times = f" (times {image_reduction})" if image_reduction > 1 else ""
+                raise InputError(
+                    f"{pair.image} is {size[1]} x {size[0]} pixels, but its {kind} {path} is "
+                    f"{other[1]} x {other[0]}{times}. Make both the same size (labels by nearest "
+                    "neighbour), or take the pair out."
+                )
+
+
+def _files(pair: Pair, decoder: LabelDecoder) -> list[Path]:
+    files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
+    return files if pair.label is None else [*files, *decoder.files(pair.label)]
+
+
+def _alone(files: Mapping[str, Path], partners: Mapping[str, Path]) -> list[Path]:
+    return [path for name, path in files.items() if name not in partners]
+
+
+def _first(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return f"{', '.join(map(str, paths[:_SHOWN]))}{more}"

@@ -1,0 +1,1 @@
+"""Which images and crops a process sees: splits, crops, class balance, evaluation."""

@@ -1,0 +1,146 @@
+"""How often each class occurs in label files, and the weights that even this out."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_seg.data.reading.labels import LabelDecoder
+from lightning_seg.data.reading.tiff import Window, is_raster
+from lightning_seg.errors import InputError
+from lightning_seg.files import OWN_FOLDER, write_atomically
+from lightning_seg.losses.class_weights import ClassBalance
+
+_ROWS = 512
+_WHOLE = 2048 * 2048
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Pixels of the classes in a set of label maps; ignored pixels count nowhere.
+
+    Args:
+        pixels: Pixels of each class.
+        pixels_around: Pixels of the label maps that hold the class.
+    """
+
+    pixels: tuple[int, ...]
+    pixels_around: tuple[int, ...]
+
+
+def balanced_weights(counts: ClassCounts, balance: ClassBalance) -> tuple[float, ...]:
+    """Weights of the classes; a class without a pixel gets 0.
+
+    ``median_frequency`` (Eigen and Fergus, 2015): a class's frequency is its share of the pixels
+    of those label maps that hold it; its weight is the median of all frequencies over its own.
+    ``inverse_frequency``: the pixels of all K classes that occur over K times the class's own, so
+    that the mean weight of a pixel is 1.
+
+    Raises:
+        InputError: No class has a pixel.
+    """
+    pixels = np.array(counts.pixels, np.float64)
+    present = pixels > 0
+    if not present.any():
+        raise InputError(
+            "The training labels hold no pixel of any class, so classes cannot be balanced. Check "
+            "the labels, or give class_weights as numbers."
+        )
+    weights = np.zeros(len(pixels))
+    if balance == "median_frequency":
+        frequencies = pixels[present] / np.array(counts.pixels_around, np.float64)[present]
+        weights[present] = np.median(frequencies) / frequencies
+    else:
+        weights[present] = pixels.sum() / (present.sum() * pixels[present])
+    return tuple(weights.tolist())
+
+
+def count_classes(
+    paths: Sequence[Path], decoder: LabelDecoder, num_workers: int = 0
+) -> ClassCounts:
+    """Counts the pixels of label files, of which each worker holds a part of one at a time.
+
+    Args:
+        paths: The label files.
+        decoder: Decodes them.
+        num_workers: Processes that read; 0 reads in this one.
+
+    Raises:
+        InputError: A file cannot be read, or holds a value that is no class.
+    """
+    pixels = torch.zeros(decoder.num_classes, dtype=torch.int64)
+    around = torch.zeros_like(pixels)
+    workers = min(num_workers, len(paths))
+    # With a generator of its own the training's random numbers stay what they are without counting.
+    generator = torch.Generator().manual_seed(0)
+    reader = _Counting(paths, decoder)
+    for found in DataLoader(reader, batch_size=None, num_workers=workers, generator=generator):
+        pixels += found
+        around += found.sum() * (found > 0)
+    return ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()))
+
+
+def cached_counts(
+    paths: Sequence[Path], decoder: LabelDecoder, num_workers: int, root: Path
+) -> ClassCounts:
+    """`count_classes`, kept in a file below ``root`` for as long as labels and classes stay.
+
+    Labels are taken for the same while their names, sizes and times are. Where ``root`` cannot be
+    written to, they are counted every time.
+    """
+    file = root / OWN_FOLDER / f"class_counts_{labels_key(paths, decoder, root)}.json"
+    # A file that another program left damaged is counted again.
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return ClassCounts(tuple(found["pixels"]), tuple(found["pixels_around"]))
+    counts = count_classes(paths, decoder, num_workers)
+    with suppress(OSError):
+        write_atomically(file, json.dumps(asdict(counts)))
+    return counts
+
+
+class _Counting(Dataset[torch.Tensor]):
+    """The pixels of each class (K,) int64 in each label file."""
+
+    def __init__(self, paths: Sequence[Path], decoder: LabelDecoder) -> None:
+        self.paths = tuple(paths)
+        self.decoder = decoder
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        counts = np.zeros(256, np.int64)
+        for mask in _masks(self.paths[index], self.decoder):
+            for row in range(0, len(mask), _ROWS):  # bincount takes eight bytes a pixel
+                counts += np.bincount(mask[row : row + _ROWS].reshape(-1), minlength=256)
+        return torch.from_numpy(counts[: self.decoder.num_classes])
+
+
+def _masks(label: Path, decoder: LabelDecoder) -> Iterator[np.ndarray]:
+    """The mask of a label, of a large raster some rows at a time."""
+    height, width = decoder.size(label)
+    if height * width <= _WHOLE or not is_raster(label):
+        yield decoder.read(label)
+        return
+    for row in range(0, height, _ROWS):
+        yield decoder.read(label, Window(row, 0, min(_ROWS, height - row), width))
+
+
+def labels_key(labels: Sequence[Path], decoder: LabelDecoder, root: Path) -> str:
+    """A short name for what is counted in these labels, in this order.
+
+    It changes with a file's name, size or time, and with what the labels mean.
+    """
+    files = []
+    for path in (file for label in labels for file in decoder.files(label)):
+        status = path.stat()
+        files.append((os.path.relpath(path, root), status.st_size, status.st_mtime_ns))
+    return hashlib.sha256(repr((files, decoder)).encode()).hexdigest()[:16]

@@ -1,0 +1,132 @@
+"""Where in a set of label maps each class lies: to draw places of every class as often."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_seg.data.reading.pair_reader import PairReader
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import Window
+from lightning_seg.data.sampling.class_counts import ClassCounts, labels_key
+from lightning_seg.errors import InputError
+from lightning_seg.files import DAMAGED_ARCHIVE, OWN_FOLDER, atomic_file
+
+_BLOCK = 64
+_BLOCKS_AT_ONCE = 8
+
+
+class ClassPlaces:
+    """Blocks of label maps and how many pixels of each class they hold.
+
+    Args:
+        blocks: (N, 5) int64: number of the label map, row, column, height and width of each block.
+        pixels: (N, K) int64: pixels of each class in each block.
+    """
+
+    def __init__(self, blocks: np.ndarray, pixels: np.ndarray) -> None:
+        self.blocks = blocks
+        self.pixels = pixels
+        # (K, N): to find a block among a million without touching each of them.
+        self._pixels_so_far = np.ascontiguousarray(pixels.cumsum(axis=0).T)
+
+    def counts(self) -> ClassCounts:
+        """Pixels of each class, and of the label maps that hold it."""
+        maps = np.zeros((self.blocks[:, 0].max() + 1, self.pixels.shape[1]), np.int64)
+        np.add.at(maps, self.blocks[:, 0], self.pixels)
+        around = (maps.sum(axis=1, keepdims=True) * (maps > 0)).sum(axis=0)
+        return ClassCounts(tuple(maps.sum(axis=0).tolist()), tuple(around.tolist()))
+
+    def draw(self, random: np.random.Generator) -> tuple[int, Window, int]:
+        """Number of a label map, a block of it and a class in the block.
+
+        All classes that occur are as likely, and each pixel of a class is as likely to be in the
+        block.
+        """
+        totals = self._pixels_so_far[:, -1]
+        number = int(random.choice(np.flatnonzero(totals)))
+        pixel = random.integers(totals[number])
+        block = np.searchsorted(self._pixels_so_far[number], pixel, side="right")
+        place, *window = map(int, self.blocks[block])
+        return place, Window(*window), number
+
+
+def class_places(pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0) -> ClassPlaces:
+    """Reads all label maps, some rows at a time.
+
+    Args:
+        pairs: Pairs with labels.
+        reader: Reads them.
+        num_workers: Processes that read; 0 reads in this one.
+
+    Raises:
+        InputError: A label cannot be read or holds what is no class, or no class occurs at all.
+    """
+    blocks, pixels = [], []
+    workers = min(num_workers, len(pairs))
+    generator = torch.Generator().manual_seed(0)  # leaves the training's random numbers alone
+    found = DataLoader(
+        _Blocks(pairs, reader), batch_size=None, num_workers=workers, generator=generator
+    )
+    for place, (where, counts) in enumerate(found):
+        blocks.append(np.insert(where.numpy(), 0, place, axis=1))
+        pixels.append(counts.numpy())
+    places = ClassPlaces(np.concatenate(blocks), np.concatenate(pixels))
+    if not places.pixels.any():
+        raise InputError(
+            "The training labels hold no pixel of any class, so crops cannot be balanced between "
+            "classes. Check the labels."
+        )
+    return places
+
+
+def cached_places(
+    pairs: Sequence[Pair], reader: PairReader, num_workers: int, root: Path
+) -> ClassPlaces:
+    """`class_places`, kept in a file below ``root`` for as long as labels and classes stay.
+
+    Where ``root`` cannot be written to, the labels are read every time.
+    """
+    paths = [pair.label for pair in pairs if pair.label is not None]
+    key = labels_key(paths, reader.decoder, root)
+    if any(pair.part or pair.without for pair in pairs):
+        parts = [(pair.part, pair.without) for pair in pairs]
+        key += "_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    file = root / OWN_FOLDER / f"class_places_{key}_{reader.reduction}_{_BLOCK}.npz"
+    # A file that another program left damaged is made again.
+    with suppress(*DAMAGED_ARCHIVE), np.load(file) as found:
+        return ClassPlaces(found["blocks"], found["pixels"])
+    places = class_places(pairs, reader, num_workers)
+    with suppress(OSError), atomic_file(file) as opened:
+        np.savez_compressed(opened, blocks=places.blocks, pixels=places.pixels)
+    return places
+
+
+class _Blocks(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The blocks (N, 4) and the pixels of each class in them (N, K) of each label map."""
+
+    def __init__(self, pairs: Sequence[Pair], reader: PairReader) -> None:
+        self.pairs = tuple(pairs)
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pair, classes = self.pairs[index], self.reader.decoder.num_classes
+        height, width = self.reader.size(pair)
+        step = _BLOCK * _BLOCKS_AT_ONCE
+        windows, counts = [], []
+        for top in range(0, height, step):
+            mask = self.reader.mask(pair, Window(top, 0, min(step, height - top), width))
+            assert mask is not None, "training pairs have labels"
+            for row in range(0, len(mask), _BLOCK):
+                for column in range(0, width, _BLOCK):
+                    block = mask[row : row + _BLOCK, column : column + _BLOCK]
+                    windows.append((top + row, column, *block.shape))
+                    counts.append(np.bincount(block.reshape(-1), minlength=256)[:classes])
+        return torch.tensor(windows), torch.from_numpy(np.stack(counts))

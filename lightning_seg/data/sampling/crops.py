@@ -1,0 +1,216 @@
+"""Training crops of rasters too large to read whole."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from lightning_seg.data.reading.labels import IGNORE_INDEX
+from lightning_seg.data.reading.pair_reader import PairReader
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import Window
+from lightning_seg.data.samples import Sample, make_sample
+from lightning_seg.data.sampling.class_locations import ClassPlaces
+from lightning_seg.data.sampling.regions import FreePlaces
+from lightning_seg.data.targets_cache import TargetsCache
+from lightning_seg.data.transforms import TransformPipeline, draw_seed
+from lightning_seg.errors import InputError
+
+# Places around a class are drawn again where they touch what must not be trained on.
+_TRIES = 100
+
+
+class Crops(Dataset[Sample]):
+    """Square crops of rasters; of TIFF files nothing else is read.
+
+    No crop touches what a pair is ``without``. A raster smaller than the crop is mirrored at its
+    lower and right edge, and ignored there. Samples are those of PairDataset and ``window`` int64
+    (4,): row, column, height and width of what was read.
+
+    Args:
+        pairs: The rasters.
+        reader: Reads them.
+        pipeline: Transforms of image and mask.
+        crop_size: Height and width of a crop in pixels.
+        cache: Gives ``targets``, maps (C, crop_size, crop_size) by key.
+
+    Raises:
+        InputError: There is no room for a crop.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        reader: PairReader,
+        pipeline: TransformPipeline,
+        crop_size: int,
+        cache: TargetsCache | None = None,
+    ) -> None:
+        self.pairs = tuple(pairs)
+        self.reader = reader
+        self.pipeline = pipeline
+        self.crop_size = crop_size
+        self.cache = cache
+        self._sizes = [reader.size(pair) for pair in self.pairs]
+        self._free = [
+            FreePlaces(size, self._of_crop(size), pair.without)
+            for size, pair in zip(self._sizes, self.pairs, strict=True)
+        ]
+        if self.pairs and not any(free.count for free in self._free):
+            raise InputError(
+                f"No crop of {crop_size} x {crop_size} pixels fits beside the regions that are "
+                "measured. Set crop_size to a smaller number, or make the regions smaller."
+            )
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Crops an epoch."""
+
+    @abstractmethod
+    def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
+        """Number of a raster, and the crop."""
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        random = np.random.default_rng(draw_seed(index))
+        place, window = self._place(index, random)
+        pair = self.pairs[place]
+        further = self.reader.extra_channel(pair, window)
+        codes = None if self.cache is None else self.cache.read(pair, window)
+        image, mask, further, codes = self.pipeline.apply(
+            self._mirrored(self.reader.image(pair, window)),
+            self._ignored_beyond(self.reader.mask(pair, window)),
+            None if further is None else self._mirrored(further),
+            int(random.integers(2**31)),
+            self._ignored_beyond(codes),
+        )
+        sample = make_sample(image, mask, further, name=pair.name) | {
+            "window": torch.tensor(window)
+        }
+        if self.cache is not None and codes is not None:
+            sample["targets"] = self.cache.decode(codes)
+        return sample
+
+    def _of_crop(self, size: tuple[int, int]) -> tuple[int, int]:
+        return min(self.crop_size, size[0]), min(self.crop_size, size[1])
+
+    def _mirrored(self, image: np.ndarray) -> np.ndarray:
+        return np.pad(image, (*self._missing(image), (0, 0)), mode="symmetric")
+
+    def _ignored_beyond(self, mask: np.ndarray | None) -> np.ndarray | None:
+        if mask is None:
+            return None
+        sides = (*self._missing(mask), (0, 0))[: mask.ndim]
+        return np.pad(mask, sides, constant_values=IGNORE_INDEX)
+
+    def _missing(self, array: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
+        height, width = array.shape[:2]
+        return (0, self.crop_size - height), (0, self.crop_size - width)
+
+
+class RandomCrops(Crops):
+    """Crops at random places, drawn anew at every visit from torch's random state.
+
+    Larger rasters are visited more often, so that every pixel is as likely.
+
+    Args:
+        pairs: The rasters.
+        reader: Reads them.
+        pipeline: Transforms of image and mask.
+        crop_size: Height and width of a crop in pixels.
+        length: Crops an epoch.
+        places: Where classes lie: draws a class, each as often, and a crop around a pixel of it. By
+            default all places are as likely.
+        cache: Gives ``targets``, maps (C, crop_size, crop_size) by key.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        reader: PairReader,
+        pipeline: TransformPipeline,
+        crop_size: int,
+        length: int,
+        places: ClassPlaces | None = None,
+        cache: TargetsCache | None = None,
+    ) -> None:
+        super().__init__(pairs, reader, pipeline, crop_size, cache)
+        self.length = length
+        self.places = places
+        pixels = np.array(
+            [
+                (height * width - sum(part.height * part.width for part in pair.without))
+                * (free.count > 0)
+                for (height, width), pair, free in zip(
+                    self._sizes, self.pairs, self._free, strict=True
+                )
+            ]
+        )
+        self._shares = pixels / pixels.sum()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
+        if self.places is not None:
+            for _ in range(_TRIES):
+                place, window = self._around_a_class(self.places, random)
+                if window[:2] in self._free[place]:
+                    return place, window
+        place = int(random.choice(len(self.pairs), p=self._shares))
+        return place, Window(*self._free[place].draw(random), *self._of_crop(self._sizes[place]))
+
+    def _around_a_class(
+        self, places: ClassPlaces, random: np.random.Generator
+    ) -> tuple[int, Window]:
+        place, block, number = places.draw(random)
+        mask = self.reader.mask(self.pairs[place], block)
+        assert mask is not None, "training pairs have labels"
+        row, column = random.choice(np.argwhere(mask == number)).tolist()
+        height, width = self._sizes[place]
+        return place, Window(
+            self._start(block.row + row, height),
+            self._start(block.column + column, width),
+            *self._of_crop((height, width)),
+        )
+
+    def _start(self, middle: int, length: int) -> int:
+        return max(min(middle - self.crop_size // 2, length - self.crop_size), 0)
+
+
+class GridCrops(Crops):
+    """All crops whose rows and columns are multiples of a stride, each once an epoch.
+
+    Args:
+        pairs: The rasters.
+        reader: Reads them.
+        pipeline: Transforms of image and mask.
+        crop_size: Height and width of a crop in pixels.
+        stride: Pixels from a crop to the next.
+        cache: Gives ``targets``, maps (C, crop_size, crop_size) by key.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        reader: PairReader,
+        pipeline: TransformPipeline,
+        crop_size: int,
+        stride: int,
+        cache: TargetsCache | None = None,
+    ) -> None:
+        super().__init__(pairs, reader, pipeline, crop_size, cache)
+        self._crops = [
+            (place, Window(*corner, *self._of_crop(self._sizes[place])))
+            for place, free in enumerate(self._free)
+            for corner in free.on_grid(stride)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
+        return self._crops[index]

@@ -1,0 +1,16 @@
+"""Prediction of whole rasters: label rasters, probabilities and outlines of images of any size."""
+
+from lightning_seg.prediction.files import PredictionFiles
+from lightning_seg.prediction.polygons import Polygons
+from lightning_seg.prediction.predict import predict, predict_rasters
+from lightning_seg.prediction.raster_data import RasterDataModule
+from lightning_seg.prediction.raster_writer import RasterWriter
+
+__all__ = [
+    "Polygons",
+    "PredictionFiles",
+    "RasterDataModule",
+    "RasterWriter",
+    "predict",
+    "predict_rasters",
+]

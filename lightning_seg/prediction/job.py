@@ -1,0 +1,126 @@
+"""One prediction of many rasters: where its files go, and what is still to do."""
+
+from functools import cached_property
+from pathlib import Path
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_seg.callbacks.classes import class_colors_of, class_names_of
+from lightning_seg.callbacks.files import file_stem
+from lightning_seg.data.base import SegmentationDataModule
+from lightning_seg.data.reading.labels import IGNORE_INDEX
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.errors import InputError
+from lightning_seg.inference import TestTimeAugmentation, WindowLayout, whole_image
+from lightning_seg.prediction.files import (
+    Classes,
+    PredictionFiles,
+    checked_label_values,
+)
+from lightning_seg.prediction.geotiff import need_rasterio
+from lightning_seg.prediction.outputs import output_paths
+from lightning_seg.prediction.progress import Progress, settings_hash
+from lightning_seg.prediction.row_spans import Pending, Raster
+from lightning_seg.prediction.row_store import RowStore
+from lightning_seg.tasks import SegmentationTask
+
+
+class PredictionJob:
+    """What a `RasterDataModule` and a `RasterWriter` of one prediction have in common.
+
+    Args:
+        task: Predicts.
+        source: Says which images, and what their classes are.
+        folder: Where the files go.
+        files: Which files are written; its ``output_dir`` is not read here.
+        precision: The trainer's, which predictions depend on.
+
+    Raises:
+        InputError: Something asked for is not possible with these classes or without a library.
+    """
+
+    def __init__(
+        self,
+        task: SegmentationTask,
+        source: SegmentationDataModule,
+        folder: Path,
+        files: PredictionFiles | None = None,
+        precision: str = "32-true",
+    ) -> None:
+        self.task = task
+        self.source = source
+        self.folder = folder
+        self.files = files or PredictionFiles()
+        self._precision = precision
+        if task.num_classes > IGNORE_INDEX:
+            raise InputError(
+                f"There are {task.num_classes} classes, but labels of images of any size are "
+                f"stored as bytes, of which {IGNORE_INDEX} means no data: at most "
+                f"{IGNORE_INDEX} classes can be predicted."
+            )
+        if self.files.probabilities is not None:
+            need_rasterio("Writing probabilities")
+        if self.files.polygons is not None:
+            self.files.polygons.check(self.classes.names)
+        _announce_scales(task.inference)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """Names, colours and numbers of the classes in the files."""
+        sources, number = (self.source, self.task), self.task.num_classes
+        values = checked_label_values(self.files.label_values, self.source.label_values, number)
+        names = class_names_of(sources, number)
+        return Classes(tuple(names), tuple(class_colors_of(sources, number)), values)
+
+    def layout(self, height: int, width: int) -> WindowLayout:
+        """Where windows lie over an image of this size; without windows the image is one."""
+        inference = self.task.inference
+        window = inference.window if isinstance(inference, TestTimeAugmentation) else inference
+        return whole_image(height, width) if window is None else window.layout(height, width)
+
+    def stem(self, pair: Pair) -> Path:
+        """The path of an image's files without their suffixes."""
+        return self.folder / file_stem(pair.name)
+
+    def paths(self, pair: Pair) -> list[Path]:
+        """All files that are written of an image."""
+        files = self.files
+        return output_paths(pair.image, self.stem(pair), files.probabilities, files.polygons)
+
+    def find_pending(self, raster: Raster) -> Pending:
+        """Which rows of an image are still to be predicted."""
+        key = self.progress.key(raster.pair)
+        store = self.store(raster, key)
+        if self.progress.holds(file_stem(raster.pair.name), key):
+            store.remove()
+            return Pending((), key)
+        store.prepare()
+        return Pending(tuple(store.missing() or store.forget_last()), key)
+
+    def store(self, raster: Raster, key: str) -> RowStore:
+        """Rows of an image that are predicted already."""
+        return RowStore(self.folder, file_stem(raster.pair.name), key, raster.height)
+
+    @cached_property
+    def progress(self) -> Progress:
+        """Which images are finished; to be asked when the task has its weights."""
+        way = settings_hash(
+            self.task,
+            self.task.inference,
+            self._precision,
+            self.source.reader,
+            self.classes,
+            self.files.probabilities,
+            self.files.polygons,
+        )
+        return Progress(self.folder, way)
+
+
+def _announce_scales(inference: object) -> None:
+    if not isinstance(inference, TestTimeAugmentation) or inference.window is None:
+        return
+    if any(scale != 1 for scale in inference.scales):
+        rank_zero_info(
+            "Each window is scaled by itself here, while validate and test scale the image and "
+            "then lay windows over it: labels can differ a little."
+        )

@@ -1,0 +1,171 @@
+"""All files that are predicted of one image, written from its first row to its last."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from lightning_seg.callbacks.label_png import label_png
+from lightning_seg.data.reading.labels import IGNORE_INDEX
+from lightning_seg.files import complete, partial_path
+from lightning_seg.prediction.files import Classes, Probabilities
+from lightning_seg.prediction.geotiff import Georeference, GeoTiff, rasterio, read_georeference
+from lightning_seg.prediction.polygons import Polygons
+from lightning_seg.prediction.row_store import Rows
+
+_TIFFS = (".tif", ".tiff")
+_PROBABILITIES = "_probabilities.tif"
+
+
+def output_paths(
+    image: Path,
+    stem: Path,
+    probabilities: Probabilities | None = None,
+    polygons: Polygons | None = None,
+) -> list[Path]:
+    """All files that `ImageOutputs` makes of an image."""
+    endings = [".tif" if becomes_geotiff(image) else ".png"]
+    endings += [] if probabilities is None else [_PROBABILITIES]
+    endings += [] if polygons is None else [polygons.suffix]
+    return [_with_ending(stem, ending) for ending in endings]
+
+
+def becomes_geotiff(image: Path) -> bool:
+    """Whether an image's labels are a GeoTIFF; otherwise they are a PNG."""
+    return image.suffix.lower() in _TIFFS and rasterio is not None
+
+
+def _with_ending(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)
+
+
+class _LabelFile(Protocol):
+    def write(self, rows: np.ndarray) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ImageOutputs:
+    """The label raster of one image, and where asked for its probabilities and polygons.
+
+    All files get their names when the last is whole. A TIFF's labels are a GeoTIFF with the classes
+    as colour table, in the same place; 255 stands for pixels where the image itself has no data.
+    Other images' labels are a PNG with a palette. With ``values`` both are grey, without colours,
+    and where 255 is a class the highest free number stands for no data. Probabilities are a GeoTIFF
+    of a band for each class: as ``uint8``, 255 times the probability, or with 16 bits.
+
+    Args:
+        image: The image file.
+        size: Its height and width.
+        stem: The files' path without suffix.
+        classes: What the labels mean.
+        probabilities: How probabilities are stored; None for none.
+        polygons: How outlines are written; None for none.
+    """
+
+    def __init__(
+        self,
+        image: Path,
+        size: tuple[int, int],
+        stem: Path,
+        classes: Classes,
+        probabilities: Probabilities | None = None,
+        polygons: Polygons | None = None,
+    ) -> None:
+        self._classes = classes
+        self._polygons = polygons
+        self._stem = stem
+        self._partial: dict[Path, Path] = {}
+        has_place = becomes_geotiff(image)
+        self._place = read_georeference(image) if has_place else Georeference(image)
+        self._png: np.ndarray | None = None
+        self._labels: _LabelFile
+        if has_place:
+            self._label_path = self._begin(".tif")
+            self._labels = GeoTiff(
+                self._label_path,
+                (1, *size),
+                "uint8",
+                self._place,
+                nodata=classes.nodata if self._place.has_nodata else None,
+                colors=classes.colors if classes.values is None else (),
+                tags={
+                    f"CLASS_{number}": name
+                    for number, name in zip(classes.numbers, classes.names, strict=True)
+                },
+            )
+        else:
+            self._label_path = self._begin(".png")
+            self._labels = _Png(self._label_path, size, classes)
+        self._maps: GeoTiff | None = None
+        if probabilities is not None:
+            self._maps = GeoTiff(
+                self._begin(_PROBABILITIES),
+                (len(classes.names), *size),
+                probabilities,
+                self._place,
+                descriptions=classes.names,
+                scale=1 / 255 if probabilities == "uint8" else None,
+            )
+
+    def write(self, rows: Rows) -> None:
+        """Adds rows below those written before."""
+        labels = rows.labels
+        if self._classes.values is not None:
+            labels = np.array(self._classes.values, np.uint8)[labels]
+        if self._place.has_nodata:
+            valid = self._place.valid(rows.first, len(labels))
+            labels = np.where(valid, labels, np.uint8(self._classes.nodata))
+        self._labels.write(labels[None])
+        if self._maps is not None:
+            assert rows.maps is not None, "maps are stored where they are wanted"
+            self._maps.write(rows.maps)
+
+    def finish(self) -> list[Path]:
+        """Ends all files and gives them their names; returns them."""
+        self._labels.close()
+        if self._maps is not None:
+            self._maps.close()
+        if self._polygons is not None:
+            labels = self._labels.pixels if isinstance(self._labels, _Png) else self._label_path
+            path = self._begin(self._polygons.suffix)
+            self._polygons.write(labels, self._classes.names, path, self._classes.numbers)
+        for path, partial in self._partial.items():
+            complete(partial, path)
+        return list(self._partial)
+
+    def abandon(self) -> None:
+        """Removes what is written so far."""
+        try:
+            self._labels.close()
+            if self._maps is not None:
+                self._maps.close()
+        finally:
+            for partial in self._partial.values():
+                partial.unlink(missing_ok=True)
+
+    def _begin(self, ending: str) -> Path:
+        path = _with_ending(self._stem, ending)
+        self._partial[path] = partial_path(path)
+        return self._partial[path]
+
+
+class _Png:
+    """Labels gathered in memory, for a PNG is written in one go."""
+
+    def __init__(self, path: Path, size: tuple[int, int], classes: Classes) -> None:
+        self._path = path
+        self._classes = classes
+        self._row = 0
+        self.pixels = np.zeros(size, np.uint8)
+
+    def write(self, rows: np.ndarray) -> None:
+        self.pixels[self._row : self._row + rows.shape[1]] = rows[0]
+        self._row += rows.shape[1]
+
+    def close(self) -> None:
+        # The pixels hold what stands for the classes already.
+        values = None if self._classes.values is None else range(IGNORE_INDEX + 1)
+        png = label_png(torch.from_numpy(self.pixels), self._classes.colors, values)
+        self._path.write_bytes(png)

@@ -1,0 +1,86 @@
+"""Decided rows of an image, in memory for a while and then on disk."""
+
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_seg.prediction.files import Probabilities
+from lightning_seg.prediction.row_store import Rows, RowStore
+
+# Rows that are finished wait in memory for so long, and up to so many bytes.
+SECONDS = 60
+BYTES = 16 << 20
+
+_ROWS = 64
+
+
+class RowLabels:
+    """Takes class probabilities from the top to the bottom and decides them.
+
+    Args:
+        store: Where decided rows are kept.
+        first: The first row.
+        last: The row after the last; what comes beyond it is left out.
+        kind: How probabilities are stored; None for labels alone.
+    """
+
+    def __init__(
+        self, store: RowStore, first: int, last: int, kind: Probabilities | None = None
+    ) -> None:
+        self.store = store
+        self._next = first
+        self._last = last
+        self._kind = kind
+        self._waiting: list[Rows] = []
+        self._saved = time.monotonic()
+        self.on_disk = False
+
+    def add(self, probabilities: Tensor) -> None:
+        """Adds rows (K, rows, W) below those before."""
+        probabilities = probabilities[:, : self._last - self._next]
+        for start in range(0, probabilities.shape[1], _ROWS):
+            # Some at a time: deciding takes copies of what may be hundreds of megabytes.
+            part = argmax_rows(probabilities[:, start : start + _ROWS], self._next, self._kind)
+            self._waiting.append(part)
+            self._next = part.last
+            if time.monotonic() - self._saved > SECONDS or self._bytes() > BYTES:
+                self.save()
+
+    def save(self) -> None:
+        """Brings all rows to the disk."""
+        if self._waiting:
+            self.store.save(self._waiting)
+            self.on_disk = True
+        self._waiting = []
+        self._saved = time.monotonic()
+
+    def take(self) -> list[Rows]:
+        """All rows, where none was brought to the disk yet."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _bytes(self) -> int:
+        return sum(
+            part.labels.nbytes + (0 if part.maps is None else part.maps.nbytes)
+            for part in self._waiting
+        )
+
+
+def argmax_rows(probabilities: Tensor, first: int, kind: Probabilities | None = None) -> Rows:
+    """Labels of averaged probabilities (K, rows, W), and these as they are stored.
+
+    As `SegmentationTask.predict_step` decides, also where two are equal but for the last bits.
+    """
+    tiny = torch.finfo(probabilities.dtype).tiny
+    labels = probabilities.clamp(min=tiny).log_().argmax(dim=0).to(torch.uint8)
+    return Rows(first, labels.cpu().numpy(), _stored(probabilities, kind))
+
+
+def _stored(probabilities: Tensor, kind: Probabilities | None) -> np.ndarray | None:
+    if kind is None:
+        return None
+    if kind == "float16":
+        return probabilities.half().cpu().numpy()
+    return (probabilities * 255).round().to(torch.uint8).cpu().numpy()

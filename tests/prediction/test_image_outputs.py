@@ -1,0 +1,293 @@
+import json
+import os
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lightning_seg.errors import InputError
+from lightning_seg.files import partial_path
+from lightning_seg.prediction.files import Classes
+from lightning_seg.prediction.geotiff import small_cache
+from lightning_seg.prediction.outputs import ImageOutputs
+from lightning_seg.prediction.polygons import Polygons, _kept
+from lightning_seg.prediction.row_labels import argmax_rows
+
+rasterio = pytest.importorskip("rasterio")
+pyogrio = pytest.importorskip("pyogrio")
+shapely = pytest.importorskip("shapely")
+
+CLASSES = Classes(("road", "house", "tree"), ((255, 255, 255), (0, 0, 255), (0, 255, 0)))
+PLACE = {
+    "crs": rasterio.CRS.from_epsg(25833),
+    "transform": rasterio.Affine(0.05, 0, 367000, 0, -0.05, 5808000),
+}
+
+
+def write_image(path, pixels, **place):
+    bands = pixels.transpose(2, 0, 1)
+    with rasterio.open(
+        path, "w", "GTiff", *reversed(bands.shape[1:]), len(bands), dtype="uint8", **place
+    ) as file:
+        file.write(bands)
+
+
+def scene(height=600, width=530):
+    labels = np.zeros((height, width), np.uint8)
+    labels[100:200, 50:150] = 1
+    labels[200:260, 50:150] = 2
+    labels[400:403, 400:403] = 1
+    return labels
+
+
+def probabilities(labels):
+    one_hot = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), 3).permute(2, 0, 1)
+    return one_hot * 0.7 + 0.1
+
+
+def predict(image, labels, stem, classes=CLASSES, **kwargs):
+    outputs = ImageOutputs(image, labels.shape, stem, classes, **kwargs)
+    rows = probabilities(labels)
+    for start in range(0, len(labels), 70):
+        kind = kwargs.get("probabilities")
+        outputs.write(argmax_rows(rows[:, start : start + 70], start, kind))
+    return [path.name for path in outputs.finish()]
+
+
+@pytest.fixture
+def tile(tmp_path):
+    path = tmp_path / "tile.tif"
+    write_image(path, np.ones((600, 530, 3), np.uint8), **PLACE)
+    return path
+
+
+def test_labels_of_a_geotiff_lie_where_it_lies_and_have_the_classes_colours(tile, tmp_path):
+    out = tmp_path / "out"
+    assert predict(tile, scene(), out / "tile") == ["tile.tif"]
+    assert [path.name for path in out.iterdir()] == ["tile.tif"]
+    with rasterio.open(out / "tile.tif") as file:
+        assert np.array_equal(file.read(1), scene())
+        assert file.crs == PLACE["crs"]
+        assert file.transform == PLACE["transform"]
+        assert file.nodata is None
+        assert file.colorinterp[0].name == "palette"
+        assert [file.colormap(1)[k] for k in range(3)] == [(*c, 255) for c in CLASSES.colors]
+        assert file.profile["tiled"]
+        assert file.compression.name == "deflate"
+        assert file.tags()["CLASS_1"] == "house"
+    assert np.array_equal(np.array(Image.open(out / "tile.tif")), scene())
+
+
+@pytest.mark.parametrize("nodata", [0, 255, 7])
+def test_pixels_without_data_have_no_label(tmp_path, nodata):
+    pixels = np.full((600, 530, 3), 9, np.uint8)
+    pixels[:300, :200] = nodata
+    write_image(tmp_path / "a.tif", pixels, nodata=nodata, **PLACE)
+    predict(tmp_path / "a.tif", scene(), tmp_path / "out")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.nodata == 255
+        labels = file.read(1)
+        assert (labels[:300, :200] == 255).all()
+        assert np.array_equal(labels[300:], scene()[300:])
+        assert np.array_equal(file.dataset_mask() > 0, labels != 255)
+        assert file.colormap(1)[255] == (0, 0, 0, 0)
+
+
+def test_a_fourth_band_is_no_mask(tmp_path):
+    pixels = np.zeros((600, 530, 4), np.uint8)
+    write_image(tmp_path / "a.tif", pixels, photometric="rgb", **PLACE)
+    predict(tmp_path / "a.tif", scene(), tmp_path / "out")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.nodata is None
+        assert np.array_equal(file.read(1), scene())
+
+
+def test_a_place_given_by_control_points_is_kept(tmp_path):
+    points = [
+        rasterio.control.GroundControlPoint(row, column, 3e5 + column, 5e6 - row)
+        for row, column in ((0, 0), (0, 500), (500, 0), (500, 500))
+    ]
+    write_image(tmp_path / "a.tif", np.ones((600, 530, 3), np.uint8), gcps=points, crs=PLACE["crs"])
+    predict(tmp_path / "a.tif", scene(), tmp_path / "out")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        found, crs = file.gcps
+    assert crs == PLACE["crs"]
+    assert [(p.row, p.col, p.x, p.y) for p in found] == [(p.row, p.col, p.x, p.y) for p in points]
+
+
+def test_other_images_get_a_png_with_a_palette(tmp_path):
+    Image.fromarray(np.ones((600, 530, 3), np.uint8)).save(tmp_path / "a.png")
+    assert predict(tmp_path / "a.png", scene(), tmp_path / "out") == ["out.png"]
+    image = Image.open(tmp_path / "out.png")
+    assert image.mode == "P"
+    assert np.array_equal(np.array(image), scene())
+    assert image.convert("RGB").getpixel((60, 110)) == (0, 0, 255)
+
+
+VALUES = Classes(CLASSES.names, CLASSES.colors, (0, 255, 128))
+
+
+def test_a_geotiff_may_hold_other_numbers_and_is_grey_then(tile, tmp_path):
+    predict(tile, scene(), tmp_path / "out", VALUES)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert np.array_equal(file.read(1), np.array([0, 255, 128])[scene()])
+        assert file.transform == PLACE["transform"]
+        assert file.colorinterp[0].name == "gray"
+        assert (file.nodata, file.count, file.dtypes[0]) == (None, 1, "uint8")
+        assert file.tags()["CLASS_255"] == "house"
+
+
+def test_a_png_may_hold_other_numbers_and_is_grey_then(tmp_path):
+    Image.fromarray(np.zeros((600, 530, 3), np.uint8)).save(tmp_path / "a.png")
+    predict(tmp_path / "a.png", scene(), tmp_path / "out", VALUES)
+    image = Image.open(tmp_path / "out.png")
+    assert image.mode == "L"
+    assert np.array_equal(np.array(image), np.array([0, 255, 128])[scene()])
+
+
+def test_no_data_is_no_class_where_255_is_one(tmp_path):
+    pixels = np.full((600, 530, 3), 9, np.uint8)
+    pixels[:300, :200] = 0
+    write_image(tmp_path / "a.tif", pixels, nodata=0, **PLACE)
+    predict(tmp_path / "a.tif", scene(), tmp_path / "out", VALUES)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.nodata == 254
+        assert (file.read(1)[:300, :200] == 254).all()
+
+
+def test_polygons_have_the_classes_numbers_whatever_stands_for_them(tile, tmp_path):
+    for name, classes in (("plain", CLASSES), ("values", VALUES)):
+        predict(tile, scene(), tmp_path / name, classes, polygons=Polygons(tolerance=0))
+    plain, values = (pyogrio.raw.read(tmp_path / f"{name}.gpkg")[3] for name in ("plain", "values"))
+    for column, expected in zip(values, plain, strict=True):
+        assert sorted(map(str, column)) == sorted(map(str, expected))
+
+
+def test_probabilities_are_stored_as_bytes(tile, tmp_path):
+    assert predict(tile, scene(), tmp_path / "out", probabilities="uint8") == [
+        "out.tif",
+        "out_probabilities.tif",
+    ]
+    with rasterio.open(tmp_path / "out_probabilities.tif") as file:
+        assert file.descriptions == CLASSES.names
+        assert file.crs == PLACE["crs"]
+        values = file.read() * np.array(file.scales)[:, None, None]
+    assert np.abs(values - probabilities(scene()).numpy()).max() <= 0.5 / 255 + 1e-6
+
+
+def test_probabilities_are_stored_with_16_bits(tile, tmp_path):
+    predict(tile, scene(), tmp_path / "out", probabilities="float16")
+    with rasterio.open(tmp_path / "out_probabilities.tif") as file:
+        values = file.read()
+    assert np.array_equal(values, probabilities(scene()).half().float().numpy())
+
+
+@pytest.mark.parametrize("kind", ["GeoPackage", "GeoJSON"])
+def test_polygons_outline_every_object(tile, tmp_path, kind):
+    polygons = Polygons(kind, tolerance=0, classes=["house", "tree"])
+    name = predict(tile, scene(), tmp_path / "out", polygons=polygons)[1]
+    meta, _, shapes, fields = pyogrio.raw.read(tmp_path / name)
+    found = {key: values.tolist() for key, values in zip(meta["fields"], fields, strict=True)}
+    order = np.argsort(found["pixels"])
+    assert [found["name"][i] for i in order] == ["house", "tree", "house"]
+    assert [found["class"][i] for i in order] == [1, 2, 1]
+    assert [found["pixels"][i] for i in order] == [9, 6000, 10000]
+    assert [found["area"][i] for i in order] == pytest.approx([0.0225, 15, 25])
+    bounds = shapely.from_wkb(shapes)[order[-1]].bounds
+    if kind == "GeoJSON":
+        assert bounds[0] == pytest.approx(13.04, abs=0.1)
+        assert bounds[1] == pytest.approx(52.4, abs=0.1)
+    else:
+        assert "25833" in meta["crs"]
+        assert bounds == pytest.approx((367002.5, 5807990, 367007.5, 5807995))
+
+
+def test_small_objects_can_be_left_out(tile, tmp_path):
+    predict(tile, scene(), tmp_path / "out", polygons=Polygons(min_pixels=10, classes=["house"]))
+    assert len(pyogrio.raw.read(tmp_path / "out.gpkg")[2]) == 1
+
+
+def test_of_objects_that_are_not_wanted_nothing_is_kept():
+    class Outline(dict):
+        """A dict that can be referred to weakly."""
+
+        __hash__ = object.__hash__
+
+    alive = weakref.WeakSet()
+
+    def objects():
+        ring = [(0, 0), (0, 1), (1, 1), (0, 0)]
+        for number in range(300):
+            outline = Outline(type="Polygon", coordinates=[ring])
+            alive.add(outline)
+            assert len(alive) <= 2
+            yield outline, number % 3
+            del outline
+
+    kept, numbers = _kept(objects(), rasterio.Affine.identity(), {1}, 1)
+    assert len(kept) == len(numbers) == 0
+    kept, numbers = _kept(objects(), rasterio.Affine.scale(0.5), {1, 2}, 2)
+    assert len(kept) == 200
+    assert set(numbers) == {1, 2}
+
+
+def test_simplified_neighbours_keep_the_boundary_they_share(tile, tmp_path):
+    labels = np.fromfunction(lambda y, x: y > 300 + x // 2, (600, 530)).astype(np.uint8)
+    predict(tile, labels, tmp_path / "out", polygons=Polygons(tolerance=3))
+    upper, lower = shapely.from_wkb(pyogrio.raw.read(tmp_path / "out.gpkg")[2])
+    assert len(upper.exterior.coords) + len(lower.exterior.coords) < 30
+    assert shapely.coverage_is_valid([upper, lower])
+    assert upper.area + lower.area == pytest.approx(600 * 530 * 0.05**2)
+
+
+def test_polygons_of_an_image_without_a_place_are_in_pixels(tmp_path):
+    Image.fromarray(np.ones((600, 530, 3), np.uint8)).save(tmp_path / "a.png")
+    wanted = Polygons("GeoJSON", classes=["tree"])
+    predict(tmp_path / "a.png", scene(), tmp_path / "out", polygons=wanted)
+    (feature,) = json.loads((tmp_path / "out.geojson").read_text())["features"]
+    assert feature["properties"] == {"class": 2, "name": "tree", "pixels": 6000, "area": 6000.0}
+    assert shapely.geometry.shape(feature["geometry"]).bounds == (50, 200, 150, 260)
+
+
+def test_no_object_makes_an_empty_file(tile, tmp_path):
+    predict(
+        tile, np.zeros((600, 530), np.uint8), tmp_path / "out", polygons=Polygons(classes=["tree"])
+    )
+    assert len(pyogrio.raw.read(tmp_path / "out.gpkg")[2]) == 0
+
+
+def test_unknown_classes_of_polygons_are_named():
+    with pytest.raises(InputError, match="names 'car', but the classes are: road, house, tree"):
+        Polygons(classes=["car"]).check(CLASSES.names)
+
+
+def test_gdal_keeps_64_megabytes_at_most():
+    with small_cache():
+        assert rasterio.env.getenv()["GDAL_CACHEMAX"] == 64 * 1024 * 1024
+
+
+def test_what_is_abandoned_leaves_nothing(tile, tmp_path):
+    out = tmp_path / "out"
+    outputs = ImageOutputs(tile, (600, 530), out / "a", CLASSES, "uint8", Polygons())
+    outputs.write(argmax_rows(probabilities(scene())[:, :300], 0, "uint8"))
+    outputs.abandon()
+    assert list(out.iterdir()) == []
+
+
+def test_a_killed_process_leaves_what_the_next_one_removes(tmp_path):
+    path = tmp_path / "a.tif"
+    code = (
+        "import os, signal, sys; from pathlib import Path;"
+        "from lightning_seg.files import partial_path;"
+        "partial_path(Path(sys.argv[1])).touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], timeout=120)
+    (left,) = tmp_path.iterdir()
+    alive = left.with_name(left.name.replace(left.name.split("-")[-2], str(os.getppid())))
+    alive.touch()
+    partial_path(path)
+    assert list(tmp_path.iterdir()) == [alive]
