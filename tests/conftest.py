@@ -1,6 +1,7 @@
 """Shared paths of the tests."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -16,6 +17,14 @@ settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _as_nondeterministic_as_before():
+    """Undoes ``Trainer(deterministic=True)``, which holds for the whole process."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].use_deterministic_algorithms(False)
 
 
 @pytest.fixture(scope="session")

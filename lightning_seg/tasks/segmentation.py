@@ -355,8 +355,9 @@ class SegmentationTask(LightningModule):
         """Notes the classes' names, colours and weights, and a step schedule's planned length."""
         checkpoint |= {name: getattr(self, name) for name in LEGEND}
         checkpoint["class_weights"] = known_weights(self)
-        finders = (c for c in self.trainer.callbacks if isinstance(c, LearningRateFinder))  # type: ignore[attr-defined]
-        if not self._began and any(finders):
+        trainer: Any = self._trainer  # none where a checkpoint is saved by a strategy alone
+        callbacks = [] if trainer is None else trainer.callbacks
+        if not self._began and any(isinstance(c, LearningRateFinder) for c in callbacks):
             # The finder's own file, which it reads back at once as one of weights alone.
             checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_KEY, None)
         if self.optimization.step_schedule is not None:

@@ -18,10 +18,10 @@ def test_its_edges_and_classes_are_learnt(run):
         *("--model.network", str(CONFIGS / "network" / "gscnn_wide_resnet50.yaml")),
         *(f"--model.network.{name}={value}" for name, value in SMALL.items()),
         *("--model.auxiliary", str(CONFIGS / "auxiliary" / "edges.yaml")),
-        *("--trainer.max_epochs", "2"),
+        *("--trainer.max_epochs", "4"),
     )
     status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "run", *arguments)
     assert status == 0, err
     epochs = [json.loads(line) for line in Path("run/epochs.jsonl").read_text().splitlines()]
     terms = [epoch["train/edge"] for epoch in epochs]
-    assert terms[1] < terms[0]
+    assert terms[-1] < terms[0]

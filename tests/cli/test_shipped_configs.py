@@ -8,14 +8,14 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from lightning_seg import cli
+from lightning_seg.cli.segmentation_cli import FROM_DATA
 from lightning_seg.networks import no_pretrained_weights
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-EXPERIMENTS = sorted(
-    path for path in (CONFIGS / "experiment").rglob("*.yaml") if path.parent.name != "overlay"
-)
+EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
 ANY = CONFIGS / "experiment" / "camvid" / "unet.yaml"
-PSPNET = CONFIGS / "experiment" / "epl" / "voc.yaml"
+PSPNET = CONFIGS / "experiment" / "epl" / "voc_pspnet.yaml"
+EPL = ("--config", PSPNET, "--config", CONFIGS / "method" / "epl.yaml")
 
 
 def printed(capsys, monkeypatch, *args):
@@ -40,7 +40,7 @@ def parser():
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
     parser.add_subclass_arguments(LightningModule, "model")
-    for name in cli.FROM_DATA:
+    for name in FROM_DATA:
         parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
     return parser
 
@@ -94,7 +94,7 @@ TERMS = {
 @pytest.mark.parametrize(("option", "told"), TERMS.items(), ids=lambda x: x[0])
 def test_one_setting_of_a_term_is_changed_by_name(capsys, monkeypatch, option, told):
     name, value = option
-    out = printed(capsys, monkeypatch, "--config", PSPNET, f"--model.losses.{name}", value)
+    out = printed(capsys, monkeypatch, *EPL, f"--model.losses.{name}", value)
     losses = yaml.safe_load(out)["model"]["init_args"]["losses"]
     term, key, expected = told
     found = losses[term][key]
@@ -105,7 +105,7 @@ def test_one_setting_of_a_term_is_changed_by_name(capsys, monkeypatch, option, t
 
 
 def test_a_term_is_taken_out_by_name(capsys, monkeypatch):
-    out = printed(capsys, monkeypatch, "--config", PSPNET, "--model.losses.line", "null")
+    out = printed(capsys, monkeypatch, *EPL, "--model.losses.line", "null")
     losses = yaml.safe_load(out)["model"]["init_args"]["losses"]
     assert losses["line"] is None
     assert losses["point"]["weight"] == 0.1
