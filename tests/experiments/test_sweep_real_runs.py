@@ -50,6 +50,7 @@ def sweep(tmp_path, monkeypatch):
     """Starts a sweep of two methods as a process, in a group of its own."""
     monkeypatch.chdir(tmp_path)
     Path("base.yaml").write_text(BASE)
+    processes = []
 
     def start(*words, command=("-c", SWEEP)):
         methods = (
@@ -57,7 +58,7 @@ def sweep(tmp_path, monkeypatch):
             *("--overlay", f"distance={ROOT}/configs/method/distance_regression.yaml"),
         )
         with Path("said").open("a") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [
                     *(sys.executable, *command, "--config", "base.yaml", *methods),
                     *("--sweep_dir", "sweep", *words),
@@ -66,8 +67,14 @@ def sweep(tmp_path, monkeypatch):
                 stderr=log,
                 start_new_session=True,
             )
+        processes.append(process)
+        return process
 
-    return start
+    yield start
+    for process in processes:  # a test that fails leaves none
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def epochs(name):

@@ -19,9 +19,19 @@ SWEEP = Path("sweep")
 PROCESS = Path(__file__).with_name("sweep_of_stand_ins.py")
 
 
+PROCESSES = []
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
+    """An empty folder to work in; a test that fails leaves no process."""
     monkeypatch.chdir(tmp_path)
+    yield
+    while PROCESSES:
+        process = PROCESSES.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def spec(**more):
@@ -50,12 +60,14 @@ def started(content, jobs=1, before=()):
     """The sweep as a process of its own, in a process group of its own."""
     Path("spec.yaml").write_text(yaml.safe_dump(content))
     with Path("said").open("a") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*before, sys.executable, str(PROCESS), "spec.yaml", str(jobs)],
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+    PROCESSES.append(process)
+    return process
 
 
 def wait_for(condition, seconds=60):
