@@ -407,3 +407,28 @@ def test_predictions_of_another_size_than_the_truth_are_refused(tmp_path):
 
     with pytest.raises(InputError, match=r"shape \(2, 24, 40\).*\(2, 12, 20\)"):
         validated(Small(), tmp_path)
+
+
+def test_further_metrics_are_logged_tabulated_and_stored(tmp_path, capsys):
+    further = {
+        "e": EMeasure(K, ignore_index=255, average=None),
+        "right": MulticlassAccuracy(K, ignore_index=255, average="micro"),
+    }
+    callback = BoundaryMetrics(surface_distances=False, metrics=further)
+    data = loader(as_dict=True, names=True)
+    logged = validated(ReturnsDict(), tmp_path, data, callback)
+    assert logged["val/e"] == pytest.approx(logged["val/e_measure"], abs=1e-6)
+    assert logged["val/right"] == pytest.approx(logged["val/accuracy"], abs=1e-6)
+    assert "Further metrics" in capsys.readouterr().out
+    rows = list(csv.DictReader((tmp_path / "val" / "per_class.csv").open()))
+    assert all(row["e"] == row["e_measure"] for row in rows)
+    images = list(csv.DictReader((tmp_path / "val" / "per_image.csv").open()))
+    assert all(float(row["right"]) == pytest.approx(float(row["accuracy"])) for row in images)
+    stored = json.loads((tmp_path / "val" / "metrics.json").read_text())
+    assert stored["settings"]["metrics"] == {"e": "EMeasure", "right": "MulticlassAccuracy"}
+
+
+def test_a_further_metric_cannot_take_a_name_that_is_taken(tmp_path):
+    callback = BoundaryMetrics(metrics={"boundary_iou": BoundaryIoU(K)})
+    with pytest.raises(InputError, match="names 'boundary_iou', which is measured already"):
+        validated(ReturnsDict(), tmp_path, loader(as_dict=True), callback)

@@ -9,6 +9,7 @@ import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
+from torchmetrics import Metric
 
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
@@ -64,6 +65,9 @@ class BoundaryMetrics(Callback):
         pooled_classes: Scores of regions over several classes, or merged classes, whose counts are
             added up: ``{overall: [brows, eyes, nose, mouth]}`` as HELEN's tables have it. A pixel
             taken for another of them is wrong.
+        metrics: Further torchmetrics by name, a dict or a ``MetricCollection``, updated with
+            labels (1, H, W) of one image at a time. Each gives one value a class, (K,), or a
+            scalar, and is logged, tabulated and stored as the others are.
 
     Raises:
         InputError: (when the trainer starts) Number of classes neither given nor found, a name that
@@ -85,6 +89,7 @@ class BoundaryMetrics(Callback):
         excluded_from_mean: Sequence[str] = (),
         merged_classes: dict[str, list[str]] | None = None,
         pooled_classes: dict[str, list[str]] | None = None,
+        metrics: dict[str, Metric] | None = None,
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()
@@ -99,6 +104,7 @@ class BoundaryMetrics(Callback):
         self.excluded_from_mean = tuple(excluded_from_mean)
         self.merged_classes = dict(merged_classes or {})
         self.pooled_classes = dict(pooled_classes or {})
+        self.metrics: dict[str, Metric] = dict((metrics or {}).items())
         self._metrics: list[MetricSet] = []
         self._real: list[RealSampleMask] = []
         self._reports: list[Report] = []
@@ -198,7 +204,9 @@ class BoundaryMetrics(Callback):
     def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         loaders = dataloaders(trainer, stage)
         thorough = trainer.state.fn != TrainerFn.FITTING
-        self._metrics = [MetricSet(self._settings, pl_module.device, thorough) for _ in loaders]
+        self._metrics = [
+            MetricSet(self._settings, pl_module.device, thorough, self.metrics) for _ in loaders
+        ]
         self._real = [RealSampleMask(dl, trainer.world_size, trainer.global_rank) for dl in loaders]
 
     def _update(
@@ -255,6 +263,8 @@ class BoundaryMetrics(Callback):
         settings["excluded_from_mean"] = [self._class_names[k] for k in excluded]
         settings["merged_classes"] = self.merged_classes
         settings["pooled_classes"] = self.pooled_classes
+        if self.metrics:
+            settings["metrics"] = {name: type(one).__name__ for name, one in self.metrics.items()}
         images = _gather(measures.images())
         names = measures.count_names()
         return Report(title, measured, self._class_names, settings, images, names)

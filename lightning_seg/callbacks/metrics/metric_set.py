@@ -1,5 +1,6 @@
 """The measures of one dataloader, image by image and for all of it."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from lightning_seg.callbacks.metrics.merged_classes import (
     PooledClasses,
     region_rows,
 )
+from lightning_seg.errors import InputError
 from lightning_seg.metrics import (
     BoundaryFMeasure,
     BoundaryIoU,
@@ -128,11 +130,14 @@ class MetricSet:
         device: Where predictions will be.
         thorough: Measure also what costs more or is of interest only in the end, and keep each
             image's confusion matrix and counts.
+        further: Metrics beside those of the settings, by name; clones of them are used. Each gives
+            one value a class, (K,), or a scalar.
     """
 
     settings: MetricSettings
     device: torch.device
     thorough: bool = False
+    further: Mapping[str, Metric] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(init=False)
     names: list[str] = field(init=False, default_factory=list)
     numbers: list[int] = field(init=False, default_factory=list)
@@ -144,7 +149,11 @@ class MetricSet:
 
     def __post_init__(self) -> None:
         settings, thorough = self.settings, self.thorough
-        self.metrics = self._on_device(settings.metrics(thorough))
+        metrics = settings.metrics(thorough)
+        if taken := sorted(set(self.further) & set(metrics)):
+            raise InputError(f"metrics names {taken[0]!r}, which is measured already; rename it.")
+        metrics |= {name: metric.clone() for name, metric in self.further.items()}
+        self.metrics = self._on_device(metrics)
         self.merged = {
             group.name: self._on_device(settings.merged_metrics(group))
             for group in (settings.merged if thorough else ())
@@ -159,7 +168,7 @@ class MetricSet:
         before = self._counted() if self.thorough else None
         # Calling a metric adds the image and gives the image's own value in one go.
         values = {key: metric(pred, target) for key, metric in self.metrics.items()}
-        measured = _measured(values, self.settings)
+        measured = _measured(values, self.settings, self.further)
         self.rows.append(measured.scalars)
         self.names.append(name)
         self.numbers.append(number)
@@ -183,7 +192,7 @@ class MetricSet:
     def compute(self) -> Results:
         """Figures over all images of all processes; every process must call it."""
         values = {key: metric.compute() for key, metric in self.metrics.items()}
-        measured = _measured(values, self.settings)
+        measured = _measured(values, self.settings, self.further)
         for name, metrics in self.merged.items():
             rows = {key: metric.compute() for key, metric in metrics.items()}
             measured.merged[name] |= {key: row[1] for key, row in _boundary_scores(rows).items()}
@@ -245,7 +254,9 @@ def _boundary_counts(metrics: dict[str, Any]) -> Tensor:
     return torch.cat([counts, metrics["boundary_f_pooled"].counts])
 
 
-def _measured(values: dict[str, Tensor], settings: MetricSettings) -> Results:
+def _measured(
+    values: dict[str, Tensor], settings: MetricSettings, further: Collection[str] = ()
+) -> Results:
     confusion = values["confusion"]
     per_class = region_scores(confusion) | _boundary_scores(values)
     for region, rows in zip(("trimap_iou", "interior_iou"), values["trimap_iou"], strict=True):
@@ -253,6 +264,7 @@ def _measured(values: dict[str, Tensor], settings: MetricSettings) -> Results:
         per_class |= {f"{region}/{width}": row for width, row in named}
     per_class |= {name: row for name, row in values.items() if name.startswith("boundary_f/")}
 
+    per_class |= {name: values[name] for name in further if values[name].ndim == 1}
     per_class = {name: as_float64(row) for name, row in per_class.items()}
     kept = [k for k in range(settings.num_classes) if k not in settings.excluded_classes]
     scalars = {
@@ -261,6 +273,7 @@ def _measured(values: dict[str, Tensor], settings: MetricSettings) -> Results:
         "mcc_micro": micro_matthews(confusion),
     }
     scalars |= {name: row[kept].nanmean() for name, row in per_class.items()}
+    scalars |= {name: as_float64(values[name]) for name in further if values[name].ndim == 0}
     merged: dict[str, dict[str, Tensor]] = {}
     if groups := settings.groups:
         rows = region_rows(groups, confusion)
