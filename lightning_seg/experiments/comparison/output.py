@@ -111,7 +111,7 @@ def _html_block(block: Block, pictures: Mapping[str, bytes]) -> str:
     kind = "numbers" if block.has_numbers else "words"
     head = "".join(f"<th>{html.escape(text)}</th>" for text in block.headings)
     rows = "\n".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in block.rows
+        f"<tr>{''.join(f'<td>{_html_cell(cell)}</td>' for cell in row)}</tr>" for row in block.rows
     )
     return (
         f'<div class="table"><table class="{kind}"><thead><tr>{head}</tr></thead>\n'
@@ -230,3 +230,8 @@ def _run(comparison: Comparison, result: Result, number: int) -> dict[str, Any]:
 def _number(value: float) -> float | None:
     """As JSON knows it, without digits that depend on the machine."""
     return None if math.isnan(value) else round(float(value), _DIGITS)
+
+
+def _html_cell(text: str) -> str:
+    """Its interval and its verdict below the figure, for tables to stay narrow."""
+    return html.escape(text).replace(" [", "<br>[").replace("] ", "]<br>")
