@@ -95,12 +95,13 @@ def kill_after(process, condition):
         process.wait()
 
 
+@pytest.mark.timeout(1800)  # three starts of Python with all libraries, on a machine shared by many
 def test_a_killed_sweep_of_trainings_goes_on(sweep):
     words = ("--evaluate", "none", "--no-compare", "--", "--trainer.max_epochs", "15")
     kill_after(sweep(*words), lambda: len(epochs("cross_entropy/seed1")) >= 2)
     assert len(epochs("cross_entropy/seed1")) < 15
     assert epochs("distance/seed1") == []
-    assert sweep(*words).wait(500) == 0, Path("said").read_text()
+    assert sweep(*words).wait(900) == 0, Path("said").read_text()
     assert epochs("cross_entropy/seed1") == epochs("distance/seed1") == list(range(15))
     said = Path("said").read_text()
     assert "2 runs in sweep: 0 finished, 1 begun, 1 new; 1 at a time" in said
