@@ -4,11 +4,10 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
-from rich.progress import track
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
@@ -19,7 +18,6 @@ from lightning_seg.data.sampling.class_counts import balanced_weights, cached_co
 from lightning_seg.data.sampling.class_locations import cached_places
 from lightning_seg.data.sampling.crops import GridCrops, RandomCrops
 from lightning_seg.data.sampling.evaluation import evaluation_sampler, world_size
-from lightning_seg.data.targets_cache import CacheKind, MaskTarget, Progress, TargetsCache
 from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 from lightning_seg.losses.class_weights import ClassBalance
@@ -73,10 +71,6 @@ class SegmentationDataModule(LightningDataModule):
             each once an epoch, instead of ``samples_per_epoch`` at random places.
         class_balanced: Draws crops around every class as often. Where classes lie is found once and
             kept in ``.lightning_seg`` below the root.
-        targets_cache: Whether the targets that heads regress are computed of whole images before
-            they are cropped, and kept in ``memory`` (of each process that trains) or on ``disk``
-            (below ``root/.lightning_seg``, for all runs); training and validation batches then
-            have them under ``targets``. ``none`` computes them of each batch. See `TargetsCache`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -102,12 +96,9 @@ class SegmentationDataModule(LightningDataModule):
         samples_per_epoch: int = 10_000,
         crop_stride: int | None = None,
         class_balanced: bool = False,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         super().__init__()
-        if targets_cache not in get_args(CacheKind):
-            raise InputError(f"targets_cache is {targets_cache!r}. Set it to none, memory or disk.")
         if value_range is not None and not value_range[0] < value_range[1]:
             raise InputError(
                 f"value_range is {list(value_range)}, but the lowest value must come first and be "
@@ -150,9 +141,7 @@ class SegmentationDataModule(LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.crop_stride = crop_stride
         self.class_balanced = class_balanced
-        self.targets_cache: CacheKind = targets_cache
         self.predict_root = None if predict_root is None else Path(predict_root)
-        self.cached_targets: Sequence[MaskTarget] | None = None
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
         self.datasets: dict[Split, Dataset[Sample]] = {}
@@ -204,14 +193,13 @@ class SegmentationDataModule(LightningDataModule):
 
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
         """The dataset over one split's files: random crops to train on, or whole images."""
-        cache = self.filled_cache(split, pairs)
         if split != "train":
-            return PairDataset(pairs, self.reader_of(split), self.eval_pipeline, cache=cache)
+            return PairDataset(pairs, self.reader_of(split), self.eval_pipeline)
         if self.crop_size is None:
-            return PairDataset(pairs, self.reader, self.train_pipeline, True, cache)
+            return PairDataset(pairs, self.reader, self.train_pipeline, training=True)
         if self.crop_stride is not None:
             return GridCrops(
-                pairs, self.reader, self.train_pipeline, self.crop_size, self.crop_stride, cache
+                pairs, self.reader, self.train_pipeline, self.crop_size, self.crop_stride
             )
         places = None
         if self.class_balanced:
@@ -223,47 +211,7 @@ class SegmentationDataModule(LightningDataModule):
             self.crop_size,
             self.samples_per_epoch,
             places,
-            cache,
         )
-
-    def filled_cache(
-        self, split: Split, pairs: Sequence[Pair], progress: Progress | None = None
-    ) -> TargetsCache | None:
-        """The cache of a split's targets, with all of them; None where nothing is cached.
-
-        The targets are ``cached_targets`` where those are set, else those of the module in
-        training.
-
-        Raises:
-            InputError: A target or a transform does not allow it, or it cannot be written.
-        """
-        if self.targets_cache == "none" or split not in ("train", "val"):
-            return None
-        targets = self._wanted_targets()
-        if not targets:
-            return None
-        if split == "train":
-            self.train_pipeline.refuse_for_cached_targets("train_transforms")
-        else:
-            self.eval_pipeline.refuse_for_cached_targets("eval_transforms")
-        cache = TargetsCache(
-            self.targets_cache, tuple(targets), self.num_classes, self.reader_of(split), self.root
-        )
-        if progress is None and self.trainer is not None and self.trainer.is_global_zero:
-            progress = track
-        cache.prepare(pairs, progress)
-        return cache
-
-    def _wanted_targets(self) -> Sequence[MaskTarget]:
-        if self.cached_targets is not None:
-            return self.cached_targets
-        module = None if self.trainer is None else self.trainer.lightning_module
-        if not hasattr(module, "mask_targets"):
-            raise InputError(
-                f"targets_cache is {self.targets_cache}, but {type(module).__name__} does not say "
-                "which targets it needs (by a method mask_targets). Set targets_cache to none."
-            )
-        return module.mask_targets()  # type: ignore[union-attr, operator]
 
     def setup(self, stage: str | None = None) -> None:
         """Finds and checks the files of the stage's splits.

@@ -9,7 +9,6 @@ from torch.utils.data import Dataset, default_collate
 from lightning_seg.data.reading.image_files import image_size
 from lightning_seg.data.reading.pair_reader import PairReader, as_decimals
 from lightning_seg.data.reading.pairs import Pair
-from lightning_seg.data.targets_cache import TargetsCache
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
@@ -30,7 +29,6 @@ class PairDataset(Dataset[Sample]):
         pipeline: Transforms of image and mask.
         training: Draws new random transforms at every visit; otherwise a sample's random
             transforms are always the same.
-        cache: Gives ``targets``, maps (C, H, W) by key.
     """
 
     def __init__(
@@ -39,13 +37,11 @@ class PairDataset(Dataset[Sample]):
         reader: PairReader,
         pipeline: TransformPipeline,
         training: bool = False,
-        cache: TargetsCache | None = None,
     ) -> None:
         self.pairs = tuple(pairs)
         self.reader = reader
         self.pipeline = pipeline
         self.training = training
-        self.cache = cache
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -54,15 +50,12 @@ class PairDataset(Dataset[Sample]):
         pair = self.pairs[index]
         image, mask = self.reader.image(pair), self.reader.mask(pair)
         seed = draw_seed(index) if self.training else index
-        codes = None if self.cache is None else self.cache.read(pair)
         padded = mask is None and self.pipeline.pads
         content = self.pipeline.place_of(image, seed) if padded else None
-        image, mask, further, codes = self.pipeline.apply(
-            image, mask, self.reader.extra_channel(pair), seed, codes
+        image, mask, further = self.pipeline.apply(
+            image, mask, self.reader.extra_channel(pair), seed
         )
         sample = make_sample(image, mask, further, name=pair.name)
-        if self.cache is not None and codes is not None:
-            sample["targets"] = self.cache.decode(codes)
         if mask is None:
             sample["size"] = torch.tensor(image_size(pair.image))
         if content is not None:

@@ -21,12 +21,6 @@ from lightning_seg.errors import InputError
 Transform: TypeAlias = A.BasicTransform | BaseCompose
 
 _FURTHER = "extra_channel"
-_CODES = "target_codes"
-# What keeps distances in pixels: moves by whole pixels, mirror images, quarter turns.
-_KEEPING_DISTANCES = (
-    A.HorizontalFlip, A.VerticalFlip, A.Transpose, A.RandomRotate90, A.D4, A.Pad,
-    A.PadIfNeeded, A.Crop, A.CenterCrop, A.RandomCrop, A.CropNonEmptyMaskIfExists,
-)  # fmt: skip
 _RESIZING = (A.Resize, A.LongestMaxSize, A.SmallestMaxSize)
 _PADDING = (A.Pad, A.PadIfNeeded)
 
@@ -46,9 +40,7 @@ class TransformPipeline:
     """
 
     def __init__(self, transforms: Sequence[Transform] | None = None) -> None:
-        self._compose = A.Compose(
-            list(transforms or ()), additional_targets={_FURTHER: "mask", _CODES: "mask"}
-        )
+        self._compose = A.Compose(list(transforms or ()), additional_targets={_FURTHER: "mask"})
         for transform in _leaves(self._compose):
             _check_arguments(transform)
             _check_not_done_elsewhere(transform)
@@ -90,26 +82,11 @@ class TransformPipeline:
         rows, columns = (np.flatnonzero((inside != IGNORE_INDEX).any(axis=axis)) for axis in (1, 0))
         return int(rows[0]), int(columns[0]), len(rows), len(columns)
 
-    def refuse_for_cached_targets(self, setting: str) -> None:
-        """Allows only transforms that leave distances as they are.
-
-        Raises:
-            InputError: A transform of ``setting`` scales, turns by other than quarters or warps.
-        """
-        for transform in _leaves(self._compose):
-            if _changes_masks(transform) and not isinstance(transform, _KEEPING_DISTANCES):
-                raise InputError(
-                    f"targets_cache: the transform {type(transform).__name__} would change the "
-                    "distances that were computed before. Take it out of "
-                    f"{setting} (mirror images, quarter turns, crops and changes of colour may "
-                    "stay), or set targets_cache to none."
-                )
-
     def __call__(
         self, image: np.ndarray, mask: np.ndarray | None, seed: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Transforms an image (H, W, C) uint8 or float32 in [0, 1] and a mask (H, W) uint8."""
-        image, mask, *_ = self.apply(image, mask, None, seed)
+        image, mask, _ = self.apply(image, mask, None, seed)
         return image, mask
 
     def apply(
@@ -118,9 +95,8 @@ class TransformPipeline:
         mask: np.ndarray | None,
         extra_channel: np.ndarray | None,
         seed: int,
-        target_codes: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-        """Transforms image, mask, a channel beside the image's, such as depth, and targets alike.
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Transforms image, mask and a channel beside the image's, such as depth, alike.
 
         Args:
             image: (H, W, C) uint8 or float32 in [0, 1].
@@ -128,25 +104,17 @@ class TransformPipeline:
             extra_channel: (H, W, 1) float32 in [0, 1]; it is moved as the image is, by nearest
                 neighbours, but keeps its values, and is 0 where the image is padded with a value.
             seed: Seeds what is random.
-            target_codes: (H, W, C) uint8, see TargetsCache; 255 where the mask is padded.
         """
         if not self._compose.transforms:
-            return image, mask, extra_channel, target_codes
+            return image, mask, extra_channel
         self._compose.set_random_seed(seed)
-        given = {
-            "image": image,
-            "mask": mask,
-            _FURTHER: extra_channel,
-            _CODES: target_codes,
-        }
+        given = {"image": image, "mask": mask, _FURTHER: extra_channel}
         result = self._compose(**{name: part for name, part in given.items() if part is not None})
         if extra_channel is not None:
             # Padding gets the masks' 255, which no channel holds.
             moved = result[_FURTHER].reshape(*result["image"].shape[:2], -1)
             result[_FURTHER] = np.where(moved > 1, np.float32(0), moved)
-        if target_codes is not None:
-            result[_CODES] = result[_CODES].reshape(*result["image"].shape[:2], -1)
-        return result["image"], result.get("mask"), result.get(_FURTHER), result.get(_CODES)
+        return result["image"], result.get("mask"), result.get(_FURTHER)
 
 
 def draw_seed(index: int) -> int:

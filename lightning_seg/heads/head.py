@@ -31,7 +31,8 @@ class Head(nn.Module):
         predictions: Names of the predictions, the keys of the task's ``losses``.
         scores: Names of those that are class scores, ``logits`` among them; an auxiliary
             classifier's may be further ones.
-        target_of: The target object of each regressed prediction; its key names cached targets.
+        target_of: The target object of each regressed prediction. A batch may bring the map under
+            ``targets``, by the key of this object.
     """
 
     predictions: tuple[str, ...] = ("logits",)

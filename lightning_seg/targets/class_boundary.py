@@ -1,7 +1,6 @@
 """The contour of every class as Canny's detector draws it."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -102,12 +101,7 @@ class ClassBoundary:
     Args:
         width: How often the one-pixel line is grown by a cross; 1 is the paper's.
         ignore_index: Label of void pixels.
-
-    Attributes:
-        bounds: Lowest and highest value, in every image.
     """
-
-    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     width: int = 1
     ignore_index: int = 255

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -108,12 +108,7 @@ class SignedDistance:
         clip: Distance in pixels at which the target saturates.
         void: See `signed_distance`.
         ignore_index: Label of void pixels.
-
-    Attributes:
-        bounds: Lowest and highest value, in every image.
     """
-
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     clip: float = 10.0
     void: Void = "ignore"

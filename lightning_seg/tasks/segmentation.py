@@ -19,7 +19,6 @@ from lightning_seg.inference.label_map import label_map
 from lightning_seg.losses import Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
-from lightning_seg.targets import HSV
 from lightning_seg.tasks.auxiliary import AuxiliarySupervision
 from lightning_seg.tasks.class_balancing import (
     announce_class_weights,
@@ -172,42 +171,26 @@ class SegmentationTask(LightningModule):
         return self._probabilities(image)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-        """The targets of the supervised maps by prediction, and cached maps by loss term.
+        """The targets of the supervised maps by prediction, and maps that the batch brings by term.
 
         Targets that the batch brings under ``targets`` by their key are taken from there, the
         others computed on the batch's device. A loss on class scores that compares them with a map
         says which by its attribute ``target``; it is given the map where the batch brings that,
         and otherwise computes it.
         """
-        cached: dict[str, Tensor] = batch.get("targets", {})
+        brought: dict[str, Tensor] = batch.get("targets", {})
         wanted = self._regressed
         given: dict[str, Tensor] = {}
         for head in self.heads:
             own = wanted & set(head.predictions)
             keys = {name: target.key for name, target in head.target_of.items()}
-            found = {name: cached[keys[name]] for name in own if keys.get(name) in cached}
+            found = {name: brought[keys[name]] for name in own if keys.get(name) in brought}
             given |= found | head.targets(batch["image"], batch["mask"], own - set(found))
         for name, term in self.terms.items():
             key = getattr(getattr(term.loss, "target", None), "key", None)
-            if term.prediction in self.scores and key in cached:
-                given[name] = cached[key]
+            if term.prediction in self.scores and key in brought:
+                given[name] = brought[key]
         return given
-
-    def mask_targets(self) -> list[Any]:
-        """The target objects that losses need and that are computed from masks alone.
-
-        They may come with batches, see `targets`.
-        """
-        wanted = self._regressed
-        found: list[Any] = [
-            target
-            for head in self.heads
-            for name, target in head.target_of.items()
-            if name in wanted
-        ]
-        found += [getattr(loss, "target", None) for loss in self.losses.values()]
-        by_key = {target.key: target for target in found if hasattr(target, "key")}
-        return [target for target in by_key.values() if not isinstance(target, HSV)]
 
     def objective(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
@@ -233,8 +216,8 @@ class SegmentationTask(LightningModule):
             return *(predictions[one] for one in prediction), mask
         if prediction not in self.scores:
             return predictions[prediction], targets[prediction], mask
-        cached = [targets[name]] if name in targets else []
-        return predictions[prediction], mask, *cached
+        brought = [targets[name]] if name in targets else []
+        return predictions[prediction], mask, *brought
 
     @torch.no_grad()
     def _statistics(

@@ -130,7 +130,7 @@ def test_a_further_channel_moves_with_the_image_and_keeps_its_values():
     image = np.repeat(mask[..., None], 3, axis=2)
     depth = mask[..., None].astype(np.float32) / 255
     for seed in range(8):
-        moved, labels, channel, _ = pipeline.apply(image, mask, depth, seed)
+        moved, labels, channel = pipeline.apply(image, mask, depth, seed)
         assert channel.shape == (20, 20, 1)
         assert channel.dtype == np.float32
         padded = labels == 255

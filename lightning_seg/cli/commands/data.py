@@ -1,4 +1,4 @@
-"""``lightning-seg data check|show|cache``: looks at a dataset before anything is trained on it."""
+"""``lightning-seg data check|show``: looks at a dataset before anything is trained on it."""
 
 import sys
 from argparse import Namespace
@@ -23,7 +23,6 @@ from lightning_seg.networks import no_pretrained_weights
 SUBCOMMANDS = {
     "check": "lightning_seg.cli.commands.data_check",
     "show": "lightning_seg.cli.commands.data_show",
-    "cache": "lightning_seg.cli.commands.data_cache",
 }
 
 _USAGE = "lightning-seg data {} --config FILE.yaml [--data.OPTION VALUE ...]"
@@ -44,8 +43,7 @@ def run(argv: list[str]) -> None:
         said = f"data has no {name}." if name else "data needs a word more."
         raise InputError(f"{said} There are {', '.join(SUBCOMMANDS)}.")
     command = import_module(SUBCOMMANDS[name])
-    uses = ("data", *getattr(command, "USES", ()))
-    parser = _parser(name, command.ABOUT, argv[1:], uses)
+    parser = _parser(name, command.ABOUT, argv[1:])
     command.add_arguments(parser)
     data, options = _parse(parser, argv[1:])
     if status := command.run(data, options):
@@ -59,7 +57,7 @@ def _help() -> str:
     return "\n".join(lines)
 
 
-def _parser(name: str, about: str, argv: Sequence[str], uses: Sequence[str]) -> ArgumentParser:
+def _parser(name: str, about: str, argv: Sequence[str]) -> ArgumentParser:
     """Takes experiments' files, of which it uses the part ``data``, and options over it."""
     parser = ArgumentParser(
         prog=f"lightning-seg data {name}",
@@ -70,12 +68,12 @@ def _parser(name: str, about: str, argv: Sequence[str], uses: Sequence[str]) -> 
     )
     parser.add_argument("--config", action="config", help="A YAML file with a part `data`.")
     parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
-    for key in _other_keys(argv, uses):
+    for key in _other_keys(argv):
         parser.add_argument(f"--{key}", type=Any, help="Not used here.")
     return parser
 
 
-def _other_keys(argv: Sequence[str], uses: Sequence[str]) -> list[str]:
+def _other_keys(argv: Sequence[str]) -> list[str]:
     """What else stands at the top of the configuration files: model, trainer and so on."""
     words = [word for word in argv if not word.startswith("--config=")]
     paths = [word for option, word in pairwise(words) if option == "--config"]
@@ -88,7 +86,7 @@ def _other_keys(argv: Sequence[str], uses: Sequence[str]) -> list[str]:
             continue  # the parser says what is wrong with it
         if isinstance(content, dict):
             keys |= dict.fromkeys(map(str, content))
-    return [key for key in keys if key not in uses]
+    return [key for key in keys if key != "data"]
 
 
 def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDataModule, Namespace]:
@@ -117,4 +115,4 @@ def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataMo
         InputError: A setting cannot be used.
     """
     argv = ["--config", str(config), *options]
-    return _parse(_parser("show", "", argv, ("data",)), argv)[0]
+    return _parse(_parser("show", "", argv), argv)[0]

@@ -316,7 +316,6 @@ def _samples(method: Method, split: Split, names: Sequence[str]) -> list[Any]:
     missing = [name for name in names if name not in pairs]
     if missing:
         raise InputError(f"{method.name} has no image {missing[0]} in {split}.")
-    method.data.targets_cache = "none"
     dataset = method.data.dataset(split, [pairs[name] for name in names])
     return [dataset[index] for index in range(len(names))]
 

@@ -7,7 +7,6 @@ from typing import Literal
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
 from lightning_seg.data.reading.pairs import Pair, find_images, match_pairs
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -88,7 +87,6 @@ class CamVidDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -103,7 +101,6 @@ class CamVidDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         super().__init__(
@@ -116,7 +113,6 @@ class CamVidDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
         )
         self.form = form

@@ -9,7 +9,6 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import distinct_colors
 from lightning_seg.data.reading.multi_file_labels import PartMasks
 from lightning_seg.data.reading.pairs import Pair, find_images, refuse_missing, require_folder
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -76,7 +75,6 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -91,7 +89,6 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         if fold is not None and fold not in get_args(Fold):
@@ -113,7 +110,6 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
             image_reduction=2,
         )

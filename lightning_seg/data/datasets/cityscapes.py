@@ -6,7 +6,6 @@ from typing import Literal
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import Color, IdLabels
 from lightning_seg.data.reading.pairs import Pair, PairingError, find_images, match_pairs
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 
 CITYSCAPES_CLASSES: dict[str, Color] = {
@@ -66,7 +65,6 @@ class CityscapesDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -82,7 +80,6 @@ class CityscapesDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         super().__init__(
@@ -97,7 +94,6 @@ class CityscapesDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
         )
         self.coarse = coarse

@@ -8,7 +8,6 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import Color, ColorLabels
 from lightning_seg.data.reading.pairs import Pair, find_images, refuse_missing
 from lightning_seg.data.sampling.splits import refuse_shared
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 
 DFC2015_CLASSES: dict[str, Color] = {
@@ -58,7 +57,6 @@ class DFC2015DataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole tiles.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -76,7 +74,6 @@ class DFC2015DataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         super().__init__(
@@ -91,7 +88,6 @@ class DFC2015DataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,

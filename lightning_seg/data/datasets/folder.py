@@ -19,7 +19,6 @@ from lightning_seg.data.reading.labels import (
 from lightning_seg.data.reading.pairs import Pair, find_images, match_pairs
 from lightning_seg.data.samples import Sample
 from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -66,7 +65,6 @@ class FolderDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
     """
 
     def __init__(
@@ -96,7 +94,6 @@ class FolderDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
     ) -> None:
         names = _class_names(num_classes, class_names, palette)
         decoder = _decoder(len(names), palette, ignored, tolerance)
@@ -112,7 +109,6 @@ class FolderDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
             value_range=value_range,
             crop_size=crop_size,

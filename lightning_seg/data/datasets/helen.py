@@ -8,7 +8,6 @@ from lightning_seg.data.reading.labels import distinct_colors
 from lightning_seg.data.reading.multi_file_labels import SoftMasks
 from lightning_seg.data.reading.pairs import Pair, refuse_missing
 from lightning_seg.data.sampling.splits import listed_names, refuse_shared
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -57,7 +56,6 @@ class HELENDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training samples.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -71,7 +69,6 @@ class HELENDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         super().__init__(
@@ -84,7 +81,6 @@ class HELENDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
         )
 

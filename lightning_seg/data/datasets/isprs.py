@@ -10,7 +10,6 @@ from lightning_seg.data.reading.pair_reader import ExtraBand
 from lightning_seg.data.reading.pairs import Pair, refuse_missing, require_folder
 from lightning_seg.data.sampling.regions import Region, check_regions, parts_of, without_parts
 from lightning_seg.data.sampling.splits import refuse_shared
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 from lightning_seg.files import OWN_FOLDER
@@ -139,7 +138,6 @@ class ISPRSDataModule(SegmentationDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole tiles.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -169,7 +167,6 @@ class ISPRSDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         folder = Path(f"data/{area}" if root is None else root)
@@ -196,7 +193,6 @@ class ISPRSDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             extra_band=ExtraBand(decoded_in=folder / OWN_FOLDER / "decoded") if elevation else None,
-            targets_cache=targets_cache,
             predict_root=predict_root,
             reduction=2 if field_of_view == 4 else 1,
             crop_size=crop_size,

@@ -8,7 +8,6 @@ from lightning_seg.data.reading.labels import IdLabels, distinct_colors
 from lightning_seg.data.reading.pair_reader import ExtraBand
 from lightning_seg.data.reading.pairs import Pair, refuse_missing
 from lightning_seg.data.sampling.splits import listed_names, refuse_shared
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -91,7 +90,6 @@ class SUNRGBDDataModule(SegmentationDataModule):
         train_transforms: albumentations transforms of training samples; depth is moved, but keeps
             its values.
         eval_transforms: albumentations transforms of all other samples, such as Resize.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
     """
 
@@ -105,7 +103,6 @@ class SUNRGBDDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         if not max_depth > 0:
@@ -126,7 +123,6 @@ class SUNRGBDDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
             extra_band=None if depth is None else ExtraBand(depth_range, _ROTATED_BITS),
         )

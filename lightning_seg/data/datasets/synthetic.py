@@ -11,7 +11,6 @@ from lightning_seg.data.base import Split
 from lightning_seg.data.datasets.isprs import ISPRS_CLASSES, ISPRSDataModule
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.scenes import SCENES_VERSION, SMALLEST_SCENE, render_scene
-from lightning_seg.data.targets_cache import CacheKind
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
@@ -45,7 +44,6 @@ class SyntheticDataModule(ISPRSDataModule):
         num_workers: Processes that read data; 0 reads in the main process.
         train_transforms: albumentations transforms of training crops.
         eval_transforms: albumentations transforms of whole scenes.
-        targets_cache: Keeps targets in ``memory`` or on ``disk``, see `SegmentationDataModule`.
         predict_root: An image, or a folder of them, to predict instead of the test images.
 
     Raises:
@@ -67,7 +65,6 @@ class SyntheticDataModule(ISPRSDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        targets_cache: CacheKind = "none",
         predict_root: str | Path | None = None,
     ) -> None:
         counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
@@ -84,7 +81,6 @@ class SyntheticDataModule(ISPRSDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            targets_cache=targets_cache,
             predict_root=predict_root,
         )
         self.size = size

@@ -14,7 +14,6 @@ from lightning_seg.data.reading.tiff import Window
 from lightning_seg.data.samples import Sample, make_sample
 from lightning_seg.data.sampling.class_locations import ClassPlaces
 from lightning_seg.data.sampling.regions import FreePlaces
-from lightning_seg.data.targets_cache import TargetsCache
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
@@ -34,7 +33,6 @@ class Crops(Dataset[Sample]):
         reader: Reads them.
         pipeline: Transforms of image and mask.
         crop_size: Height and width of a crop in pixels.
-        cache: Gives ``targets``, maps (C, crop_size, crop_size) by key.
 
     Raises:
         InputError: There is no room for a crop.
@@ -46,13 +44,11 @@ class Crops(Dataset[Sample]):
         reader: PairReader,
         pipeline: TransformPipeline,
         crop_size: int,
-        cache: TargetsCache | None = None,
     ) -> None:
         self.pairs = tuple(pairs)
         self.reader = reader
         self.pipeline = pipeline
         self.crop_size = crop_size
-        self.cache = cache
         self._sizes = [reader.size(pair) for pair in self.pairs]
         self._free = [
             FreePlaces(size, self._of_crop(size), pair.without)
@@ -79,20 +75,14 @@ class Crops(Dataset[Sample]):
         place, window = self._place(index, random)
         pair = self.pairs[place]
         further = self.reader.extra_channel(pair, window)
-        codes = None if self.cache is None else self.cache.read(pair, window)
-        image, mask, further, codes = self.pipeline.apply(
+        image, mask, further = self.pipeline.apply(
             self._mirrored(self.reader.image(pair, window)),
             self._ignored_beyond(self.reader.mask(pair, window)),
             None if further is None else self._mirrored(further),
             int(random.integers(2**31)),
-            self._ignored_beyond(codes),
         )
-        sample = make_sample(image, mask, further, name=pair.name) | {
-            "window": torch.tensor(window)
-        }
-        if self.cache is not None and codes is not None:
-            sample["targets"] = self.cache.decode(codes)
-        return sample
+        sample = make_sample(image, mask, further, name=pair.name)
+        return sample | {"window": torch.tensor(window)}
 
     def _of_crop(self, size: tuple[int, int]) -> tuple[int, int]:
         return min(self.crop_size, size[0]), min(self.crop_size, size[1])
@@ -103,8 +93,7 @@ class Crops(Dataset[Sample]):
     def _ignored_beyond(self, mask: np.ndarray | None) -> np.ndarray | None:
         if mask is None:
             return None
-        sides = (*self._missing(mask), (0, 0))[: mask.ndim]
-        return np.pad(mask, sides, constant_values=IGNORE_INDEX)
+        return np.pad(mask, self._missing(mask), constant_values=IGNORE_INDEX)
 
     def _missing(self, array: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
         height, width = array.shape[:2]
@@ -124,7 +113,6 @@ class RandomCrops(Crops):
         length: Crops an epoch.
         places: Where classes lie: draws a class, each as often, and a crop around a pixel of it. By
             default all places are as likely.
-        cache: Gives ``targets``, maps (C, crop_size, crop_size) by key.
     """
 
     def __init__(
@@ -135,9 +123,8 @@ class RandomCrops(Crops):
         crop_size: int,
         length: int,
         places: ClassPlaces | None = None,
-        cache: TargetsCache | None = None,
     ) -> None:
-        super().__init__(pairs, reader, pipeline, crop_size, cache)
+        super().__init__(pairs, reader, pipeline, crop_size)
         self.length = length
         self.places = places
         pixels = np.array(
@@ -190,7 +177,6 @@ class GridCrops(Crops):
         pipeline: Transforms of image and mask.
         crop_size: Height and width of a crop in pixels.
         stride: Pixels from a crop to the next.
-        cache: Gives ``targets``, maps (C, crop_size, crop_size) by key.
     """
 
     def __init__(
@@ -200,9 +186,8 @@ class GridCrops(Crops):
         pipeline: TransformPipeline,
         crop_size: int,
         stride: int,
-        cache: TargetsCache | None = None,
     ) -> None:
-        super().__init__(pairs, reader, pipeline, crop_size, cache)
+        super().__init__(pairs, reader, pipeline, crop_size)
         self._crops = [
             (place, Window(*corner, *self._of_crop(self._sizes[place])))
             for place, free in enumerate(self._free)

@@ -17,13 +17,6 @@ def world_size() -> int:
     return 1
 
 
-def rank() -> int:
-    """The number of this process among them."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank()
-    return 0
-
-
 def evaluation_sampler(dataset: Dataset) -> Sampler[int]:
     """Shares a dataset out among the processes in order, without repeating samples.
 
