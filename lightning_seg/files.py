@@ -1,4 +1,4 @@
-"""Atomic file writing: a file is either complete or absent."""
+"""Atomic file writing, where a file is either complete or absent, and file names."""
 
 import os
 import re
@@ -70,6 +70,16 @@ def complete(partial: Path, path: Path) -> None:
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def file_stem(name: str) -> str:
+    """Return a sample's name as a file name; path separators become underscores.
+
+    Example:
+        >>> file_stem("val/frame 01")
+        'val_frame 01'
+    """
+    return re.sub(r"[^\w.+ -]+", "_", name).strip("._ ") or "sample"
 
 
 def _runs_elsewhere(process: int) -> bool:

@@ -17,11 +17,10 @@ from lightning_seg.callbacks.batches import (
     to_labels,
 )
 from lightning_seg.callbacks.classes import find_class_colors, find_num_classes
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.errors import InputError
-from lightning_seg.files import write_atomically
+from lightning_seg.files import file_stem, write_atomically
 
 
 class PredictionWriter(BasePredictionWriter):

@@ -6,11 +6,11 @@ from pathlib import Path
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_seg.callbacks.classes import class_colors_of, class_names_of
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.data.base import SegmentationDataModule
 from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
+from lightning_seg.files import file_stem
 from lightning_seg.inference import TestTimeAugmentation, WindowLayout, whole_image
 from lightning_seg.prediction.files import (
     Classes,

@@ -10,11 +10,11 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor
 
 from lightning_seg.callbacks import PredictionWriter
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.data import FolderDataModule, SegmentationDataModule
 from lightning_seg.data.reading.labels import Color
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
+from lightning_seg.files import file_stem
 from lightning_seg.prediction.files import (
     PredictionFiles,
     Probabilities,

@@ -9,8 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.errors import InputError
+from lightning_seg.files import file_stem
 from lightning_seg.inference import Stitching
 from lightning_seg.prediction.geotiff import small_cache
 from lightning_seg.prediction.job import PredictionJob

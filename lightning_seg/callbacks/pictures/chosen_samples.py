@@ -19,11 +19,10 @@ from lightning_seg.callbacks.classes import (
     find_num_classes,
 )
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.metrics.distributed_padding import dataloaders
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.callbacks.run_record import run_folder
-from lightning_seg.files import write_atomically
+from lightning_seg.files import file_stem, write_atomically
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
