@@ -1,8 +1,8 @@
 """Boundary-aware semantic segmentation with PyTorch Lightning.
 
-Importing this package imports nothing heavy; take what you need from its rooms:
+Importing this package imports nothing heavy. Import what you need from its subpackages:
 ``targets``, ``networks``, ``metrics``, ``losses``, ``heads``, ``inference``, ``data``,
-``tasks`` and ``callbacks``.
+``tasks``, ``callbacks`` and ``prediction``.
 """
 
 __version__ = "0.2.0.dev0"

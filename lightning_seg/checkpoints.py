@@ -1,4 +1,4 @@
-"""Where a run's checkpoints lie."""
+"""Lookup of a run's checkpoints."""
 
 from pathlib import Path
 from zipfile import is_zipfile
@@ -9,23 +9,23 @@ CHECKPOINTS = "checkpoints"
 
 
 def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
-    """The path of ``last`` or ``best`` of a run, or the path given; None where none is.
+    """Return the path of a run's ``last`` or ``best`` checkpoint, or the given path; None for None.
 
     Raises:
-        InputError: There is no such file, or it is no checkpoint.
+        InputError: The file does not exist or is not a checkpoint.
     """
     if ckpt_path is None:
         return None
     folder = run_dir / CHECKPOINTS
     path = folder / f"{ckpt_path}.ckpt" if ckpt_path in ("last", "best") else Path(ckpt_path)
     if not path.is_file():
-        there = ", ".join(sorted(p.name for p in folder.glob("*.ckpt"))) or "none"
+        existing = ", ".join(sorted(p.name for p in folder.glob("*.ckpt"))) or "none"
         raise InputError(
-            f"--ckpt_path {ckpt_path}: there is no file {path}. Checkpoints in {folder}: {there}. "
+            f"--ckpt_path {ckpt_path}: {path} does not exist. Checkpoints in {folder}: {existing}. "
             "Give last or best with the run's --run_dir, or the path of a checkpoint."
         )
     if not is_zipfile(path):
         raise InputError(
-            f"--ckpt_path {ckpt_path}: {path} is no checkpoint, or is cut off. Give another one."
+            f"--ckpt_path {ckpt_path}: {path} is not a checkpoint or is truncated. Give another."
         )
     return str(path)

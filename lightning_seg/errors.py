@@ -1,9 +1,9 @@
-"""The one error that speaks to the person at the keyboard."""
+"""The error for invalid user input."""
 
 
 class InputError(ValueError):
-    """Something the person gave (a file, a value, a setting) cannot be used.
+    """User input (a file, a value, a setting) that cannot be used.
 
-    The message says what was found and where (file, value), what was expected and what to do.
+    The message names the offending file or value, what was expected, and what to do.
     The command line prints it without a traceback and exits with a non-zero status.
     """

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic file writing, where a file is either complete or absent, and file names."""
 
 import os
 import re
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 from zipfile import BadZipFile
 
-# Below a dataset's root: what is counted or computed from it once.
+# Folder below a dataset's root for statistics that are computed once.
 OWN_FOLDER = ".lightning_seg"
 
-# What NumPy raises where an ``.npz`` file is cut off or has other bytes than were written.
+# Errors that NumPy raises for a truncated or corrupted ``.npz`` file.
 DAMAGED_ARCHIVE = (
     OSError, ValueError, KeyError, EOFError, RuntimeError, BadZipFile, struct.error, zlib.error,
 )  # fmt: skip
@@ -23,7 +23,10 @@ DAMAGED_ARCHIVE = (
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file beside ``path``, synced and renamed to it at the end: a kill leaves old or new."""
+    """Open a temporary file that is synced and renamed to ``path`` at the end.
+
+    If the process is killed, ``path`` holds either the old content or the new.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -31,7 +34,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp's files are private to their owner; these are as readable as any other.
+        # mkstemp creates files that only their owner can read; apply the usual permissions.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
@@ -42,31 +45,41 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Writes ``content`` to ``path`` as `atomic_file` does."""
+    """Write ``content`` to ``path`` atomically, see `atomic_file`."""
     with atomic_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 def partial_path(path: Path) -> Path:
-    """Where to write what is to become ``path``: beside it, with its suffix, this process's own.
+    """Return this process's temporary path for ``path``: in the same folder, with the same suffix.
 
-    What killed processes of this machine left of the same file is removed.
+    Temporary files that killed processes of this machine left for ``path`` are removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     own = f".partial-{socket.gethostname()}-"
     pattern = re.compile(re.escape(own) + r"(\d+)-" + re.escape(path.name))
     for other in path.parent.iterdir():
-        found = pattern.fullmatch(other.name)
-        if found and not _runs_elsewhere(int(found[1])):
+        match = pattern.fullmatch(other.name)
+        if match and not _runs_elsewhere(int(match[1])):
             other.unlink(missing_ok=True)
     return path.with_name(f"{own}{os.getpid()}-{path.name}")
 
 
 def complete(partial: Path, path: Path) -> None:
-    """Gives a whole file its name; a kill leaves the old one or the new one."""
+    """Sync a finished file and rename it to ``path`` atomically."""
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def file_stem(name: str) -> str:
+    """Return a sample's name as a file name; path separators become underscores.
+
+    Example:
+        >>> file_stem("val/frame 01")
+        'val_frame 01'
+    """
+    return re.sub(r"[^\w.+ -]+", "_", name).strip("._ ") or "sample"
 
 
 def _runs_elsewhere(process: int) -> bool:

@@ -1,12 +1,16 @@
-"""Colours of classes."""
+"""Class colours."""
 
 Color = tuple[int, int, int]
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """As many different RGB colours, by the PASCAL VOC palette rule (0 is black).
+    """Return ``count`` distinct RGB colours of the PASCAL VOC palette; index 0 is black.
 
-    The three lowest bits of each 3-bit group of the index go to R, G and B from bit 7 downward.
+    Each 3-bit group of the index, lowest first, gives one bit of R, G and B, from bit 7 downward.
+
+    Example:
+        >>> distinct_colors(3)
+        ((0, 0, 0), (128, 0, 0), (0, 128, 0))
     """
     return tuple(_voc_color(index) for index in range(count))
 

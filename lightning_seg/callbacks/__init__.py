@@ -1,4 +1,4 @@
-"""Callbacks for any LightningModule: boundary metrics, pictures, predictions as files."""
+"""Callbacks for any LightningModule: boundary metrics, pictures, prediction files, run records."""
 
 from lightning_seg.callbacks.atomic_checkpoint import AtomicCheckpointIO
 from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs

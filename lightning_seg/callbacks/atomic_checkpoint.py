@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there."""
+"""Atomic checkpoint writing."""
 
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,17 @@ from lightning_seg.files import atomic_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its target, syncs it and renames it over the target.
+    """Checkpoint plugin that writes beside the target, syncs, and renames over the target.
 
-    Lightning writes to the system's temporary folder first; where that is another file system, the
-    move is a copy and a kill in the middle leaves a truncated checkpoint. Pass it to the Trainer as
-    a plugin; it serves local paths and leaves others (``s3://``) to Lightning's own way.
+    Lightning first writes to the system's temporary folder. If that is on another file system, the
+    move is a copy, and a kill in the middle leaves a truncated checkpoint. Pass this plugin to the
+    Trainer. It handles local paths; Lightning handles remote ones (``s3://``).
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """Writes ``checkpoint`` to ``path``; a kill leaves the old file or the new one."""
+        """Write ``checkpoint`` to ``path``; if killed, the old file stays intact."""
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
             return

@@ -1,4 +1,4 @@
-"""Finding images, masks and names in batches and outputs of any project."""
+"""Lookup of images, masks and names in the batches and outputs of any project."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_seg.errors import InputError
 
-# In the order in which they are tried: scores first, truth by its most telling name.
+# Tried in this order: scores before labels, most specific name first.
 PREDICTION_KEYS = (
     "logits", "preds", "pred", "prediction", "predictions", "y_hat", "y_pred", "scores",
     "probabilities", "probs", "seg_logits", "output", "outputs", "out",
@@ -21,31 +21,36 @@ NAME_KEYS = ("name", "names", "filename", "file_name", "id", "image_id", "path")
 
 
 def lookup(container: Any, key: str) -> Any:
-    """What lies under ``key`` in nested mappings or attributes, dots go deeper; else None."""
-    found = container
+    """Return the value at a dotted ``key`` of nested mappings or attributes, or None.
+
+    Example:
+        >>> lookup({"out": {"logits": 3}}, "out.logits")
+        3
+    """
+    value = container
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else getattr(found, part, None)
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    return value
 
 
 def find_map(container: Any, keys: Iterable[str]) -> Tensor | None:
-    """The first tensor of at least three dimensions: the container itself or under one of the keys.
+    """Return the first tensor with at least three dimensions, or None.
 
-    Of a tuple or list without keys, the first such tensor.
+    It is the container itself, the value of one of the keys, or an element of a tuple or list.
     """
     if isinstance(container, Tensor):
         return container if container.ndim >= 3 else None
     if isinstance(container, list | tuple) and not hasattr(container, "_fields"):
         return next((t for t in container if isinstance(t, Tensor) and t.ndim >= 3), None)
-    found = (lookup(container, key) for key in keys)
-    return next((t for t in found if isinstance(t, Tensor) and t.ndim >= 3), None)
+    values = (lookup(container, key) for key in keys)
+    return next((t for t in values if isinstance(t, Tensor) and t.ndim >= 3), None)
 
 
 def find_target(batch: Any, key: str | None = None) -> Tensor | None:
-    """The truth in a batch: under ``key``, a usual name, or second in (image, mask)."""
+    """Return a batch's ground truth: under ``key``, a usual name, or second in (image, mask)."""
     if key is not None:
-        found = lookup(batch, key)
-        return found if isinstance(found, Tensor) else None
+        value = lookup(batch, key)
+        return value if isinstance(value, Tensor) else None
     if isinstance(batch, list | tuple):
         second = batch[1] if len(batch) > 1 else None
         return find_map(second, TARGET_KEYS)
@@ -53,14 +58,17 @@ def find_target(batch: Any, key: str | None = None) -> Tensor | None:
 
 
 def find_image(batch: Any) -> Tensor | None:
-    """The images (B, C, H, W) in a batch: under a usual name, first in (image, mask), or itself."""
+    """Return a batch's images (B, C, H, W), or None.
+
+    They are under a usual name, first in (image, mask), or the batch itself.
+    """
     first = batch[0] if isinstance(batch, list | tuple) and batch else batch
     image = find_map(first, IMAGE_KEYS)
     return image if image is not None and image.ndim == 4 else None
 
 
 def find_names(size: int, *containers: Any) -> list[str] | None:
-    """The samples' names in the first container that has as many of them as samples."""
+    """Return the sample names from the first container that has one per sample, or None."""
     for container in containers:
         for key in NAME_KEYS if isinstance(container, Mapping) else ():
             names = container.get(key)
@@ -74,13 +82,18 @@ def find_names(size: int, *containers: Any) -> list[str] | None:
 
 
 def to_labels(pred: Tensor, num_classes: int) -> Tensor:
-    """Scores (B, K, H, W) or labels (B, H, W) to labels (B, H, W) int64.
+    """Convert scores (B, K, H, W) or labels (B, H, W) to labels (B, H, W) int64.
 
-    A single decimal channel is a binary prediction: probabilities where all lie in [0, 1], else
-    logits, as torchmetrics has it.
+    A single floating-point channel is a binary prediction. As in torchmetrics, its values are
+    probabilities if all are in [0, 1], otherwise logits.
 
     Raises:
-        InputError: The channels are not the classes, or a label is none of them.
+        InputError: The number of channels is not the number of classes, or a label is not a class.
+
+    Example:
+        >>> import torch
+        >>> to_labels(torch.tensor([[[[2.0, -1.0]]]]), num_classes=2)
+        tensor([[[1, 0]]])
     """
     if pred.ndim == 4 and pred.shape[1] == 1:
         pred = pred[:, 0]
@@ -88,7 +101,7 @@ def to_labels(pred: Tensor, num_classes: int) -> Tensor:
         labels = pred.long()
         if labels.min() < 0 or labels.max() >= num_classes:
             raise InputError(
-                f"Predicted labels run from {labels.min()} to {labels.max()}, expected 0 to "
+                f"Predicted labels range from {labels.min()} to {labels.max()}, expected 0 to "
                 f"{num_classes - 1}. Is num_classes right?"
             )
         return labels
@@ -97,25 +110,25 @@ def to_labels(pred: Tensor, num_classes: int) -> Tensor:
         return (pred > (0.5 if probabilities else 0.0)).long()
     if pred.ndim != 4 or pred.shape[1] != num_classes:
         raise InputError(
-            f"Predictions have the shape {tuple(pred.shape)}, expected scores "
+            f"Predictions have shape {tuple(pred.shape)}, expected scores "
             f"(B, {num_classes}, H, W) or integer labels (B, H, W). Is num_classes right?"
         )
     return pred.argmax(dim=1)
 
 
 def to_masks(target: Tensor, labels: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
-    """The truth as (B, H, W) int64, checked against predicted labels (B, H, W).
+    """Return the ground truth as (B, H, W) int64, checked against predicted labels (B, H, W).
 
     Raises:
-        InputError: Another shape, or a value that is neither a class nor ignored.
+        InputError: The shapes differ, or a value is neither a class nor the ignore index.
     """
     if target.ndim == 4 and target.shape[1] == 1:
         target = target[:, 0]
     if target.shape != labels.shape:
         raise InputError(
-            f"The truth has the shape {tuple(target.shape)}, the predictions are for "
-            f"{tuple(labels.shape)}. Both must have the same height and width; resize the scores "
-            "to the mask before they are measured."
+            f"The ground truth has shape {tuple(target.shape)}, but the predictions have shape "
+            f"{tuple(labels.shape)}. Both must be the same; resize the scores to the mask's size "
+            "before they are evaluated."
         )
     target = target.long()
     unknown = (target < 0) | (target >= num_classes)
@@ -124,14 +137,15 @@ def to_masks(target: Tensor, labels: Tensor, num_classes: int, ignore_index: int
     if unknown.any():
         value = target[unknown][0].item()
         raise InputError(
-            f"The truth holds the label {value}, but the classes are 0 to {num_classes - 1} and "
-            f"ignored is {ignore_index}. Set num_classes or ignore_index to the data's."
+            f"The ground truth holds the label {value}, but the classes are 0 to "
+            f"{num_classes - 1} and ignore_index is {ignore_index}. Set num_classes or "
+            "ignore_index to those of the data."
         )
     return target
 
 
 def describe(container: Any) -> str:
-    """What a container holds, for messages to a person."""
+    """Describe the contents of a container for error messages."""
     if isinstance(container, Tensor):
         return f"a tensor {tuple(container.shape)}"
     if isinstance(container, Mapping):

@@ -1,4 +1,4 @@
-"""Number, names and colours of the classes, from whoever knows them."""
+"""Lookup of the number, names and colours of the classes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,36 +10,37 @@ from lightning_seg.palette import Color, distinct_colors
 
 
 def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | None = None) -> int:
-    """Number of classes: as given, else the datamodule's, the module's or its hyper-parameters'.
+    """Return the number of classes: as given, or the datamodule's, module's or hyperparameters'.
 
-    A module with one output class is a binary one: 2.
+    One class means a binary model and counts as two.
 
     Raises:
-        InputError: It is nowhere to be found, or not a number of classes.
+        InputError: The number is unknown or invalid.
     """
     known = _first(_sources(trainer, pl_module), "num_classes")
-    found = given if given is not None else known
-    if found is None:
+    num_classes = given if given is not None else known
+    if num_classes is None:
         raise InputError(
-            f"The number of classes is not known: neither the datamodule nor "
+            f"The number of classes is unknown: neither the datamodule nor "
             f"{type(pl_module).__name__} has num_classes. Pass num_classes to the callback."
         )
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-        raise InputError(f"num_classes is {found!r}, expected a whole number from 2 on")
-    return max(found, 2)
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise InputError(f"num_classes is {num_classes!r}, expected an integer of 2 or more")
+    return max(num_classes, 2)
 
 
 def find_class_names(
     trainer: Trainer, pl_module: LightningModule, num_classes: int, given: Sequence[str] | None
 ) -> list[str]:
-    """Names of the classes: as given, else the datamodule's or the module's, else numbers.
+    """Return the class names: as given, or the datamodule's or module's, or ``class 0`` etc.
 
     Raises:
-        InputError: Given names are not as many as the classes.
+        InputError: The number of given names is not the number of classes.
     """
     if given is not None and len(given) != num_classes:
         raise InputError(
-            f"class_names holds {len(given)} names, but there are {num_classes} classes"
+            f"class_names has {len(given)} names, but there are {num_classes} classes. Give one "
+            "name per class."
         )
     return class_names_of(_sources(trainer, pl_module), num_classes, given)
 
@@ -47,7 +48,7 @@ def find_class_names(
 def class_names_of(
     sources: Iterable[object], num_classes: int, given: Sequence[str] | None = None
 ) -> list[str]:
-    """Names of the classes: as given, else those of the first source that has any, else numbers."""
+    """Return the class names: as given, or of the first source that has any, or ``class 0`` etc."""
     names = given or _first(sources, "class_names")
     if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == num_classes:
         return [str(name) for name in names]
@@ -55,31 +56,35 @@ def class_names_of(
 
 
 def find_classes(chosen: Sequence[str], class_names: Sequence[str], setting: str) -> list[int]:
-    """Numbers of the classes of these names.
+    """Return the indices of the chosen classes.
 
     Raises:
-        InputError: There is no such class, or no other is left; names ``setting``.
+        InputError: A class is unknown, or all classes are chosen. The message names ``setting``.
+
+    Example:
+        >>> find_classes(["car"], ["road", "car"], "positive_class")
+        [1]
     """
     unknown = [name for name in chosen if name not in class_names]
     if unknown:
         raise InputError(
-            f"{setting} names {unknown[0]!r}, which is no class. The classes are: "
+            f"{setting} names {unknown[0]!r}, which is not a class. The classes are: "
             f"{', '.join(class_names)}."
         )
     if len(set(chosen)) == len(class_names):
-        raise InputError(f"{setting} names all classes; leave at least one out of it.")
+        raise InputError(f"{setting} names all classes. Leave out at least one.")
     return [class_names.index(name) for name in chosen]
 
 
 def find_class_colors(
     trainer: Trainer, pl_module: LightningModule, num_classes: int
 ) -> list[Color]:
-    """RGB colours (0 to 255): the datamodule's or the module's, else PASCAL VOC's."""
+    """Return the RGB class colours (0 to 255): the datamodule's, module's or PASCAL VOC's."""
     return class_colors_of(_sources(trainer, pl_module), num_classes)
 
 
 def class_colors_of(sources: Iterable[object], num_classes: int) -> list[Color]:
-    """RGB colours (0 to 255) of the first source that has any, else PASCAL VOC's."""
+    """Return RGB class colours (0 to 255) of the first source that has any, or PASCAL VOC's."""
     colors = _first(sources, "class_colors")
     if isinstance(colors, Sequence) and len(colors) == num_classes:
         return [(int(r), int(g), int(b)) for r, g, b in colors]
@@ -87,7 +92,7 @@ def class_colors_of(sources: Iterable[object], num_classes: int) -> list[Color]:
 
 
 def find_channel_names(trainer: Trainer, pl_module: LightningModule, channels: int) -> list[str]:
-    """Names of an image's channels: the datamodule's or the module's, else numbers from 1."""
+    """Return the channel names: the datamodule's or module's, or ``channel 1`` etc."""
     names = _first(_sources(trainer, pl_module), "channel_names")
     if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == channels:
         return [str(name) for name in names]

@@ -1,4 +1,4 @@
-"""What a process runs on and from: versions, hardware, commit, seed, memory."""
+"""Environment of a process: versions, hardware, commit, seed, memory."""
 
 import os
 import platform
@@ -26,12 +26,12 @@ _PACKAGES = (
     "scipy",
     "opencv-python-headless",
 )
-# Lightning's `seed_everything` leaves the seed here, also for the processes that it starts.
+# Lightning's `seed_everything` stores the seed here, also for its child processes.
 _SEED = "PL_GLOBAL_SEED"
 
 
 def environment() -> dict[str, Any]:
-    """Command, commit, seed, versions and hardware of this process."""
+    """Return the command, commit, seed, versions and hardware of this process."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -46,16 +46,16 @@ def environment() -> dict[str, Any]:
 
 
 def global_seed() -> int | None:
-    """What ``seed_everything`` was given, or None."""
+    """Return the seed that was passed to ``seed_everything``, or None."""
     seed = os.environ.get(_SEED, "")
     return int(seed) if seed.lstrip("-").isdigit() else None
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit of the checkout whose top is ``folder``; ``dirty`` if a tracked file was changed.
+    """Return the commit of the checkout at ``folder``, and ``dirty`` if a tracked file changed.
 
-    None where the folder is no checkout's top: an installed package may lie within another
-    project's checkout, whose commit says nothing of it.
+    None if the folder is not the top of a checkout: an installed package may be inside another
+    project's checkout, whose commit is irrelevant.
     """
     top, commit = _git(folder, "rev-parse", "--show-toplevel"), _git(folder, "rev-parse", "HEAD")
     if top is None or commit is None or Path(top).resolve() != folder.resolve():
@@ -86,17 +86,17 @@ def _version(package: str) -> str | None:
 
 
 def start_memory(device: torch.device) -> None:
-    """Forgets the device's peak so far."""
+    """Reset the device's peak memory."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> dict[str, int | None]:
-    """Peaks in bytes, of the process that needed most; every process must call it.
+    """Return the peak memory in bytes, as maxima over all processes; call it on every process.
 
-    ``host_bytes`` is the resident memory of a process since it began, without its data workers;
-    ``device_bytes`` what tensors took on the device since `start_memory`. None where the system
-    does not tell, or the device is the host.
+    ``host_bytes`` is the peak resident memory of a process, without its data workers.
+    ``device_bytes`` is the peak memory of tensors on the device since `start_memory`. A value is
+    None if the system does not report it, or if the device is the CPU.
     """
     device_bytes = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     own = {"host_bytes": _host_peak(), "device_bytes": device_bytes}
@@ -104,11 +104,11 @@ def peak_memory(device: torch.device) -> dict[str, int | None]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         every = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(every, own)
-    return {key: largest(*(one[key] for one in every)) for key in own}
+    return {key: largest(*(peaks[key] for peaks in every)) for key in own}
 
 
 def largest(*values: int | None) -> int | None:
-    """The largest of those that are known."""
+    """Return the largest value that is not None, or None."""
     return max((value for value in values if value is not None), default=None)
 
 

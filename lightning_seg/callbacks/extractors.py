@@ -1,4 +1,4 @@
-"""How callbacks get at predictions and truth in anybody's LightningModule."""
+"""Extractors of predictions and ground truth from any LightningModule."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,23 +22,23 @@ PredTarget = tuple[Tensor, Tensor]
 
 
 class Extractor:
-    """Gives a callback the predictions and the truth of each evaluation step.
+    """Base of extractors: they return the predictions and ground truth of an evaluation step.
 
-    A plain function called as ``(trainer, pl_module, outputs, batch) -> (pred, target)`` serves as
-    well; this class adds what must happen around the step. ``pred`` is a tensor of scores
-    (B, K, H, W) or labels (B, H, W), ``target`` one of labels (B, H, W).
+    A plain function ``(trainer, pl_module, outputs, batch) -> (pred, target)`` works too; this
+    class adds hooks before and after the step. ``pred`` holds scores (B, K, H, W) or labels
+    (B, H, W), ``target`` holds labels (B, H, W).
     """
 
     def start_step(self, pl_module: LightningModule, batch: Any) -> None:
-        """Called before each evaluation step."""
+        """Prepare for an evaluation step; called before it."""
 
     def end_step(self) -> None:
-        """Called after each evaluation step, when predictions and truth have been taken."""
+        """Clean up after an evaluation step; called once its results have been extracted."""
 
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
     ) -> PredTarget:
-        """Predictions and truth of the step that returned ``outputs`` for ``batch``."""
+        """Return predictions and ground truth of the step that returned ``outputs``."""
         raise NotImplementedError
 
 
@@ -46,14 +46,19 @@ ExtractorLike = Extractor | Callable[[Trainer, LightningModule, Any, Any], PredT
 
 
 class FromOutputs(Extractor):
-    """Takes predictions and truth from what the step returns.
+    """Extractor that reads predictions and ground truth from the outputs of the step.
 
     Args:
-        pred_key: Key of the predictions in the returned dict; dots go deeper (``"out.logits"``).
-        target_key: Key of the truth in the returned dict or, where it is not there, in the batch.
+        pred_key: Key of the predictions in the returned dict; a dotted key such as
+            ``"out.logits"`` reaches nested values.
+        target_key: Key of the ground truth in the returned dict, or else in the batch.
 
     Raises:
-        InputError: (when called) There is no tensor under a key.
+        InputError: (when called) A key holds no tensor.
+
+    Example:
+        >>> from lightning_seg.callbacks import BoundaryMetrics, FromOutputs
+        >>> metrics = BoundaryMetrics(num_classes=2, extractor=FromOutputs("logits", "mask"))
     """
 
     def __init__(self, pred_key: str, target_key: str) -> None:
@@ -63,36 +68,40 @@ class FromOutputs(Extractor):
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
     ) -> PredTarget:
-        """The tensors under the two keys."""
+        """Return the tensors under the two keys."""
         pred = lookup(outputs, self.pred_key)
         target = lookup(outputs, self.target_key)
         if target is None:
             target = lookup(batch, self.target_key)
-        for key, found in ((self.pred_key, pred), (self.target_key, target)):
-            if not isinstance(found, Tensor):
+        for key, value in ((self.pred_key, pred), (self.target_key, target)):
+            if not isinstance(value, Tensor):
                 raise InputError(
                     f"FromOutputs found no tensor under {key!r}: the step of "
                     f"{type(pl_module).__name__} returned {describe(outputs)}, the batch is "
-                    f"{describe(batch)}. Name keys that exist, or let the step return them."
+                    f"{describe(batch)}. Use keys that exist, or return the tensors from the step."
                 )
         return pred, target
 
 
 class CaptureForward(Extractor):
-    """Takes what a module puts out during the step, and the truth from the batch.
+    """Extractor that captures a module's output during the step, and reads the batch's mask.
 
-    A forward hook listens while the step runs: nothing is computed a second time, and the step need
-    not return anything. The truth is taken before the step, which may change the batch.
+    A forward hook captures the output, so nothing is computed twice and the step need not return
+    anything. The ground truth is read before the step, which may modify the batch.
 
     Args:
-        module_path: Name of the submodule as in ``named_modules()``; empty for the LightningModule
-            itself, that is for steps that call ``self(x)``.
-        target_key: Key of the truth in the batch; by default the usual names are tried, or the
-            second element of an (image, mask) batch is taken.
+        module_path: Name of the submodule as in ``named_modules()``. The empty name is the
+            LightningModule itself, for steps that call ``self(x)``.
+        target_key: Key of the ground truth in the batch; by default the usual names, or the second
+            element of an (image, mask) batch.
 
     Raises:
-        InputError: (when called) No such submodule; it put out nothing like a prediction, or
-            different ones in one step; no truth in the batch.
+        InputError: (when called) The submodule does not exist, returned no prediction map, or
+            returned different ones in one step; or the batch holds no ground truth.
+
+    Example:
+        >>> from lightning_seg.callbacks import BoundaryMetrics, CaptureForward
+        >>> metrics = BoundaryMetrics(num_classes=2, extractor=CaptureForward("model.decoder"))
     """
 
     def __init__(self, module_path: str = "", target_key: str | None = None) -> None:
@@ -109,7 +118,7 @@ class CaptureForward(Extractor):
         self.target: Tensor | None = None
 
     def start_step(self, pl_module: LightningModule, batch: Any) -> None:
-        """Finds the truth and begins to listen."""
+        """Read the ground truth and register the forward hooks."""
         self.end_step()
         self.target = find_target(batch, self.target_key)
         module = self._module(pl_module)
@@ -119,7 +128,7 @@ class CaptureForward(Extractor):
         ]
 
     def end_step(self) -> None:
-        """Stops listening and lets go of all tensors."""
+        """Remove the hooks and release all tensors."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -129,14 +138,14 @@ class CaptureForward(Extractor):
         self._inner_calls = [count + 1 for count in self._inner_calls] + [0]
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        # Under DDP, Lightning sends the whole step through the module's own forward. Such a call
-        # holds the real one inside it; its output is the step's and no prediction.
+        # Under DDP, Lightning runs the whole step through the module's own forward. That outer
+        # call contains the real one, and its output is the step's output, not a prediction.
         if self._inner_calls.pop() > 0 or self.target is None:
             return
         maps = find_map(output, PREDICTION_KEYS)
         if maps is None or len(maps) != len(self.target):
             return
-        # Only the last is kept: a sliding window calls many times.
+        # Keep only the last output: a sliding window makes many calls.
         before = self._captured
         if before is not None and (before.shape != maps.shape or not torch.equal(before, maps)):
             self._differing = True
@@ -150,11 +159,11 @@ class CaptureForward(Extractor):
             known = ", ".join(name for name, _ in pl_module.named_children())
             raise InputError(
                 f"CaptureForward: {type(pl_module).__name__} has no submodule "
-                f"{self.module_path!r}; its children are: {known}"
+                f"{self.module_path!r}. Its children are: {known}."
             ) from error
 
     def prediction(self) -> Tensor | None:
-        """The captured prediction that fits the truth, or None.
+        """Return the captured prediction whose batch size fits the ground truth, or None.
 
         Raises:
             InputError: The module ran more than once in the step, with different results.
@@ -171,46 +180,46 @@ class CaptureForward(Extractor):
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
     ) -> PredTarget:
-        """The module's output and the batch's truth."""
+        """Return the module's output and the batch's ground truth."""
         if self.target is None:
             raise InputError(
-                f"CaptureForward found no truth in the batch ({describe(batch)}). "
-                "Name its key with CaptureForward(target_key=...)."
+                f"CaptureForward found no ground truth in the batch ({describe(batch)}). "
+                "Give its key: CaptureForward(target_key=...)."
             )
         pred = self.prediction()
         if pred is None:
             name = self.module_path or f"{type(pl_module).__name__} itself"
             raise InputError(
-                f"CaptureForward listened to {name} and got no prediction map in this step. Name "
-                "the submodule that puts out the scores with CaptureForward(module_path)."
+                f"CaptureForward captured no prediction map from {name} in this step. Give the "
+                "submodule that outputs the scores: CaptureForward(module_path)."
             )
         return pred, self.target
 
 
 class AutoExtractor(Extractor):
-    """Tries the step's returned dict, then the module's own forward; else says what it found.
+    """Extractor that tries the dict returned by the step, then the module's own forward.
 
-    Never runs the model itself.
+    It never runs the model itself.
     """
 
     def __init__(self) -> None:
         self._capture = CaptureForward()
 
     def start_step(self, pl_module: LightningModule, batch: Any) -> None:
-        """Begins to listen, see `CaptureForward`."""
+        """Register forward hooks, see `CaptureForward`."""
         self._capture.start_step(pl_module, batch)
 
     def end_step(self) -> None:
-        """Stops listening."""
+        """Remove the hooks."""
         self._capture.end_step()
 
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
     ) -> PredTarget:
-        """Predictions and truth by the first way that gives both.
+        """Return predictions and ground truth.
 
         Raises:
-            InputError: None does; names the keys that were found and the ways out.
+            InputError: Either is missing. The message names the existing keys and what to do.
         """
         target = find_map(outputs, TARGET_KEYS) if isinstance(outputs, Mapping) else None
         if target is None:
@@ -220,12 +229,12 @@ class AutoExtractor(Extractor):
             pred = self._capture.prediction()
         if pred is not None and target is not None:
             return pred, target
-        missing = [n for n, v in (("predictions", pred), ("the truth", target)) if v is None]
+        missing = [n for n, v in (("predictions", pred), ("ground truth", target)) if v is None]
         raise InputError(
             f"Found no {' and no '.join(missing)} in the step of {type(pl_module).__name__}: it "
-            f"returned {describe(outputs)}, the batch is {describe(batch)}, and a call of "
-            "self(image) was listened for. Let the step return a dict with 'logits' and 'mask', or "
+            f"returned {describe(outputs)}, the batch is {describe(batch)}, and calls of "
+            "self(image) were captured. Return a dict with 'logits' and 'mask' from the step, or "
             "give the callback an extractor: FromOutputs(pred_key, target_key), "
-            "CaptureForward(module_path, target_key) for a submodule that puts out the scores, or "
+            "CaptureForward(module_path, target_key) for a submodule that outputs the scores, or "
             "any function (trainer, pl_module, outputs, batch) -> (pred, target)."
         )

@@ -1,4 +1,4 @@
-"""Batch normalisation by running statistics that stay as they are."""
+"""Batch normalisation with frozen running statistics."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ from lightning_seg.errors import InputError
 
 
 class FrozenBatchNorm(Callback):
-    """Freezes batch normalisation while any LightningModule is fitted.
+    """Freeze batch normalisation while a LightningModule is trained.
 
-    The running statistics, a pretrained encoder's for one, take the place of the batch's and are
-    not updated (Chen et al. 2020, sections 3.4 and 4.4, whose batches of 2 to 6 images are too
-    small for statistics). A new decoder has no statistics worth keeping: to freeze the encoder's
-    alone name it.
+    Layers normalise with their running statistics, which are not updated. This suits a pretrained
+    encoder and batches too small for good statistics (Chen et al. 2020, sections 3.4 and 4.4, with
+    batches of 2 to 6 images). A new decoder has no useful statistics yet, so name the encoder
+    alone:
 
     ```yaml
     trainer:
@@ -26,21 +26,21 @@ class FrozenBatchNorm(Callback):
     ```
 
     Args:
-        modules: Paths of the modules in which it is frozen, with all that lies below; by default
-            the whole LightningModule.
-        affine: Freeze its scales and shifts as well.
+        modules: Paths of the modules to freeze, including their submodules; by default the whole
+            LightningModule.
+        affine: Also freeze the scales and shifts.
 
     Raises:
-        InputError: No modules, or, when the fit is set up, a path that does not exist (yet: modules
-            made by ``setup`` or ``configure_model`` come too late), without batch normalisation
-            below it, or with one that has no running statistics.
+        InputError: ``modules`` is empty. (in setup) A path does not exist, contains no batch
+            normalisation, or contains a layer without running statistics. Modules that ``setup``
+            or ``configure_model`` creates do not exist yet.
     """
 
     def __init__(self, modules: Sequence[str] | None = None, affine: bool = True) -> None:
         if modules is not None and (isinstance(modules, str) or not modules):
             raise InputError(
-                f"modules is {modules!r}, but must be a list of one or more paths such as "
-                "[network.encoder], or null for the whole module"
+                f"modules is {modules!r}, expected a list of one or more paths such as "
+                "[network.encoder], or null for the whole module."
             )
         self.modules = modules
         self.affine = affine
@@ -49,7 +49,7 @@ class FrozenBatchNorm(Callback):
         self._parameters: list[nn.Parameter] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the layers and freezes their parameters, before an optimiser collects them."""
+        """Freeze the layers' parameters before an optimiser collects them."""
         if stage != "fit":
             return
         for norm in self._norms(pl_module):
@@ -59,19 +59,19 @@ class FrozenBatchNorm(Callback):
                     self._parameters.append(parameter)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Finds the layers again: synchronised ones may have taken their places."""
+        """Find the layers again, as synchronised ones may have replaced them."""
         self._frozen = list(self._norms(pl_module))
         self._modes = [norm.training for norm in self._frozen]
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Freezes before every batch, for anything may call ``train()`` between two."""
+        """Put the layers in eval mode before every batch; ``train()`` may be called in between."""
         for norm in self._frozen:
             norm.eval()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leaves the module as free to train as it was."""
+        """Restore the layers' training modes and trainable parameters."""
         if stage != "fit":
             return
         for parameter in self._parameters:
@@ -82,14 +82,14 @@ class FrozenBatchNorm(Callback):
 
     def _norms(self, module: LightningModule) -> Iterator[_BatchNorm]:
         by_path = dict(module.named_modules(remove_duplicate=False))
-        found: dict[int, _BatchNorm] = {}
+        norms: dict[int, _BatchNorm] = {}
         for path in [""] if self.modules is None else self.modules:
             if path not in by_path:
                 near = difflib.get_close_matches(path, by_path, n=1, cutoff=0.4)
-                hint = f"did you mean {near[0]!r}?" if near else "see print(module) for them"
+                hint = f"Did you mean {near[0]!r}?" if near else "See print(module)."
                 raise InputError(
                     f"FrozenBatchNorm: modules names {path!r}, but {type(module).__name__} has no "
-                    f"such module; {hint}"
+                    f"such module. {hint}"
                 )
             within = {
                 f"{path}.{name}".strip("."): norm
@@ -99,14 +99,13 @@ class FrozenBatchNorm(Callback):
             if not within:
                 raise InputError(
                     f"FrozenBatchNorm: there is no batch normalisation in {path or 'the module'!r} "
-                    f"of {type(module).__name__}; leave the callback out, or name other modules"
+                    f"of {type(module).__name__}. Remove the callback, or name other modules."
                 )
             for name, norm in within.items():
                 if norm.running_mean is None:
                     raise InputError(
                         f"FrozenBatchNorm: {name!r} keeps no running statistics "
-                        "(track_running_stats=False), so they cannot take the batch's place; name "
-                        "modules without it"
+                        "(track_running_stats=False) and cannot be frozen. Name modules without it."
                     )
-                found[id(norm)] = norm
-        yield from found.values()
+                norms[id(norm)] = norm
+        yield from norms.values()

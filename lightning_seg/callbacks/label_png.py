@@ -13,9 +13,9 @@ from lightning_seg.callbacks.classes import Color
 def label_png(
     labels: Tensor, colors: Sequence[Color], values: Sequence[int] | None = None
 ) -> bytes:
-    """A PNG of the labels (H, W): indices with a palette, or 16-bit grey beyond 256 classes.
+    """Encode labels (H, W) as a PNG: 8-bit with a palette, or 16-bit greyscale beyond 256 classes.
 
-    With ``values``, numbers from 0 to 255 that stand for the classes, it is 8-bit grey of those.
+    With ``values``, one pixel value from 0 to 255 per class, the PNG is 8-bit greyscale.
     """
     array = labels.cpu().numpy()
     if values is not None:

@@ -17,31 +17,30 @@ from lightning_seg.callbacks.batches import (
     to_labels,
 )
 from lightning_seg.callbacks.classes import find_class_colors, find_num_classes
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.errors import InputError
-from lightning_seg.files import write_atomically
+from lightning_seg.files import file_stem, write_atomically
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes each label map of a batch as ``NAME.png``, with the classes' colours.
+    """Write each predicted label map as ``NAME.png``, with the class colours.
 
     ``predict_step`` returns labels (B, H, W) or scores (B, K, H, W), alone or in a dict
-    (``labels``, ``logits``, ...), or under ``labels`` a list of labels (H, W). Names come from the
-    returned dict or the batch, else from the sample's number. From 257 classes on, PNGs are 16-bit
-    grey. A sample is written by the process that predicts it.
+    (``labels``, ``logits``, ...), or a list of labels (H, W) under ``labels``. Names come from the
+    returned dict or the batch, otherwise from the sample's index. With more than 256 classes, PNGs
+    are 16-bit greyscale. Every process writes the samples that it predicts.
 
-    Whole rasters are predicted and written by `lightning_seg.prediction`.
+    See `lightning_seg.prediction` for rasters of any size.
 
     Args:
-        output_dir: Folder to write to; by default ``predictions`` in the run's folder.
-        label_values: The number from 0 to 255 that stands for each class, in grey files without a
-            palette; by default classes are numbered from 0 on.
+        output_dir: Output folder; by default ``predictions`` in the run's folder.
+        label_values: Pixel value of each class, 0 to 255; the files are then greyscale, without a
+            palette. By default a class's value is its index.
 
     Raises:
-        InputError: (in setup) The number of classes is not known, or ``label_values`` are not as
-            many. (in a step) ``predict_step`` returned nothing like a label map.
+        InputError: (in setup) The number of classes is unknown, or is not the number of
+            ``label_values``. (in a step) ``predict_step`` returned no label map.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class PredictionWriter(BasePredictionWriter):
         self.label_values = label_values
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the folder, the number of classes and their colours."""
+        """Look up the output folder, the number of classes and their colours."""
         super().setup(trainer, pl_module, stage)
         if stage != "predict":
             return
@@ -63,7 +62,7 @@ class PredictionWriter(BasePredictionWriter):
         if self.label_values is not None and len(self.label_values) != self._num_classes:
             raise InputError(
                 f"label_values is {list(self.label_values)}, but there are {self._num_classes} "
-                "classes: give a number for each"
+                "classes. Give one value per class."
             )
         self._colors = find_class_colors(trainer, pl_module, self._num_classes)
 
@@ -77,7 +76,7 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Writes one batch's label maps."""
+        """Write the label maps of a batch."""
         labels = _label_maps(prediction, self._num_classes)
         if labels is None:
             raise InputError(
@@ -96,10 +95,10 @@ class PredictionWriter(BasePredictionWriter):
 
 
 def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:
-    """One label map (H, W) a sample; those in a list may differ in size."""
+    """Return one label map (H, W) per sample; maps from a list may differ in size."""
     labels = lookup(prediction, "labels")
-    if isinstance(labels, list) and all(isinstance(one, Tensor) for one in labels):
-        return [to_labels(one[None], num_classes)[0] for one in labels]
+    if isinstance(labels, list) and all(isinstance(label_map, Tensor) for label_map in labels):
+        return [to_labels(label_map[None], num_classes)[0] for label_map in labels]
     maps = find_map(prediction, ("labels", *PREDICTION_KEYS))
     return None if maps is None else list(to_labels(maps, num_classes))
 

@@ -1,4 +1,4 @@
-"""What a run was and how it went, in its folder."""
+"""Record of a run: command, environment, epochs, speed and memory."""
 
 import json
 import math
@@ -23,19 +23,19 @@ EPOCHS, FIT, STAGE = "epochs.jsonl", "fit.json", "record.json"
 
 
 class RunRecord(Callback):
-    """Records what a run was, what it took and how it went.
+    """Record a run's environment, epochs, speed and memory in its folder.
 
-    A fit appends each start to ``environment.jsonl`` and each training epoch to ``epochs.jsonl``
-    (``pandas.read_json("epochs.jsonl", lines=True)``), and keeps in ``fit.json`` the first start's
-    command, the last one's commit, seed, versions and hardware, the number of parameters, and
-    seconds, samples a second and peak memory of the whole. A resumed run goes on in the same files,
-    so nothing of the first part is lost; epochs that it trains again replace the recorded ones.
-    ``validate`` and ``test`` write the like to ``val/record.json`` and ``test/record.json``, with
-    the checkpoint's name.
+    A fit appends its environment to ``environment.jsonl`` at every start, and each training epoch
+    to ``epochs.jsonl`` (``pandas.read_json("epochs.jsonl", lines=True)``). ``fit.json`` holds the
+    command of the first start; commit, seed, versions and hardware of the last start; the number of
+    parameters; and seconds, samples per second and peak memory of the whole run. A resumed run
+    continues the same files; epochs that it trains again replace the recorded ones. ``validate``
+    and ``test`` write similar records to ``val/record.json`` and ``test/record.json``, with the
+    name of the checkpoint.
 
     Args:
-        folder: The run's folder, also for the other callbacks of this package; by default the
-            logger's, or the trainer's ``default_root_dir`` where there is none.
+        folder: The run's folder, also used by the other callbacks of this package; by default the
+            logger's, or the trainer's ``default_root_dir`` if there is no logger.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -48,8 +48,8 @@ class RunRecord(Callback):
         self._earlier_peak: dict[str, int | None] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes the environment at the start of a fit."""
-        folder = run_folder(trainer)  # a collective call: on every process
+        """Write the environment at the start of a fit."""
+        folder = run_folder(trainer)  # a collective call, made by every process
         if not _writes(trainer):
             return
         self._environment = environment()
@@ -58,7 +58,7 @@ class RunRecord(Callback):
             _append(folder / "environment.jsonl", self._environment)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drops recorded epochs that are about to be trained again, and counts parameters."""
+        """Remove recorded epochs that will be trained again, and count the parameters."""
         folder = run_folder(trainer)
         start_memory(trainer.strategy.root_device)
         every = list(pl_module.parameters())
@@ -76,7 +76,7 @@ class RunRecord(Callback):
             self._earlier_peak = _read(folder / FIT).get("peak_memory", {})
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the epoch's clock."""
+        """Start timing the epoch."""
         self._started = time.perf_counter()
         self._validated = False
         self._samples = 0
@@ -85,41 +85,41 @@ class RunRecord(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts the samples."""
+        """Count the samples."""
         self._samples += _size(batch)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the validation's clock."""
+        """Start timing the validation."""
         self._start_stage(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the test's clock."""
+        """Start timing the test."""
         self._start_stage(trainer)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Counts the samples."""
+        """Count the samples."""
         self._stage_samples += _size(batch)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Counts the samples."""
+        """Count the samples."""
         self._stage_samples += _size(batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops the validation's clock, before reports are written."""
+        """Stop timing the validation, before reports are written."""
         self._stage_seconds = time.perf_counter() - self._stage_started
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops the test's clock, before reports are written."""
+        """Stop timing the test, before reports are written."""
         self._stage_seconds = time.perf_counter() - self._stage_started
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes that this epoch has validation figures, or writes what ``validate`` took."""
+        """Note that this epoch was validated, or write the record of ``validate``."""
         if trainer.state.fn == TrainerFn.VALIDATING:
             self._finish_stage(trainer, "val")
         else:
@@ -127,19 +127,19 @@ class RunRecord(Callback):
             self._validation_seconds += time.perf_counter() - self._stage_started
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes what ``test`` took."""
+        """Write the record of ``test``."""
         self._finish_stage(trainer, "test")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Appends the epoch's figures: every logged scalar, the learning rates and the seconds."""
+        """Append the epoch's logged scalars, learning rates and time."""
         folder = run_folder(trainer)
-        peak = peak_memory(trainer.strategy.root_device)  # on every process, too
+        peak = peak_memory(trainer.strategy.root_device)  # a collective call, too
         if not _writes(trainer):
             return
         rates = [
             group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups
         ]
-        # Lightning keeps the last validation's figures through epochs without one.
+        # Lightning keeps the last validation's scalars during epochs without validation.
         figures = {
             name: number if math.isfinite(number := value.item()) else None
             for name, value in trainer.callback_metrics.items()
@@ -167,7 +167,7 @@ class RunRecord(Callback):
         earlier = self._earlier_peak
         record = {
             **self._environment,
-            # What goes on with a run need not say what it is.
+            # A resumed run may be started by another command.
             "command": starts[0]["command"],
             "starts": len(starts),
             **_hardware(trainer),
@@ -208,7 +208,7 @@ class RunRecord(Callback):
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """The run's folder; every process must call it, since they agree on it together."""
+    """Return the run's folder; a collective call, to be made by every process."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, RunRecord) and callback.folder is not None:
             return callback.folder
@@ -216,12 +216,12 @@ def run_folder(trainer: Trainer) -> Path:
 
 
 def is_trial(trainer: Trainer) -> bool:
-    """Whether the trainer only tries things out, and leaves no files."""
+    """Return whether this is a ``fast_dev_run``, which writes no files."""
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Records of one line each, such as epochs; none where there is no file."""
+    """Return the records of a JSON Lines file; an empty list if there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -240,7 +240,7 @@ def _hardware(trainer: Trainer) -> dict[str, Any]:
 
 
 def _size(batch: Any) -> int:
-    """Samples in a batch: the length of the first tensor in it, 0 where there is none."""
+    """Return the batch size: the length of the first tensor in the batch, or 0."""
     if isinstance(batch, Tensor):
         return len(batch) if batch.ndim else 0
     parts: Iterable[Any] = ()
@@ -256,7 +256,7 @@ def _rate(samples: int, seconds: float) -> float | None:
 
 
 def _name_within(path: Any, folder: Path) -> str | None:
-    """A checkpoint's name from the run's folder, or as it is where it lies elsewhere."""
+    """Return a checkpoint's path relative to the run's folder, or unchanged if outside it."""
     if path is None:
         return None
     resolved, top = Path(path).resolve(), folder.resolve()

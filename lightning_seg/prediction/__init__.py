@@ -1,4 +1,4 @@
-"""Prediction of whole rasters: label rasters, probabilities and outlines of images of any size."""
+"""Prediction of rasters of any size: label rasters, class probabilities and polygons."""
 
 from lightning_seg.prediction.files import PredictionFiles
 from lightning_seg.prediction.polygons import Polygons

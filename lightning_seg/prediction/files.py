@@ -1,4 +1,4 @@
-"""Which files a prediction writes."""
+"""Settings of the files that a prediction writes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,17 +12,17 @@ Probabilities = Literal["uint8", "float16"]
 
 @dataclass(frozen=True)
 class PredictionFiles:
-    """Settings of the files that a prediction writes beside its label maps.
+    """Settings of the files that a prediction writes.
 
     Args:
-        output_dir: Folder to write to; by default ``predictions`` in the run's folder.
-        probabilities: Also write ``NAME_probabilities.tif``, a band for each class: ``uint8`` (255
-            times the probability, the smaller file) or ``float16``.
+        output_dir: Output folder; by default ``predictions`` in the run's folder.
+        probabilities: Also write ``NAME_probabilities.tif`` with one band per class, as ``uint8``
+            (255 times the probability, the smaller file) or ``float16``.
         polygons: Also write the outlines of objects.
-        label_values: The number from 0 to 255 that stands for each class in label files, which are
-            then grey and have no palette: ``dataset`` for those of the dataset's own labels, as its
-            test server wants them (label ids of Cityscapes, 0 and 255 of INRIA), or a number for
-            each class. By default classes are numbered from 0 on.
+        label_values: The pixel value, 0 to 255, of each class in label files: a list with one value
+            per class, or ``dataset`` for the values of the dataset's own labels, which its test
+            server expects (Cityscapes label ids, INRIA's 0 and 255). Such files are greyscale,
+            without a palette. By default a class's value is its index.
     """
 
     output_dir: str | None = None
@@ -33,13 +33,13 @@ class PredictionFiles:
 
 @dataclass(frozen=True)
 class Classes:
-    """What label files show of each class.
+    """Names, colours and pixel values of the classes in label files.
 
     Args:
-        names: A name for each.
-        colors: An RGB colour for each.
-        values: The number from 0 to 255 that stands for each, in grey files without a palette; by
-            default its own number.
+        names: One name per class.
+        colors: One RGB colour per class, 0 to 255.
+        values: One pixel value per class, 0 to 255; the files are then greyscale. By default a
+            class's value is its index.
     """
 
     names: tuple[str, ...]
@@ -48,12 +48,12 @@ class Classes:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """What stands for each class in the files."""
+        """Pixel value of each class in the files."""
         return self.values or tuple(range(len(self.names)))
 
     @property
     def nodata(self) -> int:
-        """What stands for pixels without data: the highest number that is no class, mostly 255."""
+        """Nodata value: the highest byte that is not a class, usually 255."""
         return max(set(range(IGNORE_INDEX + 1)) - set(self.numbers))
 
 
@@ -62,29 +62,29 @@ def checked_label_values(
     of_dataset: tuple[int, ...] | None,
     num_classes: int,
 ) -> tuple[int, ...] | None:
-    """What stands for each class in label files, where it is not its number.
+    """Return the pixel value of each class in label files; None where it is the class index.
 
     Raises:
-        InputError: The dataset does not know it, or it is not a byte of its own for each class.
+        InputError: The dataset does not define the values, or they are not distinct bytes, one per
+            class.
     """
     if wanted is None:
         return None
     if wanted == "dataset":
         if of_dataset is None:
             raise InputError(
-                "label_values is dataset, but the labels of this data hold no number for each "
-                "class. Give label_values a number for each class, such as [0, 255], or take it "
-                "out."
+                "label_values is dataset, but this dataset defines no label value for each class. "
+                "Set label_values to one value per class, such as [0, 255], or remove it."
             )
         wanted = of_dataset
     if isinstance(wanted, str) or not all(0 <= value <= IGNORE_INDEX for value in wanted):
         raise InputError(
-            f"label_values is {wanted!r}, but a number from 0 to 255 for each class, or "
-            "dataset, is expected."
+            f"label_values is {wanted!r}, expected a list with one value from 0 to 255 per class, "
+            "or dataset."
         )
     if len(wanted) != num_classes or len(set(wanted)) != len(wanted):
         raise InputError(
-            f"label_values is {list(wanted)}, but {num_classes} different numbers are needed, one "
-            "for each class."
+            f"label_values is {list(wanted)}, expected {num_classes} different values, one per "
+            "class."
         )
     return tuple(wanted)

@@ -1,4 +1,4 @@
-"""GeoTIFFs written from top to bottom, lying where the image lies that they belong to."""
+"""GeoTIFFs that are written from top to bottom, with the georeference of their image."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ try:
     import rasterio
     from rasterio.enums import ColorInterp, MaskFlags
     from rasterio.windows import Window
-except ImportError:  # an extra: plain images are predicted without it
+except ImportError:  # optional: plain images are predicted without it
     rasterio = None
 
 _BLOCK = 256
@@ -27,12 +27,13 @@ _PLACES = (33550, 33922, 34264, 34735)
 
 @dataclass(frozen=True)
 class Georeference:
-    """Where an image lies, and whether it has pixels without data.
+    """Georeference of an image, and whether it has nodata pixels.
 
     Args:
         path: The image.
-        profile: What rasterio is given for a raster in the same place.
-        has_nodata: Whether the image marks pixels as without data.
+        profile: rasterio profile entries (CRS, transform or ground control points) for a raster
+            with the same georeference.
+        has_nodata: Whether the image marks nodata pixels.
     """
 
     path: Path
@@ -40,13 +41,13 @@ class Georeference:
     has_nodata: bool = False
 
     def valid(self, row: int, rows: int) -> np.ndarray:
-        """Whether pixels of some rows have data, (rows, W) bool."""
+        """Return where pixels of the given rows have data, as (rows, W) bool."""
         with quietly(), rasterio.open(self.path) as source:
             return source.dataset_mask(window=Window(0, row, source.width, rows)) > 0
 
 
 def read_georeference(path: Path) -> Georeference:
-    """Reads it from an image's header; an image that is stored turned has none of use."""
+    """Read the georeference from an image's header; empty for images not stored upright."""
     need_rasterio("A georeferenced raster")
     with quietly(), rasterio.open(path) as source:
         if is_turned(path):
@@ -61,18 +62,18 @@ def read_georeference(path: Path) -> Georeference:
 
 
 class GeoTiff:
-    """A tiled, Deflate-compressed TIFF that is written some rows at a time.
+    """A tiled, Deflate-compressed TIFF that is written a few rows at a time.
 
     Args:
         path: The file to write.
-        shape: Bands, height and width.
-        dtype: NumPy's name of the type; ``float16`` is stored with 16 bits and read as float32.
-        place: Where the raster lies.
-        nodata: The number that stands for no data, where there is such.
-        colors: RGB colours of the numbers from 0 on, of a single band.
-        descriptions: A name for each band.
-        scale: What numbers are to be multiplied with.
-        tags: Further texts for the header.
+        shape: Number of bands, height and width.
+        dtype: NumPy dtype name; ``float16`` is stored with 16 bits and read as float32.
+        place: Georeference of the raster.
+        nodata: The nodata value, if any.
+        colors: Colour table of a single-band file: RGB colours of the values from 0.
+        descriptions: One name per band.
+        scale: Factor that readers multiply pixel values by.
+        tags: Additional metadata for the header.
     """
 
     def __init__(
@@ -123,9 +124,9 @@ class GeoTiff:
             self._file.update_tags(**tags)
 
     def write(self, rows: np.ndarray) -> None:
-        """Adds rows (bands, rows, W) below those written before."""
+        """Append rows (bands, rows, W) below the previous ones."""
         waiting = np.concatenate([self._waiting, rows.astype(self._dtype, copy=False)], axis=1)
-        # Compressed blocks are written once: what fills no whole row of them waits.
+        # A compressed block is written only once, so rows wait until they fill a row of blocks.
         last = self._row + waiting.shape[1] == self._height
         ready = waiting.shape[1] if last else waiting.shape[1] // _BLOCK * _BLOCK
         if ready:
@@ -135,22 +136,25 @@ class GeoTiff:
         self._waiting = waiting[:, ready:].copy()
 
     def close(self) -> None:
-        """Ends the file."""
+        """Close the file."""
         self._file.close()
 
 
 def need_rasterio(what: str) -> None:
-    """Refuses to go on without rasterio.
+    """Raise unless rasterio is installed.
 
     Raises:
-        InputError: It is not installed.
+        InputError: rasterio is not installed.
     """
     if rasterio is None:
         raise InputError(f"{what} needs rasterio: pip install 'lightning_seg[geo]'")
 
 
 def has_place(path: Path) -> bool:
-    """Whether a TIFF says where it lies, in its header or in a world file; needs no rasterio."""
+    """Return whether a TIFF has a georeference, in its header or a world file.
+
+    Does not need rasterio.
+    """
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
@@ -159,13 +163,13 @@ def has_place(path: Path) -> bool:
 
 
 def is_turned(path: Path) -> bool:
-    """Whether a TIFF is stored other than upright."""
+    """Return whether a TIFF's orientation tag is other than upright."""
     return _orientation(path) != _UPRIGHT
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without rasterio's warning that an image has no place on earth, for many have none."""
+    """Suppress rasterio's warning about images without a georeference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         yield
@@ -173,7 +177,7 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def small_cache() -> Iterator[None]:
-    """Lets GDAL keep 64 MB of blocks, where it would take a twentieth of the machine's memory."""
+    """Limit GDAL's block cache to 64 MB; its default is 5 % of the machine's memory."""
     if rasterio is None:
         yield
         return
@@ -189,7 +193,10 @@ def _orientation(path: Path) -> int:
 
 
 def _has_nodata(source: Any) -> bool:
-    """Whether a value or a mask of its own says so; a fourth band is more often infrared."""
+    """Return whether the file has a nodata value or its own mask.
+
+    A fourth band does not count as alpha: it is more often infrared.
+    """
     flags = source.mask_flag_enums[0]
     if MaskFlags.nodata in flags:
         return True

@@ -1,4 +1,4 @@
-"""One prediction of many rasters: where its files go, and what is still to do."""
+"""Prediction job: the output files of many rasters, and what is still pending."""
 
 from functools import cached_property
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_seg.callbacks.classes import class_colors_of, class_names_of
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.data.base import SegmentationDataModule
 from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
+from lightning_seg.files import file_stem
 from lightning_seg.inference import TestTimeAugmentation, WindowLayout, whole_image
 from lightning_seg.prediction.files import (
     Classes,
@@ -26,17 +26,18 @@ from lightning_seg.tasks import SegmentationTask
 
 
 class PredictionJob:
-    """What a `RasterDataModule` and a `RasterWriter` of one prediction have in common.
+    """State shared by the `RasterDataModule` and the `RasterWriter` of one prediction.
 
     Args:
-        task: Predicts.
-        source: Says which images, and what their classes are.
-        folder: Where the files go.
-        files: Which files are written; its ``output_dir`` is not read here.
-        precision: The trainer's, which predictions depend on.
+        task: The model.
+        source: Provides the images and their classes.
+        folder: Output folder.
+        files: Which files are written; its ``output_dir`` is ignored here.
+        precision: The trainer's precision, which predictions depend on.
 
     Raises:
-        InputError: Something asked for is not possible with these classes or without a library.
+        InputError: A requested file is not possible with these classes or needs a library that is
+            not installed.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class PredictionJob:
         self._precision = precision
         if task.num_classes > IGNORE_INDEX:
             raise InputError(
-                f"There are {task.num_classes} classes, but labels of images of any size are "
-                f"stored as bytes, of which {IGNORE_INDEX} means no data: at most "
-                f"{IGNORE_INDEX} classes can be predicted."
+                f"There are {task.num_classes} classes, but predicted rasters store labels as "
+                f"bytes and {IGNORE_INDEX} means no data: at most {IGNORE_INDEX} classes can be "
+                "predicted. Use a model with fewer classes."
             )
         if self.files.probabilities is not None:
             need_rasterio("Writing probabilities")
@@ -66,29 +67,29 @@ class PredictionJob:
 
     @cached_property
     def classes(self) -> Classes:
-        """Names, colours and numbers of the classes in the files."""
+        """Names, colours and pixel values of the classes in the files."""
         sources, number = (self.source, self.task), self.task.num_classes
         values = checked_label_values(self.files.label_values, self.source.label_values, number)
         names = class_names_of(sources, number)
         return Classes(tuple(names), tuple(class_colors_of(sources, number)), values)
 
     def layout(self, height: int, width: int) -> WindowLayout:
-        """Where windows lie over an image of this size; without windows the image is one."""
+        """Return the windows over an image of this size; without windows, one covers it all."""
         inference = self.task.inference
         window = inference.window if isinstance(inference, TestTimeAugmentation) else inference
         return whole_image(height, width) if window is None else window.layout(height, width)
 
     def stem(self, pair: Pair) -> Path:
-        """The path of an image's files without their suffixes."""
+        """Return the path of an image's files, without suffix."""
         return self.folder / file_stem(pair.name)
 
     def paths(self, pair: Pair) -> list[Path]:
-        """All files that are written of an image."""
+        """Return the paths of all files written for an image."""
         files = self.files
         return output_paths(pair.image, self.stem(pair), files.probabilities, files.polygons)
 
     def find_pending(self, raster: Raster) -> Pending:
-        """Which rows of an image are still to be predicted."""
+        """Return the rows of an image that are still to be predicted."""
         key = self.progress.key(raster.pair)
         store = self.store(raster, key)
         if self.progress.holds(file_stem(raster.pair.name), key):
@@ -98,13 +99,13 @@ class PredictionJob:
         return Pending(tuple(store.missing() or store.forget_last()), key)
 
     def store(self, raster: Raster, key: str) -> RowStore:
-        """Rows of an image that are predicted already."""
+        """Return the store of an image's predicted rows."""
         return RowStore(self.folder, file_stem(raster.pair.name), key, raster.height)
 
     @cached_property
     def progress(self) -> Progress:
-        """Which images are finished; to be asked when the task has its weights."""
-        way = settings_hash(
+        """Record of finished images; access it only once the task has its weights."""
+        settings = settings_hash(
             self.task,
             self.task.inference,
             self._precision,
@@ -113,7 +114,7 @@ class PredictionJob:
             self.files.probabilities,
             self.files.polygons,
         )
-        return Progress(self.folder, way)
+        return Progress(self.folder, settings)
 
 
 def _announce_scales(inference: object) -> None:
@@ -121,6 +122,6 @@ def _announce_scales(inference: object) -> None:
         return
     if any(scale != 1 for scale in inference.scales):
         rank_zero_info(
-            "Each window is scaled by itself here, while validate and test scale the image and "
-            "then lay windows over it: labels can differ a little."
+            "Each window is scaled by itself here, whereas validate and test scale the image and "
+            "then cut it into windows: labels can differ slightly."
         )

@@ -1,4 +1,4 @@
-"""All files that are predicted of one image, written from its first row to its last."""
+"""All output files of one image, written from its first row to its last."""
 
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +24,7 @@ def output_paths(
     probabilities: Probabilities | None = None,
     polygons: Polygons | None = None,
 ) -> list[Path]:
-    """All files that `ImageOutputs` makes of an image."""
+    """Return the paths of all files that `ImageOutputs` writes for an image."""
     endings = [".tif" if becomes_geotiff(image) else ".png"]
     endings += [] if probabilities is None else [_PROBABILITIES]
     endings += [] if polygons is None else [polygons.suffix]
@@ -32,7 +32,7 @@ def output_paths(
 
 
 def becomes_geotiff(image: Path) -> bool:
-    """Whether an image's labels are a GeoTIFF; otherwise they are a PNG."""
+    """Return whether an image's labels become a GeoTIFF; otherwise they become a PNG."""
     return image.suffix.lower() in _TIFFS and rasterio is not None
 
 
@@ -47,21 +47,22 @@ class _LabelFile(Protocol):
 
 
 class ImageOutputs:
-    """The label raster of one image, and where asked for its probabilities and polygons.
+    """The label raster of one image and, on request, its probabilities and polygons.
 
-    All files get their names when the last is whole. A TIFF's labels are a GeoTIFF with the classes
-    as colour table, in the same place; 255 stands for pixels where the image itself has no data.
-    Other images' labels are a PNG with a palette. With ``values`` both are grey, without colours,
-    and where 255 is a class the highest free number stands for no data. Probabilities are a GeoTIFF
-    of a band for each class: as ``uint8``, 255 times the probability, or with 16 bits.
+    All files get their final names once the last one is complete. The labels of a TIFF become a
+    GeoTIFF with the same georeference and the class colours as colour table; nodata pixels of the
+    image get the value 255. The labels of other images become a PNG with a palette. With
+    ``classes.values`` both are greyscale, and if 255 is a class, the highest unused byte means
+    nodata. Probabilities become a GeoTIFF with one band per class: ``uint8`` (255 times the
+    probability) or ``float16``.
 
     Args:
         image: The image file.
         size: Its height and width.
-        stem: The files' path without suffix.
-        classes: What the labels mean.
-        probabilities: How probabilities are stored; None for none.
-        polygons: How outlines are written; None for none.
+        stem: Path of the files, without suffix.
+        classes: Names, colours and pixel values of the classes.
+        probabilities: How probabilities are stored; None writes none.
+        polygons: How outlines are written; None writes none.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class ImageOutputs:
             )
 
     def write(self, rows: Rows) -> None:
-        """Adds rows below those written before."""
+        """Append rows below the previous ones."""
         labels = rows.labels
         if self._classes.values is not None:
             labels = np.array(self._classes.values, np.uint8)[labels]
@@ -119,11 +120,11 @@ class ImageOutputs:
             labels = np.where(valid, labels, np.uint8(self._classes.nodata))
         self._labels.write(labels[None])
         if self._maps is not None:
-            assert rows.maps is not None, "maps are stored where they are wanted"
+            assert rows.maps is not None, "rows have maps when probabilities are requested"
             self._maps.write(rows.maps)
 
     def finish(self) -> list[Path]:
-        """Ends all files and gives them their names; returns them."""
+        """Close all files, give them their final names and return their paths."""
         self._labels.close()
         if self._maps is not None:
             self._maps.close()
@@ -136,7 +137,7 @@ class ImageOutputs:
         return list(self._partial)
 
     def abandon(self) -> None:
-        """Removes what is written so far."""
+        """Close and remove the unfinished files."""
         try:
             self._labels.close()
             if self._maps is not None:
@@ -152,7 +153,7 @@ class ImageOutputs:
 
 
 class _Png:
-    """Labels gathered in memory, for a PNG is written in one go."""
+    """Labels collected in memory, because a PNG is written all at once."""
 
     def __init__(self, path: Path, size: tuple[int, int], classes: Classes) -> None:
         self._path = path
@@ -165,7 +166,7 @@ class _Png:
         self._row += rows.shape[1]
 
     def close(self) -> None:
-        # The pixels hold what stands for the classes already.
+        # The pixels already hold the classes' values.
         values = None if self._classes.values is None else range(IGNORE_INDEX + 1)
         png = label_png(torch.from_numpy(self.pixels), self._classes.colors, values)
         self._path.write_bytes(png)

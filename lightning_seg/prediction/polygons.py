@@ -1,4 +1,4 @@
-"""Outlines of predicted objects, for geographic information systems."""
+"""Polygons of predicted objects, for geographic information systems."""
 
 import warnings
 from collections.abc import Iterable, Sequence, Set
@@ -19,23 +19,24 @@ _DRIVERS: dict[str, str] = {"GeoPackage": "GPKG", "GeoJSON": "GeoJSON"}
 
 @dataclass(frozen=True)
 class Polygons:
-    """Writes the outline of every object: pixels of one class that touch by their sides.
+    """Settings and writer of object outlines; an object is a 4-connected region of one class.
 
-    Outlines are simplified together, so that neighbours keep the boundary they share (Visvalingam
-    and Whyatt, 1993, by GEOS). Each has its class's number (``class``) and ``name``, its ``pixels``
-    before it was simplified, and their ``area`` in square units of the coordinate system (none
-    where those are degrees; square pixels where the image has no place on earth, and then the
-    coordinates are column and row). GeoJSON is in longitude and latitude, as its standard has it.
+    Outlines are simplified together, so that neighbours keep their shared boundary (Visvalingam
+    and Whyatt, 1993, as implemented in GEOS). Each polygon has the attributes ``class`` (class
+    index), ``name``, ``pixels`` (size before simplification) and ``area`` (before simplification,
+    in square units of the coordinate system; empty if the units are degrees). Without a
+    georeference, coordinates are column and row, and areas are in square pixels. GeoJSON uses
+    longitude and latitude, as its standard requires.
 
     Args:
-        format: The kind of file.
-        tolerance: How much outlines are simplified, in pixels: about the square root of the area
-            that a removed corner may cut off. 0 keeps every step.
-        min_pixels: Objects of fewer pixels are left out.
-        classes: Names of the classes wanted; by default all.
+        format: File format.
+        tolerance: Tolerance of the simplification in pixels: about the square root of the area
+            that removing a vertex may change. 0 keeps every vertex.
+        min_pixels: Smallest object that is written, in pixels.
+        classes: Names of the classes to write; by default all.
 
     Raises:
-        InputError: A negative tolerance or size, or an unknown format.
+        InputError: ``tolerance`` is negative, ``min_pixels`` is below 1, or ``format`` is unknown.
     """
 
     format: Format = "GeoPackage"
@@ -45,22 +46,22 @@ class Polygons:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
-            raise InputError(f"format is {self.format!r}, but must be GeoPackage or GeoJSON")
+            raise InputError(f"format is {self.format!r}, expected GeoPackage or GeoJSON")
         if self.tolerance < 0:
-            raise InputError(f"tolerance is {self.tolerance}, but must be 0 pixels or more")
+            raise InputError(f"tolerance is {self.tolerance}, expected 0 pixels or more")
         if self.min_pixels < 1:
-            raise InputError(f"min_pixels is {self.min_pixels}, but an object has 1 at least")
+            raise InputError(f"min_pixels is {self.min_pixels}, expected 1 or more")
 
     @property
     def suffix(self) -> str:
-        """Of the files."""
+        """File suffix of the format."""
         return _SUFFIXES[self.format]
 
     def check(self, class_names: Sequence[str]) -> None:
-        """Refuses classes that there are not.
+        """Raise unless all requested classes exist and the libraries are installed.
 
         Raises:
-            InputError: One of them is unknown, or a library is missing.
+            InputError: A class is unknown, or a library is missing.
         """
         need_rasterio("Writing polygons")
         try:
@@ -83,14 +84,14 @@ class Polygons:
         path: Path,
         values: Sequence[int] | None = None,
     ) -> None:
-        """Writes the outlines of a label raster.
+        """Write the outlines of a label raster.
 
         Args:
-            labels: A GeoTIFF of class numbers, or an array (H, W) uint8; what is no class of
-                ``class_names`` is left out.
+            labels: A label GeoTIFF, or an array (H, W) uint8. Values that are not a class are
+                skipped.
             class_names: Names of the classes 0..K-1.
             path: The file to write.
-            values: What stands for each class in ``labels``; by default its number.
+            values: Pixel value of each class in ``labels``; by default its index.
         """
         import shapely
         from pyogrio.raw import write
@@ -98,25 +99,25 @@ class Polygons:
         class_of = {value: k for k, value in enumerate(values or range(len(class_names)))}
         names = self.classes or class_names
         wanted = {value for value, k in class_of.items() if class_names[k] in names}
-        outlines, found, crs, transform = _outlines(labels, wanted, self.min_pixels)
-        numbers = np.array([class_of[value] for value in found.tolist()], np.int32)
+        outlines, pixel_values, crs, transform = _outlines(labels, wanted, self.min_pixels)
+        numbers = np.array([class_of[value] for value in pixel_values.tolist()], np.int32)
         pixels = shapely.area(outlines)
         if self.tolerance and len(outlines):
             outlines = shapely.coverage_simplify(outlines, self.tolerance)
-        measure = np.nan if crs is not None and crs.is_geographic else abs(transform.determinant)
-        places = shapely.transform(outlines, lambda points: _placed(points, transform))
+        pixel_area = np.nan if crs is not None and crs.is_geographic else abs(transform.determinant)
+        polygons = shapely.transform(outlines, lambda points: _transformed(points, transform))
         standard = self.format == "GeoJSON" and crs is not None
         with warnings.catch_warnings():
-            # That an image without a place has no coordinate system is no news.
+            # Images without a georeference have no coordinate system.
             warnings.filterwarnings("ignore", "'crs' was not provided")
             write(
                 str(path),
-                shapely.to_wkb(places),
+                shapely.to_wkb(polygons),
                 [
                     numbers,
                     np.array([class_names[k] for k in numbers], dtype=object),
                     np.rint(pixels).astype(np.int64),
-                    pixels * measure,
+                    pixels * pixel_area,
                 ],
                 ["class", "name", "pixels", "area"],
                 layer="objects",
@@ -130,41 +131,43 @@ class Polygons:
 def _outlines(
     labels: Path | np.ndarray, wanted: Set[int], min_pixels: int
 ) -> tuple[np.ndarray, np.ndarray, Any, Any]:
-    """Polygons in columns and rows, their numbers, and the coordinate system they belong to."""
+    """Return polygons in pixel coordinates, their pixel values, the CRS and the transform."""
     import rasterio
     from rasterio.features import shapes
 
     if isinstance(labels, np.ndarray):
         transform = rasterio.Affine.identity()
         with quietly():
-            return *_kept(shapes(labels), transform, wanted, min_pixels), None, transform
+            return *_selected(shapes(labels), transform, wanted, min_pixels), None, transform
     with quietly(), rasterio.open(labels) as source:
-        found = shapes(rasterio.band(source, 1))
-        kept = _kept(found, source.transform, wanted, min_pixels)
-        return *kept, source.crs, source.transform
+        objects = shapes(rasterio.band(source, 1))
+        selected = _selected(objects, source.transform, wanted, min_pixels)
+        return *selected, source.crs, source.transform
 
 
-def _kept(
-    found: Iterable[tuple[Any, float]], transform: Any, wanted: Set[int], min_pixels: int
+def _selected(
+    objects: Iterable[tuple[Any, float]], transform: Any, wanted: Set[int], min_pixels: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The wanted ones of all objects, of which there may be millions: each as it comes."""
+    """Select the wanted objects one at a time, as there may be millions."""
     import shapely.geometry
 
-    outlines, numbers = [], []
-    for described, number in found:
-        if number not in wanted:
+    outlines, values = [], []
+    for geometry, value in objects:
+        if value not in wanted:
             continue
-        outline = shapely.geometry.shape(described)
+        outline = shapely.geometry.shape(geometry)
         if round(outline.area / abs(transform.determinant)) >= min_pixels:
             outlines.append(outline)
-            numbers.append(int(number))
-    kept = np.array(outlines, dtype=object)
-    if not transform.is_identity:  # back to the pixels' corners, which are whole numbers
-        kept = shapely.transform(kept, lambda points: np.rint(_placed(points, ~transform)))
-    return kept, np.array(numbers, dtype=np.int64)
+            values.append(int(value))
+    selected = np.array(outlines, dtype=object)
+    if not transform.is_identity:  # back to pixel corners, which have integer coordinates
+        selected = shapely.transform(
+            selected, lambda points: np.rint(_transformed(points, ~transform))
+        )
+    return selected, np.array(values, dtype=np.int64)
 
 
-def _placed(points: np.ndarray, transform: Any) -> np.ndarray:
+def _transformed(points: np.ndarray, transform: Any) -> np.ndarray:
     columns, rows = points[:, 0], points[:, 1]
     x = transform.a * columns + transform.b * rows + transform.c
     y = transform.d * columns + transform.e * rows + transform.f

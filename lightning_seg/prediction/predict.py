@@ -1,4 +1,4 @@
-"""Label rasters of images of any size: the one way of the command line and of Python."""
+"""Prediction of images of any size: the entry point for the command line and Python."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from torch import Tensor
 
 from lightning_seg.callbacks import PredictionWriter
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.data import FolderDataModule, SegmentationDataModule
 from lightning_seg.data.reading.labels import Color
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
+from lightning_seg.files import file_stem
 from lightning_seg.prediction.files import (
     PredictionFiles,
     Probabilities,
@@ -42,27 +42,28 @@ def predict_rasters(
     num_workers: int = 0,
     trainer: Trainer | None = None,
 ) -> None:
-    """Predicts an image, or all images below a folder, without holding a whole one in memory.
+    """Predict an image, or all images below a folder, a few rows at a time.
 
-    Windows, flips and scales are those of ``task.inference``; set it before. What is finished in
-    ``output_dir`` by the same model in the same way is kept.
+    No image is held in memory as a whole. Windows, flips and scales are those of
+    ``task.inference``; set it beforehand. Images that the same model with the same settings has
+    already finished in ``output_dir`` are skipped.
 
     Args:
         task: A trained task.
-        images: An image file, or a folder of them.
-        output_dir: Where the files go, see `PredictionWriter`.
-        class_names: Names of the classes; by default their numbers.
-        class_colors: Their RGB colours, 0 to 255; by default PASCAL VOC's.
+        images: An image file, or a folder of images.
+        output_dir: Output folder, see `RasterWriter`.
+        class_names: Names of the classes; by default ``class 0``, ``class 1`` and so on.
+        class_colors: RGB colours of the classes, 0 to 255; by default the PASCAL VOC palette.
         value_range: Lowest and highest image value, see `FolderDataModule`.
-        probabilities: Whether and how probabilities are written, see `PredictionWriter`.
-        polygons: Whether and how outlines are written.
-        label_values: The number from 0 to 255 that stands for each class in label files, which are
-            grey then; by default its own, with a palette.
-        num_workers: Processes that read ahead.
-        trainer: Says on which devices; its callbacks run, too. By default Lightning's choice.
+        probabilities: How probabilities are written, see `PredictionFiles`; by default none are.
+        polygons: How outlines are written; by default none are.
+        label_values: Pixel value of each class in label files, 0 to 255; the files are then
+            greyscale. By default a class's value is its index, and the files have a palette.
+        num_workers: Number of reader processes.
+        trainer: Chooses the devices; its callbacks run as well. By default Lightning chooses.
 
     Raises:
-        InputError: An image cannot be read or does not fit the task, or a setting is wrong.
+        InputError: An image cannot be read or does not fit the task, or a setting is invalid.
     """
     source = FolderDataModule(
         images,
@@ -85,7 +86,7 @@ def predict(
     files: PredictionFiles | None = None,
     trainer: Trainer | None = None,
 ) -> None:
-    """Predicts the images of a DataModule and writes what was predicted, see `plan_prediction`."""
+    """Predict the images of a DataModule and write the results, see `plan_prediction`."""
     trainer = trainer or Trainer(logger=False, enable_checkpointing=False)
     files = files or PredictionFiles()
     plan = plan_prediction(model, data, Path(output_dir), files, trainer.precision)
@@ -99,13 +100,12 @@ def predict(
 
 @dataclass(frozen=True)
 class PredictionPlan:
-    """What a trainer is given to predict.
+    """Model, data and callbacks of a prediction.
 
     Args:
-        model: Its ``predict_step`` is run.
-        data: Gives its batches.
-        callbacks: To be added to the trainer's: checks before the first step, and a writer of what
-            the steps return.
+        model: The module whose ``predict_step`` is run.
+        data: Provides its batches.
+        callbacks: Callbacks to add to the trainer: checks before the first step, and the writer.
     """
 
     model: LightningModule
@@ -120,19 +120,19 @@ def plan_prediction(
     files: PredictionFiles,
     precision: str,
 ) -> PredictionPlan:
-    """By windows of rasters where model and data allow it; else image by image.
+    """Plan a prediction: by windows if model and data allow it, otherwise image by image.
 
-    Images that ``eval_transforms`` change are predicted whole, as PNGs.
+    Images that ``eval_transforms`` change are predicted whole and written as PNGs.
 
     Args:
-        model: A `SegmentationTask`, or any module for `PredictionWriter`.
-        data: Its images.
-        folder: Where files go.
+        model: A `SegmentationTask`, or any module that `PredictionWriter` supports.
+        data: Provides the images.
+        folder: Output folder.
         files: Which files are written.
-        precision: The trainer's.
+        precision: The trainer's precision.
 
     Raises:
-        InputError: Files that this data does not allow, or that would replace others.
+        InputError: A requested file is not possible with this data.
     """
     if (
         isinstance(model, SegmentationTask)
@@ -146,22 +146,22 @@ def plan_prediction(
         )
     if files.probabilities is not None or files.polygons is not None:
         raise InputError(
-            f"Probabilities and polygons are written of images as they are. {_why_whole(data)}"
+            f"Probabilities and polygons need images in their original form. {_why_whole(data)}"
         )
     checks: list[Callback] = []
     if isinstance(data, SegmentationDataModule):
         checks = [_Checks(data, partial(_png, folder), _why_whole(data))]
-    known, number = getattr(data, "label_values", None), getattr(data, "num_classes", 0)
-    values = checked_label_values(files.label_values, known, number)
+    own, num_classes = getattr(data, "label_values", None), getattr(data, "num_classes", 0)
+    values = checked_label_values(files.label_values, own, num_classes)
     return PredictionPlan(model, data, (*checks, PredictionWriter(str(folder), values)))
 
 
 class _Checks(Callback):
-    """Checks the files of a prediction when its data is there.
+    """Check the output files of a prediction once its data is set up.
 
     Args:
-        data: Says which images.
-        paths: The files that are written of an image.
+        data: Provides the images.
+        paths: Returns the paths of the files written for an image.
         why_whole: Why images are predicted whole, if they are.
     """
 
@@ -176,7 +176,7 @@ class _Checks(Callback):
         self._why_whole = why_whole
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses predictions that would replace files; warns of places that will be lost."""
+        """Raise if predictions would overwrite files; warn about lost georeferences."""
         pairs = self._data.predict_pairs()
         refuse_clashes({pair: self._paths(pair) for pair in pairs})
         warn_of_lost_places(pairs, self._why_whole)
@@ -187,27 +187,27 @@ def _png(folder: Path, pair: Pair) -> list[Path]:
 
 
 class _WindowPrediction(LightningModule):
-    """A task as it predicts windows; a checkpoint of the task is one of it."""
+    """Adapter that makes a task predict windows; it loads the task's checkpoints."""
 
     def __init__(self, task: SegmentationTask) -> None:
         super().__init__()
         self.task = task
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Probabilities (N, K, *size) of a batch of windows (N, C, *size)."""
+        """Return the probabilities (N, K, *size) of a batch of windows (N, C, *size)."""
         return self.task.infer_window(batch["image"])["logits"]
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """The task's."""
+        """Load the state dict into the task."""
         return self.task.load_state_dict(state_dict, strict, assign)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The task's."""
+        """Forward to the task."""
         self.task.on_load_checkpoint(checkpoint)
 
 
 def _why_whole(data: Any) -> str:
-    """Why images are not predicted by windows, and what to do."""
+    """Say why images are not predicted by windows, and what to do."""
     if isinstance(data, SegmentationDataModule) and not data.eval_pipeline.changes_nothing:
-        return "To change nothing, take out eval_transforms (networks take images of any size)."
-    return "In Python, predict by a SegmentationTask with a RasterDataModule."
+        return "Remove eval_transforms, which change them (networks accept images of any size)."
+    return "In Python, use a SegmentationTask with a SegmentationDataModule."

@@ -1,4 +1,4 @@
-"""Which images have been predicted already, by the same model in the same way."""
+"""Record of images that the same model with the same settings has already predicted."""
 
 import hashlib
 import json
@@ -19,16 +19,17 @@ from lightning_seg.files import write_atomically
 
 _FOLDER = ".finished"
 _VERSION = 2
-# What every module has, and no setting is.
-_EVERY_MODULES = frozenset(vars(nn.Module()))
+# Attributes of every module, which are not settings.
+_MODULE_ATTRIBUTES = frozenset(vars(nn.Module()))
 
 
 class Progress:
-    """A note beside the predictions for each image whose files are whole.
+    """Notes beside the predictions, one for each image whose files are complete.
 
     Args:
-        folder: Where the predictions are.
-        settings_hash: All that they depend on besides the image: see `settings_hash`.
+        folder: Folder of the predictions.
+        settings_hash: Hash of all that predictions depend on besides the image, see
+            `settings_hash`.
     """
 
     def __init__(self, folder: Path, settings_hash: str) -> None:
@@ -36,44 +37,46 @@ class Progress:
         self._settings_hash = settings_hash
 
     def note(self, stem: str, key: str, files: Sequence[Path]) -> None:
-        """Notes an image as finished; the key is that of the image when it was begun."""
-        found = {"key": key, "files": [file.name for file in files]}
-        write_atomically(self._note(stem), json.dumps(found))
+        """Note an image as finished; ``key`` is its key when its prediction began."""
+        content = {"key": key, "files": [file.name for file in files]}
+        write_atomically(self._note(stem), json.dumps(content))
 
     def forget(self, stem: str) -> None:
-        """Removes the note of an image that is about to be predicted."""
+        """Remove the note of an image that is about to be predicted."""
         self._note(stem).unlink(missing_ok=True)
 
     def holds(self, stem: str, key: str) -> bool:
-        """Whether an image of this key is finished, and its files are there."""
+        """Return whether an image with this key is finished and its files exist."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            found = json.loads(self._note(stem).read_text(encoding="utf-8"))
-            there = all((self._folder / name).is_file() for name in found["files"])
-            return there and found["key"] == key
+            content = json.loads(self._note(stem).read_text(encoding="utf-8"))
+            exist = all((self._folder / name).is_file() for name in content["files"])
+            return exist and content["key"] == key
         return False
 
     def key(self, pair: Pair) -> str:
-        """Stands for the image as it is now and the way in which it is predicted."""
+        """Return a hash of the image files' paths, sizes and times, and of the settings."""
         files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
-        files += [path for path in _places(pair.image) if path.is_file()]
-        states = [(file.resolve(), file.stat()) for file in files]
-        found = [(path, state.st_size, state.st_mtime_ns) for path, state in states]
-        described = (_VERSION, self._settings_hash, found)
-        return hashlib.sha256(repr(described).encode()).hexdigest()
+        files += [path for path in _sidecars(pair.image) if path.is_file()]
+        stats = [(file.resolve(), file.stat()) for file in files]
+        states = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+        return hashlib.sha256(repr((_VERSION, self._settings_hash, states)).encode()).hexdigest()
 
     def _note(self, stem: str) -> Path:
         return self._folder / _FOLDER / f"{stem}.json"
 
 
-def _places(image: Path) -> list[Path]:
-    """Files beside an image that can say where it lies."""
+def _sidecars(image: Path) -> list[Path]:
+    """Return the paths of sidecar files that may georeference an image."""
     return [*(image.with_suffix(s) for s in (".tfw", ".tifw", ".prj")), Path(f"{image}.aux.xml")]
 
 
 def settings_hash(module: nn.Module, *settings: object) -> str:
-    """Stands for a module's weights, buffers and settings, and for settings that print alike."""
+    """Return a hash of a module's weights, buffers and settings, and of further settings.
+
+    Further settings are compared by their ``repr``.
+    """
     digest = hashlib.sha256(repr((settings, list(settings_of(module)))).encode())
-    # Means and deviations that images are normalised with are no part of a state dict.
+    # Normalisation constants are non-persistent buffers, which the state dict lacks.
     tensors = module.state_dict() | dict(module.named_buffers())
     for name, tensor in tensors.items():
         if isinstance(tensor, torch.Tensor):
@@ -84,24 +87,24 @@ def settings_hash(module: nn.Module, *settings: object) -> str:
 
 
 def settings_of(module: nn.Module) -> Iterator[tuple[object, ...]]:
-    """Class and settings of every part, such as dilation or a way of resizing."""
+    """Yield the class and the plain attributes of every submodule, such as a dilation."""
     for name, part in module.named_modules():
         yield name, _name(type(part))
-        if isinstance(part, LightningModule | Metric):  # these note how far they are
+        if isinstance(part, LightningModule | Metric):  # their attributes change during a run
             continue
         for key, value in sorted(vars(part).items()):
             if isinstance(value, FunctionType | BuiltinFunctionType | type):
                 yield name, key, _name(value)
-            elif key not in _EVERY_MODULES and _is_plain(value):
+            elif key not in _MODULE_ATTRIBUTES and _is_plain(value):
                 yield name, key, repr(value)
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it prints in full, and alike in every process."""
+    """Return whether ``repr(value)`` is complete and the same in every process."""
     if isinstance(value, tuple | list):
         return all(map(_is_plain, value))
     if isinstance(value, Mapping):
-        return all(_is_plain(key) and _is_plain(one) for key, one in value.items())
+        return all(_is_plain(key) and _is_plain(item) for key, item in value.items())
     if is_dataclass(value) and not isinstance(value, type):
         return all(_is_plain(getattr(value, field.name)) for field in fields(value))
     return value is None or isinstance(value, bool | int | float | str | Path)

@@ -1,4 +1,4 @@
-"""Images of any size as batches of windows, shared among the processes."""
+"""Images of any size as batches of windows, distributed over the processes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,23 +16,24 @@ from lightning_seg.inference import WindowLayout
 from lightning_seg.prediction.raster_windows import RasterWindows, WindowBatch
 from lightning_seg.prediction.row_spans import Pending, Raster, RowSpan, share_out
 
-# More pixels than any network takes at once.
-_MOST_AT_ONCE = 8192 * 8192
+# Largest window in pixels; no network processes more at once.
+_MAX_WINDOW_PIXELS = 8192 * 8192
 
 
 class RasterDataModule(LightningDataModule):
-    """The images that another DataModule predicts, as windows; see `RasterWindows`.
+    """The prediction images of another DataModule, as windows; see `RasterWindows`.
 
-    Each process gets about as many windows; an image with more of them than that is shared.
+    Every process gets about the same number of windows. An image with more windows than that is
+    split among processes.
 
     Args:
-        source: Says which images, and what their classes are.
-        layout: Where windows lie over an image of (height, width).
-        find_pending: What is still to be predicted of an image; by default all of it.
+        source: Provides the images and their classes.
+        layout: Returns the windows over an image of (height, width).
+        find_pending: Returns the rows of an image that are still to be predicted; by default all.
 
     Raises:
-        InputError: (in setup) A window is larger than any network takes, or a further channel is of
-            another size than its image.
+        InputError: (in setup) There are no images, a window is too large for any network, or an
+            extra channel differs in size from its image.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class RasterDataModule(LightningDataModule):
         find_pending: Callable[[Raster], Pending] | None = None,
     ) -> None:
         super().__init__()
-        # Where there is less than one row for each process, some have nothing to do.
+        # With fewer rows than processes, some processes have nothing to do.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self.source = source
         self.layout = layout
@@ -56,43 +57,43 @@ class RasterDataModule(LightningDataModule):
         self.spans: tuple[RowSpan, ...] = ()
 
     def prepare_data(self) -> None:
-        """The source's own."""
+        """Prepare the source's data."""
         self.source.prepare_data()
 
     def setup(self, stage: str | None = None) -> None:
-        """Finds and checks the images and their sizes."""
+        """Collect the images and check their sizes."""
         pairs = self.source.predict_pairs()
         if not pairs:
-            raise InputError("There are no images to predict. Check the folder.")
+            raise InputError("There are no images to predict. Check the folder of images.")
         check_sizes(pairs, self.source.decoder, self.source.reader.image_reduction)
         self.rasters = tuple(map(self._raster, pairs))
 
     def predict_dataloader(self) -> DataLoader[WindowBatch]:
-        """The windows over this process's rows."""
+        """Return a loader of the windows over this process's rows."""
         trainer = self.trainer
         rank, world = 0, 1
         if trainer is not None:
             rank, world = trainer.global_rank, trainer.world_size
         pending = list(map(self._pending, self.rasters)) if rank == 0 else None
         if trainer is not None:
-            # Another process may begin to predict before this one has looked at the files.
+            # Other processes may start writing before this one could check the files itself.
             pending = trainer.strategy.broadcast(pending)
-        assert pending is not None, "the first process has it"
+        assert pending is not None, "the first process broadcasts it"
         _report_progress(self.rasters, pending)
         todo = [
-            RowSpan(raster, *rows, one.key)
-            for raster, one in zip(self.rasters, pending, strict=True)
-            for rows in one.missing
+            RowSpan(raster, *rows, open_rows.key)
+            for raster, open_rows in zip(self.rasters, pending, strict=True)
+            for rows in open_rows.missing
         ]
         self.spans = share_out(todo, world)[rank]
         dataset = RasterWindows(self.spans, self.source.reader)
         return DataLoader(
             dataset,
             batch_size=None,
-            sampler=_InOrder(dataset),
+            sampler=_SequentialSampler(dataset),
             num_workers=self.source.num_workers,
             pin_memory=torch.cuda.is_available(),
-            collate_fn=_as_it_is,
+            collate_fn=_identity,
         )
 
     def _pending(self, raster: Raster) -> Pending:
@@ -105,13 +106,14 @@ class RasterDataModule(LightningDataModule):
         seen = self.source.reader.size(pair)
         if not min(seen):
             raise InputError(
-                f"{pair.image} is {width} x {height} pixels, of which nothing is left where images "
-                f"are shrunk {self.source.reader.image_factor} times. Take it out of the folder."
+                f"{pair.image} is {width} x {height} pixels, and nothing is left of it when images "
+                f"are downscaled {self.source.reader.image_factor} times. Remove it from the "
+                "folder."
             )
         layout = self.layout(*seen)
-        if layout.size[0] * layout.size[1] > _MOST_AT_ONCE:
+        if layout.size[0] * layout.size[1] > _MAX_WINDOW_PIXELS:
             raise InputError(
-                f"{pair.image} is {seen[1]} x {seen[0]} pixels, too many for a network at once. "
+                f"{pair.image} is {seen[1]} x {seen[0]} pixels, too large to predict whole. "
                 "Predict it by windows: --model.inference configs/inference/aerial_windows.yaml, "
                 "or inference: {size: [512, 512], overlap: 0.5} in the model's settings."
             )
@@ -119,18 +121,21 @@ class RasterDataModule(LightningDataModule):
 
 
 def _report_progress(rasters: Sequence[Raster], pending: Sequence[Pending]) -> None:
-    whole = sum(not one.missing for one in pending)
+    complete = sum(not open_rows.missing for open_rows in pending)
     begun = sum(
-        one.missing not in ((), ((0, raster.height),))
-        for raster, one in zip(rasters, pending, strict=True)
+        open_rows.missing not in ((), ((0, raster.height),))
+        for raster, open_rows in zip(rasters, pending, strict=True)
     )
-    if whole or begun:
+    if complete or begun:
         more = f", and parts of {begun} more" if begun else ""
-        rank_zero_info(f"{whole} of {len(rasters)} images are predicted already{more}.")
+        rank_zero_info(f"{complete} of {len(rasters)} images are already predicted{more}.")
 
 
-class _InOrder(DistributedSampler[WindowBatch]):
-    """What this process has been given already; Lightning would share it out once more."""
+class _SequentialSampler(DistributedSampler[WindowBatch]):
+    """Sequential sampler of this process's own share.
+
+    It is a DistributedSampler, so that Lightning does not distribute the share a second time.
+    """
 
     def __init__(self, dataset: RasterWindows) -> None:
         super().__init__(dataset, num_replicas=1, rank=0, shuffle=False)
@@ -139,5 +144,5 @@ class _InOrder(DistributedSampler[WindowBatch]):
         return iter(range(len(self.dataset)))  # type: ignore[arg-type]
 
 
-def _as_it_is(sample: Any) -> Any:
+def _identity(sample: Any) -> Any:
     return sample

@@ -1,4 +1,4 @@
-"""The windows over rows of images, read some rows at a time."""
+"""Windows over images, read a few rows at a time."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,15 +19,16 @@ WindowBatch = dict[str, Any]
 
 
 class RasterWindows(Dataset[WindowBatch]):
-    """The windows of images, a batch a sample, without holding more than some rows of an image.
+    """Dataset of window batches that holds only a few rows of an image in memory.
 
-    A sample is a dict: ``image`` float32 (N, C, *size) in [0, 1]; ``span``, the number of the span;
-    ``batch``, the number of this batch among its image's; ``corners``, where its windows lie. All
-    batches of a span come one after the other.
+    A sample is a whole batch, as a dict: ``image`` float32 (N, C, *size), in [0, 1] for uint8
+    images; ``span``, the index of the span; ``batch``, the index of this batch in its image;
+    ``corners``, (row, column) of each window in the padded image. The batches of a span follow
+    each other.
 
     Args:
-        spans: Images, or rows of them.
-        reader: Reads their files.
+        spans: Row spans of images.
+        reader: Reads the image files.
     """
 
     def __init__(self, spans: Sequence[RowSpan], reader: PairReader) -> None:
@@ -45,65 +46,65 @@ class RasterWindows(Dataset[WindowBatch]):
         number, batch = self._samples[index]
         raster = self.spans[number].raster
         if self._open is None or self._open[0] != number:
-            self._open = None  # the last span's rows go before the next one's come
-            self._open = number, self._bands(raster.pair)
+            self._open = None  # free the last span's rows before reading the next one's
+            self._open = number, self._row_readers(raster.pair)
         corners = raster.layout.batches[batch]
-        image, *further = (np.stack(_crops(b, raster.layout, corners)) for b in self._open[1])
-        if further:
-            image = np.concatenate([as_decimals(image), *further], axis=3)
+        image, *extra = (np.stack(_crops(r, raster.layout, corners)) for r in self._open[1])
+        if extra:
+            image = np.concatenate([as_decimals(image), *extra], axis=3)
         tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2)))
         scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
         return {"image": scaled, "span": number, "batch": batch, "corners": corners}
 
-    def _bands(self, pair: Pair) -> list[RowReader]:
-        """The image's own rows, and those of its further channel if it has one."""
+    def _row_readers(self, pair: Pair) -> list[RowReader]:
+        """Return a reader of the image and, if the pair has one, of the extra channel."""
         reader = self.reader
-        bands = [RowReader(pair.image, partial(reader.image, pair), reader.image_factor)]
+        readers = [RowReader(pair.image, partial(reader.image, pair), reader.image_factor)]
         if pair.extra is not None and reader.extra is not None:
-            bands.append(
-                RowReader(pair.extra, partial(_further, reader, pair), reader.image_factor)
+            readers.append(
+                RowReader(pair.extra, partial(_extra, reader, pair), reader.image_factor)
             )
-        return bands
+        return readers
 
 
-def _further(reader: PairReader, pair: Pair, window: Window | None) -> np.ndarray:
+def _extra(reader: PairReader, pair: Pair, window: Window | None) -> np.ndarray:
     channel = reader.extra_channel(pair, window)
-    assert channel is not None, "only pairs that have one are asked"
+    assert channel is not None, "called only for pairs with an extra channel"
     return channel
 
 
 def _crops(
-    band: RowReader, layout: WindowLayout, corners: Sequence[tuple[int, int]]
+    reader: RowReader, layout: WindowLayout, corners: Sequence[tuple[int, int]]
 ) -> list[np.ndarray]:
     (top, left), (height, width) = layout.origin, layout.size
-    rows_of = [reflected(row - top, height, band.height) for row, _ in corners]
-    first, last = min(map(_first, rows_of)), max(map(_last, rows_of)) + 1
-    pixels = band.read(first, last)
+    rows_of = [reflected(row - top, height, reader.height) for row, _ in corners]
+    first = min(int(rows.min()) for rows in rows_of)
+    last = max(int(rows.max()) for rows in rows_of) + 1
+    pixels = reader.read(first, last)
     crops = []
     for rows, (_, column) in zip(rows_of, corners, strict=True):
-        columns = reflected(column - left, width, band.width)
+        columns = reflected(column - left, width, reader.width)
         crops.append(_take(_take(pixels, columns, 0, axis=1), rows, first, axis=0))
     return crops
 
 
 def reflected(start: int, length: int, whole: int) -> np.ndarray:
-    """Where positions from ``start`` on lie in what is reflected at both ends, back and forth."""
+    """Map positions ``start`` to ``start + length - 1`` to [0, whole) by repeated reflection.
+
+    The border pixels are not repeated.
+
+    Example:
+        >>> reflected(-2, 6, 3).tolist()
+        [2, 1, 0, 1, 2, 1]
+    """
     period = max(2 * (whole - 1), 1)
     index = np.arange(start, start + length) % period
     return np.minimum(np.minimum(index, period - index), whole - 1)
 
 
-def _first(index: np.ndarray) -> int:
-    return int(index.min())
-
-
-def _last(index: np.ndarray) -> int:
-    return int(index.max())
-
-
 def _take(pixels: np.ndarray, index: np.ndarray, first: int, axis: int) -> np.ndarray:
     if int(index[-1]) - int(index[0]) != len(index) - 1:
         return pixels.take(index - first, axis)
-    # No copy of what is wanted as it lies.
+    # Ascending indices need no copy.
     part = slice(int(index[0]) - first, int(index[-1]) - first + 1)
     return pixels[part] if axis == 0 else pixels[:, part]

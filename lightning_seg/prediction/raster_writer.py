@@ -1,4 +1,4 @@
-"""Windows of rasters put together, decided and written."""
+"""Callback that stitches predicted windows into rasters and writes them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.errors import InputError
+from lightning_seg.files import file_stem
 from lightning_seg.inference import Stitching
 from lightning_seg.prediction.geotiff import small_cache
 from lightning_seg.prediction.job import PredictionJob
@@ -23,17 +23,17 @@ from lightning_seg.prediction.row_store import Rows, remove_empty
 
 
 class RasterWriter(BasePredictionWriter):
-    """Writes the labels of images of any size, and probabilities and outlines where asked for.
+    """Write the labels of images of any size and, on request, probabilities and polygons.
 
-    From a `RasterDataModule` come windows of images, whose probabilities are averaged and decided
-    row by row: labels of a TIFF become a GeoTIFF in the same place, those of other images
-    ``NAME.png``, both with the classes' colours. Images that this model has predicted already are
-    noted beside the files (``.finished``) and left out. Rows of an image that takes long, or that
-    several processes share, are kept in ``.rows`` until all are there; a prediction that was killed
-    goes on with the others. An image is written by the process that finishes it.
+    A `RasterDataModule` provides windows of images. Their probabilities are averaged, and labels
+    are computed row by row. The labels of a TIFF become a GeoTIFF with the same georeference, those
+    of other images ``NAME.png``, both with the class colours. Finished images are noted in
+    ``.finished`` beside the files and skipped the next time. Rows of an image that takes long, or
+    that several processes share, are stored in ``.rows`` until the image is complete, so that an
+    interrupted prediction resumes there. The process that completes an image writes its files.
 
     Args:
-        job: Says where to and what.
+        job: Output folder, files and classes of the prediction.
     """
 
     def __init__(self, job: PredictionJob) -> None:
@@ -42,10 +42,10 @@ class RasterWriter(BasePredictionWriter):
         self._open: _OpenSpan | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Takes the spans of this process from the data."""
+        """Find the DataModule, which knows this process's spans."""
         super().setup(trainer, pl_module, stage)
         data = getattr(trainer, "datamodule", None)
-        assert isinstance(data, RasterDataModule), "a RasterWriter writes what that gives"
+        assert isinstance(data, RasterDataModule), "RasterWriter needs a RasterDataModule"
         self._data = data
 
     def write_on_batch_end(
@@ -58,11 +58,11 @@ class RasterWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Adds a batch of windows; writes the rows of an image that it finishes."""
+        """Add a batch of windows; store or write the rows that it completes."""
         self._add(prediction, batch)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lets go of what was begun and not finished."""
+        """Drop an unfinished span, and remove the folder of stored rows if it is empty."""
         self._open = None
         if stage == "predict" and trainer.world_size == 1:
             remove_empty(self.job.folder)
@@ -70,7 +70,7 @@ class RasterWriter(BasePredictionWriter):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """The same: where a step fails, there is no teardown."""
+        """Drop an unfinished span; Lightning skips teardown after an error."""
         self._open = None
 
     def _add(self, maps: Tensor, batch: Mapping[str, Any]) -> None:
@@ -89,15 +89,15 @@ class RasterWriter(BasePredictionWriter):
         store = job.store(raster, span.key)
         if not span.whole and not store.is_common():
             raise InputError(
-                f"Several processes predict parts of {raster.pair.image}, but the first one's "
-                f"{job.folder.absolute()} is not here. Set output_dir (--predictions.output_dir) "
-                "to a folder that all machines share."
+                f"Several processes predict parts of {raster.pair.image}, but this one does not "
+                f"see the first one's files in {job.folder.absolute()}. Set output_dir "
+                "(--predictions.output_dir) to a folder that all machines share."
             )
         rows = RowLabels(store, span.first, span.last, job.files.probabilities)
         return _OpenSpan(span, rows, device)
 
     def _finish(self, span: RowSpan, rows: RowLabels) -> None:
-        """Keeps a span's rows, and writes the image's files where all its rows are there."""
+        """Store a span's rows; write the image's files once all its rows are there."""
         if span.whole and not rows.on_disk:
             self._write(span, rows.take())
             return
@@ -128,7 +128,7 @@ class RasterWriter(BasePredictionWriter):
 
 
 class _OpenSpan:
-    """The rows whose windows are coming."""
+    """The span whose windows are being added."""
 
     def __init__(self, span: RowSpan, rows: RowLabels, device: torch.device) -> None:
         layout, raster = span.raster.layout, span.raster
@@ -141,10 +141,10 @@ class _OpenSpan:
         self.rows = rows
 
     def add(self, maps: Tensor, batch: int, corners: Sequence[tuple[int, int]]) -> None:
-        """Takes a batch of windows, and decides the rows that it finishes."""
+        """Add a batch of windows and label the rows that it completes."""
         self._stitching.add({"probabilities": maps}, corners)
         first, means = self._stitching.take(self._layout.finished_after(batch))
-        # Rows above the span's are seen by windows that are missing here.
+        # Rows above the span lack some of their windows here.
         for finished in self._resizing.add(
             means["probabilities"][:, max(self._first - first, 0) :]
         ):

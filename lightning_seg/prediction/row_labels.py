@@ -1,4 +1,4 @@
-"""Decided rows of an image, in memory for a while and then on disk."""
+"""Labelled rows of an image, buffered in memory and then saved to disk."""
 
 import time
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_seg.prediction.files import Probabilities
 from lightning_seg.prediction.row_store import Rows, RowStore
 
-# Rows that are finished wait in memory for so long, and up to so many bytes.
+# Longest time in seconds, and most bytes, that finished rows stay in memory.
 SECONDS = 60
 BYTES = 16 << 20
 
@@ -17,13 +17,13 @@ _ROWS = 64
 
 
 class RowLabels:
-    """Takes class probabilities from the top to the bottom and decides them.
+    """Labels of class probabilities that arrive from top to bottom.
 
     Args:
-        store: Where decided rows are kept.
+        store: Store of the labelled rows.
         first: The first row.
-        last: The row after the last; what comes beyond it is left out.
-        kind: How probabilities are stored; None for labels alone.
+        last: The row after the last; rows beyond it are dropped.
+        kind: How probabilities are stored; None stores labels only.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class RowLabels:
         self.on_disk = False
 
     def add(self, probabilities: Tensor) -> None:
-        """Adds rows (K, rows, W) below those before."""
+        """Add probabilities (K, rows, W) below the previous rows."""
         probabilities = probabilities[:, : self._last - self._next]
         for start in range(0, probabilities.shape[1], _ROWS):
-            # Some at a time: deciding takes copies of what may be hundreds of megabytes.
+            # A few rows at a time: argmax copies what may be hundreds of megabytes.
             part = argmax_rows(probabilities[:, start : start + _ROWS], self._next, self._kind)
             self._waiting.append(part)
             self._next = part.last
@@ -49,7 +49,7 @@ class RowLabels:
                 self.save()
 
     def save(self) -> None:
-        """Brings all rows to the disk."""
+        """Save all buffered rows to disk."""
         if self._waiting:
             self.store.save(self._waiting)
             self.on_disk = True
@@ -57,7 +57,7 @@ class RowLabels:
         self._saved = time.monotonic()
 
     def take(self) -> list[Rows]:
-        """All rows, where none was brought to the disk yet."""
+        """Return and clear the buffered rows; call it only if none is on disk."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
@@ -69,9 +69,9 @@ class RowLabels:
 
 
 def argmax_rows(probabilities: Tensor, first: int, kind: Probabilities | None = None) -> Rows:
-    """Labels of averaged probabilities (K, rows, W), and these as they are stored.
+    """Return the labels of averaged probabilities (K, rows, W), and the maps to store.
 
-    As `SegmentationTask.predict_step` decides, also where two are equal but for the last bits.
+    Ties up to rounding are broken as in `SegmentationTask.predict_step`.
     """
     tiny = torch.finfo(probabilities.dtype).tiny
     labels = probabilities.clamp(min=tiny).log_().argmax(dim=0).to(torch.uint8)

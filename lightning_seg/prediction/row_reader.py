@@ -1,4 +1,4 @@
-"""An image read from top to bottom, of which only some rows are kept."""
+"""Reader of an image from top to bottom that keeps only a few rows in memory."""
 
 import math
 from collections.abc import Callable
@@ -13,17 +13,16 @@ _LEAST_ROWS = 64
 
 
 class RowReader:
-    """The rows of one image that are asked for.
+    """Reader of row ranges of one image.
 
-    TIFF rasters are read some rows at a time, as they are stored, and each row once if later calls
-    ask for no earlier row; other formats, and compressions that need rasterio where that is not
-    installed, are read whole and kept.
+    TIFFs are read a few strips or tiles at a time, and each row once as long as row ranges move
+    downward. Other formats, and TIFF compressions that need rasterio when it is not installed, are
+    read whole and kept.
 
     Args:
         path: An image.
-        read: Reads a window of it (all of it for None) as (rows, columns, channels).
-        reduction: How many times smaller than the file what is read is; windows, too, are of the
-            smaller image.
+        read: Returns a window of the image (all of it for None) as (rows, columns, channels).
+        reduction: Factor by which ``read`` downscales the file; windows refer to the smaller image.
 
     Raises:
         InputError: The file is missing or is not an image.
@@ -43,29 +42,29 @@ class RowReader:
             self._unit = -(-_LEAST_ROWS // unit) * unit
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Rows ``first`` to ``last``, exclusively, as (rows, width, channels).
+        """Return rows ``first`` to ``last - 1`` as (rows, width, channels).
 
         Raises:
-            InputError: The file cannot be read, or has another number of channels.
+            InputError: The file cannot be read, or has an unexpected number of channels.
         """
         if self._by_rows:
             try:
                 self._move(first, last)
-            except NeedsRasterio:  # for a window, perhaps not for all
+            except NeedsRasterio:  # the whole image may be readable without it
                 self._by_rows, self._rows = False, np.empty(0)
         if not self._by_rows and not len(self._rows):
             self._first, self._rows = 0, self._read(None)
         return self._rows[first - self._first : last - self._first]
 
     def _move(self, first: int, last: int) -> None:
-        """Reads the rows that are missing, to the end of a block, and drops those above."""
-        there = self._first + len(self._rows)
-        if first < self._first or first > there or not len(self._rows):
-            self._first, self._rows, there = first, np.empty(0), first
-        if last <= there:
+        """Read the missing rows, up to the end of a block, and drop the rows above ``first``."""
+        stop = self._first + len(self._rows)
+        if first < self._first or first > stop or not len(self._rows):
+            self._first, self._rows, stop = first, np.empty(0), first
+        if last <= stop:
             return
         end = min(-(-last // self._unit) * self._unit, self.height)
-        rows = self._read(Window(there, 0, end - there, self.width))
+        rows = self._read(Window(stop, 0, end - stop, self.width))
         kept = self._rows[first - self._first :]
         self._rows = np.concatenate([kept, rows]) if len(kept) else rows
         self._first = first

@@ -1,4 +1,4 @@
-"""Maps resized while their rows come in."""
+"""Bilinear resizing of maps whose rows arrive from top to bottom."""
 
 from collections.abc import Iterator
 
@@ -10,16 +10,17 @@ _MOST_ROWS = 64
 
 
 class RowResizing:
-    """Resizes maps bilinearly without holding more than some rows of them.
+    """Bilinear resizing that holds only a few rows in memory.
 
-    Gives what `torch.nn.functional.interpolate` gives of the whole maps (``align_corners=False``),
-    but for rounding; maps that have their size already come out as they are.
+    The result equals `torch.nn.functional.interpolate` of the whole maps
+    (``align_corners=False``) up to rounding. Maps that already have the output size are returned
+    unchanged.
 
     Args:
-        size: Height and width of the maps that come in.
-        to: Those of the maps that come out.
-        first_in: The first row that comes in.
-        first_out: The first row that comes out, which needs no row above ``first_in``.
+        size: Height and width of the input maps.
+        to: Height and width of the output maps.
+        first_in: The first input row.
+        first_out: The first output row; it must not need input rows above ``first_in``.
     """
 
     def __init__(
@@ -29,11 +30,11 @@ class RowResizing:
         self._to = to
         self._scale = size[0] / to[0]
         self._kept = torch.empty(0)
-        self._first = first_in  # of the rows that are kept
+        self._first = first_in  # first row of ``_kept``
         self._next = first_out
 
     def add(self, rows: Tensor) -> Iterator[Tensor]:
-        """Takes rows (C, rows, W) below those before; gives all (C, rows, W') that they finish."""
+        """Add input rows (C, rows, W) below the previous ones; yield output rows (C, rows, W')."""
         if self._size == self._to:
             yield rows
             return
@@ -46,23 +47,24 @@ class RowResizing:
         self._first += done
 
     def _above(self, row: int | Tensor) -> Tensor:
-        """Where a row that comes out lies among those that come in."""
+        """Return the position of an output row among the input rows, as float64."""
         return ((torch.as_tensor(row, dtype=torch.float64) + 0.5) * self._scale - 0.5).clamp(min=0)
 
     def _finished(self) -> int:
-        """First row that rows still to come have a part in."""
-        there = self._first + self._kept.shape[1]
+        """Return the first output row that depends on input rows still to come."""
+        stop = self._first + self._kept.shape[1]
         rows, rows_out = self._size[0], self._to[0]
-        if there == rows:
+        if stop == rows:
             return rows_out
-        # What lies below the middle of the last row there lies partly on the next: here, and
-        # rounded up, (there - 1 / 2) * rows_out / rows - 1 / 2.
-        return max(-(((1 - 2 * there) * rows_out + rows) // (2 * rows)), self._next)
+        # Output rows below the centre of the last input row also depend on the next one. They
+        # start at (stop - 1 / 2) * rows_out / rows - 1 / 2, rounded up.
+        return max(-(((1 - 2 * stop) * rows_out + rows) // (2 * rows)), self._next)
 
     def _resized(self, start: int, stop: int) -> Tensor:
         place = self._above(torch.arange(start, stop))
         above = place.long()
-        # Not the next row where a row lies on this one, for it may still have to come.
+        # An output row that lies exactly on an input row must not need the next one, which may
+        # not have arrived.
         below = (above + (place > above)).clamp(max=self._size[0] - 1)
         share = (place - above).to(self._kept)[:, None]
         upper, lower = (

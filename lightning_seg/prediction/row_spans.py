@@ -1,4 +1,4 @@
-"""Images to predict, the rows of them that are pending, and how processes share these."""
+"""Images to predict, their pending rows, and how processes share these rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class Raster:
     """An image to predict.
 
     Args:
-        pair: Its name and files.
-        height: The file's height in pixels, upright.
-        width: Its width in pixels.
-        layout: Where windows lie over the image as it is read, which may be smaller.
+        pair: Name and files of the image.
+        height: Height of the upright file in pixels.
+        width: Width of the upright file in pixels.
+        layout: Windows over the image as it is read, which may be downscaled.
     """
 
     pair: Pair
@@ -28,13 +28,13 @@ class Raster:
 
 @dataclass(frozen=True)
 class RowSpan:
-    """Rows of an image to predict.
+    """A range of rows of an image to predict.
 
     Args:
         raster: The image.
-        first: The first row, of the file.
+        first: The first row, in pixels of the file.
         last: The row after the last.
-        key: That of `Pending`.
+        key: The key of `Pending`.
     """
 
     raster: Raster
@@ -44,26 +44,26 @@ class RowSpan:
 
     @property
     def whole(self) -> bool:
-        """Whether these are all rows of the image."""
+        """True if the span holds all rows of the image."""
         return self.first == 0 and self.last == self.raster.height
 
     @property
     def seen(self) -> tuple[int, int]:
-        """First and last row, exclusively, of the image as it is read, to interpolate these of."""
+        """Rows [first, last) of the image as read that these rows are interpolated from."""
         height = self.raster.layout.image[0]
         factor = self.raster.height // height
         if factor == 1:
             return self.first, self.last
-        # What is left over at the lower border moves rows by less than one.
+        # A remainder at the lower border shifts rows by less than one.
         return max(self.first // factor - 2, 0), min(self.last // factor + 2, height)
 
     @cached_property
     def batches(self) -> range:
-        """Numbers of the image's batches that these rows need."""
+        """Indices of the image's window batches that these rows need."""
         return self.raster.layout.batches_over(*self.seen)
 
     def cut(self, pieces: int) -> list["RowSpan"]:
-        """About equal parts of it."""
+        """Split the span into at most ``pieces`` spans of about equal height."""
         rows = self.last - self.first
         pieces = min(pieces, rows)
         ends = [self.first + rows * piece // pieces for piece in range(pieces + 1)]
@@ -72,12 +72,12 @@ class RowSpan:
 
 @dataclass(frozen=True)
 class Pending:
-    """What is still to be predicted of an image.
+    """Rows of an image that are still to be predicted.
 
     Args:
-        missing: First and last row, exclusively, of each part.
-        key: Stands for the image, and the way in which it is predicted, as they are now. The first
-            process alone finds it, so that it is the same for all.
+        missing: Row ranges [first, last).
+        key: Hash of the image's current state and of the prediction's settings. Only the first
+            process computes it, so that all processes have the same.
     """
 
     missing: tuple[tuple[int, int], ...]
@@ -85,10 +85,10 @@ class Pending:
 
 
 def share_out(spans: Sequence[RowSpan], processes: int) -> list[tuple[RowSpan, ...]]:
-    """Which spans each process gets, in order.
+    """Distribute spans over processes; return the spans of each process, in order.
 
-    A span with more windows than an even share is cut where that leaves the busiest process less to
-    do: windows over rows at a cut are seen by both sides.
+    Spans with more windows than an even share are split if that reduces the load of the busiest
+    process. A split has a cost: windows across it are computed on both sides.
     """
     uncut = _shared(spans, processes)
     if processes == 1 or not spans:

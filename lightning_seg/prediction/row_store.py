@@ -1,4 +1,4 @@
-"""Predicted rows of one image on disk, until all of them are there."""
+"""Store on disk for the predicted rows of an unfinished image."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _FOLDER = ".rows"
 
 
 class Rows(NamedTuple):
-    """Rows of an image from ``first`` on: labels (rows, W) uint8; maps (K, rows, W), or none."""
+    """Rows of an image from ``first`` on: labels (rows, W) uint8; maps (K, rows, W) or None."""
 
     first: int
     labels: np.ndarray
@@ -29,20 +29,20 @@ class Rows(NamedTuple):
         return self.first + len(self.labels)
 
     def below(self, row: int) -> "Rows":
-        """Those of them from a row on."""
+        """Return the rows from ``row`` on."""
         above = max(row - self.first, 0)
         maps = None if self.maps is None else self.maps[:, above:]
         return Rows(self.first + above, self.labels[above:], maps)
 
 
 class RowStore:
-    """A folder of some rows each, which any number of processes add to and any may be killed.
+    """Folder of row files; many processes can add to it, and each may be killed at any time.
 
     Args:
-        predictions: Where the image's files will be.
-        stem: Their name.
-        key: Stands for all that the rows depend on; rows of another key are never read.
-        height: Rows of the image.
+        predictions: Output folder of the prediction.
+        stem: File name of the image's predictions, without suffix.
+        key: Hash of all that the rows depend on; rows with another key are never read.
+        height: Number of rows of the image.
     """
 
     def __init__(self, predictions: Path, stem: str, key: str, height: int) -> None:
@@ -52,7 +52,10 @@ class RowStore:
         self._height = height
 
     def prepare(self) -> None:
-        """Before any process begins: drops other keys' rows, finds those a kill left taken."""
+        """Remove rows with other keys, and recover rows that a killed process had taken.
+
+        Call it before any process starts to predict.
+        """
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         for other in self._others():
             if other not in (self._folder, self._taken):
@@ -62,7 +65,7 @@ class RowStore:
             self._taken.rename(self._folder)
 
     def missing(self) -> list[tuple[int, int]]:
-        """First and last row, exclusively, of each gap."""
+        """Return the missing row ranges [first, last)."""
         gaps, done = [], 0
         for first, last in (*sorted(map(_span, self._files(self._folder))), (self._height,) * 2):
             if first > done:
@@ -71,7 +74,7 @@ class RowStore:
         return gaps
 
     def save(self, parts: Iterable[Rows]) -> None:
-        """Keeps rows that follow each other, all or none of them."""
+        """Save consecutive rows as one file, all or none."""
         parts = list(parts)
         labels = np.concatenate([part.labels for part in parts])
         arrays = {"labels": labels}
@@ -83,14 +86,14 @@ class RowStore:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def forget_last(self) -> list[tuple[int, int]]:
-        """Drops the lowest rows, so that the image is finished once more; the gaps then."""
+        """Remove the bottom rows, so that the image is finished again; return the gaps."""
         files = sorted(self._files(self._folder), key=_span)
         while files and not self.missing():
             files.pop().unlink()
         return self.missing()
 
     def take(self) -> bool:
-        """Whether all rows are there and this process, and no other, is to go on with them."""
+        """Try to take a complete image's rows; True for exactly one process."""
         if self.missing():
             return False
         try:
@@ -100,7 +103,7 @@ class RowStore:
         return True
 
     def rows(self) -> Iterator[Rows]:
-        """All rows that were taken, from the top.
+        """Yield the taken rows from top to bottom.
 
         Raises:
             InputError: A file is damaged.
@@ -113,39 +116,39 @@ class RowStore:
             done = max(done, part.last)
 
     def remove(self) -> None:
-        """Removes all rows of the image."""
+        """Remove all rows of the image."""
         for folder in self._others():
             shutil.rmtree(folder, ignore_errors=True)
 
     def is_common(self) -> bool:
-        """Whether what the first process prepared is seen here, too."""
+        """Return whether this process sees the folder that the first process prepared."""
         return self._folder.parent.is_dir()
 
     def _others(self) -> list[Path]:
-        """Folders of the image with any key."""
+        """Return the image's folders with any key."""
         pattern = re.compile(re.escape(self._stem) + r"-[0-9a-f]{16}(\.taken)?")
         parent = self._folder.parent
-        there = os.listdir(parent) if parent.is_dir() else []
-        return [parent / name for name in there if pattern.fullmatch(name)]
+        names = os.listdir(parent) if parent.is_dir() else []
+        return [parent / name for name in names if pattern.fullmatch(name)]
 
     def _files(self, folder: Path) -> list[Path]:
         return list(folder.glob("[0-9]*.npz"))
 
 
 def remove_empty(predictions: Path) -> None:
-    """Removes the folder of all images' rows if it is empty; no other process may be at work."""
+    """Remove the folder of all images' rows if it is empty; no other process may be running."""
     with suppress(OSError):
         (predictions / _FOLDER).rmdir()
 
 
 def _load(path: Path) -> Rows:
     try:
-        with np.load(path, allow_pickle=False) as found:
-            return Rows(_span(path)[0], found["labels"], found.get("maps"))
+        with np.load(path, allow_pickle=False) as arrays:
+            return Rows(_span(path)[0], arrays["labels"], arrays.get("maps"))
     except DAMAGED_ARCHIVE as error:
         raise InputError(
-            f"{path} is damaged ({error}). Delete it and predict once more: only its rows are made "
-            "anew."
+            f"{path} is damaged ({error}). Delete it and predict again: only its rows are "
+            "recomputed."
         ) from error
 
 

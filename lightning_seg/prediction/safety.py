@@ -1,4 +1,4 @@
-"""Checks before a prediction: nothing is replaced, and lost places are told."""
+"""Checks before a prediction: no file is overwritten, lost georeferences are reported."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,11 @@ from lightning_seg.prediction.outputs import becomes_geotiff
 
 
 def refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
-    """Refuses predictions that would replace each other, or what they are made of."""
+    """Raise if predictions would overwrite each other or an input file.
+
+    Raises:
+        InputError: Names the files that clash.
+    """
     read = {
         path.resolve(): path
         for pair in files
@@ -26,32 +30,32 @@ def refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
             place = path.resolve()
             if place in read:
                 raise InputError(
-                    f"The prediction of {pair.image} would replace the image {read[place]}. Set "
-                    "output_dir (--predictions.output_dir) to a folder of its own."
+                    f"The prediction of {pair.image} would overwrite the image {read[place]}. Set "
+                    "output_dir (--predictions.output_dir) to a different folder."
                 )
             if place in written:
                 raise InputError(
-                    f"Predictions of {written[place]} and {pair.image} would both be called "
+                    f"The predictions of {written[place]} and {pair.image} would both be named "
                     f"{path.name}. Rename one of the images."
                 )
             written[place] = pair.image
 
 
 def warn_of_lost_places(pairs: Sequence[Pair], why_whole: str = "") -> None:
-    """Says once that labels of georeferenced images will have no place, where that is so."""
+    """Warn once if labels of georeferenced images will have no georeference."""
     for pair in pairs:
         image = pair.image
         if not is_raster(image) or not has_place(image):
             continue
         if why_whole:
-            reason = f"they are predicted whole. {why_whole}"
+            reason = f"images are predicted whole. {why_whole}"
         elif not becomes_geotiff(image):
             reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
         elif is_turned(image):
-            reason = "it is stored turned, as its tag Orientation says. Save it upright"
+            reason = "its Orientation tag says that it is stored rotated. Save it upright"
         else:
             continue
         rank_zero_warn(
-            f"The labels of {image} (and of others like it) will have no place: {reason}"
+            f"The labels of {image} (and others like it) will have no georeference: {reason}"
         )
         return

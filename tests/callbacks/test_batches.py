@@ -54,7 +54,7 @@ def test_names_are_taken_only_where_every_sample_has_one():
     [
         (torch.rand(1, 5, 2, 2), r"\(1, 5, 2, 2\), expected scores \(B, 3, H, W\)"),
         (torch.rand(1, 2, 2), "expected scores"),
-        (torch.full((1, 2, 2), 3), "run from 3 to 3, expected 0 to 2"),
+        (torch.full((1, 2, 2), 3), "range from 3 to 3, expected 0 to 2"),
     ],
 )
 def test_predictions_that_do_not_fit_the_classes_are_refused(pred, message):

@@ -164,9 +164,9 @@ def test_names_what_it_found_and_the_ways_out_where_nothing_fits(tmp_path):
     ("extractor", "message"),
     [
         (FromOutputs("scores", "mask"), "no tensor under 'scores'.*'logits', 'mask'"),
-        (CaptureForward("decoder"), "no submodule 'decoder'; its children are: net"),
-        (CaptureForward(), "listened to ReturnsDict itself and got no prediction"),
-        (CaptureForward("net", target_key="gt"), "no truth in the batch.*'image', 'mask'"),
+        (CaptureForward("decoder"), "no submodule 'decoder'. Its children are: net"),
+        (CaptureForward(), "captured no prediction map from ReturnsDict itself"),
+        (CaptureForward("net", target_key="gt"), "no ground truth in the batch.*'image', 'mask'"),
     ],
 )
 def test_an_extractor_that_does_not_fit_says_why(extractor, message, tmp_path):
@@ -188,7 +188,7 @@ def test_says_that_the_truth_holds_an_unknown_label(tmp_path):
 def test_says_that_the_number_of_classes_is_not_known(tmp_path):
     module = ReturnsLoss()
     module.num_classes = None
-    with pytest.raises(InputError, match=r"number of classes is not known.*ReturnsLoss"):
+    with pytest.raises(InputError, match=r"number of classes is unknown.*ReturnsLoss"):
         validated(module, tmp_path)
 
 
@@ -339,7 +339,7 @@ def test_a_class_excluded_from_means_still_counts_in_the_accuracy(tmp_path):
 @pytest.mark.parametrize(
     ("excluded", "message"),
     [
-        (["cluter"], r"names 'cluter', which is no class. The classes are: class 0, class 1"),
+        (["cluter"], r"names 'cluter', which is not a class. The classes are: class 0, class 1"),
         (["class 0", "class 1", "class 2"], "names all classes"),
     ],
 )

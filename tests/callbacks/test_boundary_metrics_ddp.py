@@ -128,12 +128,15 @@ def test_warns_where_repeats_cannot_be_told():
 
     custom = Custom(scenes, num_replicas=2, rank=0)
     for sampler, how_far in (
-        (custom, r"gives out 8 samples of 7: means over images may be off by up to 0\.125"),
-        (SequentialSampler(scenes), r"14 samples of 7: means over images may be off by up to 0\.5"),
-        (SequentialSampler(range(3)), "gives out 6 samples of 7; how many of these are repeats"),
+        (custom, r"draws 8 samples from 7: means over images may be off by up to 0\.125"),
+        (
+            SequentialSampler(scenes),
+            r"14 samples from 7: means over images may be off by up to 0\.5",
+        ),
+        (SequentialSampler(range(3)), "draws 6 samples from 7; how many of them are repeats"),
     ):
         data = DataLoader(scenes, batch_size=2, sampler=sampler)
-        message = f"count samples twice: {type(sampler).__name__}.*{how_far}"
+        message = f"count samples twice: .*sampler {type(sampler).__name__} .*{how_far}"
         with pytest.warns(UserWarning, match=message):
             RealSampleMask(data, processes=2, rank=0)
 
@@ -143,7 +146,7 @@ def test_a_stream_that_does_not_know_its_length_is_said_not_to_be_bounded():
         def __iter__(self):
             return iter(Scenes(3))
 
-    with pytest.warns(UserWarning, match=r"count samples twice.*nothing bounds how far"):
+    with pytest.warns(UserWarning, match=r"count samples twice.*has no bound"):
         RealSampleMask(DataLoader(Stream(), batch_size=2), processes=2, rank=0)
 
 

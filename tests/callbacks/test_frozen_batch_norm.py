@@ -177,7 +177,7 @@ def test_our_own_task_keeps_its_encoders_statistics(tmp_path):
 @pytest.mark.parametrize(
     ("modules", "message"),
     [
-        (["encodre"], "names 'encodre', but Normed has no such module; did you mean 'encoder'"),
+        (["encodre"], "names 'encodre', but Normed has no such module. Did you mean 'encoder'"),
         (["encoder.0"], r"no batch normalisation in 'encoder\.0' of Normed"),
     ],
 )
@@ -200,7 +200,7 @@ def test_batch_normalisation_without_statistics_is_refused(tmp_path):
 
 @pytest.mark.parametrize("modules", [[], "encoder"])
 def test_modules_are_a_list(modules):
-    with pytest.raises(InputError, match="must be a list of one or more paths"):
+    with pytest.raises(InputError, match="expected a list of one or more paths"):
         FrozenBatchNorm(modules)
 
 

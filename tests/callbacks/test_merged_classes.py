@@ -131,8 +131,8 @@ def test_fit_records_merged_regions_of_every_epoch(tmp_path):
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"merged_classes": {"a": ["house", "hose"]}}, "'a' holds 'hose', which is no class"),
-        ({"merged_classes": {"car": ["house"]}}, "names 'car' what is a class already"),
+        ({"merged_classes": {"a": ["house", "hose"]}}, "'a' holds 'hose', which is not a class"),
+        ({"merged_classes": {"car": ["house"]}}, "'car' is already the name of a class"),
         ({"merged_classes": {"a": []}}, r"'a' holds \[\], expected a list"),
         ({"merged_classes": {"a": "house"}}, "'a' holds 'house', expected a list"),
         (

@@ -243,8 +243,8 @@ def test_an_image_of_one_class_or_of_void_alone_is_drawn(fill):
     picture.truth[:] = fill
     picture.prediction[:] = 0
     found = texts(draw(picture))
-    assert "no boundaries in the truth" in found
-    assert ("nothing is labelled" in found) is (fill == 255)
+    assert "no true boundaries" in found
+    assert ("no labelled pixels" in found) is (fill == 255)
 
 
 def axes_of(figure):
@@ -311,7 +311,7 @@ def test_errors_of_a_chosen_class_are_told_apart(tmp_path):
     (figure,) = drawn(tmp_path, Sees(), positive_class="house")
     assert {"false positive", "false negative"} <= set(texts(figure))
     assert any(title.startswith("house: IoU") for title in axes_of(figure))
-    with pytest.raises(InputError, match=r"positive_class names 'car', which is no class"):
+    with pytest.raises(InputError, match=r"positive_class names 'car', which is not a class"):
         drawn(tmp_path, Sees(), positive_class="car")
 
 

@@ -93,7 +93,7 @@ def test_the_difference_of_potentials_is_that_of_the_point_loss(tmp_path):
     found = {t: m for t, m in shown(figure).items() if t.startswith("difference, right")}
     ((title, difference),) = found.items()
     np.testing.assert_allclose(difference, expected, atol=1e-5)
-    assert title == f"difference, right: {expected[valid].mean():.3f} in the mean"
+    assert title == f"difference, right: mean {expected[valid].mean():.3f}"
 
 
 def test_the_part_with_most_of_the_classs_boundary_is_shown(tmp_path):
@@ -130,7 +130,7 @@ def test_it_refuses_what_it_cannot_draw(tmp_path):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
             return {"preds": batch["image"].argmax(1), "mask": batch["mask"]}
 
-    with pytest.raises(InputError, match="gives labels alone"):
+    with pytest.raises(InputError, match="predicts labels only"):
         drawn(tmp_path, LabelsOnly())
     with pytest.raises(InputError, match="class_name names 'car'"):
         drawn(tmp_path, WithPointLoss(), class_name="car")

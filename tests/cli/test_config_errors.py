@@ -238,7 +238,7 @@ def test_a_missing_checkpoint_is_an_error_not_a_fresh_start(refused, name):
 
 
 def test_a_checkpoint_that_is_none_is_named(refused):
-    assert "config.yaml is no checkpoint" in refused(*FIT, "--ckpt_path", "config.yaml")
+    assert "config.yaml is not a checkpoint" in refused(*FIT, "--ckpt_path", "config.yaml")
 
 
 def test_a_misspelt_transform_argument_is_an_error(refused):

@@ -140,7 +140,7 @@ def test_images_of_equal_file_names_are_refused(fitted, refused):
     write_tiff(Path("new/a_b.tif"))
     write_tiff(Path("new/a/b.tif"))
     message = refused(*PREDICT, *WINDOWS, "new")
-    assert "would both be called a_b" in message
+    assert "would both be named a_b" in message
 
 
 def test_polygons_of_resized_images_are_refused(fitted, refused):
@@ -151,4 +151,4 @@ def test_polygons_of_resized_images_are_refused(fitted, refused):
         f"--data.eval_transforms={resize}",
         "--predictions.probabilities=uint8",
     )
-    assert "take out eval_transforms" in message
+    assert "Remove eval_transforms" in message

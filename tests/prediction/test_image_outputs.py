@@ -14,7 +14,7 @@ from lightning_seg.files import partial_path
 from lightning_seg.prediction.files import Classes
 from lightning_seg.prediction.geotiff import small_cache
 from lightning_seg.prediction.outputs import ImageOutputs
-from lightning_seg.prediction.polygons import Polygons, _kept
+from lightning_seg.prediction.polygons import Polygons, _selected
 from lightning_seg.prediction.row_labels import argmax_rows
 
 rasterio = pytest.importorskip("rasterio")
@@ -228,11 +228,11 @@ def test_of_objects_that_are_not_wanted_nothing_is_kept():
             yield outline, number % 3
             del outline
 
-    kept, numbers = _kept(objects(), rasterio.Affine.identity(), {1}, 1)
-    assert len(kept) == len(numbers) == 0
-    kept, numbers = _kept(objects(), rasterio.Affine.scale(0.5), {1, 2}, 2)
+    kept, values = _selected(objects(), rasterio.Affine.identity(), {1}, 1)
+    assert len(kept) == len(values) == 0
+    kept, values = _selected(objects(), rasterio.Affine.scale(0.5), {1, 2}, 2)
     assert len(kept) == 200
-    assert set(numbers) == {1, 2}
+    assert set(values) == {1, 2}
 
 
 def test_simplified_neighbours_keep_the_boundary_they_share(tile, tmp_path):

@@ -79,7 +79,7 @@ def test_images_are_not_replaced_by_their_predictions(tmp_path, name, by_windows
     write_image(images / name)
     before = (images / name).read_bytes()
     (tmp_path / "other_name").symlink_to(images)
-    with pytest.raises(InputError, match=rf"would replace the image .*{name}.*output_dir"):
+    with pytest.raises(InputError, match=rf"would overwrite the image .*{name}.*output_dir"):
         predict(images, tmp_path / "other_name", by_windows)
     assert (images / name).read_bytes() == before
     predict(images, tmp_path / "out", by_windows)
@@ -90,14 +90,14 @@ def test_an_image_of_the_name_that_probabilities_would_get_is_not_replaced(tmp_p
     pytest.importorskip("rasterio")
     write_image(tmp_path / "a.jpg")
     write_image(tmp_path / "a_probabilities.tif")
-    with pytest.raises(InputError, match=r"would replace the image .*a_probabilities.tif"):
+    with pytest.raises(InputError, match=r"would overwrite the image .*a_probabilities.tif"):
         predict(tmp_path, tmp_path, probabilities="uint8")
 
 
 def test_predictions_of_whole_images_that_would_get_one_name_are_refused(tmp_path):
     write_image(tmp_path / "a_b.png")
     write_image(tmp_path / "a" / "b.png")
-    with pytest.raises(InputError, match=r"would both be called a_b.png"):
+    with pytest.raises(InputError, match=r"would both be named a_b.png"):
         predict(tmp_path, tmp_path / "out", by_windows=False)
 
 
@@ -190,24 +190,24 @@ def test_numbers_for_the_classes_can_be_given(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
-        ([0, 1], "3 different numbers are needed"),
-        ([0, 1, 1], "3 different numbers are needed"),
-        ([0, 1, 256], "a number from 0 to 255"),
-        ("class", "a number from 0 to 255"),
+        ([0, 1], "expected 3 different values"),
+        ([0, 1, 1], "expected 3 different values"),
+        ([0, 1, 256], "one value from 0 to 255 per class"),
+        ("class", "one value from 0 to 255 per class"),
     ],
 )
-def test_numbers_that_do_not_stand_for_the_classes_are_refused(tmp_path, values, told):
+def test_numbers_that_do_not_stand_for_the_classes_are_refused(tmp_path, values, message):
     write_image(tmp_path / "images" / "a.png")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         predict(tmp_path / "images", tmp_path / "out", label_values=values)
 
 
 def test_a_dataset_of_colours_has_no_numbers_for_its_classes(tmp_path):
     testing.write_potsdam(tmp_path)
     data = ISPRSDataModule(tmp_path, test_tiles=["2_13"], num_workers=0)
-    with pytest.raises(InputError, match="hold no number for each class"):
+    with pytest.raises(InputError, match="defines no label value for each class"):
         predicted_of(data, 6, tmp_path / "out", label_values="dataset")
 
 
@@ -295,7 +295,7 @@ def test_more_classes_than_bytes_can_hold_are_refused(tmp_path):
 
 def test_why_images_are_predicted_whole_is_told_where_polygons_are_wanted(tmp_path):
     data = ISPRSDataModule(tmp_path, predict_root=tmp_path, eval_transforms=[A.NoOp()])
-    with pytest.raises(InputError, match=r"images as they are. .*take out eval_transforms"):
+    with pytest.raises(InputError, match=r"images in their original form.*Remove eval_transforms"):
         predicted_of(data, 6, tmp_path / "out", probabilities="uint8")
 
 
@@ -311,7 +311,7 @@ TURNED = [(274, "H", 1, 6, True)]
         (TURNED, True, True, None),
         ([], True, False, None),
         ([], False, True, None),
-        (PLACE + TURNED, True, True, "stored turned"),
+        (PLACE + TURNED, True, True, "stored rotated"),
         (PLACE, True, False, "need rasterio"),
         (PLACE, False, True, "predicted whole"),
     ],
@@ -327,9 +327,9 @@ def test_it_is_told_once_where_labels_lose_their_place(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         predict(tmp_path / "images", tmp_path / "out", by_windows)
-    told = [str(one.message) for one in caught if "will have no place" in str(one.message)]
-    assert len(told) == (reason is not None)
-    assert all("a.tif (and of others like it)" in one and reason in one for one in told)
+    warned = [str(w.message) for w in caught if "will have no georeference" in str(w.message)]
+    assert len(warned) == (reason is not None)
+    assert all("a.tif (and others like it)" in text and reason in text for text in warned)
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.5)])

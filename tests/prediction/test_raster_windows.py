@@ -89,7 +89,7 @@ def test_images_that_are_shrunk_are_shrunk_as_they_are_read(tmp_path, rowsperstr
 def test_an_image_of_which_nothing_is_left_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "thin.tif", np.zeros((1, 9, 3), np.uint8), photometric="rgb")
     tiles = ISPRSDataModule("nowhere", field_of_view=4, predict_root=tmp_path)
-    with pytest.raises(InputError, match=r"thin.tif is 9 x 1 pixels, of which nothing is left"):
+    with pytest.raises(InputError, match=r"thin.tif is 9 x 1 pixels, and nothing is left"):
         RasterDataModule(tiles, SlidingWindow((16, 16)).layout).setup("predict")
 
 

@@ -1,1 +1,1 @@
-"""The metric callback: what it measures, and its reports."""
+"""The metric callback, its metrics and its reports."""

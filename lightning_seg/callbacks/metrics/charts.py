@@ -1,4 +1,4 @@
-"""Figures of a whole dataset: scores over the width of the band, the confusion matrix."""
+"""Charts of a whole dataset: scores by band width, and the confusion matrix."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Curve = Mapping[int, NDArray[np.float64]]
 
-# More classes than these are not told apart by the colour of a line, or a number in a cell.
+# With more classes, line colours or numbers in cells are no longer legible.
 _MOST_LINES, _MOST_NUMBERS = 20, 25
 
 
@@ -22,13 +22,13 @@ def draw_curves(
     means: Mapping[str, Mapping[int, float]],
     class_names: Sequence[str],
 ) -> "Figure":
-    """One panel for each kind of score: a line a class, and their mean in black.
+    """Draw one panel per score: one line per class, and the mean in black.
 
     Args:
-        title: Stands above all.
-        curves: What is along the x axis, and values (K,) by width in pixels, by kind of score.
-        means: The mean by width, by kind of score.
-        class_names: K names.
+        title: Title of the figure.
+        curves: By score, the label of the x axis and the values (K,) by width in pixels.
+        means: By score, the mean by width.
+        class_names: Names of the K classes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -84,12 +84,12 @@ def _panel(
 def draw_confusion(
     title: str, confusion: NDArray[np.int64], class_names: Sequence[str]
 ) -> "Figure":
-    """Which share of each true class's pixels was predicted as what.
+    """Draw a confusion matrix, normalised by rows.
 
     Args:
-        title: Stands above all.
-        confusion: Pixels (K, K), rows are the truth.
-        class_names: K names.
+        title: Title of the figure.
+        confusion: Pixel counts (K, K); rows are the ground truth.
+        class_names: Names of the K classes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -101,7 +101,7 @@ def draw_confusion(
     figure = Figure(figsize=(side + 1.2, side), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
-    axis.set_facecolor("0.8")  # of classes that are not in the truth
+    axis.set_facecolor("0.8")  # rows of classes that the ground truth lacks
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if count <= _MOST_NUMBERS:
         _write_shares(axis, shares)

@@ -1,4 +1,4 @@
-"""Which samples of a batch are real, and which a sampler repeated to fill up processes."""
+"""Detection of samples that a distributed sampler repeats as padding."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ _KNOWN_LAYOUTS = (DistributedSampler.__iter__, DistributedSamplerWrapper.__iter_
 
 
 class RealSampleMask:
-    """Follows one dataloader through an epoch and tells real samples from repeated ones.
+    """Mask of real samples, as opposed to padding, in the batches of one dataloader and epoch.
 
-    On several processes, Lightning's and torch's samplers repeat samples until every process has
-    equally many. Sample i of process r is number ``i * processes + r`` of the whole; numbers from
-    the length of the dataset on are repeats.
+    With several processes, Lightning's and torch's samplers repeat samples until every process has
+    the same number. Sample i of process r has the index ``i * processes + r``; indices beyond the
+    dataset are repeats.
 
     Args:
-        dataloader: Any loader of one process; a warning says so where repeats cannot be told.
-        processes: Number of processes that evaluate together.
-        rank: This process.
+        dataloader: Any dataloader of this process. A warning is given if its repeats are unknown.
+        processes: Number of processes.
+        rank: Rank of this process.
     """
 
     def __init__(self, dataloader: Any, processes: int, rank: int) -> None:
@@ -42,40 +42,40 @@ class RealSampleMask:
             self._total = size
             return
         rank_zero_warn(
-            f"Figures may count samples twice: {type(sampler).__name__} of the evaluation "
-            f"dataloader is not known to give each of {self._step} processes its own samples. "
-            f"{_how_far_off(dataloader, self._step)} Use Lightning's own distributed sampler, one "
-            "that does not pad, or one process."
+            f"Metrics may count samples twice: the evaluation dataloader's sampler "
+            f"{type(sampler).__name__} is not known to give each of {self._step} processes its own "
+            f"samples. {_error_bound(dataloader, self._step)} Use Lightning's own distributed "
+            "sampler, one that does not pad, or one process."
         )
 
     def __call__(self, size: int) -> tuple[list[bool], list[int]]:
-        """For the next batch of ``size``: which samples are real, and each one's number."""
+        """Return, for the next ``size`` samples, which are real and the index of each."""
         local = range(self._seen, self._seen + size)
         self._seen += size
-        numbers = [i * self._step + self._first for i in local]
-        return [self._total is None or n < self._total for n in numbers], numbers
+        indices = [i * self._step + self._first for i in local]
+        return [self._total is None or index < self._total for index in indices], indices
 
 
-def _how_far_off(dataloader: Any, processes: int) -> str:
-    """What repeats can do to a figure, as a sentence."""
+def _error_bound(dataloader: Any, processes: int) -> str:
+    """Describe how much repeats can change a metric."""
     try:
-        seen, there = processes * len(dataloader.sampler), len(dataloader.dataset)
+        drawn, size = processes * len(dataloader.sampler), len(dataloader.dataset)
     except (AttributeError, TypeError):
-        return "How many it repeats it does not say, so nothing bounds how far figures are off."
-    if seen <= there:
+        return "The number of repeats is unknown, so the error of the metrics has no bound."
+    if drawn <= size:
         return (
-            f"It gives out {seen} samples of {there}; how many of these are repeats it does not "
-            "say, so nothing bounds how far figures are off."
+            f"It draws {drawn} samples from {size}; how many of them are repeats is unknown, so "
+            "the error of the metrics has no bound."
         )
-    share = (seen - there) / seen
+    share = (drawn - size) / drawn
     return (
-        f"It gives out {seen} samples of {there}: means over images may be off by up to "
-        f"{share:.3f} (as shares of 1), other figures by about as much."
+        f"It draws {drawn} samples from {size}: means over images may be off by up to "
+        f"{share:.3f} (on a scale of 0 to 1), other metrics by about as much."
     )
 
 
 def dataloaders(trainer: Trainer, stage: str) -> list[Any]:
-    """The dataloaders of ``val`` or ``test`` in the order of their ``dataloader_idx``."""
+    """Return the dataloaders of ``val`` or ``test`` in the order of their ``dataloader_idx``."""
     loaders = trainer.val_dataloaders if stage == "val" else trainer.test_dataloaders
     if loaders is None:
         return []

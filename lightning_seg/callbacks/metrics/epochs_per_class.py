@@ -1,4 +1,4 @@
-"""The figures of each class in each validated epoch, as one CSV file."""
+"""CSV file of the metrics of each class in each validated epoch."""
 
 import csv
 import math
@@ -12,7 +12,7 @@ _DIGITS = 6
 
 
 def add_epoch(path: Path, epoch: int, measured: Results, class_names: Sequence[str]) -> None:
-    """Appends a row for each class, and one for each merged class; makes the file if need be."""
+    """Append one row per class and per merged class; create the file if it does not exist."""
     columns = measured.per_class
     lists = {name: values.tolist() for name, values in columns.items()}
     rows = [
@@ -33,7 +33,7 @@ def add_epoch(path: Path, epoch: int, measured: Results, class_names: Sequence[s
 
 
 def forget_epochs(path: Path, first: int) -> None:
-    """Removes the rows of epoch ``first`` and all later ones."""
+    """Remove the rows of epoch ``first`` and all later epochs."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines[1:] if int(line.split(",", 1)[0]) < first]
     if len(kept) < len(lines) - 1:

@@ -1,4 +1,4 @@
-"""Several classes measured as one."""
+"""Groups of classes that are evaluated together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, EMeasure, Surfa
 from lightning_seg.metrics.functional.ratios import as_float64
 from lightning_seg.metrics.functional.region_scores import scores_of_margins
 
-# Of the maps that hold the merged class (1), all others (0) and void.
+# Ignore index of the binary maps of a merged class.
 _VOID = 255
 
 
 @dataclass(frozen=True)
 class MergedClass:
-    """A union of classes: pixels taken for another class of the same union are right."""
+    """Union of classes: confusing two classes of the same union is not an error."""
 
     name: str
     classes: tuple[int, ...]
 
     def maps(self, labels: Tensor, mask: Tensor, ignore_index: int | None) -> tuple[Tensor, Tensor]:
-        """Prediction and truth as 1 for the union, 0 for other classes and 255 for void."""
+        """Return prediction and ground truth: 1 for the union, 0 for the rest, 255 for ignored."""
         members = torch.tensor(self.classes, device=labels.device)
-        pred, truth = (torch.isin(one, members).long() for one in (labels, mask))
+        pred, truth = torch.isin(labels, members).long(), torch.isin(mask, members).long()
         return pred, truth if ignore_index is None else truth.masked_fill(
             mask == ignore_index, _VOID
         )
@@ -35,7 +35,7 @@ class MergedClass:
     def metrics(
         self, dilation_ratio: float, width: int | None, tolerance: float, surface_distances: bool
     ) -> dict[str, Metric]:
-        """Fresh metrics of boundaries; those of regions follow from the confusion matrix."""
+        """Create boundary metrics; region metrics follow from the confusion matrix."""
         common: dict[str, Any] = {"num_classes": 2, "ignore_index": _VOID, "average": None}
         contour = common | {"void": "removed", "tolerance": tolerance, "score": "all"}
         metrics: dict[str, Metric] = {
@@ -49,7 +49,7 @@ class MergedClass:
         return metrics
 
     def margins(self, confusion: Tensor) -> Tensor:
-        """Pixels right, in the truth and predicted: int64 (3,), of a confusion matrix (K, K)."""
+        """Return correct, ground-truth and predicted pixels, int64 (3,), of a confusion matrix."""
         members = list(self.classes)
         return torch.stack(
             [
@@ -62,13 +62,13 @@ class MergedClass:
 
 @dataclass(frozen=True)
 class PooledClasses:
-    """Classes, merged ones or not, whose counts are added up: one taken for another is wrong."""
+    """Classes or merged classes whose counts are summed: confusing two of them is an error."""
 
     name: str
     parts: tuple[MergedClass, ...]
 
     def margins(self, confusion: Tensor) -> Tensor:
-        """Pixels right, in the truth and predicted, added up over the parts: int64 (3,)."""
+        """Return correct, ground-truth and predicted pixels, summed over the parts, int64 (3,)."""
         return torch.stack([part.margins(confusion) for part in self.parts]).sum(dim=0)
 
 
@@ -76,7 +76,7 @@ Group = MergedClass | PooledClasses
 
 
 def region_rows(groups: Sequence[Group], confusion: Tensor) -> dict[str, Tensor]:
-    """IoU, F1, precision and recall of M groups: float64 (M,) by name."""
+    """Return IoU, F1, precision and recall of M groups: float64 (M,) by name."""
     margins = as_float64(torch.stack([group.margins(confusion) for group in groups]))
     return scores_of_margins(*margins.unbind(dim=1))
 
@@ -86,10 +86,11 @@ def make_groups(
     pooled: Mapping[str, Sequence[str]],
     class_names: Sequence[str],
 ) -> tuple[tuple[MergedClass, ...], tuple[PooledClasses, ...]]:
-    """The groups of these names.
+    """Create the merged and the pooled classes.
 
     Raises:
-        InputError: A name that is no class, or that is taken; a group without members.
+        InputError: A member is not a class, a name is taken, a group has no members, or the
+            members of a pooled class overlap.
     """
     single = {name: MergedClass(name, (k,)) for k, name in enumerate(class_names)}
     unions: dict[str, MergedClass] = {}
@@ -104,7 +105,7 @@ def make_groups(
         if len(set(every)) < len(every):
             raise InputError(
                 f"pooled_classes: the members of {name!r} overlap, so pixels would count twice. "
-                "Name each class once."
+                "List each class once."
             )
         sums[name] = PooledClasses(name, tuple(parts))
     return tuple(unions.values()), tuple(sums.values())
@@ -118,13 +119,13 @@ def _members(
     taken: Sequence[str],
 ) -> list[MergedClass]:
     if name in taken:
-        raise InputError(f"{setting} names {name!r} what is a class already. Take another name.")
+        raise InputError(f"{setting}: {name!r} is already the name of a class. Use another name.")
     if isinstance(members, str) or not members:
-        raise InputError(f"{setting}: {name!r} holds {members!r}, expected a list of names.")
+        raise InputError(f"{setting}: {name!r} holds {members!r}, expected a list of class names.")
     unknown = [member for member in members if member not in known]
     if unknown:
         raise InputError(
-            f"{setting}: {name!r} holds {unknown[0]!r}, which is no class. The classes are: "
+            f"{setting}: {name!r} holds {unknown[0]!r}, which is not a class. The classes are: "
             f"{', '.join(known)}."
         )
     return [known[member] for member in members]

@@ -1,4 +1,4 @@
-"""Measured figures as tables on the terminal and as files."""
+"""Report of results: tables on the terminal, and files."""
 
 import csv
 import hashlib
@@ -52,16 +52,16 @@ _ALONG = {
 
 @dataclass
 class Report:
-    """What was measured on one dataloader.
+    """Results of one dataloader.
 
     Args:
-        title: Such as ``test``.
-        measured: The figures.
+        title: Title, such as ``test``.
+        measured: The results.
         class_names: Names of the classes.
-        settings: How they were measured, for the record.
-        images: One row an image: number, name and scalars, and its ``confusion``, ``counts`` and
-            ``merged_counts`` (see `MetricSet.images`); of all processes.
-        count_names: What each row of ``counts`` is.
+        settings: Settings of the metrics, for the record.
+        images: One row per image, of all processes: number, name, scalars, ``confusion``,
+            ``counts`` and ``merged_counts`` (see `MetricSet.images`).
+        count_names: Names of the rows of ``counts``.
     """
 
     title: str
@@ -72,14 +72,14 @@ class Report:
     count_names: Sequence[str]
 
     def print(self) -> None:
-        """Prints the figures of regions and of boundaries by class, and those by width."""
+        """Print the region and boundary metrics of each class, and the means by width."""
         accuracy, mcc = (self.measured.scalars[name].item() for name in ("accuracy", "mcc"))
         title = (
             f"{self.title}: {len(self.images)} images, pixel accuracy {accuracy:.4f}, "
             f"Matthews correlation {mcc:.4f}"
         )
         console = Console()
-        if not console.is_terminal:  # a file is as wide as it needs to be
+        if not console.is_terminal:  # a fixed width for files and pipes
             console = Console(width=100)
         console.print(title, style="bold", highlight=False, soft_wrap=True)
         for table in (
@@ -91,7 +91,7 @@ class Report:
             console.print(table)
 
     def write(self, folder: Path) -> None:
-        """Writes the figures as JSON and CSV, and the pictures."""
+        """Write the results as JSON and CSV, and the charts."""
         scalars = {name: _number(value.item()) for name, value in self.measured.scalars.items()}
         record = {
             "scalars": scalars,
@@ -109,26 +109,26 @@ class Report:
         images = [{"name": row["name"], **_without(row, *hidden)} for row in self.images]
         write_atomically(folder / "per_image.csv", _csv(images))
         write_atomically(folder / "confusion.csv", _csv(self._confusion_rows(self._confusion)))
-        each = [
+        per_image = [
             {"name": image["name"], **row}
             for image in self.images
             for row in self._confusion_rows(image["confusion"], skip_empty=True)
         ]
-        write_atomically(folder / "confusion_per_image.csv", _csv(each))
+        write_atomically(folder / "confusion_per_image.csv", _csv(per_image))
         for name, pixels in self.pictures().items():
             write_atomically(folder / f"{name}.png", png(pixels))
 
     def _truth_hash(self) -> str:
-        """Stands for the images' names and how many pixels of which class are in the truth of each.
+        """Return a hash of the image names and the class pixel counts of their ground truth.
 
-        It does not depend on the model, nor on the order of the images.
+        It does not depend on the model or on the order of the images.
         """
         row = self.count_names.index("truth")
         truth = sorted((image["name"], image["counts"][row].tolist()) for image in self.images)
         return hashlib.sha256(json.dumps(truth).encode()).hexdigest()
 
     def _counts_csv(self) -> str:
-        """Counts of each image and class, without classes that neither map has."""
+        """Return the counts of each image and class, without classes that neither map holds."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", "class", *self.count_names])
@@ -142,7 +142,7 @@ class Report:
         return text.getvalue()
 
     def pictures(self) -> "Mapping[str, NDArray[np.uint8]]":
-        """Scores over widths and the confusion matrix, drawn: (H, W, 3) by name."""
+        """Return charts of the scores by width and of the confusion matrix: (H, W, 3) by name."""
         return self._pictures
 
     @cached_property
@@ -250,7 +250,7 @@ def _without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    # JSON and CSV know no NaN: what was not measured is null, or empty.
+    # JSON has no NaN: missing values become null there, and empty in CSV.
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

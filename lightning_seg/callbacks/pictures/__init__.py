@@ -1,1 +1,1 @@
-"""Callbacks that draw predictions, and the drawing."""
+"""Callbacks that draw predictions, and their drawing functions."""

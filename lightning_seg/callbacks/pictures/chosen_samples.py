@@ -1,4 +1,4 @@
-"""The base of callbacks that draw a few samples of every evaluation."""
+"""Base class of callbacks that draw a few samples of every evaluation."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -19,13 +19,12 @@ from lightning_seg.callbacks.classes import (
     find_num_classes,
 )
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.files import file_stem
 from lightning_seg.callbacks.metrics.distributed_padding import dataloaders
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.callbacks.run_record import run_folder
-from lightning_seg.files import write_atomically
+from lightning_seg.files import file_stem, write_atomically
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
 
 
@@ -37,14 +36,14 @@ class ChosenSample:
     """One sample of an evaluation.
 
     Args:
-        title: Its name, and when it was predicted.
-        image: (C, H, W) in whatever range it came.
-        channel_names: C names.
-        prediction: Scores (1, K, H, W) or labels (1, H, W), as the extractor found them.
-        labels: (H, W) int64 of the prediction.
-        truth: (H, W) int64, -1 at void.
-        outputs: What the step returned for the batch.
-        index: The sample's number in the batch.
+        title: Name of the sample, with stage and epoch.
+        image: Image (C, H, W), in any range.
+        channel_names: Names of the C channels.
+        prediction: Scores (1, K, H, W) or labels (1, H, W), as returned by the extractor.
+        labels: Predicted labels (H, W) int64.
+        truth: Ground-truth labels (H, W) int64; -1 for ignored pixels.
+        outputs: Outputs of the step for the whole batch.
+        index: Index of the sample in the batch.
     """
 
     title: str
@@ -58,9 +57,9 @@ class ChosenSample:
 
     @property
     def scores(self) -> Tensor | None:
-        """Scores (1, K, H, W) where the prediction is such."""
-        found = self.prediction
-        return found if found.ndim == 4 and found.is_floating_point() else None
+        """Scores (1, K, H, W), or None if the prediction holds labels."""
+        pred = self.prediction
+        return pred if pred.ndim == 4 and pred.is_floating_point() else None
 
     @property
     def rgb(self) -> np.ndarray:
@@ -77,7 +76,10 @@ class ChosenSample:
         }
 
     def map(self, key: str, channels: int) -> np.ndarray | None:
-        """A map (C, H, W) that the step returned under ``key`` with as many channels, or None."""
+        """Return the sample's map (C, H, W) under ``key`` of the outputs, or None.
+
+        None, too, if the map has another number of channels.
+        """
         maps = lookup(self.outputs, key)
         if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[1] != channels:
             return None
@@ -85,23 +87,23 @@ class ChosenSample:
 
 
 class ChosenSamples(Callback):
-    """Draws a few samples of every validation and test, the same in every epoch.
+    """Base callback that draws a few samples of every validation and test, the same every epoch.
 
-    They are spread evenly over the first dataloader. Pictures go to ``pictures`` in the run's
-    folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and to TensorBoard where that is a
-    logger. Modules without images in their batches (under ``image``, or first of a tuple) get none.
+    The samples are spread evenly over the first dataloader. Pictures are saved in ``pictures`` in
+    the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and logged to TensorBoard
+    if it is a logger. Nothing is drawn if batches hold no images (under ``image``, or first in a
+    tuple).
 
     Args:
-        num_images: Pictures an epoch.
-        every_n_epochs: Epochs from one set of pictures to the next while training; the last epoch
-            is always drawn.
-        num_classes: K; by default that of the datamodule or of the module.
-        extractor: How to get at predictions and truth, as in `BoundaryMetrics`.
+        num_images: Number of pictures per epoch.
+        every_n_epochs: Draw every n-th epoch during training; the last epoch is always drawn.
+        num_classes: Number of classes K; by default the datamodule's or the module's.
+        extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
         class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of ignored pixels.
 
     Attributes:
-        kind: What is appended to the names of the folders, for pictures of another kind.
+        kind: Suffix of the folder names ``val`` and ``test``.
     """
 
     kind: ClassVar[str] = ""
@@ -126,10 +128,10 @@ class ChosenSamples(Callback):
 
     @abstractmethod
     def draw(self, pl_module: LightningModule, sample: ChosenSample) -> "Figure":
-        """The picture of one sample."""
+        """Draw the picture of one sample."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the run's folder, and number, names and colours of the classes."""
+        """Look up the run's folder and the classes."""
         if stage == "predict":
             return
         self._folder = run_folder(trainer) / "pictures"
@@ -138,48 +140,48 @@ class ChosenSamples(Callback):
         self._colors = find_class_colors(trainer, pl_module, self._num_classes)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Chooses the samples."""
+        """Choose the samples."""
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs
         training = trainer.state.fn == TrainerFn.FITTING
         skipped = training and epoch % self.every_n_epochs != 0 and epoch != last
         self._choose(trainer, "val", trainer.sanity_checking or skipped)
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Chooses the samples."""
+        """Choose the samples."""
         self._choose(trainer, "test", skipped=False)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Lets the extractor prepare where the batch holds a chosen sample."""
+        """Prepare the extractor if the batch holds a chosen sample."""
         self._prepare(pl_module, batch, dataloader_idx)
 
     def on_test_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Lets the extractor prepare where the batch holds a chosen sample."""
+        """Prepare the extractor if the batch holds a chosen sample."""
         self._prepare(pl_module, batch, dataloader_idx)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Draws the chosen samples of the batch."""
+        """Draw the chosen samples of the batch."""
         self._draw_batch(trainer, pl_module, outputs, batch, "val")
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Draws the chosen samples of the batch."""
+        """Draw the chosen samples of the batch."""
         self._draw_batch(trainer, pl_module, outputs, batch, "test")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Leaves no hook on the module."""
+        """Remove the extractor's hooks."""
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
 
@@ -256,7 +258,7 @@ def _title(trainer: Trainer, name: str, stage: str) -> str:
 
 
 def _spread(count: int, samples: int) -> set[int]:
-    """``count`` numbers below ``samples``, each in the middle of its equal share."""
+    """Return ``count`` evenly spaced indices below ``samples``."""
     count = min(count, samples)
     return {int((i + 0.5) * samples / count) for i in range(count)}
 
@@ -265,18 +267,21 @@ def _num_samples(dataloader: Any, batches: int | float) -> int:
     size = getattr(dataloader, "batch_size", None) or 1
     try:
         samples = len(dataloader.sampler)
-    except (AttributeError, TypeError):  # an iterable that does not know its length
+    except (AttributeError, TypeError):  # an iterable dataset without length
         return size
     return int(min(batches * size, samples))
 
 
 def to_rgb(image: Tensor) -> np.ndarray:
-    """An image (C, H, W) as (H, W, 3) uint8: the first three channels, or the first as grey."""
+    """Convert an image (C, H, W) to (H, W, 3) uint8.
+
+    It shows the first three channels, or the first as grey. Values outside [0, 1] are rescaled.
+    """
     channels = image.detach().float().cpu()
     channels = channels[:3] if len(channels) >= 3 else channels[:1].expand(3, -1, -1)
     low, high = channels.min(), channels.max()
     if image.dtype == torch.uint8:
         channels = channels / 255
-    elif low < 0 or high > 1:  # normalised or in units of its own: stretched to be seen
+    elif low < 0 or high > 1:  # normalised, or in other units
         channels = (channels - low) / (high - low).clamp(min=1e-12)
     return (channels * 255).round().byte().permute(1, 2, 0).contiguous().numpy()

@@ -1,4 +1,4 @@
-"""What SEMEDA's edge network sees in predictions and in the truth, as pictures."""
+"""Pictures of the features of SEMEDA's edge network."""
 
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
@@ -35,40 +35,40 @@ from lightning_seg.errors import InputError
 from lightning_seg.losses import SemedaLoss
 from lightning_seg.networks import EdgeNetwork
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
 _COLORS = "magma"
 _LAYERS = 3
-_EDGE = 1  # of the last layer's two channels
+_EDGE = 1  # edge channel of the last layer
 
 
 class EdgeFeatureMaps(ChosenSamples):
-    """Draws the feature maps of SEMEDA's edge network for a few samples (Chen et al. 2020, fig. 6).
+    """Draw feature maps of SEMEDA's edge network for a few samples (Chen et al. 2020, figure 6).
 
-    Above are the image, prediction and truth over the image (figures 8 to 10), the errors and the
-    entropy (figure 7). Below, a row a layer: maps of the prediction beside those of the truth, and
-    how far they are apart, in the mean over the layer's channels. Of the first two layers the
-    channels are shown in which the truth's boundaries stand out most, of the last one the
-    probability of an edge.
-    Pictures go to ``pictures/val_edge_features`` and ``pictures/test_edge_features``.
+    The first row shows prediction and ground truth over the image (figures 8 to 10), the image, the
+    errors and the entropy (figure 7). Below is one row per layer: feature maps of the prediction,
+    those of the ground truth, and their mean absolute difference over the layer's channels. The
+    first two layers show the channels in which true boundaries stand out most; the last layer shows
+    the edge probability.
+    Pictures are saved in ``pictures/val_edge_features`` and ``pictures/test_edge_features``.
 
     Args:
-        edge_network: The path of the edge network's checkpoint; by default it is that of the
-            module's `SemedaLoss`.
-        maps: Maps shown of each layer.
-        num_images: Pictures an epoch.
-        every_n_epochs: Epochs from one set of pictures to the next while training.
-        num_classes: K; by default that of the datamodule or of the module.
-        extractor: How to get at predictions and truth, as in `BoundaryMetrics`.
+        edge_network: Path of the edge network's checkpoint; by default the network of the module's
+            `SemedaLoss` is used.
+        maps: Number of feature maps shown per layer, 1 to 16.
+        num_images: Number of pictures per epoch.
+        every_n_epochs: Draw every n-th epoch during training; the last epoch is always drawn.
+        num_classes: Number of classes K; by default the datamodule's or the module's.
+        extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
         class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        InputError: There is no such file; ``maps`` is none of 1 to 16; (in a step) the module has
-            no `SemedaLoss`, or the network is for another number of classes.
+        InputError: The checkpoint does not exist, or ``maps`` is not in 1 to 16. (in a step) The
+            module has no `SemedaLoss`, or the edge network has another number of classes.
     """
 
     kind: ClassVar[str] = "_edge_features"
@@ -88,7 +88,7 @@ class EdgeFeatureMaps(ChosenSamples):
             num_images, every_n_epochs, num_classes, extractor, class_names, ignore_index
         )
         if not 1 <= maps <= 16:
-            raise InputError(f"maps is {maps}, but a layer has 16 of them. Set it to 1 to 16.")
+            raise InputError(f"maps is {maps}, but a layer has 16 maps. Set it to 1 to 16.")
         self.maps = maps
         self.edge_network = None
         if edge_network is not None:
@@ -96,7 +96,7 @@ class EdgeFeatureMaps(ChosenSamples):
 
     @torch.no_grad()
     def draw(self, pl_module: LightningModule, sample: ChosenSample) -> "Figure":
-        """The sheet of one sample."""
+        """Draw the sheet of one sample."""
         network = self.edge_network or _network_of(pl_module)
         network.check_num_classes(self._num_classes)
         truth = torch.from_numpy(sample.truth)
@@ -105,14 +105,14 @@ class EdgeFeatureMaps(ChosenSamples):
         predicted = _probabilities(sample, self._num_classes) * valid
         true = _one_hot(truth, self._num_classes) * valid
         device = next(network.parameters()).device
-        found, expected = (
-            [maps[0].cpu() for maps in network.embeddings(one.to(device).unsqueeze(0))]
-            for one in (predicted, true)
+        features, true_features = (
+            [maps[0].cpu() for maps in network.embeddings(maps_in.to(device).unsqueeze(0))]
+            for maps_in in (predicted, true)
         )
         step = step_to_fit(*sample.truth.shape)
         rows = [self._given(sample, step)]
         for layer in range(_LAYERS):
-            maps = found[layer], expected[layer]
+            maps = features[layer], true_features[layer]
             rows.append(self._row(layer, *maps, valid, boundary, step))
         height, width = sample.truth.shape
         return draw_sheet(
@@ -138,35 +138,35 @@ class EdgeFeatureMaps(ChosenSamples):
     def _row(
         self,
         layer: int,
-        found: Tensor,
-        expected: Tensor,
+        features: Tensor,
+        true_features: Tensor,
         valid: Tensor,
         boundary: Tensor,
         step: int,
     ) -> Row:
-        apart = ((found - expected).abs().mean(dim=0) * valid).numpy()
+        difference = ((features - true_features).abs().mean(dim=0) * valid).numpy()
         cells: list[Cell | None] = []
-        for channel in self._channels(layer, expected, boundary):
-            both = found[channel].numpy(), expected[channel].numpy()
+        for channel in self._channels(layer, true_features, boundary):
+            both = features[channel].numpy(), true_features[channel].numpy()
             limit = max(float(both[0].max()), float(both[1].max()), 1e-6)
             name = "edges" if layer == _LAYERS - 1 else f"layer {layer + 1}, map {channel + 1}"
             for kind, shown in zip(("prediction", "truth"), both, strict=True):
                 show = partial(_show, shown=shown, limit=limit, step=step)
                 cells.append(Cell(f"{name}: {kind}", show))
         cells += [None] * (2 * self.maps - len(cells))
-        title = f"layer {layer + 1}: mean difference {apart[valid.numpy()].mean():.3f}"
-        show = partial(_show, shown=apart, limit=max(float(apart.max()), 1e-6), step=step)
+        title = f"layer {layer + 1}: mean difference {difference[valid.numpy()].mean():.3f}"
+        show = partial(_show, shown=difference, limit=max(float(difference.max()), 1e-6), step=step)
         cells.append(Cell(title if valid.any() else f"layer {layer + 1}", show, _scale))
         return Row(cells)
 
-    def _channels(self, layer: int, expected: Tensor, boundary: Tensor) -> list[int]:
-        """The maps in which boundaries stand out most, in units of each map's spread."""
+    def _channels(self, layer: int, maps: Tensor, boundary: Tensor) -> list[int]:
+        """Return the channels in which boundaries stand out most, relative to their deviation."""
         if layer == _LAYERS - 1:
             return [_EDGE]
-        contrast = expected.flatten(1).std(dim=1)
+        contrast = maps.flatten(1).std(dim=1)
         if boundary.any():
-            apart = expected[:, boundary].mean(dim=1) - expected[:, ~boundary].mean(dim=1)
-            contrast = torch.where(contrast > 0, apart.abs() / contrast, 0)
+            difference = maps[:, boundary].mean(dim=1) - maps[:, ~boundary].mean(dim=1)
+            contrast = torch.where(contrast > 0, difference.abs() / contrast, 0)
         return contrast.topk(self.maps).indices.tolist()
 
     def _legends(self, sample: ChosenSample) -> list[list["Patch"]]:
@@ -182,20 +182,20 @@ def _network_of(module: LightningModule) -> EdgeNetwork:
         if isinstance(loss, SemedaLoss) and loss.edge_network is not None:
             return loss.edge_network
     raise InputError(
-        f"EdgeFeatureMaps: {type(module).__name__} is not trained with SemedaLoss. Give "
-        "edge_network, the checkpoint of an edge network."
+        f"EdgeFeatureMaps: {type(module).__name__} is not trained with SemedaLoss. Set "
+        "edge_network to the checkpoint of an edge network."
     )
 
 
 def _probabilities(sample: ChosenSample, num_classes: int) -> Tensor:
-    """The class probabilities (K, H, W) of a prediction, on the CPU; of labels 0 and 1."""
+    """Return the class probabilities (K, H, W) of a prediction on the CPU; one-hot for labels."""
     if sample.scores is None:
         return _one_hot(torch.from_numpy(sample.labels), num_classes)
     return class_probabilities(sample.scores)[0].cpu()
 
 
 def _one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """Labels (H, W) as (K, H, W) float32; void is class 0."""
+    """Encode labels (H, W) one-hot as (K, H, W) float32; void becomes class 0."""
     known = labels.masked_fill((labels < 0) | (labels >= num_classes), 0)
     return F.one_hot(known, num_classes).permute(2, 0, 1).float()
 

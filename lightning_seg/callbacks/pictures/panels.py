@@ -12,40 +12,39 @@ from lightning_seg.callbacks.pictures.picture_maps import entropy
 from lightning_seg.callbacks.pictures.picture_sheet import step_to_fit
 from lightning_seg.callbacks.pictures.pictures import Picture, draw
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
 
 
 class PredictionPanels(ChosenSamples):
-    """Draws a few samples: image, truth, prediction, errors, entropy, regressed maps.
+    """Draw a few samples: image, ground truth, prediction, errors, entropy, regressed maps.
 
-    The samples are spread evenly over the first dataloader and the same in every epoch. Pictures go
-    to ``pictures`` in the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and to
-    TensorBoard where that is a logger. Errors are shown in the whole image (right green, wrong red)
-    and along the true boundaries, the entropy where predictions are scores. Of two classes, or of
-    the one that ``positive_class`` names, false positives and false negatives are told apart. What
-    is not labelled is hatched.
+    The samples are spread evenly over the first dataloader and are the same in every epoch.
+    Pictures are saved in ``pictures`` in the run's folder, as ``val/NAME_epoch_EEE.png`` and
+    ``test/NAME.png``, and logged to TensorBoard if it is a logger. Errors are shown in the whole
+    image (right green, wrong red) and near the true boundaries. The entropy is shown if predictions
+    are scores. With two classes, or with ``positive_class``, false positives and false negatives
+    have different colours. Unlabelled pixels are hatched.
 
-    Maps are drawn where the step returns a dict with ``predictions`` and ``targets`` that hold
-    ``distance`` (B, K, H, W) in [-1, 1] or [0, 1], ``boundary`` (B, K, H, W) in [0, 1] or, as hue,
-    saturation and value in [0, 1], ``color`` (B, 3, H, W), with the mean error of its channels.
-    Bands of the image after the third have panels of their own. Modules without images in their
-    batches (under ``image``, or first of a tuple) get none.
+    Regressed maps are drawn if the step returns a dict with ``predictions`` and ``targets`` that
+    hold ``distance`` (B, K, H, W) in [-1, 1] or [0, 1], ``boundary`` (B, K, H, W) in [0, 1], or
+    ``color`` (B, 3, H, W), which is HSV in [0, 1] and is shown with its mean error. Image channels
+    after the third have their own panels. Nothing is drawn if batches hold no images (under
+    ``image``, or first in a tuple).
 
     Args:
-        num_images: Pictures an epoch.
-        every_n_epochs: Epochs from one set of pictures to the next while training; the last epoch
-            is always drawn.
-        band_width: Width in pixels of the band along true boundaries where errors are shown; by
-            default 1 % of the diagonal.
-        num_classes: K; by default that of the datamodule or of the module.
-        extractor: How to get at predictions and truth, as in `BoundaryMetrics`.
+        num_images: Number of pictures per epoch.
+        every_n_epochs: Draw every n-th epoch during training; the last epoch is always drawn.
+        band_width: Width in pixels of the band along true boundaries in which errors are shown; by
+            default 1 % of the diagonal, at least 2.
+        num_classes: Number of classes K; by default the datamodule's or the module's.
+        extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
         class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of pixels that do not count.
-        positive_class: The class whose true positives (green), false positives (pink) and false
-            negatives (blue) are shown in place of right and wrong, and whose boundaries count; by
-            default the second of two.
-        over_image: Paints truth and prediction over the image.
+        ignore_index: Label of ignored pixels.
+        positive_class: Class whose true positives (green), false positives (pink) and false
+            negatives (blue) are shown instead of right and wrong, and whose boundaries are used.
+            By default the second of two classes.
+        over_image: Paint ground truth and prediction over the image.
 
     Raises:
         InputError: As `BoundaryMetrics`; (in setup) ``positive_class`` is no class.
@@ -71,10 +70,10 @@ class PredictionPanels(ChosenSamples):
         self.over_image = over_image
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the run's folder, number, names and colours of the classes, and the positive one.
+        """Look up the run's folder, the classes and the positive class.
 
         Raises:
-            InputError: ``positive_class`` is no class.
+            InputError: ``positive_class`` is not a class.
         """
         super().setup(trainer, pl_module, stage)
         if stage == "predict":
@@ -84,7 +83,7 @@ class PredictionPanels(ChosenSamples):
             (self._positive,) = find_classes([self.positive_class], self._names, "positive_class")
 
     def draw(self, pl_module: LightningModule, sample: ChosenSample) -> "Figure":
-        """The panels of one sample."""
+        """Draw the panels of one sample."""
         count = self._num_classes
         return draw(
             Picture(
@@ -110,7 +109,7 @@ class PredictionPanels(ChosenSamples):
 
 
 def _entropy(sample: ChosenSample) -> np.ndarray | None:
-    """The entropy (h, w) of one prediction if it is scores, at the size it will be drawn at."""
+    """Return the entropy (h, w) of a prediction at display size; None for labels."""
     if sample.scores is None:
         return None
     step = step_to_fit(*sample.scores.shape[-2:])

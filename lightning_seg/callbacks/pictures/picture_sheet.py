@@ -1,4 +1,4 @@
-"""The sheet that pictures are laid out on: rows of cells with titles, scales and legends."""
+"""Layout of pictures as a sheet: rows of cells with titles, colour scales and legends."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lightning_seg.callbacks.pictures.picture_maps import HATCH_DARK, HATCH_LIGHT, is_class
 from lightning_seg.palette import Color
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -25,7 +25,7 @@ _LARGEST_SIDE = 1200
 
 @dataclass
 class Cell:
-    """A title and what draws below it; ``scale`` draws the row's scale of colours."""
+    """Cell with a title; ``show`` draws its content, ``scale`` the colour scale of its row."""
 
     title: str
     show: Callable[["Axes"], object]
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass
 class Row:
-    """Cells from left to right; None leaves a place empty."""
+    """Cells from left to right; None is an empty place."""
 
     cells: list[Cell | None] = field(default_factory=list)
 
@@ -46,14 +46,14 @@ def draw_sheet(
     ratio: float,
     columns: int = 3,
 ) -> "Figure":
-    """Rows of cells below a title and above legends.
+    """Draw rows of cells, with a title above and legends below.
 
     Args:
-        title: Stands above all; may be empty.
-        rows: What is shown; at most ``columns`` cells each.
-        legends: Each begins a line of its own.
-        ratio: Height over width of the images.
-        columns: Number of cells that fit in a row.
+        title: Title of the sheet; may be empty.
+        rows: Rows of at most ``columns`` cells.
+        legends: Legends; each starts on a new line.
+        ratio: Height of the images divided by their width.
+        columns: Number of cells per row.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ def draw_sheet(
 
 @dataclass
 class _Sheet:
-    """Places of the cells, in inches turned into shares of the sheet."""
+    """Positions of the cells, in inches and as shares of the sheet."""
 
     cell_height: float
     rows: int
@@ -124,7 +124,7 @@ class _Sheet:
 
     @property
     def legend_bottoms(self) -> list[float]:
-        """Of each legend, in inches from the sheet's bottom."""
+        """Bottom edge of each legend, in inches above the sheet's bottom."""
         heights = self._legend_heights
         return [0.08 + sum(heights[number + 1 :]) for number in range(len(heights))]
 
@@ -152,24 +152,24 @@ def _frame(axis: "Axes") -> None:
 
 
 def step_to_fit(height: int, width: int) -> int:
-    """Every how many pixels of a map are drawn, so that its longer side is no waste of space."""
+    """Return the subsampling step that limits a map's longer side to 1200 drawn pixels."""
     return max(1, -(-max(height, width) // _LARGEST_SIDE))
 
 
 def picture_cell(title: str, pixels: NDArray[Any], step: int = 1) -> Cell:
-    """A cell of pixels (H, W, 3), of which every ``step``-th is drawn."""
+    """Return a cell that shows every ``step``-th pixel of a picture (H, W, 3)."""
     return Cell(title, partial(show_pixels, pixels=pixels, step=step))
 
 
 def show_pixels(axis: "Axes", pixels: NDArray[Any], step: int) -> None:
-    """Draws every ``step``-th pixel: averaging would invent colours that stand for no class."""
+    """Draw every ``step``-th pixel; averaging would create colours that belong to no class."""
     axis.imshow(pixels[::step, ::step], interpolation="nearest" if step > 1 else "antialiased")
 
 
 def color_scale(
     bar: "Axes", colors: str, limits: tuple[float, float], labels: Mapping[float, str]
 ) -> None:
-    """A scale of colours with these labels, cut off beyond the first and the last."""
+    """Draw a colour scale from the lowest to the highest of the labelled values."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -179,7 +179,7 @@ def color_scale(
 
 
 def patch(name: str, color: Color) -> "Patch":
-    """An entry of a legend."""
+    """Return a legend entry."""
     from matplotlib.patches import Patch
 
     red, green, blue = (value / 255 for value in color)
@@ -192,14 +192,14 @@ def class_patches(
     names: Sequence[str],
     colors: Sequence[Color],
 ) -> list["Patch"]:
-    """The legend of the classes in two maps (H, W), and of void where the first has some."""
+    """Return legend entries of the classes in two maps (H, W), and of void if the first has any."""
     present = np.union1d(np.unique(truth), np.unique(prediction))
     patches = [patch(names[k], colors[k]) for k in present if 0 <= k < len(names)]
     return patches if is_class(truth, len(names)).all() else [*patches, void_patch()]
 
 
 def void_patch() -> "Patch":
-    """The legend's entry of pixels that are not labelled."""
+    """Return the legend entry of unlabelled pixels."""
     from matplotlib.patches import Patch
 
     light, dark = str(HATCH_LIGHT / 255), str(HATCH_DARK / 255)

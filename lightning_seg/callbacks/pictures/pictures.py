@@ -1,4 +1,4 @@
-"""Pictures of one prediction that can be read on their own."""
+"""Self-explanatory pictures of one prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,14 +35,14 @@ from lightning_seg.callbacks.pictures.picture_sheet import (
 )
 from lightning_seg.palette import Color
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Map = NDArray[np.floating]
 
 _COLUMNS = 3
-# The scale runs on beyond [-1, 1], which keeps its darkest colours out of the picture.
+# The colour scale extends beyond [-1, 1], so that its darkest colours are not used.
 _DISTANCE_COLORS, _DISTANCE_LIMIT = "PuOr", 1.6
 _ENTROPY_COLORS = "inferno"
 _DIFFERENCE_COLORS, _DIFFERENCE_LIMIT = "magma", 0.5
@@ -50,29 +50,28 @@ _DIFFERENCE_COLORS, _DIFFERENCE_LIMIT = "magma", 0.5
 
 @dataclass
 class Picture:
-    """What there is to show of one image; classes are 0..K-1, sizes (H, W) are all the same.
+    """Contents of the picture of one image, with classes 0..K-1 and maps of one size (H, W).
 
     Args:
-        title: Stands above all.
-        image: (H, W, 3) uint8.
-        truth: (H, W) class numbers; others are void.
-        prediction: (H, W) class numbers.
-        class_names: K names.
-        class_colors: K RGB colours, 0 to 255.
-        entropy: How undecided the prediction is, in [0, 1]; of the whole image, in any size.
-        distance: Predicted distances (K, H, W), signed ones in [-1, 1] or, inside classes alone, in
-            [0, 1].
-        true_distance: Their targets.
+        title: Title of the picture.
+        image: Image (H, W, 3) uint8.
+        truth: Ground-truth labels (H, W); labels that are no class are void.
+        prediction: Predicted labels (H, W).
+        class_names: Names of the K classes.
+        class_colors: RGB colours of the K classes, 0 to 255.
+        entropy: Normalised entropy of the prediction in [0, 1], of the whole image at any size.
+        distance: Predicted distances (K, H, W): signed in [-1, 1], or inside only in [0, 1].
+        true_distance: Target of ``distance``.
         boundary: Predicted boundaries (K, H, W) in [0, 1].
-        true_boundary: Their targets.
-        color: Predicted hue, saturation and value (3, H, W) in [0, 1].
-        true_color: Their targets.
-        bands: Further bands of the image (H, W) by name, in any unit.
-        band_width: Width in pixels of the band along true boundaries where errors are shown; by
+        true_boundary: Target of ``boundary``.
+        color: Predicted HSV (3, H, W) in [0, 1].
+        true_color: Target of ``color``.
+        bands: Extra image channels (H, W) by name, in any unit.
+        band_width: Width in pixels of the band along true boundaries in which errors are shown; by
             default 1 % of the diagonal, at least 2.
-        positive: The class whose true and false positives and false negatives are shown, and whose
-            boundaries count; None shows right and wrong of all classes.
-        over_image: Whether truth and prediction are painted over the image.
+        positive: Class whose true positives, false positives and false negatives are shown, and
+            whose boundaries are used; None shows right and wrong pixels of all classes.
+        over_image: Whether ground truth and prediction are painted over the image.
     """
 
     title: str
@@ -95,18 +94,18 @@ class Picture:
 
     @property
     def width(self) -> int:
-        """Width of the band in pixels."""
+        """Width of the boundary band in pixels."""
         diagonal = float(np.hypot(*self.truth.shape))
         return self.band_width or max(2, round(0.01 * diagonal))
 
     @cached_property
     def void(self) -> NDArray[np.bool_]:
-        """The pixels that are not labelled."""
+        """Mask (H, W) of unlabelled pixels."""
         return ~is_class(self.truth, len(self.class_names))
 
     @cached_property
     def band(self) -> NDArray[np.bool_]:
-        """The pixels near true boundaries."""
+        """Mask (H, W) of the pixels near true boundaries."""
         if self.positive is None:
             return boundary_band(self.truth, len(self.class_names), self.width)
         inside = np.where(self.void, -1, self.truth == self.positive)
@@ -114,7 +113,7 @@ class Picture:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """In what ways the prediction is right and wrong, and where."""
+        """Right and wrong pixels, or the outcomes of the positive class."""
         maps = (self.truth, self.prediction, self.class_colors)
         if self.positive is None:
             return right_and_wrong(*maps)
@@ -122,25 +121,25 @@ class Picture:
 
     @cached_property
     def wrong(self) -> NDArray[np.bool_]:
-        """The pixels that are wrong."""
+        """Mask (H, W) of wrong pixels."""
         return np.any([verdict.where for verdict in self.verdicts[1:]], axis=0)
 
     @property
     def classes(self) -> list[int]:
-        """The classes that the truth or the prediction holds."""
-        found = np.union1d(np.unique(self.truth), np.unique(self.prediction))
-        return [int(k) for k in found if 0 <= k < len(self.class_names)]
+        """Classes that the ground truth or the prediction holds."""
+        labels = np.union1d(np.unique(self.truth), np.unique(self.prediction))
+        return [int(k) for k in labels if 0 <= k < len(self.class_names)]
 
 
 def draw(picture: Picture) -> "Figure":
-    """All there is to show, with a title, headings, scales and legends.
+    """Draw the picture with a title, headings, colour scales and legends.
 
-    First image, truth and prediction; then errors in the whole image (right green, wrong red, as
-    ISPRS shows them, or in other colours where classes have these) and along the true boundaries,
-    and the entropy. Then pairs, the prediction above its target: distances of the classes with the
-    longest boundaries, with the line where the class ends; boundaries, of all classes in one map;
-    colours. Then further bands of the image, and the mean error of the colours' channels. What is
-    not labelled is hatched.
+    The first row shows image, ground truth and prediction. The second shows the errors in the whole
+    image (right green, wrong red, as in ISPRS, or other colours if a class has a similar one), the
+    errors near true boundaries, and the entropy. Two rows show predictions above their targets: the
+    distances of the classes with the longest boundaries, with the zero level as a line; the
+    boundaries of all classes in one map; colours. The last rows show extra image channels and the
+    mean error of the colours. Unlabelled pixels are hatched.
     """
     height, width = picture.truth.shape
     maps = (picture.truth, picture.prediction)
@@ -152,13 +151,13 @@ def draw(picture: Picture) -> "Figure":
 
 
 def render(figure: "Figure") -> Pixels:
-    """The figure as (H, W, 3) uint8."""
+    """Render a figure to an array (H, W, 3) uint8."""
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
 
 
 def png(pixels: Pixels) -> bytes:
-    """The pixels (H, W, 3) uint8 as a PNG file."""
+    """Encode pixels (H, W, 3) uint8 as a PNG."""
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
@@ -182,8 +181,8 @@ def _rows(picture: Picture) -> list[Row]:
     if picture.entropy is not None:
         draw_entropy = partial(_show_entropy, entropy=picture.entropy)
         seen.cells.append(Cell("entropy of the prediction", draw_entropy, _entropy_scale))
-    further = _further(picture, step)
-    last = [Row([*further[i : i + _COLUMNS]]) for i in range(0, len(further), _COLUMNS)]
+    extra = _extra_cells(picture, step)
+    last = [Row([*extra[i : i + _COLUMNS]]) for i in range(0, len(extra), _COLUMNS)]
     return [given, seen, *_pairs(picture, step), *last]
 
 
@@ -194,7 +193,7 @@ def _painted(picture: Picture, labels: NDArray[np.integer]) -> Pixels:
 
 
 def _pairs(picture: Picture, step: int) -> list[Row]:
-    """Predictions above targets; at most one sheet's width of them."""
+    """Return a row of predictions above a row of targets, at most as wide as the sheet."""
     pairs: list[tuple[Cell | None, Cell | None]] = []
     if picture.boundary is not None:
         true = picture.true_boundary
@@ -242,8 +241,8 @@ def _distance_cells(picture: Picture, k: int, step: int) -> tuple[Cell | None, C
     return predicted, true
 
 
-def _further(picture: Picture, step: int) -> list[Cell]:
-    """Bands beyond red, green and blue, and how far the colours are off."""
+def _extra_cells(picture: Picture, step: int) -> list[Cell]:
+    """Return the cells of extra image channels and of the colour error."""
     cells = [
         Cell(name, partial(_show_band, band=band, step=step))
         for name, band in picture.bands.items()
@@ -260,7 +259,7 @@ def _show_entropy(axis: "Axes", entropy: Map) -> None:
 
 
 def _show_distance(axis: "Axes", distance: Map, void: NDArray[np.bool_], step: int) -> None:
-    # Void has no distance: it is 0 there, as on a boundary.
+    # Void has no distance, but the map is 0 there as on a boundary; hide it.
     known = np.where(void, np.nan, distance)[::step, ::step].astype(np.float32)
     limit = _DISTANCE_LIMIT
     axis.imshow(hatched(np.full((*void.shape, 3), 255, np.uint8), void)[::step, ::step])
@@ -296,18 +295,18 @@ def _distance_scale(bar: "Axes", signed: bool) -> None:
 def _error_title(picture: Picture) -> str:
     valid = ~picture.void
     if not valid.any():
-        return "nothing is labelled"
+        return "no labelled pixels"
     if picture.positive is None:
         return f"errors: {picture.wrong[valid].mean():.1%} wrong"
     name = picture.class_names[picture.positive]
     true, false_positive, false_negative = (int(v.where.sum()) for v in picture.verdicts)
     union = true + false_positive + false_negative
-    return f"{name}: IoU {true / union:.1%}" if union else f"{name}: neither there nor found"
+    return f"{name}: IoU {true / union:.1%}" if union else f"{name}: in neither map"
 
 
 def _band_title(picture: Picture) -> str:
     if not picture.band.any():
-        return "no boundaries in the truth"
+        return "no true boundaries"
     whose = "boundaries" if picture.positive is None else "its boundaries"
     return f"{picture.wrong[picture.band].mean():.1%} wrong within {picture.width} px of {whose}"
 

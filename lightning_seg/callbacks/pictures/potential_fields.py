@@ -1,4 +1,4 @@
-"""The potential fields of equipotential learning, of predictions and of the truth, as pictures."""
+"""Pictures of the potential fields of equipotential learning."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +37,7 @@ from lightning_seg.losses.potential import (
     sweeps_of,
 )
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ _PROBABILITY_COLORS, _DIFFERENCE_COLORS = "gray", "magma"
 
 @dataclass(frozen=True)
 class _Convolution:
-    """How potentials are summed, as the losses have it."""
+    """Settings of the anisotropic convolution, with the losses' defaults."""
 
     kernel_size: int = 7
     splitter: Splitter = "A"
@@ -62,32 +62,34 @@ class _Convolution:
 
 
 class PotentialFields(ChosenSamples):
-    """Draws a class's potential fields for a few samples (Yin et al. 2022, figures 4, 6 and 8).
+    """Draw a class's potential fields for a few samples (Yin et al. 2022, figures 4, 6 and 8).
 
-    Below the image, the truth and the class's probability stand, for each direction, the field of
-    the truth, that of the prediction and their difference. Pixels outside the class's reach are
-    white, those deep in it grey; the equipotential lines between, whose potentials are whole
-    numbers 1 to r, have a colour each. What is not labelled has no potential and is hatched.
-    Pictures go to ``pictures/val_potential_fields`` and ``pictures/test_potential_fields``.
+    The first row shows the image, the ground truth and the class's probability. Below, each
+    direction has the field of the ground truth, the field of the prediction, and their difference.
+    Pixels beyond the class's reach are white, pixels deep inside it are grey. Each equipotential
+    line between them, with an integer potential from 1 to r, has its own colour. Unlabelled pixels
+    have no potential and are hatched.
+    Pictures are saved in ``pictures/val_potential_fields`` and ``pictures/test_potential_fields``.
 
     Args:
-        class_name: The class; by default, in each image, the one with the longest boundary.
-        crop_size: Side in pixels of the part that is shown, the one with most of the class's
-            boundary; None shows the whole image.
+        class_name: The class; by default, in each image, the class with the longest boundary.
+        crop_size: Side in pixels of the crop that is shown, which is the one with the most of the
+            class's boundary; None shows the whole image.
         kernel_size: Odd width of the convolution; by default that of the module's `PointLoss` or
             `EquipotentialLineLoss`, or 7.
-        splitter: Directions, ``A``, ``B``, ``C`` or ``standard``; by default likewise, or ``A``.
-        num_images: Pictures an epoch.
-        every_n_epochs: Epochs from one set of pictures to the next while training.
-        num_classes: K; by default that of the datamodule or of the module.
-        extractor: How to get at predictions and truth, as in `BoundaryMetrics`.
+        splitter: Directions: ``A``, ``B``, ``C`` or ``standard``; by default that of the module's
+            `PointLoss` or `EquipotentialLineLoss`, or ``A``.
+        num_images: Number of pictures per epoch.
+        every_n_epochs: Draw every n-th epoch during training; the last epoch is always drawn.
+        num_classes: Number of classes K; by default the datamodule's or the module's.
+        extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
         class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of pixels that do not count.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: An even kernel, an unknown splitter.
-        InputError: ``crop_size`` is not above 0; (in setup) ``class_name`` is no class; (in a step)
-            predictions are labels alone, which have no probabilities.
+        ValueError: ``kernel_size`` is even, or ``splitter`` is unknown.
+        InputError: ``crop_size`` is below 1. (in setup) ``class_name`` is not a class. (in a step)
+            Predictions are labels, which have no probabilities.
     """
 
     kind: ClassVar[str] = "_potential_fields"
@@ -117,10 +119,10 @@ class PotentialFields(ChosenSamples):
         self.splitter = splitter
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the run's folder, number, names and colours of the classes, and the chosen one.
+        """Look up the run's folder, the classes and the class to draw.
 
         Raises:
-            InputError: ``class_name`` is no class.
+            InputError: ``class_name`` is not a class.
         """
         super().setup(trainer, pl_module, stage)
         if stage == "predict":
@@ -131,11 +133,11 @@ class PotentialFields(ChosenSamples):
 
     @torch.no_grad()
     def draw(self, pl_module: LightningModule, sample: ChosenSample) -> "Figure":
-        """The sheet of one sample."""
+        """Draw the sheet of one sample."""
         if sample.scores is None:
             raise InputError(
-                f"PotentialFields needs class scores, but {type(pl_module).__name__} gives labels "
-                "alone. Return scores (B, K, H, W) from its step, or take the callback out."
+                f"PotentialFields needs class scores, but {type(pl_module).__name__} predicts "
+                "labels only. Return scores (B, K, H, W) from its step, or remove the callback."
             )
         convolution = self._convolution(pl_module)
         k = (
@@ -148,17 +150,17 @@ class PotentialFields(ChosenSamples):
         probability = class_probabilities(sample.scores)[0, k].cpu().numpy()
         fields = [
             anisotropic_convolution(
-                torch.from_numpy(one * valid)[None, None],
+                torch.from_numpy(class_map * valid)[None, None],
                 convolution.kernel_size,
                 convolution.splitter,
                 convolution.padding,
             )[:, 0, 0].numpy()
-            for one in (truth, probability)
+            for class_map in (truth, probability)
         ]
         top, left, height, width = part = self._part(sample.truth, k)
         cut = np.s_[..., top : top + height, left : left + width]
         rows = [self._given(sample, k, probability, part)]
-        shown = [one[cut] for one in fields]
+        shown = [field[cut] for field in fields]
         rows += _field_rows(shown, ~valid[cut], convolution)
         legend = class_patches(sample.truth, sample.labels, self._names, self._colors)
         title = f"{sample.title}: {self._names[k]}"
@@ -166,13 +168,13 @@ class PotentialFields(ChosenSamples):
 
     def _convolution(self, module: LightningModule) -> _Convolution:
         losses = [m for m in module.modules() if isinstance(m, PointLoss | EquipotentialLineLoss)]
-        found = losses[0] if losses else _Convolution()
+        loss = losses[0] if losses else _Convolution()
         return _Convolution(
-            self.kernel_size or found.kernel_size, self.splitter or found.splitter, found.padding
+            self.kernel_size or loss.kernel_size, self.splitter or loss.splitter, loss.padding
         )
 
     def _part(self, truth: NDArray[np.integer], k: int) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the part with most of a class's boundary."""
+        """Return top, left, height and width of the crop with the most of a class's boundary."""
         height, width = truth.shape
         if self.crop_size is None:
             return 0, 0, height, width
@@ -181,7 +183,7 @@ class PotentialFields(ChosenSamples):
         sums = cv2.boxFilter(boundary, -1, (wide, tall), anchor=(0, 0), normalize=False,
                              borderType=cv2.BORDER_CONSTANT)  # fmt: skip
         inside = sums[: height - tall + 1, : width - wide + 1]
-        # Of equally good places, the one in their middle.
+        # Among equally good positions, take the most central one.
         best = np.argwhere(inside == inside.max())
         top, left = best[np.abs(best - best.mean(axis=0)).sum(axis=1).argmin()]
         return int(top), int(left), tall, wide
@@ -213,7 +215,7 @@ class PotentialFields(ChosenSamples):
 def _field_rows(
     fields: list[NDArray[np.floating]], void: NDArray[np.bool_], convolution: _Convolution
 ) -> list[Row]:
-    """Three rows for every four directions: truth, prediction, difference."""
+    """Return three rows per four directions: ground truth, prediction, difference."""
     names = _DIRECTIONS[convolution.splitter]
     levels = convolution.kernel_size // 2
     rows = []
@@ -233,7 +235,7 @@ def _field_rows(
         scale = partial(_difference_scale, limit=levels + 1)
         cells = [
             Cell(
-                f"difference, {names[number]}: {_mean(difference[number], ~void):.3f} in the mean",
+                f"difference, {names[number]}: mean {_mean(difference[number], ~void):.3f}",
                 partial(
                     _show_map,
                     shown=difference[number],
@@ -263,7 +265,7 @@ def _own_boundary(truth: NDArray[np.integer], num_classes: int, k: int) -> NDArr
 
 
 def _line_colors(levels: int) -> "ListedColormap":
-    """White outside, a colour for each line, grey inside."""
+    """Return a colour map: white outside, one colour per line, grey inside."""
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
@@ -274,7 +276,7 @@ def _line_colors(levels: int) -> "ListedColormap":
 def _show_field(
     axis: "Axes", field: NDArray[np.floating], void: NDArray[np.bool_], levels: int
 ) -> None:
-    # Potentials are rounded, so that a line is as wide as its potentials are undecided.
+    # Potentials are rounded, so uncertain predictions give wide lines.
     nearest = field.round().clip(0, levels + 1).astype(np.int64)
     painted = (_line_colors(levels)(nearest)[..., :3] * 255).round().astype(np.uint8)
     axis.imshow(hatched(painted, void), interpolation="nearest")
