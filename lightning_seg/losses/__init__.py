@@ -1,4 +1,4 @@
-"""Losses: modules over pure functions, on logits ``(logits, mask)`` or on maps."""
+"""Losses as modules and pure functions, on logits ``(logits, mask)`` or on regressed maps."""
 
 from lightning_seg.losses.base import Loss
 from lightning_seg.losses.boundary import BoundaryLoss, boundary_loss

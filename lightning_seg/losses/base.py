@@ -1,4 +1,4 @@
-"""What every loss of this room is, and what all of them need."""
+"""Base class of the losses, and checks that they share."""
 
 import math
 from collections.abc import Callable
@@ -15,35 +15,39 @@ class Loss(nn.Module):
     """A scalar term of the training objective.
 
     Losses on logits are called ``(logits (B, K, H, W), mask (B, H, W))``, losses on maps
-    ``(prediction (B, C, H, W), target (B, C, H, W), mask (B, H, W))``. Both promote half precision
-    to float32, keep float64, leave ignored pixels out of every mean and return 0 with a zero
-    gradient for a batch without a valid pixel. Masks are int64.
+    ``(prediction (B, C, H, W), target (B, C, H, W), mask (B, H, W))``. Masks are int64. Half
+    precision is promoted to float32 and float64 is kept. Ignored pixels enter no mean. A batch
+    without a valid pixel gives 0 and a zero gradient.
     """
 
     def check_channels(self, channels: int) -> None:
-        """Refuses, before there is any data, to be called with this many channels.
+        """Check the options of the loss against a number of channels, before any data is read.
+
+        Args:
+            channels: Number of classes, or of channels of a map.
 
         Raises:
-            InputError: Arguments of the loss do not go with so many classes (channels of a map).
+            InputError: An option of the loss does not fit that number.
         """
         del channels
 
     def statistics(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Scalars worth watching in training, by name, from what the loss is called with.
+        """Return scalars to log in training, by name; none by default.
 
-        None by default.
+        Args:
+            inputs: The inputs of the loss.
         """
         del inputs
         return {}
 
 
 def promote(scores: Tensor) -> Tensor:
-    """``scores`` in float32, or in float64 where they already are."""
+    """Return ``scores`` in float32, or unchanged if they are float32 or float64."""
     return scores if scores.dtype.itemsize >= 4 else scores.float()
 
 
 def autocast_off(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Decorates a loss function of tensors, which runs in the types that it chooses itself."""
+    """Decorate a loss function so that it runs with autocast disabled."""
 
     @wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
@@ -57,10 +61,10 @@ def autocast_off(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
 
 def check_shapes(logits: Tensor, mask: Tensor) -> None:
-    """Refuses what would broadcast to a wrong value.
+    """Raise if the inputs would broadcast to a wrong value.
 
     Raises:
-        ValueError: Other shapes than (B, K, H, W) and (B, H, W), a single class, or a mask that is
+        ValueError: Shapes other than (B, K, H, W) and (B, H, W), a single class, or a mask that is
             not int64.
     """
     check_mask_dtype(mask)
@@ -77,10 +81,10 @@ def check_shapes(logits: Tensor, mask: Tensor) -> None:
 
 
 def check_mask_dtype(mask: Tensor) -> None:
-    """Refuses what is no int64: bytes hold no label below 0, and each loss would differ in others.
+    """Raise unless the mask is int64; smaller types overflow or differ between losses.
 
     Raises:
-        ValueError: It is not.
+        ValueError: Another dtype.
     """
     if mask.dtype != torch.int64:
         raise ValueError(
@@ -89,10 +93,10 @@ def check_mask_dtype(mask: Tensor) -> None:
 
 
 def check_map_shapes(prediction: Tensor, target: Tensor, mask: Tensor) -> None:
-    """Refuses what would broadcast to a wrong value.
+    """Raise if the inputs would broadcast to a wrong value.
 
     Raises:
-        ValueError: Other shapes than (B, C, H, W) twice and (B, H, W), or a mask that is not int64.
+        ValueError: Shapes other than (B, C, H, W) twice and (B, H, W), or a mask that is not int64.
     """
     check_mask_dtype(mask)
     if (
@@ -108,15 +112,15 @@ def check_map_shapes(prediction: Tensor, target: Tensor, mask: Tensor) -> None:
 
 
 def mean_where(values: Tensor, counts: Tensor) -> Tensor:
-    """Mean of the finite ``values`` where ``counts`` (bool, the same shape) is true, or 0."""
+    """Mean of ``values`` where ``counts`` (bool, same shape) is true; 0 if it is true nowhere."""
     return torch.where(counts, values, 0.0).sum() / counts.sum().clamp(min=1)
 
 
 def check_choice(name: str, value: object, choices: object) -> None:
-    """Refuses a ``value`` that is none of the ``choices``, a Literal.
+    """Raise unless ``value`` is one of ``choices``, a Literal.
 
     Raises:
-        ValueError: It names the argument, the value and the choices.
+        ValueError: Another value; the message names the argument and its choices.
     """
     if value not in get_args(choices):
         known = ", ".join(repr(choice) for choice in get_args(choices))
@@ -124,15 +128,15 @@ def check_choice(name: str, value: object, choices: object) -> None:
 
 
 def check_number(name: str, value: float) -> None:
-    """Refuses a ``value`` that is negative, infinite or no number.
+    """Raise unless ``value`` is finite and at least 0.
 
     Raises:
-        ValueError: It names the argument and the value.
+        ValueError: A negative, infinite or NaN value.
     """
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} is {value}, expected a finite number of 0 or more")
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Their quotient, and the numerator alone where the denominator is 0, without a NaN."""
+    """Return the quotient, or the numerator where the denominator is 0; never NaN."""
     return numerator / torch.where(denominator > 0, denominator, 1.0)

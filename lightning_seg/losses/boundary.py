@@ -1,11 +1,11 @@
-"""The boundary loss."""
+"""Boundary loss."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from lightning_seg.losses._class_choice import check_classes, chosen
 from lightning_seg.losses.base import Loss, autocast_off, check_shapes, promote
-from lightning_seg.losses.class_choice import check_classes, chosen
 from lightning_seg.targets import BoundaryDistance
 from lightning_seg.targets.signed_distance import Void
 
@@ -19,27 +19,28 @@ def boundary_loss(
     void: Void = "background",
     ignore_index: int = 255,
 ) -> Tensor:
-    """Mean of probability times distance to the class's boundary (Kervadec et al. 2019, eq. 5).
+    """Mean of probability times signed distance to the boundary (Kervadec et al. 2019, eq. 5).
 
-    It draws each class's probability to where the class is, the farther the more. Classes that an
-    image lacks, or that fill it, have no boundary and add 0.
+    Probability outside a class costs more the farther it lies from the class. Classes that are
+    absent from an image, or fill it, have no boundary and contribute 0.
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        distance: (B, K, H, W), the mask's `lightning_seg.targets.boundary_distance`, if it is at
-            hand; by default it is computed, on the mask's device.
-        classes: Labels of the classes that count; by default all. The paper takes the foreground.
-        void: Whether void bounds the classes that it touches, as for the authors (``background``),
-            or not (``ignore``).
+        distance: (B, K, H, W), the `lightning_seg.targets.boundary_distance` of the mask; computed
+            on the mask's device by default.
+        classes: Labels of the classes to include; all by default. The paper uses the
+            foreground.
+        void: ``background`` lets void bound the classes that it touches, as the authors do;
+            ``ignore`` does not.
         ignore_index: Label of void pixels.
 
     Returns:
-        Scalar in pixels, negative where probabilities lie well inside, float32 (float64 for float64
-        logits): the mean over valid pixels and the chosen classes; 0 where no pixel is valid.
+        Scalar in pixels, float32 (float64 for float64 logits): the mean over valid pixels and the
+        chosen classes, negative for good predictions; 0 if no pixel is valid.
 
     Raises:
-        ValueError: An unknown ``void``, classes that are none of K, or shapes that do not fit.
+        ValueError: An unknown ``void``, classes outside 0..K-1, or mismatched shapes.
     """
     check_shapes(logits, mask)
     check_classes(classes, logits.shape[1])
@@ -47,8 +48,8 @@ def boundary_loss(
         distance = BoundaryDistance(void, ignore_index)(mask, logits.shape[1])
     elif distance.shape != logits.shape:
         raise ValueError(
-            f"distance is {tuple(distance.shape)}, but must be {tuple(logits.shape)}: one map a "
-            "class, as targets.boundary_distance gives it"
+            f"distance is {tuple(distance.shape)}, but must be {tuple(logits.shape)}: one map "
+            "per class, as targets.boundary_distance returns"
         )
     probabilities = chosen(promote(logits).softmax(dim=1), classes)
     ignored = mask == ignore_index
@@ -58,17 +59,25 @@ def boundary_loss(
 
 
 class BoundaryLoss(Loss):
-    """The boundary loss of Kervadec et al. (2019): `boundary_loss`.
+    """Boundary loss of Kervadec et al. (2019), see `boundary_loss`.
 
-    The term alone: it is added to a region loss, with a small weight.
+    Add it to a region loss with a small weight.
 
     Args:
-        classes: Labels of the classes that count; by default all.
+        classes: Labels of the classes to include; all by default.
         void: ``background`` or ``ignore``.
         ignore_index: Label of void pixels.
 
     Attributes:
-        target: The distance map that it is computed from; its key names cached ones.
+        target: The distance map that the loss reads; its ``key`` identifies cached maps.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import BoundaryLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> BoundaryLoss()(logits, mask)
+        tensor(0.3500)
     """
 
     def __init__(
@@ -83,10 +92,10 @@ class BoundaryLoss(Loss):
         self.classes = classes
 
     def check_channels(self, channels: int) -> None:
-        """Refuses ``classes`` that are none."""
+        """Raise if ``classes`` names a label outside 0..channels-1."""
         check_classes(self.classes, channels)
 
     def forward(self, logits: Tensor, mask: Tensor, distance: Tensor | None = None) -> Tensor:
-        """Logits (B, K, H, W), mask (B, H, W) and, if at hand, the distance to a scalar."""
+        """Return the loss; ``distance`` is computed from the mask (B, H, W) unless given."""
         void, ignore_index = self.target.void, self.target.ignore_index
         return boundary_loss(logits, mask, distance, self.classes, void, ignore_index)

@@ -1,4 +1,4 @@
-"""Weights of the classes: numbers, or a balance that is counted from the training labels."""
+"""Class weights: numbers, or a balance counted from the training labels."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,22 +13,28 @@ ClassBalance = Literal["median_frequency", "inverse_frequency"]
 
 
 class ClassWeights(nn.Module):
-    """The class weights of a loss, which holds one of these and asks it at every call.
+    """Class weights of a loss, held as a submodule and read at every call.
 
-    With the name of a balance the weights are unknown until `resolve` gives them.
-    `SegmentationTask` finds every ``ClassWeights`` among its modules, has the DataModule count its
-    training labels, and keeps the weights in its checkpoints.
+    A balance has no weights until `resolve` sets them. `SegmentationTask` looks for every
+    ``ClassWeights`` among its modules, asks the DataModule to count its training labels, and keeps
+    the weights in its checkpoints.
 
     Args:
-        given: One non-negative number a class, the name of a balance, or None for equal weights.
+        given: One non-negative number per class, the name of a balance, or None for equal weights.
 
     Attributes:
-        balance: The name, None where numbers (or nothing) were given.
+        balance: Name of the balance; None for given numbers and for equal weights.
         values: (K,) float32, float64 after ``double()``; None for equal weights and for a balance
             that is not resolved yet.
 
     Raises:
         ValueError: An unknown name; numbers that are negative, not finite or all 0.
+
+    Example:
+        >>> from lightning_seg.losses import ClassWeights
+        >>> weights = ClassWeights([1.0, 4.0])
+        >>> weights(num_classes=2)
+        tensor([1., 4.])
     """
 
     values: Tensor | None
@@ -37,7 +43,7 @@ class ClassWeights(nn.Module):
         super().__init__()
         self.balance: ClassBalance | None = None
         self._numbers: tuple[float, ...] = ()
-        # Not persistent: what a config says or a task resolves, no state dict needs to repeat.
+        # Not persistent: the configuration or the task already holds the weights.
         self.register_buffer("values", None, persistent=False)
         if isinstance(given, str):
             if given not in get_args(ClassBalance):
@@ -50,7 +56,7 @@ class ClassWeights(nn.Module):
             self.resolve(given)
 
     def resolve(self, weights: Sequence[float], device: torch.device | None = None) -> None:
-        """Sets the weights, one number a class.
+        """Set the weights, one number per class.
 
         Raises:
             ValueError: A weight is negative or not finite, or none is above 0.
@@ -64,10 +70,10 @@ class ClassWeights(nn.Module):
         self.values = torch.tensor(numbers, dtype=torch.float32, device=device)
 
     def check_length(self, num_classes: int) -> None:
-        """Refuses more or fewer weights than there are classes, as far as they are known.
+        """Raise unless there is one weight per class; unresolved weights pass.
 
         Raises:
-            InputError: There are.
+            InputError: More or fewer weights than classes.
         """
         if self.values is not None and len(self.values) != num_classes:
             raise InputError(
@@ -76,14 +82,14 @@ class ClassWeights(nn.Module):
             )
 
     def forward(self, num_classes: int) -> Tensor | None:
-        """The weights (num_classes,), None for equal ones.
+        """Return the weights (num_classes,), or None for equal weights.
 
         Raises:
-            InputError: There are more or fewer weights than classes, or a balance is not resolved.
+            InputError: More or fewer weights than classes, or a balance that is not resolved.
         """
         if self.values is None and self.balance is not None:
             raise InputError(
-                f"class_weights is {self.balance!r}, whose numbers are not known here: fit counts "
+                f"class_weights is {self.balance!r}, whose weights are not known yet: fit counts "
                 "them from the DataModule's training labels, and its checkpoints hold them. Load "
                 "such a checkpoint, or give the numbers themselves."
             )
@@ -91,7 +97,7 @@ class ClassWeights(nn.Module):
         return self.values
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Moves along to a device and to float64, but is never rounded to half precision."""
+        """Follow moves to a device and to float64, but never round to half precision."""
         super()._apply(fn, recurse)
         if self.values is not None:
             double = self.values.dtype == torch.float64
@@ -104,10 +110,10 @@ class ClassWeights(nn.Module):
 
 
 def check_weights(class_weights: Tensor | None, channels: int) -> None:
-    """Refuses weights that would broadcast to a wrong value.
+    """Raise if the weights would broadcast to a wrong value.
 
     Raises:
-        ValueError: Another shape than (channels,).
+        ValueError: A shape other than (channels,).
     """
     if class_weights is not None and class_weights.shape != (channels,):
         raise ValueError(

@@ -1,15 +1,15 @@
-"""Dice and cross entropy."""
+"""Sum of Dice and cross entropy."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from lightning_seg.losses._class_choice import check_classes
+from lightning_seg.losses._overlap import Absent, Average, Preset, overlap_arguments
+from lightning_seg.losses._reduction import Reduction
 from lightning_seg.losses.base import Loss
-from lightning_seg.losses.class_choice import check_classes
 from lightning_seg.losses.cross_entropy import cross_entropy
 from lightning_seg.losses.dice import dice
-from lightning_seg.losses.overlap import Absent, Average, Preset, overlap_arguments
-from lightning_seg.losses.reduction import Reduction
 
 
 def combo(
@@ -23,7 +23,7 @@ def combo(
     preset: Preset = "formula",
     ignore_index: int = 255,
 ) -> Tensor:
-    """`dice` plus `cross_entropy`, the Combo loss of Gül (2023); see them for the arguments."""
+    """`dice` plus `cross_entropy`, the Combo loss of Gül (2023); see there for the arguments."""
     average, smooth, reduction, absent = overlap_arguments(
         preset, average, smooth, reduction, absent, classes
     )
@@ -36,26 +36,34 @@ def combo(
 class ComboLoss(Loss):
     """Dice plus cross entropy, as Gül (2023) defines Combo: both with weight 1.
 
-    The Combo loss of Taghanaki et al. (2019) is another. For other weights name `DiceLoss` and
-    `CrossEntropyLoss` side by side. A binary task of one sigmoid class is that of two with
-    ``classes=[1]``: the cross entropy of two classes is that of the one.
+    The Combo loss of Taghanaki et al. (2019) differs. For other weights use `DiceLoss` and
+    `CrossEntropyLoss` as two terms. With two classes, ``classes=[1]`` gives the loss of a binary
+    task with one sigmoid class.
 
     Args:
-        average: Dice ``"micro"``, over pixels and classes at once, or ``"macro"``, class by class.
+        average: Dice over pixels and classes at once (``"micro"``) or class by class (``"macro"``).
         smooth: Added to both sides of Dice's quotient, 0 or more.
-        reduction: ``"image"``, the mean of the images' losses, or ``"batch"``.
-        absent: Classes without a pixel are excluded from the macro mean, or count in it as
-            ``"zero"``.
-        classes: Labels of the classes that count in Dice; by default all.
-        preset: What stands for each choice that is None, see `dice`: ``"formula"``, the thesis's,
-            or ``"smp"``, that of segmentation-models-pytorch.
-        ignore_index: Label of the pixels that count nowhere.
+        reduction: ``"image"`` averages the losses of the images; ``"batch"`` sums over the batch.
+        absent: Classes without a pixel: ``"exclude"`` leaves them out of the macro mean, ``"zero"``
+            gives them a loss of 0.
+        classes: Labels of the classes to include in Dice; all by default.
+        preset: Values for the options that are None, see `dice`: ``"formula"`` follows the thesis,
+            ``"smp"`` segmentation-models-pytorch.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: An unknown choice, a negative ``smooth``, classes that are none.
+        ValueError: An unknown choice, a negative ``smooth``, invalid classes.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import ComboLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> ComboLoss()(logits, mask)
+        tensor(1.1477)
     """
 
-    absent: Absent = "exclude"  # of losses that were stored before there were these choices
+    absent: Absent = "exclude"  # for losses pickled before these options existed
     classes: tuple[int, ...] | None = None
 
     def __init__(
@@ -76,11 +84,11 @@ class ComboLoss(Loss):
         self.ignore_index = ignore_index
 
     def check_channels(self, channels: int) -> None:
-        """Refuses chosen classes that are none of so many."""
+        """Raise if ``classes`` names a label outside 0..channels-1."""
         check_classes(self.classes, channels)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `combo`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `combo`."""
         return combo(
             logits,
             mask,

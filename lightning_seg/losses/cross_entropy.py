@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lightning_seg.losses._probabilities import pixel_nll
+from lightning_seg.losses._reduction import Reduction, pooled
 from lightning_seg.losses.base import (
     Loss,
     autocast_off,
@@ -14,8 +16,6 @@ from lightning_seg.losses.base import (
     promote,
 )
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
-from lightning_seg.losses.probabilities import pixel_nll
-from lightning_seg.losses.reduction import Reduction, pooled
 
 
 @autocast_off
@@ -33,18 +33,18 @@ def cross_entropy(
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         class_weights: (K,) non-negative, or None for equal weights.
-        label_smoothing: Share in [0, 1] of every label that goes to all K classes alike; weighted
-            as torch does, each class's log by its own weight.
-        reduction: ``"batch"``, one mean over the batch's pixels, or ``"image"``, the mean of the
-            images' means.
-        ignore_index: Label of the pixels that count nowhere.
+        label_smoothing: Share in [0, 1] of every label that is spread evenly over all K classes.
+            As in torch, class weights also apply to the spread share.
+        reduction: ``"batch"`` takes one mean over all pixels of the batch; ``"image"`` averages the
+            means of the images.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel has any weight.
+        Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel has any weight.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class; weights for another number of
-            classes; a smoothing or reduction that `CrossEntropyLoss` refuses.
+        ValueError: Mismatched shapes; a single class; weights for another number of
+            classes; an invalid smoothing or reduction.
     """
     _check(label_smoothing, reduction)
     check_shapes(logits, mask)
@@ -62,18 +62,26 @@ def cross_entropy(
 
 
 class CrossEntropyLoss(Loss):
-    """Cross entropy of the softmax, the baseline of all five papers.
+    """Softmax cross entropy, the baseline of all five papers.
 
     Args:
-        class_weights: K weights, the name of a balance that the training labels give (see
+        class_weights: K weights, the name of a balance to count from the training labels (see
             `ClassWeights`), or None.
-        label_smoothing: Share in [0, 1] of every label that goes to all classes alike.
-        reduction: ``"batch"``, one mean over the batch's pixels, or ``"image"``, the mean of the
-            images' means.
-        ignore_index: Label of the pixels that count nowhere.
+        label_smoothing: Share in [0, 1] of every label that is spread evenly over all classes.
+        reduction: ``"batch"`` takes one mean over all pixels of the batch; ``"image"`` averages the
+            means of the images.
+        ignore_index: Label of ignored pixels.
 
     Raises:
         ValueError: A smoothing outside [0, 1]; an unknown reduction.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import CrossEntropyLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> CrossEntropyLoss()(logits, mask)
+        tensor(0.6931)
     """
 
     def __init__(
@@ -91,11 +99,11 @@ class CrossEntropyLoss(Loss):
         self.ignore_index = ignore_index
 
     def check_channels(self, channels: int) -> None:
-        """Refuses weights for another number of classes."""
+        """Raise unless there is one class weight per channel."""
         self.class_weights.check_length(channels)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `cross_entropy`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `cross_entropy`."""
         weights = self.class_weights(logits.shape[1])
         return cross_entropy(
             logits, mask, weights, self.label_smoothing, self.reduction, self.ignore_index

@@ -1,12 +1,11 @@
-"""The soft Dice loss."""
+"""Soft Dice loss."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss, autocast_off, ratio
-from lightning_seg.losses.class_choice import check_classes
-from lightning_seg.losses.overlap import (
+from lightning_seg.losses._class_choice import check_classes
+from lightning_seg.losses._overlap import (
     Absent,
     Average,
     Preset,
@@ -14,7 +13,8 @@ from lightning_seg.losses.overlap import (
     overlap,
     overlap_arguments,
 )
-from lightning_seg.losses.reduction import Reduction
+from lightning_seg.losses._reduction import Reduction
+from lightning_seg.losses.base import Loss, autocast_off, ratio
 
 
 @autocast_off
@@ -34,24 +34,23 @@ def dice(
     Args:
         logits: (B, K, H, W) floating point, turned into the probabilities p by softmax.
         mask: (B, H, W) int64 with labels 0..K-1 (one-hot: y) or ``ignore_index``.
-        average: ``"micro"`` sums over pixels and classes, ``"macro"`` is the mean of the classes'
-            own losses.
+        average: ``"micro"`` sums over pixels and classes; ``"macro"`` averages the losses of the
+            classes.
         smooth: s, 0 or more.
-        reduction: ``"image"``, the mean of the images' losses, or ``"batch"``, sums over the batch.
-        absent: Classes without a pixel in the image (or batch) are excluded from the macro mean, or
-            count in it as ``"zero"``.
-        classes: Labels of the classes that count; by default all.
-        preset: What stands for each of the first four that is None: ``"formula"``, the thesis's, is
-            micro, 1, by image and exclude; ``"smp"``, what segmentation-models-pytorch computes and
-            the thesis's experiments ran, is macro, 0, by batch and zero.
-        ignore_index: Label of the pixels that count nowhere.
+        reduction: ``"image"`` averages the losses of the images; ``"batch"`` sums over the batch.
+        absent: Classes without a pixel in the image (or batch): ``"exclude"`` leaves them out of
+            the macro mean, ``"zero"`` gives them a loss of 0.
+        classes: Labels of the classes to include; all by default.
+        preset: Values for whichever of the first four options is None. ``"formula"`` follows the
+            thesis: micro, 1, image, exclude. ``"smp"`` follows segmentation-models-pytorch, which
+            the thesis's experiments used: macro, 0, batch, zero.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar in [0, 1], float32 (float64 for float64 logits); 0 where no pixel is valid.
+        Scalar in [0, 1], float32 (float64 for float64 logits); 0 if no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class; arguments that
-            `DiceLoss` refuses.
+        ValueError: Mismatched shapes; a single class; invalid options.
     """
     average, smooth, reduction, absent = overlap_arguments(
         preset, average, smooth, reduction, absent, classes
@@ -62,35 +61,42 @@ def dice(
 
 
 class DiceLoss(Loss):
-    """`dice` of the softmax.
+    """Soft Dice loss of the softmax, see `dice`.
 
-    The micro average is what Gül (2023) writes. With a softmax it is blind to imbalance: it is one
-    minus the mean probability of the true class.
-    ``preset="smp"`` is the multiclass DiceLoss of segmentation-models-pytorch.
+    Gül (2023) writes the micro average. With a softmax it does not correct for class imbalance: it
+    is one minus the mean probability of the true class. ``preset="smp"`` is the multiclass DiceLoss
+    of segmentation-models-pytorch.
 
-    A binary task of one sigmoid class, the foreground, is that of two classes of which the
-    foreground counts, ``classes=[1]``: the softmax of two scores is the sigmoid of their
-    difference.
+    With two classes, ``classes=[1]`` gives the loss of a binary task with one sigmoid class: the
+    softmax of two scores is the sigmoid of their difference.
 
     Args:
-        average: ``"micro"`` sums over pixels and classes, ``"macro"`` is the mean of the classes'
-            own losses.
+        average: ``"micro"`` sums over pixels and classes; ``"macro"`` averages the losses of the
+            classes.
         smooth: s, 0 or more.
-        reduction: ``"image"``, the mean of the images' losses, or ``"batch"``, sums over the batch.
-        absent: Classes without a pixel in the image (or batch) are excluded from the macro mean, or
-            count in it as ``"zero"``.
-        classes: Labels of the classes that count; by default all.
-        preset: What stands for each of the first four that is None: ``"formula"``, the thesis's, is
-            micro, 1, by image and exclude; ``"smp"``, what segmentation-models-pytorch computes and
-            the thesis's experiments ran, is macro, 0, by batch and zero.
-        ignore_index: Label of the pixels that count nowhere.
+        reduction: ``"image"`` averages the losses of the images; ``"batch"`` sums over the batch.
+        absent: Classes without a pixel in the image (or batch): ``"exclude"`` leaves them out of
+            the macro mean, ``"zero"`` gives them a loss of 0.
+        classes: Labels of the classes to include; all by default.
+        preset: Values for whichever of the first four options is None. ``"formula"`` follows the
+            thesis: micro, 1, image, exclude. ``"smp"`` follows segmentation-models-pytorch, which
+            the thesis's experiments used: macro, 0, batch, zero.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: An unknown choice, a negative ``smooth``, ``absent="zero"`` for a micro average,
-            classes that are none.
+        ValueError: An unknown choice, a negative ``smooth``, ``absent="zero"`` with the micro
+            average, invalid classes.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import DiceLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> DiceLoss(average="macro")(logits, mask)
+        tensor(0.4196)
     """
 
-    classes: tuple[int, ...] | None = None  # of losses that were stored before there was a choice
+    classes: tuple[int, ...] | None = None  # for losses pickled before this option existed
 
     def __init__(
         self,
@@ -110,11 +116,11 @@ class DiceLoss(Loss):
         self.ignore_index = ignore_index
 
     def check_channels(self, channels: int) -> None:
-        """Refuses chosen classes that are none of so many."""
+        """Raise if ``classes`` names a label outside 0..channels-1."""
         check_classes(self.classes, channels)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `dice`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `dice`."""
         return dice(
             logits,
             mask,

@@ -1,15 +1,15 @@
-"""Dice and the focal loss."""
+"""Sum of Dice and the focal loss."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
+from lightning_seg.losses._class_choice import check_classes
+from lightning_seg.losses._overlap import Absent, Average, Preset, overlap_arguments
+from lightning_seg.losses._reduction import Reduction
 from lightning_seg.losses.base import Loss
-from lightning_seg.losses.class_choice import check_classes
 from lightning_seg.losses.dice import dice
 from lightning_seg.losses.focal import Activation, focal, focal_arguments
-from lightning_seg.losses.overlap import Absent, Average, Preset, overlap_arguments
-from lightning_seg.losses.reduction import Reduction
 
 
 def dice_focal(
@@ -25,7 +25,7 @@ def dice_focal(
     preset: Preset = "formula",
     ignore_index: int = 255,
 ) -> Tensor:
-    """`dice` plus `focal`, the Dice & Focal loss of Gül (2023); see them for the arguments."""
+    """`dice` plus `focal`, the Dice & Focal loss of Gül (2023); see there for the arguments."""
     average, smooth, reduction, absent = overlap_arguments(
         preset, average, smooth, reduction, absent, classes
     )
@@ -38,29 +38,36 @@ def dice_focal(
 class DiceFocalLoss(Loss):
     """Dice plus focal loss, as Gül (2023) adds them: both with weight 1.
 
-    For other weights name `DiceLoss` and `FocalLoss` side by side. A binary task of one sigmoid
-    class is that of two with ``classes=[1], activation="softmax"``: the softmax focal loss of two
-    classes is that of the one.
+    For other weights use `DiceLoss` and `FocalLoss` as two terms. With two classes,
+    ``classes=[1], activation="softmax"`` gives the loss of a binary task with one sigmoid class.
 
     Args:
-        average: Dice ``"micro"``, over pixels and classes at once, or ``"macro"``, class by class.
-        gamma: The focal loss's exponent, 0 or more.
+        average: Dice over pixels and classes at once (``"micro"``) or class by class (``"macro"``).
+        gamma: Exponent of the focal loss, 0 or more.
         smooth: Added to both sides of Dice's quotient, 0 or more.
-        reduction: ``"image"``, the mean of the images' losses, or ``"batch"``.
-        absent: Classes without a pixel are excluded from the macro mean, or count in it as
-            ``"zero"``.
-        activation: The focal loss's, ``"softmax"``, or ``"sigmoid"`` for each class against the
-            rest.
-        classes: Labels of the classes that count in Dice; by default all.
-        preset: What stands for each choice that is None, see `dice` and `focal`: ``"formula"``, the
-            thesis's, or ``"smp"``, that of segmentation-models-pytorch.
-        ignore_index: Label of the pixels that count nowhere.
+        reduction: ``"image"`` averages the losses of the images; ``"batch"`` sums over the batch.
+        absent: Classes without a pixel: ``"exclude"`` leaves them out of the macro mean, ``"zero"``
+            gives them a loss of 0.
+        activation: Activation of the focal loss: ``"softmax"``, or ``"sigmoid"`` for each class
+            against the rest.
+        classes: Labels of the classes to include in Dice; all by default.
+        preset: Values for the options that are None, see `dice` and `focal`: ``"formula"`` follows
+            the thesis, ``"smp"`` segmentation-models-pytorch.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: An unknown choice, a negative ``gamma`` or ``smooth``, classes that are none.
+        ValueError: An unknown choice, a negative ``gamma`` or ``smooth``, invalid classes.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import DiceFocalLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> DiceFocalLoss()(logits, mask)
+        tensor(0.6278)
     """
 
-    absent: Absent = "exclude"  # of losses that were stored before there were these choices
+    absent: Absent = "exclude"  # for losses pickled before these options existed
     activation: Activation = "softmax"
     classes: tuple[int, ...] | None = None
 
@@ -86,11 +93,11 @@ class DiceFocalLoss(Loss):
         self.ignore_index = ignore_index
 
     def check_channels(self, channels: int) -> None:
-        """Refuses chosen classes that are none of so many."""
+        """Raise if ``classes`` names a label outside 0..channels-1."""
         check_classes(self.classes, channels)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `dice_focal`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `dice_focal`."""
         return dice_focal(
             logits,
             mask,

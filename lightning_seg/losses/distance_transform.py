@@ -1,4 +1,4 @@
-"""The distance-transform loss."""
+"""Distance-transform loss."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -6,6 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_seg.losses._class_choice import check_classes, chosen
+from lightning_seg.losses._class_sums import sum_by_class
 from lightning_seg.losses.base import (
     Loss,
     autocast_off,
@@ -14,8 +16,6 @@ from lightning_seg.losses.base import (
     mean_where,
     promote,
 )
-from lightning_seg.losses.class_choice import check_classes, chosen
-from lightning_seg.losses.class_sums import sum_by_class
 from lightning_seg.targets import InnerDistance
 from lightning_seg.targets.inner_distance import Metric
 from lightning_seg.targets.signed_distance import Void
@@ -34,35 +34,35 @@ def distance_transform_loss(
     void: Void = "ignore",
     ignore_index: int = 255,
 ) -> Tensor:
-    """One minus the share of each class's mass that lies on its own boundary (Gül 2023, eq. 3.1).
+    """One minus the share of each class's mass that lies on its boundary (Gül 2023, eq. 3.1).
 
-    With D the distance of a class's pixels to the nearest pixel of another class, p the
-    probability and y the label, for each class of each image: ``W = (max D - D) / (max D - min D)``
-    on its pixels, 1 at the boundary and 0 at the deepest; ``S = sum W + sum (1 - y) p``;
-    ``ratio = sum W p / S``. Where all of a class's pixels are equally deep (lines, single pixels, a
-    class that fills the image) W is 1. The loss is differentiated through S, too. Probabilities
-    over 0.95 (the thesis's B) enter no equation and so nothing here.
+    For each class of each image, let D be the distance of its pixels to the nearest pixel of
+    another class, p the probability and y the label. Then ``W = (max D - D) / (max D - min D)`` on
+    the class, 1 at the boundary and 0 at the deepest pixel; ``S = sum W + sum (1 - y) p``; and
+    ``ratio = sum W p / S``. W is 1 where all pixels of a class are equally deep (lines, single
+    pixels, a class that fills the image). Gradients flow through S as well. The thesis defines a
+    set B of probabilities over 0.95 but uses it in no equation; it is not used here either.
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        distance: (B, 1, H, W), the mask's `lightning_seg.targets.inner_distance`, if it is at hand;
-            by default it is computed, on the mask's device.
+        distance: (B, 1, H, W), the `lightning_seg.targets.inner_distance` of the mask; computed on
+            the mask's device by default.
         metric: ``euclidean`` or ``chessboard``; see `lightning_seg.targets.inner_distance`.
-        reduce: ``mean_present``: one minus the mean ratio of the classes that an image holds.
-            ``mean_all``: of all classes, a constant 1 for each that it does not hold. ``sum``: one
-            minus the sum of the ratios, as equation 3.1 is printed; it sinks to 1 - K.
-        classes: Labels of the classes that count; by default all.
-        void: Whether void bounds the classes that it touches: ``ignore`` or ``background``.
+        reduce: ``mean_present`` is one minus the mean ratio over the classes in the image.
+            ``mean_all`` averages over all K classes; absent ones have a loss of 1. ``sum`` is one
+            minus the sum of the ratios, as equation 3.1 is printed, with a minimum of 1 - K.
+        classes: Labels of the classes to include; all by default.
+        void: ``background`` lets void bound the classes that it touches; ``ignore`` does not.
         ignore_index: Label of void pixels, which have neither W nor p.
 
     Returns:
         Scalar in [0, 1] (``sum``: [1 - K, 1]), float32 (float64 for float64 logits): the mean over
-        the images that have something to count; 0 where none has.
+        the images with a valid pixel (``mean_present``: with a chosen class); 0 if there is none.
 
     Raises:
-        ValueError: An unknown ``metric``, ``reduce`` or ``void``, classes that are none of K, or
-            shapes that do not fit.
+        ValueError: An unknown ``metric``, ``reduce`` or ``void``, classes outside 0..K-1, or
+            mismatched shapes.
     """
     check_shapes(logits, mask)
     check_choice("reduce", reduce, Reduce)
@@ -73,7 +73,7 @@ def distance_transform_loss(
     elif distance.shape != (batch, 1, height, width):
         raise ValueError(
             f"distance is {tuple(distance.shape)}, but must be {(batch, 1, height, width)}: one "
-            "map for all classes, as targets.inner_distance gives it"
+            "map for all classes, as targets.inner_distance returns"
         )
     probabilities = promote(logits).softmax(dim=1)
     valid = mask != ignore_index
@@ -83,7 +83,7 @@ def distance_transform_loss(
     )
     own = probabilities.gather(1, labels.unsqueeze(1)).squeeze(1) * valid
     hit, mass, within = (sum_by_class(m, labels, num_classes) for m in (weight * own, weight, own))
-    # A sum, and no product of matrices, whose precision torch may lower.
+    # A sum rather than a matrix product, whose precision torch may reduce.
     everywhere = probabilities.masked_fill(~valid.unsqueeze(1), 0).sum(dim=(2, 3))
     ratio = hit / torch.where(present, mass + everywhere - within, 1)
     ratio, present = chosen(ratio, classes), chosen(present, classes)
@@ -97,9 +97,9 @@ def distance_transform_loss(
 def _boundary_weight(
     distance: Tensor, labels: Tensor, valid: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor]:
-    """W (B, H, W) of all classes, 0 at void, and whether each class is in each image (B, K)."""
+    """Return W (B, H, W), 0 at void, and the classes present in each image, (B, K) bool."""
     batch, height, _ = labels.shape
-    # Rows first, then all of them: fewer pixels at a time fall on one class.
+    # Row by row first: fewer pixels collide in one scatter.
     empty = distance.new_zeros(batch, height, num_classes)
     known = torch.where(valid, distance, 0)
     deepest = empty.scatter_reduce(2, labels, known, "amax").amax(dim=1)
@@ -108,23 +108,31 @@ def _boundary_weight(
     present = shallowest < torch.inf
     span = torch.where(present, deepest - shallowest, 0)
     flat = labels.flatten(1)
-    span, deepest = (each.gather(1, flat).view_as(distance) for each in (span, deepest))
+    span, deepest = (x.gather(1, flat).view_as(distance) for x in (span, deepest))
     weight = torch.where(span > 0, (deepest - distance) / torch.where(span > 0, span, 1), 1)
     return weight * valid, present
 
 
 class DistanceTransformLoss(Loss):
-    """The distance-transform loss of Gül (2023): `distance_transform_loss`.
+    """Distance-transform loss of Gül (2023), see `distance_transform_loss`.
 
     Args:
         metric: ``euclidean`` or ``chessboard``.
         reduce: ``mean_present``, ``mean_all`` or ``sum``.
-        classes: Labels of the classes that count; by default all.
+        classes: Labels of the classes to include; all by default.
         void: ``ignore`` or ``background``.
         ignore_index: Label of void pixels.
 
     Attributes:
-        target: The distance map that it is computed from; its key names cached ones.
+        target: The distance map that the loss reads; its ``key`` identifies cached maps.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import DistanceTransformLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> DistanceTransformLoss()(logits, mask)
+        tensor(0.7750)
     """
 
     def __init__(
@@ -143,11 +151,11 @@ class DistanceTransformLoss(Loss):
         self.classes = classes
 
     def check_channels(self, channels: int) -> None:
-        """Refuses ``classes`` that are none."""
+        """Raise if ``classes`` names a label outside 0..channels-1."""
         check_classes(self.classes, channels)
 
     def forward(self, logits: Tensor, mask: Tensor, distance: Tensor | None = None) -> Tensor:
-        """Logits (B, K, H, W), mask (B, H, W) and, if at hand, the distance to a scalar."""
+        """Return the loss; ``distance`` is computed from the mask (B, H, W) unless given."""
         target = self.target
         return distance_transform_loss(
             logits,

@@ -1,4 +1,4 @@
-"""The dual-task regulariser of Gated-SCNN: classes and edges agree."""
+"""Dual-task regulariser of Gated-SCNN: consistency of classes and edges."""
 
 import math
 
@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
 from lightning_seg.losses.base import (
     Loss,
     autocast_off,
@@ -14,10 +15,9 @@ from lightning_seg.losses.base import (
     mean_where,
     promote,
 )
-from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
 
 _NO_BOUNDARY = 1e-3
-"""Potentials below are those of flat places: the paper's pixels "of non-zero" have more."""
+"""Boundary potentials up to this count as zero."""
 
 
 @autocast_off
@@ -33,42 +33,43 @@ def dual_task(
     sigma: float = 2.0,
     ignore_index: int = 255,
 ) -> Tensor:
-    """Boundaries of the predicted classes, and classes at predicted edges (Takikawa et al. 2019).
+    """Consistency of predicted classes and predicted edges (Takikawa et al. 2019).
 
     The sum of two terms (section 3.3, equations 6 to 8):
 
-    - The boundary potential ``|grad(G * p)| / sqrt(2)``, the norm over classes and both directions
-      of the Sobel gradient of the smoothed softmax, is compared with the labels', absolutely: the
-      mean over the pixels where the prediction has a boundary and the mean over those where the
-      labels have one, averaged. Here potentials are scaled so that a straight edge's is 1.
-    - The cross entropy's mean over the pixels whose predicted probability of an edge is above the
-      threshold. The edges get no gradient from it.
+    - L1 between the boundary potentials of prediction and labels. The potential is
+      ``|grad(G * p)| / sqrt(2)``, the norm over classes and both directions of the Sobel gradient
+      of the smoothed softmax, scaled so that a straight edge has a potential of 1. Half the mean
+      over the pixels where the prediction has a boundary, plus half that over the pixels where the
+      labels have one.
+    - Mean cross entropy over the pixels whose predicted edge probability exceeds the threshold.
+      It passes no gradient to the edges.
 
-    The authors' code divides potentials by the batch's maximum instead, and as published leaves out
-    both smoothing and gradient, so that its potentials are the probabilities themselves.
+    The authors' code divides potentials by the maximum of the batch instead. As published it skips
+    both the smoothing and the gradient, so its potentials are the probabilities themselves.
 
     Args:
         logits: (B, K, H, W) floating point.
-        edge: (B, 1, H, W) probabilities of an edge.
+        edge: (B, 1, H, W) edge probabilities.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         boundary_weight: Factor on the first term.
         attention_weight: Factor on the second term.
         threshold: Probability above which a pixel is an edge.
-        temperature: Of the softmax that stands in for the largest class; the lower, the harder. The
+        temperature: Temperature of the softmax that replaces the argmax; the lower, the harder. The
             authors' code has 0.5.
-        noise: Add Gumbel noise to the logits in the first term, so that the softmax is a sample of
-            the classes.
-        sigma: Standard deviation in pixels of the Gaussian G. The paper gives none; the triangle of
-            radius 4 in the authors' code has 2.
-        ignore_index: Label of the pixels that count nowhere; there prediction and labels alike are
-            0, so that the border of void is an edge of both.
+        noise: Add Gumbel noise to the logits in the first term, which turns the softmax into a
+            relaxed sample of the classes.
+        sigma: Standard deviation of the Gaussian G in pixels. The paper gives no value; 2 is that
+            of the triangle filter of radius 4 in the authors' code.
+        ignore_index: Label of ignored pixels. Prediction and labels are both 0 there, so the border
+            of void is an edge in both.
 
     Returns:
-        Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel is valid.
+        Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel is valid.
 
     Raises:
-        ValueError: Shapes that do not go together, a single class, a threshold outside [0, 1], or a
-            negative number elsewhere.
+        ValueError: Mismatched shapes, a single class, a threshold outside [0, 1], or a
+            negative value of another option.
     """
     _check(boundary_weight, attention_weight, threshold, temperature, sigma)
     check_shapes(logits, mask)
@@ -82,19 +83,19 @@ def dual_task(
     if noise:
         scores = scores + _gumbel(scores)
     probabilities, labels = masked_probabilities(scores / temperature, mask, ignore_index)
-    found = _boundary_potential(probabilities, sigma)
-    truth = _boundary_potential(labels.to(probabilities.dtype), sigma)
-    difference = (found - truth).abs()
-    of_found = mean_where(difference, valid & (found.detach() > _NO_BOUNDARY))
-    of_truth = mean_where(difference, valid & (truth > _NO_BOUNDARY))
-    boundary = (of_found + of_truth) / 2
+    predicted = _boundary_potential(probabilities, sigma)
+    labelled = _boundary_potential(labels.to(probabilities.dtype), sigma)
+    difference = (predicted - labelled).abs()
+    at_predicted = mean_where(difference, valid & (predicted.detach() > _NO_BOUNDARY))
+    at_labelled = mean_where(difference, valid & (labelled > _NO_BOUNDARY))
+    boundary = (at_predicted + at_labelled) / 2
     at_edges = valid & (edge.detach().squeeze(1) > threshold)
     attention = mean_where(true_class_nll(logits, mask, ignore_index), at_edges)
     return boundary_weight * boundary + attention_weight * attention
 
 
 def _boundary_potential(maps: Tensor, sigma: float) -> Tensor:
-    """(B, K, H, W) to (B, H, W): 0 in flat places, 1 on both sides of a straight edge of 1."""
+    """Boundary potential (B, H, W) of (B, K, H, W): 0 in flat areas, 1 at a straight unit step."""
     gaussian = _gaussian(sigma, maps)
     middle = len(gaussian) // 2
     of_straight_edge = gaussian[middle : middle + 2].sum() / 2
@@ -104,12 +105,12 @@ def _boundary_potential(maps: Tensor, sigma: float) -> Tensor:
     down = _along(_along(smooth, slope, 2), mean, 3)
     right = _along(_along(smooth, mean, 2), slope, 3)
     squared = (down.square() + right.square()).sum(dim=1) / 2
-    changes = squared > 0  # where nothing does the root's gradient would be infinite
+    changes = squared > 0  # the gradient of the root at 0 is infinite
     return torch.where(changes, squared.where(changes, 1.0).sqrt(), 0.0) / of_straight_edge
 
 
 def _along(maps: Tensor, kernel: Tensor, dim: int) -> Tensor:
-    """Correlates rows or columns with a kernel, the border's values repeated outside."""
+    """Correlate rows or columns with a kernel, with replicated borders."""
     reach = len(kernel) // 2
     planes = maps.flatten(0, 1).unsqueeze(1)
     if dim == 2:
@@ -127,27 +128,36 @@ def _gaussian(sigma: float, like: Tensor) -> Tensor:
 
 
 def _gumbel(like: Tensor) -> Tensor:
-    """A sample of Gumbel(0, 1) for every score."""
+    """Sample Gumbel(0, 1) noise for every score."""
     return -torch.empty_like(like).exponential_().clamp(min=torch.finfo(like.dtype).tiny).log()
 
 
 class DualTaskLoss(Loss):
-    """The dual-task regulariser of `GSCNN` (Takikawa et al. 2019), see `dual_task`.
+    """Dual-task regulariser of `GSCNN` (Takikawa et al. 2019), see `dual_task`.
 
-    Called ``(logits, edge, mask)`` with the predictions of `EdgeHead`, beside the cross entropy of
-    the classes and the balanced one of the edges.
+    Called as ``(logits, edge, mask)`` with the predictions of `EdgeHead`, in addition to the cross
+    entropy of the classes and the balanced cross entropy of the edges.
 
     Args:
-        boundary_weight: Factor on the differences of boundaries; 1 in the paper.
+        boundary_weight: Factor on the boundary term; 1 in the paper.
         attention_weight: Factor on the cross entropy at predicted edges; 1 in the paper.
         threshold: Probability above which a pixel is an edge.
-        temperature: Of the softmax that stands in for the largest class.
+        temperature: Temperature of the softmax that replaces the argmax.
         gumbel: Add Gumbel noise in training, as the paper does; never in evaluation.
         sigma: Standard deviation in pixels of the Gaussian that smooths the classes.
-        ignore_index: Label of the pixels that count nowhere.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: A threshold outside [0, 1], or a negative number elsewhere.
+        ValueError: A threshold outside [0, 1], or a negative value of another option.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import DualTaskLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> edge = torch.ones(1, 1, 2, 3)
+        >>> DualTaskLoss(gumbel=False)(logits, edge, mask)
+        tensor(1.2469)
     """
 
     def __init__(
@@ -171,7 +181,7 @@ class DualTaskLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, edge: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W), edges (B, 1, H, W) and mask (B, H, W) to a scalar."""
+        """Return the loss of logits (B, K, H, W), edges (B, 1, H, W) and the mask (B, H, W)."""
         return dual_task(
             logits,
             edge,

@@ -1,4 +1,4 @@
-"""The equipotential line loss."""
+"""Equipotential line loss."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_seg.losses._probability_loss import VOID, probability_loss
+from lightning_seg.losses._stable_ranks import between_ranks
 from lightning_seg.losses.base import Loss
 from lightning_seg.losses.potential import (
     Padding,
@@ -19,13 +21,11 @@ from lightning_seg.losses.potential import (
     scale_of,
     sweeps_of,
 )
-from lightning_seg.losses.probability_loss import VOID, probability_loss
-from lightning_seg.losses.stable_ranks import between_ranks
 
 Reduce = Literal["mean", "sum"]
 
 _UNDERFLOW = 372.0
-"""Exponent from which ``d ** 2`` is 0 in float64, and the formula has no value."""
+"""Exponent at which ``d ** 2`` underflows to 0 in float64 and the formula is 0 / 0."""
 
 
 def equipotential_line_loss(
@@ -38,41 +38,41 @@ def equipotential_line_loss(
     reduce: Reduce = "mean",
     ignore_index: int = 255,
 ) -> Tensor:
-    """Mismatch of the lines of equal potential of the softmax and the labels (Yin et al. 2022).
+    """Mismatch of the equipotential lines of softmax and labels (Yin et al. 2022).
 
-    For each image, class and direction, L holds the pixels where the label's potential is
-    neither 0 nor full, and L^ as many pixels of the softmax, at the same ranks of its sorted
-    potential. For each level tau = 1..r, with ``d = exp(-(E(y) - tau) ** mu)`` on L and ``d^``
-    likewise of E(p) on L^, the term is one minus the equipotential dice coefficient
+    For each image, class and direction, L is the set of pixels whose label potential is neither 0
+    nor maximal. L^ is the set of pixels at the same ranks of the sorted softmax potential. For each
+    level tau = 1..r, with ``d = exp(-(E(y) - tau) ** mu)`` on L and ``d^`` defined in the same way
+    by E(p) on L^, the term is one minus the equipotential dice coefficient
 
         EDC = 2 C sum(d d^) / (sum d + sum d^),  C = sum d / sum d^2.
 
     The paper's Algorithm 1 divides by the norms twice and by ``sum(d d^)``, which cancels the
-    agreement that it should measure; this is its authors' code, but for the potentials off the
-    lines, which are 0 here and 1 / e at the first level there. The ranks are constants to the
-    gradient. Void has potential 0, and no rank. A level so far from the label's potentials that
-    ``d ** 2`` is 0 in float64 (with ``mu=10``: 2 or more, as beside thin objects) counts nowhere,
-    for the formula is 0 / 0.
+    agreement that it should measure. This implementation follows the authors' code except off the
+    lines, where d is 0 here and 1 / e at the first level there. The ranks carry no gradient. Void
+    has potential 0 and no rank. A level so far from the label potentials that ``d ** 2`` underflows
+    to 0 in float64 (with ``mu=10`` a distance of 2 or more, as at thin objects) is skipped, because
+    the formula is 0 / 0 there.
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         kernel_size: Odd width w of the convolution, at least 3; r is ``w // 2``.
         splitter: "A", "B", "C" or "standard"; see `anisotropic_convolution`.
-        mu: Even exponent; large ones count only what is closer than 1 to a level.
+        mu: Even exponent; large values count only potentials closer than 1 to a level.
         padding: "replicate" or "constant" (0) beyond the border.
-        reduce: "mean" over images, classes, directions and levels with a line, so without absent
-            classes and those that fill an image; "sum" over classes and levels and a mean over
-            directions and images, as in Algorithm 1.
-        ignore_index: Label of the pixels that count nowhere.
+        reduce: "mean" over the images, classes, directions and levels that have a line, which
+            excludes classes that are absent or fill an image. "sum" over classes and levels and
+            mean over directions and images, as in Algorithm 1.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar, 0 for one-hot predictions of the labels and at most 1 (the mean), float32 (float64
-        for float64 logits). EDC may exceed 1 a little, and the loss be negative. 0 where there is
-        no line.
+        Scalar, float32 (float64 for float64 logits): 0 for a one-hot prediction of the labels, and
+        at most 1 with "mean". EDC may slightly exceed 1, which makes the loss negative. 0 if there
+        is no line.
 
     Raises:
-        ValueError: For an even kernel or one below 3, an odd or non-positive ``mu``, an unknown
+        ValueError: An even kernel or one below 3, an odd or non-positive ``mu``, an unknown
             splitter, padding or ``reduce``.
     """
     sweeps = _check(kernel_size, splitter, mu, padding, reduce)
@@ -128,7 +128,7 @@ def _terms(
         sums = plane.sweep_sums(flat, sweep)
         counts = plane.sweep_sums(one_hot.to(integer), sweep)
         slopes = torch.zeros_like(sums)
-        # Over all classes: a pixel is on no more lines than there are pixels in its sum.
+        # Over all classes a pixel lies on at most as many lines as its sum has pixels.
         most = images * height * width * min(classes, sweep.maximum)
         for start in sweep.starts:
             window = plane.window(start)
@@ -156,12 +156,12 @@ def _terms(
 
 
 def _sizes_may_vary(tensor: Tensor) -> bool:
-    """Whether sizes that depend on values cost nothing: on a CPU, outside a compiled graph."""
+    """Return True where data-dependent sizes are free: on a CPU, outside a compiled graph."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _maps_with_lines(labels: Tensor, classes: int) -> Tensor:
-    """Indices of maps (images * classes): all, or less those of absent classes, without lines."""
+    """Indices of the maps (images * classes) that may have lines; absent classes have none."""
     every = torch.arange(len(labels) * classes, device=labels.device)
     if not _sizes_may_vary(labels):
         return every
@@ -172,10 +172,10 @@ def _maps_with_lines(labels: Tensor, classes: int) -> Tensor:
 
 
 def _places(chosen: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Row and column of each true entry of (R, N), and whether it is one.
+    """Return row and column of each true entry of (R, N), and a mask of the real entries.
 
-    Where sizes may not vary there are ``most`` of them. What fills them up is spread over the
-    rows, for sums over many entries of one row are slow on a GPU.
+    Where sizes may not vary the result is padded to ``most`` entries. The padding is spread over
+    the rows, because sums over many entries of one row are slow on a GPU.
     """
     rows, columns = chosen.shape
     flat = chosen.flatten()
@@ -185,19 +185,19 @@ def _places(chosen: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
     else:
         order = torch.arange(most, device=chosen.device)
         real = order < flat.sum()
-        found = flat.nonzero_static(size=most).squeeze(1)
-        index = torch.where(real, found, order % rows * columns + order // rows)
+        entries = flat.nonzero_static(size=most).squeeze(1)
+        index = torch.where(real, entries, order % rows * columns + order // rows)
     return index // columns, index % columns, real
 
 
 def _largest_gap(mu: int) -> float:
-    """Distance from a level beyond which all is 0, and at which nothing overflows."""
+    """Distance from a level beyond which d is 0; nothing overflows up to it."""
     return float((2 * _UNDERFLOW) ** (1 / mu))
 
 
 def _exponents(maximum: int, scale: float, levels: int, mu: int, like: Tensor) -> Tensor:
     """``(E - tau) ** mu`` (maximum - 1, levels) for the potentials of 1 to maximum - 1 pixels."""
-    # Made on the device itself: a table from the CPU would have to be waited for.
+    # Created on the device: copying a table from the CPU would force a sync.
     potentials = torch.arange(1, maximum, dtype=like.dtype, device=like.device) * scale
     gaps = potentials.unsqueeze(1) - torch.arange(1, levels + 1, device=like.device)
     return gaps.abs().clamp(max=_largest_gap(mu)) ** mu
@@ -205,13 +205,13 @@ def _exponents(maximum: int, scale: float, levels: int, mu: int, like: Tensor) -
 
 @dataclass(frozen=True)
 class _LabelLines:
-    """What the label says of each row (R) and level (r).
+    """Lines of the labels for each row (R) and level (r).
 
     Args:
-        count: (R, N) label pixels in each sum, 0 at void.
+        count: (R, N) label pixels in each sum; 0 at void.
         first: (R,) smallest rank on the line.
-        last: (R,) largest; below the smallest where there is no line.
-        present: (R, r) bool, whether the line has a point that is not too far from the level.
+        last: (R,) largest rank; below ``first`` if there is no line.
+        present: (R, r) bool, true if the line has a pixel close enough to the level.
         mass: (R, r), sum of d.
         weight: (R, maximum + 1, r), C d by count.
     """
@@ -225,7 +225,7 @@ class _LabelLines:
 
 
 def _number(chosen: Tensor) -> Tensor:
-    """True entries of each row; in int32, for the wider default is much slower."""
+    """Number of true entries per row, in int32: the wider default is much slower."""
     return chosen.sum(1, dtype=torch.int32)
 
 
@@ -236,8 +236,8 @@ def _label_lines(count: Tensor, valid: Tensor, exponents: Tensor) -> _LabelLines
     histogram = histogram[:, :-1].unsqueeze(2)
     last = first + histogram.sum((1, 2), dtype=torch.int32) - 1
 
-    # C d does not change if d is scaled, here to 1 at the nearest of the label's potentials, so
-    # that float32 has a value wherever float64 has.
+    # C d is invariant to the scale of d. Scaling d to 1 at the nearest label potential lets float32
+    # represent all values that float64 can.
     nearest = torch.where(histogram > 0, exponents, torch.inf).amin(1)
     present = nearest < _UNDERFLOW
     nearest = torch.where(present, nearest, 0)
@@ -251,11 +251,11 @@ def _label_lines(count: Tensor, valid: Tensor, exponents: Tensor) -> _LabelLines
 def _compare(
     potential: Tensor, row: Tensor, column: Tensor, real: Tensor, label: _LabelLines, mu: int
 ) -> tuple[Tensor, Tensor]:
-    """Lines of the label and pixels (M,) on those of the softmax, of given potential and place.
+    """Compare the lines of the labels with the pixels (M,) on the lines of the softmax.
 
     Returns:
-        ``1 - EDC`` (R, r), 0 where the level is not present; for each pixel the derivative of its
-        row's sum (M,).
+        ``1 - EDC`` (R, r), 0 where the level is not present, and for each pixel the derivative of
+        the sum over its row, (M,).
     """
     levels = torch.arange(1, label.mass.shape[1] + 1, device=row.device)
     limit = _largest_gap(mu)
@@ -275,21 +275,28 @@ def _compare(
 
 
 class EquipotentialLineLoss(Loss):
-    """The equipotential line loss of Yin et al. (2022): `equipotential_line_loss`.
+    """Equipotential line loss of Yin et al. (2022), see `equipotential_line_loss`.
 
-    The term alone: the paper adds it to a cross entropy with a weight of 0.2 (PASCAL VOC) to 0.5
-    (Cityscapes).
+    The paper adds it to a cross entropy with a weight of 0.2 (PASCAL VOC) to 0.5 (Cityscapes).
 
     Args:
-        kernel_size: Odd width of the convolution, in pixels of the crop (7 for 256 pixels).
+        kernel_size: Odd width of the convolution in pixels; the paper has 7 for 256-pixel crops.
         splitter: Directions: "A" (axes), "B" (diagonals), "C" (both) or "standard".
         mu: Even exponent, 10 on PASCAL VOC and 2 on Cityscapes.
         padding: "replicate" or "constant" (0) beyond the border.
         reduce: "mean", or "sum" as in the paper's Algorithm 1.
-        ignore_index: Label of the pixels that count nowhere.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: As `equipotential_line_loss`.
+        ValueError: See `equipotential_line_loss`.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import EquipotentialLineLoss
+        >>> mask = torch.tensor([[[0, 0, 1, 1]]])
+        >>> logits = torch.zeros(1, 2, 1, 4)  # undecided between two classes
+        >>> EquipotentialLineLoss(kernel_size=3)(logits, mask)
+        tensor(0.5000)
     """
 
     def __init__(
@@ -311,7 +318,7 @@ class EquipotentialLineLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `equipotential_line_loss`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W)."""
         return equipotential_line_loss(
             logits,
             mask,

@@ -1,4 +1,4 @@
-"""The focal loss."""
+"""Focal loss."""
 
 from typing import Literal
 
@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_seg.losses._overlap import Preset
+from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
+from lightning_seg.losses._reduction import Reduction, pooled
 from lightning_seg.losses.base import (
     Loss,
     autocast_off,
@@ -15,9 +18,6 @@ from lightning_seg.losses.base import (
     promote,
     ratio,
 )
-from lightning_seg.losses.overlap import Preset
-from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
-from lightning_seg.losses.reduction import Reduction, pooled
 
 Activation = Literal["softmax", "sigmoid"]
 PRESETS: dict[str, tuple[Activation, Reduction]] = {
@@ -44,21 +44,20 @@ def focal(
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         gamma: 0 (the cross entropy) or more.
-        activation: ``"sigmoid"`` takes the K classes for K binary tasks, one against the rest, and
-            averages over them, too.
-        reduction: ``"image"``, the mean of the images' means, or ``"batch"``, one mean over the
-            batch's pixels.
-        preset: What stands for activation and reduction where they are None: ``"formula"``, that of
-            Gül (2023), is softmax and image, ``"smp"``, the multiclass focal loss of
-            segmentation-models-pytorch, is sigmoid and batch.
-        ignore_index: Label of the pixels that count nowhere.
+        activation: ``"softmax"``, or ``"sigmoid"`` for K binary tasks, one against the rest, whose
+            losses are averaged.
+        reduction: ``"image"`` averages the means of the images; ``"batch"`` takes one mean over all
+            pixels of the batch.
+        preset: Values for activation and reduction where they are None. ``"formula"`` follows Gül
+            (2023): softmax, image. ``"smp"`` is the multiclass focal loss of
+            segmentation-models-pytorch: sigmoid, batch.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel is valid.
+        Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class; arguments that `FocalLoss`
-            refuses.
+        ValueError: Mismatched shapes; a single class; invalid options.
     """
     activation, reduction = focal_arguments(gamma, activation, reduction, preset)
     valid = mask != ignore_index
@@ -74,28 +73,36 @@ def focal(
 
 
 def _focused(nll: Tensor, gamma: float) -> Tensor:
-    # The bound keeps the slope of a power below 1 finite where p is 1.
+    # The bound keeps the gradient finite at p = 1 for gamma below 1.
     doubt = -torch.expm1(-nll).clamp(max=-torch.finfo(nll.dtype).tiny)
     return doubt**gamma * nll
 
 
 class FocalLoss(Loss):
-    """The focal loss: cross entropy that looks away from what is already right; see `focal`.
+    """Focal loss: cross entropy that down-weights well-classified pixels; see `focal`.
 
-    The experiments of Gül (2023) ran that of segmentation-models-pytorch, ``preset="smp"``. In a
-    binary task of one sigmoid class that is the softmax form of two, ``reduction="batch"``.
+    The experiments of Gül (2023) used that of segmentation-models-pytorch, ``preset="smp"``. For a
+    binary task with one sigmoid class use two classes, the softmax and ``reduction="batch"``.
 
     Args:
-        gamma: How much it looks away; 0 is the cross entropy.
+        gamma: Strength of the down-weighting; 0 is the cross entropy.
         activation: ``"softmax"``, or ``"sigmoid"`` for each class against the rest.
-        reduction: ``"image"``, the mean of the images' means, or ``"batch"``, one mean over the
-            batch's pixels.
-        preset: What stands for activation and reduction where they are None: softmax and image for
+        reduction: ``"image"`` averages the means of the images; ``"batch"`` takes one mean over all
+            pixels of the batch.
+        preset: Values for activation and reduction where they are None: softmax and image for
             ``"formula"``, sigmoid and batch for ``"smp"``.
-        ignore_index: Label of the pixels that count nowhere.
+        ignore_index: Label of ignored pixels.
 
     Raises:
         ValueError: A negative or infinite gamma, an unknown choice.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import FocalLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> FocalLoss()(logits, mask)
+        tensor(0.1733)
     """
 
     def __init__(
@@ -112,7 +119,7 @@ class FocalLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `focal`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `focal`."""
         return focal(
             logits,
             mask,
@@ -126,7 +133,7 @@ class FocalLoss(Loss):
 def focal_arguments(
     gamma: float, activation: Activation | None, reduction: Reduction | None, preset: Preset
 ) -> tuple[Activation, Reduction]:
-    """What is given, and where that is None what the preset says.
+    """Return the arguments, with the values of the preset in place of None.
 
     Raises:
         ValueError: A negative or infinite gamma, an unknown choice.

@@ -1,4 +1,4 @@
-"""The generalised Dice loss."""
+"""Generalised Dice loss."""
 
 from torch import Tensor
 
@@ -15,26 +15,26 @@ def generalized_dice(
     smooth: float = 1e-5,
     ignore_index: int = 255,
 ) -> Tensor:
-    """``1 - 2 sum_c w_c sum yp / sum_c w_c sum (y + p)``, the w_c from the classes' volumes.
+    """``1 - 2 sum_c w_c sum yp / sum_c w_c sum (y + p)``, with w_c from the class volumes.
 
-    Sudre et al. (2017), equation 3. A class of volume 0 gets the largest weight of the others.
+    Sudre et al. (2017), equation 3. An absent class gets the largest weight of the present ones.
 
     Args:
         logits: (B, K, H, W) floating point, turned into the probabilities p by softmax.
         mask: (B, H, W) int64 with labels 0..K-1 (one-hot: y) or ``ignore_index``.
-        volume_weights: ``"inverse_square"``, w_c one over the squared number of the class's pixels,
-            as in the paper; ``"inverse"``; or None for equal weights.
-        volumes: Each ``"image"``'s own, or the mean of the ``"batch"``.
-        smooth: Added to both sides of the quotient, whose weights are divided by the largest first;
-            0 or more.
-        ignore_index: Label of the pixels that count nowhere.
+        volume_weights: ``"inverse_square"``, one over the squared pixel count of the class, as in
+            the paper; ``"inverse"``; or None for equal weights.
+        volumes: Volumes of each ``"image"``, or their mean over the ``"batch"``.
+        smooth: Added to numerator and denominator after the weights are divided by the largest; 0
+            or more.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar in [0, 1], float32 (float64 for float64 logits), the mean over the images with a
-        valid pixel; 0 where there is none.
+        Scalar in [0, 1], float32 (float64 for float64 logits): the mean over the images with a
+        valid pixel; 0 if there is none.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class; an unknown choice, a negative
+        ValueError: Mismatched shapes; a single class; an unknown choice, a negative
             ``smooth``.
     """
     formula = _formula(volume_weights, volumes, smooth)
@@ -44,7 +44,7 @@ def generalized_dice(
 def _formula(
     volume_weights: VolumeWeights | None, volumes: Volumes, smooth: float
 ) -> TanimotoFormula:
-    """Dice is one of the coefficients that the Tanimoto loss knows."""
+    """Return the Tanimoto formula whose coefficient is Dice."""
     return TanimotoFormula(
         complement=False,
         volume_weights=volume_weights,
@@ -55,19 +55,25 @@ def _formula(
 
 
 class GeneralizedDiceLoss(Loss):
-    """Dice with weights that make up for the classes' sizes (Sudre et al. 2017).
-
-    See `generalized_dice`.
+    """Dice weighted by inverse class volumes (Sudre et al. 2017); see `generalized_dice`.
 
     Args:
-        volume_weights: ``"inverse_square"`` of the class's pixels, ``"inverse"``, or None for equal
+        volume_weights: ``"inverse_square"`` of the pixel count, ``"inverse"``, or None for equal
             weights.
-        volumes: Each ``"image"``'s own, or the mean of the ``"batch"``.
-        smooth: Added to both sides of the quotient, 0 or more.
-        ignore_index: Label of the pixels that count nowhere.
+        volumes: Volumes of each ``"image"``, or their mean over the ``"batch"``.
+        smooth: Added to numerator and denominator, 0 or more.
+        ignore_index: Label of ignored pixels.
 
     Raises:
         ValueError: An unknown choice, a negative ``smooth``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import GeneralizedDiceLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> GeneralizedDiceLoss()(logits, mask)
+        tensor(0.5200)
     """
 
     def __init__(
@@ -82,5 +88,5 @@ class GeneralizedDiceLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `generalized_dice`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `generalized_dice`."""
         return tanimoto(logits, mask, self.formula, self.ignore_index)

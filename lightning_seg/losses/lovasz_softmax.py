@@ -1,4 +1,4 @@
-"""The Lovász-softmax loss."""
+"""Lovász-softmax loss."""
 
 from typing import Literal
 
@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_seg.losses._probabilities import masked_probabilities
+from lightning_seg.losses._reduction import Reduction
 from lightning_seg.losses.base import Loss, autocast_off, check_choice, mean_where
-from lightning_seg.losses.probabilities import masked_probabilities
-from lightning_seg.losses.reduction import Reduction
 
 Classes = Literal["present", "all"]
 
@@ -21,35 +21,36 @@ def lovasz_softmax(
     reduction: Reduction = "batch",
     ignore_index: int = 255,
 ) -> Tensor:
-    """Convex extension of the classes' Jaccard losses (Berman et al. 2018, equations 8 and 11).
+    """Convex extension of the Jaccard loss of each class (Berman et al. 2018, eqs. 8 and 11).
 
-    A class's errors, ``1 - p`` on its pixels and ``p`` elsewhere, are sorted in descending order
-    and weighted by how much each pixel, were it wrong, would add to the Jaccard loss of all before.
+    The errors of a class, ``1 - p`` on its pixels and ``p`` elsewhere, are sorted in descending
+    order. Each is weighted by the increase of the Jaccard loss if that pixel is misclassified in
+    addition to all before it.
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        classes: The mean over the classes ``"present"`` in the labels, or ``"all"``; an absent
-            class costs its greatest probability.
-        reduction: ``"batch"`` sorts the batch's pixels together, ``"image"`` is the mean of the
-            images' losses.
-        ignore_index: Label of the pixels that count nowhere.
+        classes: Average over the classes ``"present"`` in the labels, or over ``"all"``, where an
+            absent class costs its largest probability.
+        reduction: ``"batch"`` sorts all pixels of the batch together; ``"image"`` averages the
+            losses of the images.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar in [0, 1], float32 (float64 for float64 logits); 0 where no pixel is valid.
+        Scalar in [0, 1], float32 (float64 for float64 logits); 0 if no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class; unknown ``classes`` or an
+        ValueError: Mismatched shapes; a single class; unknown ``classes`` or an
             unknown reduction.
     """
     _check(classes, reduction)
     probabilities, labels = masked_probabilities(logits, mask, ignore_index)
-    errors = torch.where(labels, 1 - probabilities, probabilities)  # 0 at void, and without weight
+    errors = torch.where(labels, 1 - probabilities, probabilities)  # 0 at void, with weight 0
     if reduction == "batch":
         errors, labels = (x.transpose(0, 1).flatten(1).unsqueeze(0) for x in (errors, labels))
     else:
         errors, labels = (x.flatten(2).contiguous() for x in (errors, labels))
-    # Constant while the order of the errors is: their slope is that of the weighted sum.
+    # The weights are constant for a given order, so the gradient is that of the weighted sum.
     extension = (errors * _steps(errors.detach(), labels)).sum(dim=-1)
     present = labels.any(dim=-1)
     if classes == "all":
@@ -62,7 +63,7 @@ def lovasz_softmax(
 
 
 def _steps(errors: Tensor, labels: Tensor) -> Tensor:
-    """What each pixel adds to its class's Jaccard loss, like both (rows, K, pixels)."""
+    """Return the increase of the Jaccard loss by each pixel, (rows, K, pixels) like the inputs."""
     if errors.device.type == "cpu" and not torch.compiler.is_compiling():
         return _steps_on_cpu(errors, labels)
     order = errors.argsort(dim=-1, descending=True)
@@ -71,12 +72,12 @@ def _steps(errors: Tensor, labels: Tensor) -> Tensor:
 
 
 def _steps_on_cpu(errors: Tensor, labels: Tensor) -> Tensor:
-    """Sorts less, and by NumPy, whose sort is several times faster than torch's there."""
+    """Sort fewer pixels, with NumPy, whose sort is several times faster than torch's on the CPU."""
     steps = torch.zeros_like(errors)
     for error, label, step in zip(*(x.flatten(0, 1) for x in (errors, labels, steps)), strict=True):
         own = error[label]
         if len(own):
-            # Behind its last own pixel a class has nothing left to lose.
+            # Pixels sorted after the last one of the class have weight 0.
             decisive = (error >= own.min()).nonzero().squeeze(1)
             order = decisive[torch.from_numpy(np.argsort(-error[decisive].numpy()))]
             step[order] = _sorted_steps(label[order], error.dtype)
@@ -84,10 +85,10 @@ def _steps_on_cpu(errors: Tensor, labels: Tensor) -> Tensor:
 
 
 def _sorted_steps(labels: Tensor, dtype: torch.dtype) -> Tensor:
-    """What each further wrong pixel of a row adds to the Jaccard loss, in the labels' order.
+    """Return the increase of the Jaccard loss by each further wrong pixel of a sorted row.
 
-    A missed pixel takes 1 from the intersection, a false one adds 1 to the union: the differences
-    are written out, because quotients so close would cancel.
+    A false negative takes 1 from the intersection, a false positive adds 1 to the union. The
+    differences are written out because subtracting nearly equal quotients loses precision.
     """
     missed = labels.cumsum(dim=-1, dtype=torch.int32)
     total = missed[..., -1:]
@@ -98,15 +99,23 @@ def _sorted_steps(labels: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class LovaszSoftmaxLoss(Loss):
-    """The Lovász-softmax loss (Berman et al. 2018), a surrogate of the mean IoU itself.
+    """Lovász-softmax loss (Berman et al. 2018), a surrogate of the mean IoU.
 
     Args:
-        classes: The mean over the classes ``"present"`` in the labels, or ``"all"``.
-        reduction: ``"batch"``, the IoU over the batch's pixels, or ``"image"``, of each image.
-        ignore_index: Label of the pixels that count nowhere.
+        classes: Average over the classes ``"present"`` in the labels, or over ``"all"``.
+        reduction: IoU over all pixels of the ``"batch"``, or of each ``"image"``.
+        ignore_index: Label of ignored pixels.
 
     Raises:
         ValueError: Unknown ``classes`` or an unknown reduction.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import LovaszSoftmaxLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> LovaszSoftmaxLoss()(logits, mask)
+        tensor(0.5000)
     """
 
     def __init__(
@@ -122,7 +131,7 @@ class LovaszSoftmaxLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `lovasz_softmax`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `lovasz_softmax`."""
         return lovasz_softmax(logits, mask, self.classes, self.reduction, self.ignore_index)
 
 

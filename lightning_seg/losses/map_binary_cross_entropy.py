@@ -1,4 +1,4 @@
-"""Binary cross entropy of a map of probabilities."""
+"""Binary cross entropy of a probability map."""
 
 import torch
 from torch import Tensor
@@ -16,29 +16,29 @@ def map_binary_cross_entropy(
 ) -> Tensor:
     """Mean of ``-t log p - (1 - t) log(1 - p)`` over the valid pixels and the channels.
 
-    Balanced, the two terms are weighted by the shares of the other's pixels in the batch, so that
-    the few pixels of edges count as much as all others together (Xie and Tu 2015, equation 2;
-    Takikawa et al. 2019, equation 3).
+    If balanced, each term is weighted by the share of the opposite kind of pixels in the batch, so
+    that the few edge pixels weigh as much as all other pixels together (Xie and Tu 2015, equation
+    2; Takikawa et al. 2019, equation 3).
 
     Args:
         prediction: (B, C, H, W) probabilities.
-        target: (B, C, H, W) in [0, 1], the same shape.
-        mask: (B, H, W) int64, read for ``ignore_index`` alone.
-        balanced: Whether both kinds of pixels count the same.
-        ignore_index: Label of the pixels that count nowhere.
+        target: (B, C, H, W) in [0, 1].
+        mask: (B, H, W) int64; only ``ignore_index`` is read.
+        balanced: Give both kinds of pixels the same total weight.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar >= 0, float32 (float64 for float64 predictions); 0 where no pixel is valid.
+        Scalar >= 0, float32 (float64 for float64 predictions); 0 if no pixel is valid.
 
     Raises:
-        ValueError: Shapes that do not go together.
+        ValueError: Mismatched shapes.
     """
     check_map_shapes(prediction, target, mask)
     prediction = promote(prediction)
     target = target.to(prediction.dtype)
     valid = (mask != ignore_index).unsqueeze(1).expand_as(target)
     target = torch.where(valid, target, 0.0)
-    # Where p is 0 or 1 its logarithm is as good as that of the nearest number.
+    # Keeps the logarithms finite at p = 0 and p = 1.
     tiny = torch.finfo(prediction.dtype).eps
     inside = torch.where(valid, prediction, 0.5).clamp(tiny, 1 - tiny)
     count = valid.sum().clamp(min=1)
@@ -51,11 +51,22 @@ def map_binary_cross_entropy(
 
 
 class MapBinaryCrossEntropyLoss(Loss):
-    """Binary cross entropy between a map of probabilities and its target, see the function.
+    """Binary cross entropy between a probability map and its target.
+
+    See `map_binary_cross_entropy`.
 
     Args:
-        balanced: Whether the few pixels of edges count as much as all others together.
-        ignore_index: Label of the pixels that count nowhere.
+        balanced: Give the few edge pixels the same total weight as all other pixels.
+        ignore_index: Label of ignored pixels.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import MapBinaryCrossEntropyLoss
+        >>> prediction = torch.full((1, 1, 2, 3), 0.5)
+        >>> target = torch.tensor([[[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]])
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> MapBinaryCrossEntropyLoss()(prediction, target, mask)
+        tensor(0.3327)
     """
 
     def __init__(self, balanced: bool = True, ignore_index: int = 255) -> None:
@@ -64,5 +75,5 @@ class MapBinaryCrossEntropyLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar."""
+        """Return the loss of two maps (B, C, H, W) and the mask (B, H, W)."""
         return map_binary_cross_entropy(prediction, target, mask, self.balanced, self.ignore_index)

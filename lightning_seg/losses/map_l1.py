@@ -31,26 +31,25 @@ def map_l1(
 ) -> Tensor:
     """Mean of ``|prediction - target|`` over the valid pixels and the channels.
 
-    With class weights w it is, with y_i the true class of pixel i and e_i the mean error of its C
-    channels, ``sum_i w[y_i] e_i / sum_i w[y_i]``, or, where channels are weighed, with e_c the mean
-    error of channel c, ``sum_c w[c] e_c / sum_c w[c]``.
+    Class weights w weight either pixels or channels. Pixels: ``sum_i w[y_i] e_i / sum_i w[y_i]``
+    with y_i the true class of pixel i and e_i the mean error of its C channels. Channels:
+    ``sum_c w[c] e_c / sum_c w[c]`` with e_c the mean error of channel c.
 
     Args:
-        prediction: (B, C, H, W) floating point, in the target's units.
-        target: (B, C, H, W), the same shape.
+        prediction: (B, C, H, W) floating point, in the units of the target.
+        target: (B, C, H, W).
         mask: (B, H, W) int64 with labels 0..C-1 or ``ignore_index``; without class weights only
-            the latter is read.
+            ``ignore_index`` is read.
         class_weights: (C,) non-negative, or None for equal weights.
-        weigh: What the class weights weigh: ``"pixels"`` by their true class, or the class's own
-            ``"channels"``.
-        ignore_index: Label of the pixels that count nowhere.
+        weigh: Apply the class weights to ``"pixels"`` by their true class, or to ``"channels"``.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar >= 0, float32 (float64 for float64 predictions); 0 where no pixel is valid, or all of
-        them weigh 0.
+        Scalar >= 0, float32 (float64 for float64 predictions); 0 if no pixel is valid or all valid
+        pixels have weight 0.
 
     Raises:
-        ValueError: The shapes are not as above; what is weighed is neither.
+        ValueError: Mismatched shapes, or an unknown ``weigh``.
     """
     check_choice("weigh", weigh, Weigh)
     check_map_shapes(prediction, target, mask)
@@ -104,21 +103,30 @@ class _SumOfErrors(torch.autograd.Function):
 
 
 class MapL1Loss(Loss):
-    """L1 between a predicted and a target map, as Audebert et al. (2019) regress distances.
+    """L1 between a predicted and a target map, as in Audebert et al. (2019); see `map_l1`.
 
     Args:
-        class_weights: One weight a class, the name of a balance that the training labels give (see
-            `ClassWeights`), or None.
-        weigh: What they weigh: ``"pixels"`` by their true class, which draws the distances near and
-            in rare classes to theirs, or each class's own one of the ``"channels"``, which leaves
-            the median that a channel learns where it is; see `map_l1`. The paper says neither.
-        ignore_index: Label of the pixels that count nowhere.
+        class_weights: One weight per class, the name of a balance to count from the training labels
+            (see `ClassWeights`), or None.
+        weigh: Apply the weights to ``"pixels"`` by their true class, which favours accurate
+            distances in rare classes, or to ``"channels"``, which does not change the median that
+            a channel learns. The paper leaves this open.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: Class weights that `ClassWeights` refuses; what is weighed is neither.
+        ValueError: Invalid class weights, or an unknown ``weigh``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import MapL1Loss
+        >>> prediction = torch.full((1, 1, 2, 3), 0.5)
+        >>> target = torch.tensor([[[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]])
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> MapL1Loss()(prediction, target, mask)
+        tensor(0.5000)
     """
 
-    weigh: Weigh = "channels"  # of losses that were stored before there was a choice
+    weigh: Weigh = "channels"  # for losses pickled before this option existed
 
     def __init__(
         self,
@@ -133,10 +141,10 @@ class MapL1Loss(Loss):
         self.ignore_index = ignore_index
 
     def check_channels(self, channels: int) -> None:
-        """Refuses weights for another number of classes."""
+        """Raise unless there is one class weight per channel."""
         self.class_weights.check_length(channels)
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar; see `map_l1`."""
+        """Return the loss of two maps (B, C, H, W) and the mask (B, H, W); see `map_l1`."""
         weights = self.class_weights(prediction.shape[1])
         return map_l1(prediction, target, mask, weights, self.weigh, self.ignore_index)

@@ -1,4 +1,4 @@
-"""The Tanimoto loss between maps in [0, 1]."""
+"""Tanimoto loss between maps in [0, 1]."""
 
 import torch
 from torch import Tensor
@@ -26,15 +26,15 @@ def map_tanimoto(
     Args:
         prediction: (B, C, H, W) floating point, in [0, 1].
         target: (B, C, H, W), in [0, 1].
-        mask: (B, H, W) int64, read for ``ignore_index`` alone.
-        formula: Its weights and variants.
-        ignore_index: Label of the pixels that count nowhere.
+        mask: (B, H, W) int64; only ``ignore_index`` is read.
+        formula: Coefficient, weights and complement.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar in [0, 1], float32 (float64 for float64 predictions); 0 where no pixel is valid.
+        Scalar in [0, 1], float32 (float64 for float64 predictions); 0 if no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other.
+        ValueError: Mismatched shapes.
     """
     check_map_shapes(prediction, target, mask)
     valid = mask != ignore_index
@@ -44,22 +44,33 @@ def map_tanimoto(
 
 
 class MapTanimotoLoss(Loss):
-    """`map_tanimoto` for the regression heads of ResUNet-a: distances, boundaries, colours.
+    """Tanimoto loss of the regression heads of ResUNet-a, see `map_tanimoto`.
+
+    The heads regress distances, boundaries and colours.
 
     Args:
-        complement: Whether the overlap of what prediction and target leave out counts as well.
-        volume_weights: ``"inverse"``, with which all channels count alike; ``"inverse_square"``,
-            the paper's; or None for equal weights, with which large channels count more.
-        normalize_weights: Divides the weights by the largest; see `TanimotoFormula`, as for all.
-        smooth: Added to both sides of the quotient, 0 or more.
-        dual_weights: The complement's weights: of its own volumes (``"complement"``), or the same
-            (``"direct"``).
-        volumes: The mean of the ``"batch"``, or each ``"image"``'s own.
+        complement: Average with the overlap of the complements of prediction and target.
+        volume_weights: ``"inverse"`` balances the channels; ``"inverse_square"`` is the paper's;
+            None gives equal weights, with which large channels dominate.
+        normalize_weights: Divide the weights by the largest; see `TanimotoFormula` for all options.
+        smooth: Added to numerator and denominator, 0 or more.
+        dual_weights: Weights of the complement, from its own volumes (``"complement"``) or the same
+            as those of the first term (``"direct"``).
+        volumes: Mean volumes of the ``"batch"``, or those of each ``"image"``.
         coefficient: ``"D3"`` is Tanimoto; ``"D1"`` and ``"D2"`` are forms of Dice.
-        ignore_index: Label of the pixels that count nowhere.
+        ignore_index: Label of ignored pixels.
 
     Raises:
         ValueError: An unknown choice, a negative ``smooth``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import MapTanimotoLoss
+        >>> prediction = torch.full((1, 1, 2, 3), 0.5)
+        >>> target = torch.tensor([[[[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]]])
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> MapTanimotoLoss()(prediction, target, mask)
+        tensor(0.5050)
     """
 
     def __init__(
@@ -86,11 +97,11 @@ class MapTanimotoLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-        """Two maps (B, C, H, W) and the mask (B, H, W) to a scalar; see `map_tanimoto`."""
+        """Return the loss of two maps (B, C, H, W) and the mask (B, H, W); see `map_tanimoto`."""
         return map_tanimoto(prediction, target, mask, self.formula, self.ignore_index)
 
     def statistics(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """``weight_ratio``: the largest weight of a channel over the smallest."""
+        """Return ``weight_ratio``, the largest channel weight over the smallest."""
         _, target, mask = inputs
         valid = mask != self.ignore_index
         volume = torch.where(valid.unsqueeze(1), promote(target), 0.0).sum(dim=(2, 3))

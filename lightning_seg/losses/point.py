@@ -1,10 +1,11 @@
-"""The point loss of equipotential learning."""
+"""Point loss of equipotential learning."""
 
 from functools import partial
 from typing import Literal
 
 from torch import Tensor
 
+from lightning_seg.losses._probability_loss import VOID, probability_loss
 from lightning_seg.losses.base import Loss
 from lightning_seg.losses.potential import (
     Padding,
@@ -16,7 +17,6 @@ from lightning_seg.losses.potential import (
     scale_of,
     sweeps_of,
 )
-from lightning_seg.losses.probability_loss import VOID, probability_loss
 
 Norm = Literal["l1", "l2"]
 
@@ -33,24 +33,24 @@ def point_loss(
     """Distance between the potentials of the softmax and of the labels (Yin et al. 2022, eq. 3).
 
     The mean over directions, valid pixels and classes of ``|E(p) - E(y)|`` or its square. The
-    equation's plain sum over pixels cannot balance a cross entropy with the paper's weight of
-    0.1; its authors' code takes the mean, too.
+    equation has a plain sum over pixels, which cannot balance a cross entropy with the paper's
+    weight of 0.1; the authors' code takes the mean as well.
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         kernel_size: Odd width w of the convolution; potentials are in [0, w // 2 + 1].
         splitter: "A", "B", "C" or "standard"; see `anisotropic_convolution`.
-        norm: "l1" or "l2", the square.
+        norm: "l1" for the absolute difference, "l2" for its square.
         padding: "replicate" or "constant" (0) beyond the border.
-        ignore_index: Label of the pixels that count nowhere.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar in [0, r + 1] or, squared, [0, (r + 1) ** 2], float32 (float64 for float64 logits);
-        0 where no pixel is valid.
+        Scalar in [0, r + 1] ("l1") or [0, (r + 1) ** 2] ("l2"), float32 (float64 for float64
+        logits); 0 if no pixel is valid.
 
     Raises:
-        ValueError: For an even kernel, an unknown splitter, norm or padding.
+        ValueError: An even kernel, an unknown splitter, norm or padding.
     """
     sweeps = _check(kernel_size, splitter, norm, padding)
     term = partial(_terms, sweeps=sweeps, kernel_size=kernel_size, norm=norm, padding=padding)
@@ -74,7 +74,7 @@ def _terms(
     norm: Norm,
     padding: Padding,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    # The convolution is linear: the difference of potentials is the potential of the difference.
+    # The convolution is linear: E(p) - E(y) = E(p - y).
     images, classes, height, width = probabilities.shape
     valid = labels != VOID
     one = valid.unsqueeze(1).to(probabilities.dtype)
@@ -87,7 +87,7 @@ def _terms(
     for sweep in sweeps:
         scale = scale_of(sweep, kernel_size)
         sums = plane.sweep_sums(flat, sweep).unflatten(0, (images, classes))
-        seen = sums.new_zeros(images, 1, sums.shape[-1])  # by how many pixels, from either end
+        seen = sums.new_zeros(images, 1, sums.shape[-1])  # number of pixels whose sum this is
         for start in sweep.starts:
             seen[:, 0, plane.window(start)] += window
         slope = (sums if norm == "l2" else sums.sign()) * seen
@@ -104,19 +104,27 @@ def _terms(
 
 
 class PointLoss(Loss):
-    """The point loss of equipotential learning (Yin et al. 2022): regression of potential fields.
+    """Point loss of equipotential learning (Yin et al. 2022): regression of potential fields.
 
-    The term alone: the paper adds it to a cross entropy with a weight of 0.1 to 0.2.
+    The paper adds it to a cross entropy with a weight of 0.1 to 0.2.
 
     Args:
-        kernel_size: Odd width of the convolution, in pixels of the crop (7 for 256 pixels).
+        kernel_size: Odd width of the convolution in pixels; the paper has 7 for 256-pixel crops.
         splitter: Directions: "A" (axes), "B" (diagonals), "C" (both) or "standard".
-        norm: "l1" or "l2", the square.
+        norm: "l1" for the absolute difference, "l2" for its square.
         padding: "replicate" or "constant" (0) beyond the border.
-        ignore_index: Label of the pixels that count nowhere.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: For an even kernel, an unknown splitter, norm or padding.
+        ValueError: An even kernel, an unknown splitter, norm or padding.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import PointLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> PointLoss(kernel_size=3)(logits, mask)
+        tensor(0.7875)
     """
 
     def __init__(
@@ -136,7 +144,7 @@ class PointLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `point_loss`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `point_loss`."""
         return point_loss(
             logits,
             mask,

@@ -1,8 +1,8 @@
 """Potential fields: class maps summed along directions (Yin et al. 2022, section III-B).
 
-Two facts make them cheap. A direction and its opposite see the same sums, of ``r + 1`` pixels in
-a row, at a sum's one end or its other. And in padded maps that are laid flat a step in any
-direction is one fixed offset, so the same few additions of shifted arrays serve every direction.
+Two facts make them cheap. Opposite directions share the same sums of ``r + 1`` pixels in a row,
+read from one end or the other. In flattened padded maps a step in any direction is a fixed offset,
+so a few additions of shifted arrays serve every direction.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ OUTSIDE = -1
 
 @dataclass(frozen=True)
 class Sweep:
-    """Sums of pixels that lie in a row (or, for the standard convolution, in a square).
+    """Sums of pixels in a row or, for the standard convolution, in a square.
 
     Args:
-        runs: Vectors (dy, dx) and the number of pixels summed along each, one after the other.
-        starts: For each direction, where a pixel's sum begins, as (dy, dx) from the pixel.
+        runs: Vectors (dy, dx) and the number of pixels to sum along each, applied in order.
+        starts: For each direction, the start of a pixel's sum as an offset (dy, dx) from the pixel.
         maximum: Number of pixels in a sum.
     """
 
@@ -40,18 +40,17 @@ class Sweep:
 
 
 def sweeps_of(kernel_size: int, splitter: Splitter) -> tuple[Sweep, ...]:
-    """The sweeps that hold every direction of ``splitter``.
+    """Return the sweeps that cover every direction of ``splitter``.
 
     Raises:
-        ValueError: For an even or non-positive kernel, one that is no integer, and an unknown
-            splitter.
+        ValueError: A kernel that is even, not positive or not an integer; an unknown splitter.
     """
     if not isinstance(kernel_size, int):
         raise ValueError(f"kernel_size is {kernel_size!r}: it must be an odd and positive integer.")
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
-            f"kernel_size is {kernel_size}: it must be odd and positive, for it reaches "
-            f"kernel_size // 2 pixels to each side. Try {max(kernel_size, 0) + 1}."
+            f"kernel_size is {kernel_size}: it must be odd and positive, because it "
+            f"reaches kernel_size // 2 pixels to each side. Try {max(kernel_size, 0) + 1}."
         )
     reach = kernel_size // 2
     if splitter == "standard":
@@ -72,17 +71,17 @@ def directions_in(sweeps: Sequence[Sweep]) -> int:
 
 
 def check_padding(padding: str) -> None:
-    """Raises ValueError for anything but "replicate" and "constant"."""
+    """Raise ValueError unless ``padding`` is "replicate" or "constant"."""
     if padding not in ("replicate", "constant"):
         raise ValueError(f"padding is {padding!r}: it must be 'replicate' or 'constant'.")
 
 
 @dataclass(frozen=True)
 class Plane:
-    """How (R, H, W) maps are padded and laid flat.
+    """Layout of padded and flattened (R, H, W) maps.
 
-    A window of ``height * row`` entries of a flat map holds one value a pixel, and
-    ``row - width`` entries after each of the image's rows that belong to no pixel.
+    A window of ``height * row`` entries of a flat map holds one value per pixel, with ``row -
+    width`` unused entries after each image row.
     """
 
     height: int
@@ -92,17 +91,17 @@ class Plane:
 
     @property
     def row(self) -> int:
-        """Entries from one row to the next."""
+        """Number of entries from one row to the next."""
         return self.width + 2 * self.reach
 
     def flatten(self, maps: Tensor) -> Tensor:
-        """(R, H, W) to (R, length), padded; one row more than needed keeps every window inside."""
+        """Pad and flatten (R, H, W) to (R, length); a spare row keeps every window inside."""
         reach = self.reach
         mode = self.padding if reach else "constant"
         return F.pad(maps, (reach, reach, reach, reach + 1), mode=mode).flatten(1)
 
     def flatten_labels(self, labels: Tensor) -> Tensor:
-        """As `flatten`, for (B, H, W) integers; constant padding belongs to no class."""
+        """Pad and flatten (B, H, W) labels like `flatten`; constant padding is no class."""
         reach = self.reach
         if self.padding == "constant":
             return F.pad(labels, (reach, reach, reach, reach + 1), value=OUTSIDE).flatten(1)
@@ -113,13 +112,13 @@ class Plane:
         return labels[:, y[:, None], x].flatten(1)
 
     def window_of(self, mask: Tensor) -> Tensor:
-        """(B, H, W) bool to (B, height * row), False where there is no pixel."""
+        """Flatten (B, H, W) bool to a window (B, height * row), False at unused entries."""
         return F.pad(mask, (0, 2 * self.reach)).flatten(1)
 
     def unflatten_gradient(self, gradient: Tensor) -> Tensor:
-        """Gradient with respect to flat maps (R, length) to the one of the (R, H, W) maps.
+        """Turn the gradient of flat maps (R, length) into that of the (R, H, W) maps.
 
-        Changes ``gradient``.
+        Modifies ``gradient`` in place.
         """
         reach, bottom, right = self.reach, self.reach + self.height, self.reach + self.width
         padded = gradient.unflatten(1, (-1, self.row))
@@ -131,18 +130,18 @@ class Plane:
         return padded[:, reach:bottom, reach:right]
 
     def window(self, start: tuple[int, int]) -> slice:
-        """Where the sums that begin at ``start`` from each pixel are in `sweep_sums`."""
+        """Slice of `sweep_sums` that holds each pixel's sum beginning at offset ``start``."""
         first = (self.reach + start[0]) * self.row + self.reach + start[1]
         return slice(first, first + self.height * self.row)
 
     def sweep_sums(self, flat: Tensor, sweep: Sweep) -> Tensor:
-        """Flat maps (R, length) to the sums that begin at each entry, (R, shorter)."""
+        """Return the sums beginning at each entry of flat maps (R, length), (R, shorter)."""
         for dy, dx, terms in sweep.runs:
             flat = _run_sums(flat, dy * self.row + dx, terms)
         return flat
 
     def sweep_gradient(self, gradient: Tensor, sweep: Sweep) -> Tensor:
-        """The transpose of `sweep_sums`, which again is a sum of shifted maps."""
+        """Apply the transpose of `sweep_sums`, again a sum of shifted maps."""
         for dy, dx, terms in reversed(sweep.runs):
             step = dy * self.row + dx
             ends = (terms - 1) * step
@@ -151,7 +150,7 @@ class Plane:
 
 
 def _run_sums(flat: Tensor, step: int, terms: int) -> Tensor:
-    """``flat[:, i] + flat[:, i + step] + ...`` of ``terms`` terms, by doubling."""
+    """Return ``flat[:, i] + flat[:, i + step] + ...`` with ``terms`` terms, by doubling."""
     sums, done = flat, 1
     for bit in f"{terms:b}"[1:]:
         sums = sums[:, : -done * step] + sums[:, done * step :]
@@ -168,24 +167,34 @@ def anisotropic_convolution(
     splitter: Splitter = "A",
     padding: Padding = "replicate",
 ) -> Tensor:
-    """The potential of each pixel in each direction (Yin et al. 2022, equation 2).
+    """Return the potential of each pixel in each direction (Yin et al. 2022, equation 2).
 
     ``E_s(p) = sum of x(p + t s) for t = 0..r`` with ``r = kernel_size // 2``: the pixel itself
-    counts, so maps in [0, 1] have potentials in [0, r + 1].
+    is included, so maps in [0, 1] have potentials in [0, r + 1].
 
     Args:
         fields: (B, K, H, W) floating point, probabilities or one-hot labels.
         kernel_size: Odd; the potential reaches ``kernel_size // 2`` pixels.
         splitter: "A" is up, down, left, right; "B" up-left, down-right, up-right, down-left; "C"
-            A and then B; "standard" the paper's ablation with one convolution of a whole square,
+            A followed by B; "standard" is the paper's ablation, one convolution over a square,
             scaled to the same range.
-        padding: Beyond the image's border, "replicate" its last pixels or a "constant" 0.
+        padding: "replicate" repeats the border pixels, "constant" pads with 0.
 
     Returns:
         (S, B, K, H, W) of the same dtype, differentiable.
 
     Raises:
-        ValueError: For an even kernel, an unknown splitter or padding.
+        ValueError: An even kernel, an unknown splitter or padding.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import anisotropic_convolution
+        >>> field = torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]])
+        >>> anisotropic_convolution(field, kernel_size=3)[:, 0, 0, 0]  # up, down, left, right
+        tensor([[0., 0., 2., 2.],
+                [0., 0., 2., 2.],
+                [0., 0., 1., 2.],
+                [0., 1., 2., 2.]])
     """
     check_padding(padding)
     batch, channels, height, width = fields.shape
@@ -202,5 +211,5 @@ def anisotropic_convolution(
 
 
 def scale_of(sweep: Sweep, kernel_size: int) -> float:
-    """Potential of one pixel of a sum: 1 along directions, and less in a square."""
+    """Contribution of one pixel to a potential: 1 along a direction, less in a square."""
     return (kernel_size // 2 + 1) / sweep.maximum

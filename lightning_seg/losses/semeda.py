@@ -1,4 +1,4 @@
-"""SEMEDA: prediction and truth compared in what an edge network makes of them."""
+"""SEMEDA: prediction and labels compared in the embedding space of an edge network."""
 
 import math
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_seg.errors import InputError
+from lightning_seg.losses._probability_loss import VOID, probability_loss
 from lightning_seg.losses.base import (
     Loss,
     check_choice,
     check_shapes,
 )
-from lightning_seg.losses.probability_loss import VOID, probability_loss
 from lightning_seg.networks import EdgeNetwork, pretrained_weights_wanted
 from lightning_seg.networks.edge_network import WIDTHS, activated
 from lightning_seg.targets._one_hot import one_hot
@@ -32,30 +32,29 @@ def semeda(
     reduction: Reduction = "mean",
     ignore_index: int = 255,
 ) -> Tensor:
-    """``sum_l w_l |psi_l(softmax(logits)) - psi_l(onehot)|_1``, psi_l the outputs of layer l.
+    """``sum_l w_l |psi_l(softmax(logits)) - psi_l(onehot)|_1``, psi_l the output of layer l.
 
-    Equations 4 and 5 of Chen et al. (2020), which are plain sums over pixels; like their cross
-    entropy they are divided by the number of (valid) pixels here. Gradients flow through the
-    prediction alone. Layers after the last weight that is not 0 are not computed.
+    Equations 4 and 5 of Chen et al. (2020). Theirs are plain sums over pixels; here they are
+    divided by the number of valid pixels, like their cross entropy. Gradients flow only through the
+    prediction. Layers after the last non-zero weight are not computed.
 
-    Void pixels are 0 in all channels of both inputs, and what the layers give there is left out.
+    Void pixels are 0 in all channels of both inputs, and the layers' outputs there are ignored.
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         edge_network: A trained network for K classes.
-        weights: One a layer.
-        reduction: ``"mean"`` averages over a layer's channels and the valid pixels, ``"pixel"``
-            sums over the channels, which makes the terms 16, 32 and 2 times larger.
-        ignore_index: Label of the pixels that count nowhere.
+        weights: One per layer.
+        reduction: ``"mean"`` averages over the channels of a layer and the valid pixels;
+            ``"pixel"`` sums over the channels, which makes the terms 16, 32 and 2 times larger.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar >= 0, float32 (float64 for float64 logits); 0 where no pixel is valid.
+        Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel is valid.
 
     Raises:
         InputError: The network is for another number of classes.
-        ValueError: The shapes do not fit each other; a single class; weights or a reduction that
-            `SemedaLoss` refuses.
+        ValueError: Mismatched shapes; a single class; invalid weights or reduction.
     """
     _check(weights, reduction)
     check_shapes(logits, mask)
@@ -77,17 +76,17 @@ def _terms(
     layers: Sequence[tuple[Tensor, Tensor]],
     shares: Sequence[float],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The L1 terms summed over pixels, and their gradient, layer by layer and back."""
+    """Return the sum of the L1 terms, the number of pixels and the gradient."""
     valid = labels != VOID
     counts = valid.unsqueeze(1).to(probabilities.dtype)
     layers = [(kernel.to(counts.dtype), bias.to(counts.dtype)) for kernel, bias in layers]
-    found, total, slopes = [probabilities], counts.new_zeros(()), []
+    predicted, total, slopes = [probabilities], counts.new_zeros(()), []
     expected = one_hot(labels, probabilities.shape[1], VOID, probabilities.dtype)
     for number, (layer, share) in enumerate(zip(layers, shares, strict=True)):
-        found.append(activated(F.conv2d(found[-1], *layer, padding=1), number))
+        predicted.append(activated(F.conv2d(predicted[-1], *layer, padding=1), number))
         expected = activated(F.conv2d(expected, *layer, padding=1), number)
         if share:
-            error = (found[-1] - expected).mul_(counts)
+            error = (predicted[-1] - expected).mul_(counts)
             slopes.append(error.sign().mul_(share) if gradient_wanted else None)
             total = total + share * error.abs_().sum()
         else:
@@ -102,51 +101,62 @@ def _terms(
             gradient = slope
         elif slope is not None:
             gradient.add_(slope)
-        assert gradient is not None  # the last of the layers has a weight
-        gradient = _input_gradient(gradient, found[number + 1], number)
-        gradient = _convolution_gradient(gradient, found[number], layers[number][0])
+        assert gradient is not None  # the last layer has a weight
+        gradient = _input_gradient(gradient, predicted[number + 1], number)
+        gradient = _convolution_gradient(gradient, predicted[number], layers[number][0])
     return total, valid.sum(), gradient
 
 
 def _input_gradient(gradient: Tensor, psi: Tensor, layer: int) -> Tensor:
-    """Back through the activation that gave ``psi``."""
+    """Backward pass of the activation with output ``psi``."""
     if layer == len(WIDTHS) - 1:
         along = (gradient * psi).sum(dim=1, keepdim=True)
         return gradient.sub_(along).mul_(psi)
-    found: Tensor = torch.ops.aten.threshold_backward(gradient, psi, 0)
-    return found
+    result: Tensor = torch.ops.aten.threshold_backward(gradient, psi, 0)
+    return result
 
 
 def _convolution_gradient(gradient: Tensor, maps: Tensor, kernel: Tensor) -> Tensor:
-    """Back through the convolution of ``maps``, whose layout it has."""
+    """Backward pass of the convolution of ``maps``, in the layout of ``maps``."""
     sides, only_maps = [1, 1], [True, False, False]
     gradients = torch.ops.aten.convolution_backward(
         gradient, maps, kernel, None, sides, sides, sides, False, [0, 0], 1, only_maps
     )
-    found: Tensor = gradients[0]
-    return found
+    result: Tensor = gradients[0]
+    return result
 
 
 class SemedaLoss(Loss):
-    """SEMEDA (Chen et al. 2020): matches what a frozen edge network sees in prediction and truth.
+    """SEMEDA (Chen et al. 2020): L1 between embeddings of prediction and labels.
 
-    It is added to the cross entropy, which it does not contain. The edge network is trained
+    Add it to the cross entropy. The embeddings are layers of a frozen edge network, trained
     beforehand on label maps alone, see `lightning_seg.tasks.EdgeDetectionTask`. Checkpoints of the
-    trained model carry it along, so that its own file is needed once, to start training.
+    trained model include the edge network; its own file is needed only to start training.
 
     Args:
-        edge_network: The path of its checkpoint, or the network itself, which is frozen.
-        weights: One for each of its three layers: (2, 4, 0) is the paper's for VOC, (4, 2, 0) for
-            Cityscapes; the last layer's did not help.
-        reduction: ``"mean"`` or ``"pixel"``, see `semeda`. The paper's sums leave both open, but
-            its weights speak for the mean: with (2, 4, 0) its gradient is about that of cross
-            entropy, and that of ``"pixel"`` some 20 to 50 times as large.
-        ignore_index: Label of the pixels that count nowhere.
+        edge_network: Path of its checkpoint, or the network itself, which is frozen.
+        weights: One for each of its three layers. The paper has (2, 4, 0) for VOC and (4, 2, 0) for
+            Cityscapes; the last layer did not help.
+        reduction: ``"mean"`` or ``"pixel"``, see `semeda`. The paper allows both readings, but its
+            weights suggest the mean: with (2, 4, 0) the gradient is about that of the cross
+            entropy, while that of ``"pixel"`` is some 20 to 50 times larger.
+        ignore_index: Label of ignored pixels.
 
     Raises:
-        InputError: There is no such file, or it is no checkpoint of an edge network; (when called)
-            the edge network is for another number of classes.
-        ValueError: Other than three weights, a negative one, all of them 0; an unknown reduction.
+        InputError: The file is missing or not the checkpoint of an edge network; when called, the
+            edge network is for another number of classes.
+        ValueError: Not three weights, a negative one, or all 0; an unknown reduction.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import SemedaLoss
+        >>> from lightning_seg.networks import EdgeNetwork
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3, requires_grad=True)
+        >>> loss = SemedaLoss(EdgeNetwork(num_classes=2))  # in practice a trained edge network
+        >>> loss(logits, mask).backward()
+        >>> logits.grad.shape
+        torch.Size([1, 2, 2, 3])
     """
 
     def __init__(
@@ -171,23 +181,23 @@ class SemedaLoss(Loss):
                 self._adopt(EdgeNetwork.from_checkpoint(self.path))
 
     def check_channels(self, channels: int) -> None:
-        """Refuses an edge network, where it is read already, for another number of classes."""
+        """Raise if the edge network is loaded and for another number of classes."""
         if self.edge_network is not None:
             self.edge_network.check_num_classes(channels)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `semeda`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `semeda`."""
         if self.edge_network is None:
             raise InputError(
-                f"the edge network {self.path} was not read, because a checkpoint of the trained "
-                "model was expected to bring it; load that checkpoint first"
+                f"the edge network {self.path} is not loaded: a checkpoint of the trained model "
+                "should provide it; load that checkpoint first"
             )
         return semeda(
             logits, mask, self.edge_network, self.weights, self.reduction, self.ignore_index
         )
 
     def train(self, mode: bool = True) -> Self:
-        """Sets the loss's mode; the edge network stays in evaluation."""
+        """Set the mode of the loss; the edge network stays in evaluation mode."""
         super().train(mode)
         if self.edge_network is not None:
             self.edge_network.eval()
@@ -197,21 +207,21 @@ class SemedaLoss(Loss):
         self.edge_network = network.requires_grad_(False).eval()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        """Takes the edge network that a checkpoint brings; without one, the file's stays."""
+        """Load the edge network from the checkpoint, or keep the current one if it has none."""
         prefix_here = f"{prefix}edge_network."
-        brought = {
+        loaded = {
             name.removeprefix(prefix_here): weight
             for name, weight in state_dict.items()
             if name.startswith(prefix_here)
         }
-        if brought and self.edge_network is None:
-            self._adopt(EdgeNetwork.from_state_dict(brought))
-        elif not brought:
+        if loaded and self.edge_network is None:
+            self._adopt(EdgeNetwork.from_state_dict(loaded))
+        elif not loaded:
             if self.edge_network is None and self.path is not None:
                 self._adopt(EdgeNetwork.from_checkpoint(self.path))
             assert self.edge_network is not None
             for name, weight in self.edge_network.state_dict().items():
-                state_dict[prefix_here + name] = weight  # none of them is missed
+                state_dict[prefix_here + name] = weight  # so that no key is missing
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -1,10 +1,10 @@
-"""The Tanimoto loss of class probabilities."""
+"""Tanimoto loss of class probabilities."""
 
 from torch import Tensor
 
+from lightning_seg.losses._class_sums import sum_by_class
+from lightning_seg.losses._probabilities import masked_probabilities
 from lightning_seg.losses.base import Loss, autocast_off
-from lightning_seg.losses.class_sums import sum_by_class
-from lightning_seg.losses.probabilities import masked_probabilities
 from lightning_seg.losses.tanimoto_formula import (
     Coefficient,
     DualWeights,
@@ -26,14 +26,14 @@ def tanimoto(
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        formula: Its weights and variants.
-        ignore_index: Label of the pixels that count nowhere.
+        formula: Coefficient, weights and complement.
+        ignore_index: Label of ignored pixels.
 
     Returns:
-        Scalar in [0, 1], float32 (float64 for float64 logits); 0 where no pixel is valid.
+        Scalar in [0, 1], float32 (float64 for float64 logits); 0 if no pixel is valid.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: Mismatched shapes; a single class.
     """
     probabilities, labels = masked_probabilities(logits, mask, ignore_index)
     return formula(probabilities, labels.to(probabilities.dtype), mask != ignore_index)
@@ -42,26 +42,34 @@ def tanimoto(
 class TanimotoLoss(Loss):
     """Tanimoto with complement, the loss of ResUNet-a (Diakogiannis et al. 2020); see `tanimoto`.
 
-    The paper's is ``volume_weights="inverse_square"``, the authors' code has
-    ``normalize_weights=False``, too. Beware that ``smooth`` is then no trifle: the weighted sums of
-    a large image are as small, and the loss of an undecided prediction sinks from 0.5 to 0.3 at
-    512 x 512 pixels. For the comparison of the paper's section 3.2.2 there are the
-    Dice losses ``"D1"`` and ``"D2"``, with their complements or without.
+    The paper uses ``volume_weights="inverse_square"``; the authors' code also has
+    ``normalize_weights=False``. Then ``smooth`` is no longer negligible: the weighted sums of a
+    large image are equally small, and the loss of an undecided prediction drops from 0.5 to 0.3 at
+    512 x 512 pixels. The Dice losses ``"D1"`` and ``"D2"``, with or without complement, are those
+    of the comparison in section 3.2.2 of the paper.
 
     Args:
-        complement: Whether the overlap of what prediction and labels leave out counts as well.
-        volume_weights: ``"inverse"``, with which all classes count alike; ``"inverse_square"``, the
-            paper's; or None for equal weights, with which large classes count more.
-        normalize_weights: Divides the weights by the largest; see `TanimotoFormula`, as for all.
-        smooth: Added to both sides of the quotient, 0 or more.
-        dual_weights: The complement's weights: of its own volumes (``"complement"``), or the same
-            (``"direct"``).
-        volumes: The mean of the ``"batch"``, or each ``"image"``'s own.
+        complement: Average with the overlap of the complements of prediction and labels.
+        volume_weights: ``"inverse"`` balances the classes; ``"inverse_square"`` is the paper's;
+            None gives equal weights, with which large classes dominate.
+        normalize_weights: Divide the weights by the largest; see `TanimotoFormula` for all options.
+        smooth: Added to numerator and denominator, 0 or more.
+        dual_weights: Weights of the complement, from its own volumes (``"complement"``) or the same
+            as those of the first term (``"direct"``).
+        volumes: Mean volumes of the ``"batch"``, or those of each ``"image"``.
         coefficient: ``"D3"`` is Tanimoto; ``"D1"`` and ``"D2"`` are forms of Dice.
-        ignore_index: Label of the pixels that count nowhere.
+        ignore_index: Label of ignored pixels.
 
     Raises:
         ValueError: An unknown choice, a negative ``smooth``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import TanimotoLoss
+        >>> mask = torch.tensor([[[0, 0, 1], [0, 255, 1]]])
+        >>> logits = torch.zeros(1, 2, 2, 3)  # undecided between two classes
+        >>> TanimotoLoss()(logits, mask)
+        tensor(0.5102)
     """
 
     def __init__(
@@ -88,13 +96,13 @@ class TanimotoLoss(Loss):
         self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Logits (B, K, H, W) and mask (B, H, W) to a scalar; see `tanimoto`."""
+        """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `tanimoto`."""
         return tanimoto(logits, mask, self.formula, self.ignore_index)
 
     def statistics(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """``weight_ratio``: the largest weight of a class over the smallest.
+        """Return ``weight_ratio``, the largest class weight over the smallest.
 
-        Where it is large, the rarest class alone decides what is learned.
+        If it is large, the rarest class dominates the loss.
         """
         logits, mask = inputs
         valid = mask != self.ignore_index

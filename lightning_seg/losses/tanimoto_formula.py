@@ -1,4 +1,4 @@
-"""The Tanimoto coefficient of maps in [0, 1], its weights and its complement."""
+"""Tanimoto coefficient of maps in [0, 1], with weights and complement."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,28 +19,38 @@ class TanimotoFormula:
     """``1 - (T(p, l) + T(1 - p, 1 - l)) / 2`` of Diakogiannis et al. (2020), equations 3 to 5.
 
     ``T = sum_J w_J sum pl / sum_J w_J sum (p^2 + l^2 - pl)`` over the channels J and the valid
-    pixels of an image, ``smooth`` added to both sides; the mean over images with a valid pixel.
+    pixels of an image, with ``smooth`` added to numerator and denominator. The loss is the mean
+    over images with a valid pixel.
 
-    ``w_J = V_J^-1`` with the volume ``V_J = sum l``, with which every channel has an equal part in
-    the sums. The paper's ``V_J^-2`` gives the rarest channel the largest part, and where volumes
-    are very unequal the others learn late or not at all. A channel of volume 0 gets the largest
-    weight of the others.
+    ``w_J = V_J^-1`` with the volume ``V_J = sum l`` gives every channel an equal share of the sums.
+    The paper's ``V_J^-2`` gives the rarest channel the largest share; if volumes are very unequal
+    the other channels learn late or not at all. A channel of volume 0 gets the largest weight of
+    the other channels.
 
     Args:
-        complement: Whether the overlap of what prediction and target leave out counts as well.
+        complement: Average with the overlap of the complements of prediction and target.
         volume_weights: ``"inverse"``, the paper's ``"inverse_square"``, or None for equal weights.
-        normalize_weights: Divides the weights by the largest. Equation 5 stays the same, but
-            ``smooth`` stays small before its sums, which without it shrink with the image's size.
+        normalize_weights: Divide the weights by the largest. This leaves equation 5 unchanged but
+            keeps ``smooth`` negligible; otherwise the sums shrink as the image grows.
         smooth: 0 or more.
-        dual_weights: The second term's weights come from the volumes of the ``"complement"`` (as in
-            the authors' code), or are those of the first, ``"direct"``.
-        volumes: The mean of the ``"batch"`` (as in the authors' code), or each ``"image"``'s own.
+        dual_weights: Weights of the second term, from the volumes of the ``"complement"`` (as in
+            the authors' code), or those of the first term, ``"direct"``.
+        volumes: Mean volumes of the ``"batch"`` (as in the authors' code), or those of each
+            ``"image"``.
         coefficient: ``"D3"`` is Tanimoto. ``"D1"`` and ``"D2"`` are the two forms of Dice that the
             paper compares it with (equations 1 and 2), with the sum of the values or of their
-            squares below.
+            squares in the denominator.
 
     Raises:
         ValueError: An unknown choice, a negative ``smooth``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.losses import TanimotoFormula
+        >>> prediction = torch.full((1, 2, 2, 3), 0.5)
+        >>> target = torch.tensor([[[[1.0, 1.0, 0.0]] * 2, [[0.0, 0.0, 1.0]] * 2]])
+        >>> TanimotoFormula()(prediction, target, torch.ones(1, 2, 3, dtype=torch.bool))
+        tensor(0.5294)
     """
 
     complement: bool = True
@@ -60,7 +70,7 @@ class TanimotoFormula:
         check_number("smooth", self.smooth)
 
     def __call__(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """Maps (B, C, H, W) of one type, 0 at void, and the valid pixels (B, H, W) to a scalar."""
+        """Return the loss of two maps (B, C, H, W), 0 at void, and the valid pixels (B, H, W)."""
         counts = valid.flatten(1).any(dim=1)
         overlap = (prediction * target).sum(dim=(2, 3))
         excess = self._excess(prediction, target).sum(dim=(2, 3))
@@ -75,20 +85,20 @@ class TanimotoFormula:
         return mean_where(1 - score, counts)
 
     def weight_ratio(self, volume: Tensor, valid: Tensor) -> Tensor:
-        """How many times the smallest weight of a channel the largest is, where that is greatest.
+        """Return the largest weight over the smallest, for the image where that is greatest.
 
         Args:
-            volume: (B, C), the sums of the target over the valid pixels.
+            volume: (B, C), sums of the target over the valid pixels.
             valid: (B, H, W) bool.
         """
         weights = self._weights(volume, valid.flatten(1).any(dim=1))
         return (weights.amax(dim=1) / weights.amin(dim=1)).amax()
 
     def _excess(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """What a pixel adds to the lower side of the quotient beyond its overlap.
+        """Return the contribution of each pixel to the denominator beyond the overlap.
 
-        All three coefficients are ``overlap / (overlap + excess)``, and the excess of the
-        complements is the same.
+        All three coefficients are ``overlap / (overlap + excess)``; the complements have the same
+        excess.
         """
         if self.coefficient == "D1":
             return (prediction + target) / 2 - prediction * target
@@ -96,7 +106,7 @@ class TanimotoFormula:
         return squared / 2 if self.coefficient == "D2" else squared
 
     def _weights(self, volume: Tensor, counts: Tensor) -> Tensor:
-        """Volumes (B, C) to weights (B, C), or (1, C) for the batch."""
+        """Turn volumes (B, C) into weights (B, C), or (1, C) for the batch."""
         if self.volume_weights is None:
             return torch.ones_like(volume)
         if self.volumes == "batch":

@@ -1,4 +1,4 @@
-"""A loss, its weight in the objective, and the prediction that it is of."""
+"""A loss with its weight and the prediction that it applies to."""
 
 import math
 from collections.abc import Sequence
@@ -14,14 +14,20 @@ class WeightedLoss:
     """One term of the objective: ``weight * loss(...)``.
 
     Args:
-        loss: A loss of `lightning_seg.losses` by its short name, or any module of the same call
-            by its full class path.
-        weight: Its factor in the sum.
-        prediction: The head's prediction that it is called on, by default the class scores; of a
-            loss that compares several, their names in the order of its arguments.
+        loss: A loss of `lightning_seg.losses` by its short name, or any module with the same call
+            signature by its full class path.
+        weight: Factor in the sum.
+        prediction: Name of the head's prediction that the loss is called on, by default the class
+            scores; a list of names, in the order of the arguments, for a loss of several.
 
     Raises:
-        ValueError: A weight that is not finite, or no prediction.
+        ValueError: A weight that is not finite, or an empty prediction.
+
+    Example:
+        >>> from lightning_seg.losses import MapL1Loss, WeightedLoss
+        >>> term = WeightedLoss(MapL1Loss(), weight=2.0, prediction="distance")
+        >>> term.predictions
+        ['distance']
     """
 
     loss: Loss | nn.Module
@@ -36,5 +42,5 @@ class WeightedLoss:
 
     @property
     def predictions(self) -> Sequence[str]:
-        """Names of all predictions that the loss is called on."""
+        """Names of the predictions that the loss is called on."""
         return [self.prediction] if isinstance(self.prediction, str) else self.prediction

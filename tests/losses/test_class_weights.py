@@ -21,7 +21,7 @@ def test_none_is_equal_weights():
 
 def test_a_balance_waits_for_its_numbers():
     weights = ClassWeights("median_frequency")
-    with pytest.raises(InputError, match=r"'median_frequency', whose numbers are not known here"):
+    with pytest.raises(InputError, match=r"'median_frequency', whose weights are not known yet"):
         weights(2)
     weights.resolve([1.0, 3.0])
     assert weights(2).tolist() == [1.0, 3.0]

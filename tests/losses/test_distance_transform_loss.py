@@ -187,7 +187,7 @@ def test_equals_the_reference_of_one_class(reference_case):
         ({"reduce": "mean"}, "reduce is 'mean', expected one of: 'mean_present'"),
         ({"void": "drop"}, "void is 'drop', but must be 'ignore' or 'background'"),
         ({"classes": []}, r"classes is \[\], but must name labels"),
-        ({"classes": [1, 1]}, r"classes is \[1, 1\], but must name labels, each of them once"),
+        ({"classes": [1, 1]}, r"classes is \[1, 1\], but must name distinct labels"),
         ({"classes": [-1]}, r"classes is \[-1\], but must name labels"),
     ],
 )

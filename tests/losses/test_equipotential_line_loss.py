@@ -12,7 +12,7 @@ from loss_contract import (
     value_and_gradient,
 )
 
-from lightning_seg.losses import EquipotentialLineLoss, equipotential_line, probability_loss
+from lightning_seg.losses import EquipotentialLineLoss, _probability_loss, equipotential_line
 from lightning_seg.losses.equipotential_line import equipotential_line_loss
 
 
@@ -77,7 +77,7 @@ def test_the_number_of_images_at_once_means_nothing(monkeypatch):
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     values = []
     for number in (1, 2):
-        monkeypatch.setattr(probability_loss, "_images_at_once", lambda _, number=number: number)
+        monkeypatch.setattr(_probability_loss, "_images_at_once", lambda _, number=number: number)
         values.append(value_and_gradient(EquipotentialLineLoss(), logits, mask))
     torch.testing.assert_close(*values)
 

@@ -5,7 +5,7 @@ import torch
 from epl_formula import numpy_point
 from loss_contract import LABEL_MAPS, LossContract, on_each_label_map, random_logits
 
-from lightning_seg.losses import PointLoss, probability_loss
+from lightning_seg.losses import PointLoss, _probability_loss
 from lightning_seg.losses.point import point_loss
 
 
@@ -74,7 +74,7 @@ def test_the_number_of_images_at_once_means_nothing(monkeypatch):
     logits, mask = random_logits((2, 4, 9, 7)).requires_grad_(), LABEL_MAPS["void"]
     values = []
     for number in (1, 2):
-        monkeypatch.setattr(probability_loss, "_images_at_once", lambda _, number=number: number)
+        monkeypatch.setattr(_probability_loss, "_images_at_once", lambda _, number=number: number)
         value = PointLoss()(logits, mask)
         values.append((value, *torch.autograd.grad(value, logits)))
     torch.testing.assert_close(*values)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_seg.losses.stable_ranks import between_ranks
+from lightning_seg.losses._stable_ranks import between_ranks
 
 ROWS = 6
 by_type = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -206,7 +206,7 @@ def test_losses_inside_losses_are_given_weights_too(make_task, samples):
 
 
 def test_a_validation_before_any_fit_says_that_weights_are_unknown(make_balanced, loader):
-    with pytest.raises(InputError, match="whose numbers are not known here"):
+    with pytest.raises(InputError, match="whose weights are not known yet"):
         Trainer(**QUIET).validate(make_balanced(), loader(batch_size=1), verbose=False)
 
 

@@ -1,6 +1,6 @@
-"""Losses of the softmax whose gradient is computed along with their value, a few images at once.
+"""Losses of the softmax that compute value and gradient together, a few images at a time.
 
-Such a loss keeps one map for the backward pass, its gradient, where autograd would keep every
+Such a loss keeps one map for the backward pass, its gradient; autograd would keep every
 intermediate map of the batch.
 """
 
@@ -16,30 +16,30 @@ from lightning_seg.losses.base import autocast_off, check_shapes, promote
 VOID = -1
 
 Term = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor, Tensor | None]]
-"""(probabilities (b, K, H, W), 0 at void; labels (b, H, W), `VOID` at void; whether the gradient
-is wanted) to the sum of the terms, their number (scalars both) and the gradient of the sum with
-respect to the probabilities, (b, K, H, W) or None. The loss is the sum over the images of all the
-batch, divided by the number."""
+"""Called with probabilities (b, K, H, W), 0 at void; labels (b, H, W), `VOID` at void; and True if
+the gradient is needed. Returns the sum of the terms and their number, both scalars, and the
+gradient of the sum with respect to the probabilities, (b, K, H, W) or None. The loss is the sum
+over the whole batch divided by the number."""
 
 
 @autocast_off
 def probability_loss(
     logits: Tensor, mask: Tensor, term: Term, ignore_index: int, channels_last: bool = False
 ) -> Tensor:
-    """Mean of ``term`` over the batch; 0 where there are none.
+    """Mean of ``term`` over the batch; 0 if there are no terms.
 
     Args:
         logits: (B, K, H, W) floating point.
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        term: The value and its gradient; see `Term`.
+        term: Computes the value and its gradient; see `Term`.
         ignore_index: Label of void pixels.
-        channels_last: Whether that is the layout of the probabilities that ``term`` is given.
+        channels_last: Pass the probabilities to ``term`` in channels-last layout.
 
     Returns:
         Scalar, float32 (float64 for float64 logits), once differentiable.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: Mismatched shapes; a single class.
     """
     check_shapes(logits, mask)
     arguments = promote(logits), mask, term, ignore_index, channels_last
@@ -84,8 +84,8 @@ class _ProbabilityLoss(torch.autograd.Function):
 
 
 def _images_at_once(logits: Tensor) -> int:
-    """As many as fit in the caches of a CPU, or keep a GPU busy, and at least one."""
+    """Number of images that fit the caches of a CPU or keep a GPU busy; at least one."""
     if torch.compiler.is_compiling():
-        return max(1, len(logits))  # each turn of the loop would be compiled anew
+        return max(1, len(logits))  # every iteration of the loop would be compiled separately
     elements = 2**22 if logits.device.type == "cpu" else 2**24
     return max(1, elements // max(1, logits.shape[1:].numel()))

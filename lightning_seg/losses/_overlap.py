@@ -1,4 +1,4 @@
-"""How much of the predicted mass and of the labels' lies on each other, for Dice and Jaccard."""
+"""Overlap of predicted probabilities and labels, for Dice and Jaccard."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_seg.losses._class_choice import check_classes, chosen
+from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
+from lightning_seg.losses._reduction import Reduction, pooled
 from lightning_seg.losses.base import check_choice, check_number, mean_where
-from lightning_seg.losses.class_choice import check_classes, chosen
-from lightning_seg.losses.probabilities import masked_probabilities, true_class_nll
-from lightning_seg.losses.reduction import Reduction, pooled
 
 Average = Literal["micro", "macro"]
 Absent = Literal["exclude", "zero"]
@@ -17,7 +17,7 @@ Preset = Literal["formula", "smp"]
 
 
 class OverlapArguments(NamedTuple):
-    """What Dice and Jaccard are averaged over."""
+    """Options that Dice and Jaccard share."""
 
     average: Average
     smooth: float
@@ -39,41 +39,41 @@ def overlap_arguments(
     absent: Absent | None,
     classes: Sequence[int] | None,
 ) -> OverlapArguments:
-    """What is given, and where that is None what the preset says.
+    """Return the arguments, with the values of the preset in place of None.
 
     Raises:
         ValueError: An unknown choice, a negative ``smooth``, ``absent="zero"`` with the micro
-            average, which knows no absent class; classes that are none.
+            average, which has no absent classes; invalid classes.
     """
     check_choice("preset", preset, Preset)
     usual = PRESETS[preset]
     average = usual.average if average is None else average
     if absent is None:
         absent = "exclude" if average == "micro" else usual.absent
-    found = OverlapArguments(
+    arguments = OverlapArguments(
         average,
         usual.smooth if smooth is None else smooth,
         usual.reduction if reduction is None else reduction,
         absent,
     )
-    check_choice("average", found.average, Average)
-    check_choice("reduction", found.reduction, Reduction)
-    check_choice("absent", found.absent, Absent)
-    check_number("smooth", found.smooth)
+    check_choice("average", arguments.average, Average)
+    check_choice("reduction", arguments.reduction, Reduction)
+    check_choice("absent", arguments.absent, Absent)
+    check_number("smooth", arguments.smooth)
     check_classes(classes)
     if absent == "zero" and average == "micro":
         raise ValueError(
             "absent='zero' needs average='macro': the micro average sums over all classes at once, "
             "absent ones too"
         )
-    return found
+    return arguments
 
 
 class Overlap(NamedTuple):
     """Sums over the valid pixels, (images, classes) each; one row for a pooled batch.
 
-    With the micro average there is one column, the sums over all classes. ``counts`` (images,) says
-    which images have a valid pixel.
+    The micro average has one column, the sums over all classes. ``counts`` (images,) bool marks the
+    images with a valid pixel.
     """
 
     both: Tensor
@@ -90,15 +90,15 @@ def overlap(
     classes: Sequence[int] | None,
     ignore_index: int,
 ) -> Overlap:
-    """The sums of ``y p``, ``p`` and ``y``, with p the probabilities and y the one-hot labels.
+    """Sum ``y p``, ``p`` and ``y`` with probabilities p and one-hot labels y.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class; classes that are none of K.
+        ValueError: Mismatched shapes; a single class; classes outside 0..K-1.
     """
     valid = mask != ignore_index
     counts = valid.flatten(1).any(dim=1)
     if average == "micro" and classes is None:
-        # The probabilities of a pixel sum to 1, as its labels do: only the true class's is needed.
+        # Probabilities and labels of a pixel both sum to 1: only the true class is needed.
         own = (-true_class_nll(logits, mask, ignore_index)).exp() * valid
         pixels = valid.sum(dim=(1, 2)).to(own.dtype)
         sums = [x.unsqueeze(1) for x in (own.sum(dim=(1, 2)), pixels, pixels)]
@@ -117,7 +117,7 @@ def overlap(
 
 
 def mean_cost(score: Tensor, sums: Overlap, average: Average, absent: Absent) -> Tensor:
-    """Mean of ``1 - score`` (images, classes) over classes, then over images that count."""
+    """Mean of ``1 - score`` (images, classes) over classes, then over images with valid pixels."""
     if average == "micro":
         return mean_where((1 - score).squeeze(1), sums.counts)
     present = sums.labelled > 0

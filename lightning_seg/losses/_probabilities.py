@@ -1,4 +1,4 @@
-"""Probabilities and labels of the valid pixels."""
+"""Probabilities and one-hot labels of the valid pixels."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from lightning_seg.losses.base import check_shapes, promote
 def masked_probabilities(
     logits: Tensor, mask: Tensor, ignore_index: int = 255
 ) -> tuple[Tensor, Tensor]:
-    """Softmax of the logits and the labels' one-hot maps, both 0 at void.
+    """Return the softmax of the logits and the one-hot labels, both 0 at void.
 
     Args:
         logits: (B, K, H, W) floating point.
@@ -18,10 +18,10 @@ def masked_probabilities(
         ignore_index: Label of void pixels.
 
     Returns:
-        Probabilities (B, K, H, W), float32 or float64; one-hot maps (B, K, H, W), bool.
+        Probabilities (B, K, H, W), float32 or float64, and one-hot labels (B, K, H, W), bool.
 
     Raises:
-        ValueError: The shapes do not fit each other; a single class.
+        ValueError: Mismatched shapes; a single class.
     """
     check_shapes(logits, mask)
     scores, labels = promote(logits), mask.unsqueeze(1)
@@ -37,15 +37,15 @@ def masked_probabilities(
 
 
 def _channels_last(logits: Tensor) -> bool:
-    """Whether that is their layout, in which torch's softmax over channels makes copies."""
+    """Return True for channels-last logits, whose softmax over channels makes copies in torch."""
     return logits.is_contiguous(memory_format=torch.channels_last) and not logits.is_contiguous()
 
 
 def true_class_nll(logits: Tensor, mask: Tensor, ignore_index: int = 255) -> Tensor:
-    """Negative log of the labels' probabilities, (B, H, W), 0 at void.
+    """Negative log probability of the true class, (B, H, W), 0 at void.
 
-    It is all that a loss needs which reads no other class's probability, and much cheaper than
-    `masked_probabilities`; see there for arguments and errors.
+    Much cheaper than `masked_probabilities` for losses that need no other class; see there for
+    arguments and errors.
     """
     check_shapes(logits, mask)
     return pixel_nll(promote(logits), mask, ignore_index)
@@ -58,10 +58,10 @@ def pixel_nll(
     weights: Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """`torch.nn.functional.cross_entropy` pixel by pixel, (B, H, W), in the logits' own layout.
+    """`torch.nn.functional.cross_entropy` per pixel, (B, H, W), in the layout of the logits.
 
-    Of logits with their channels last torch would make copies with those first, and convolutions
-    would turn the gradient that comes back from there.
+    For channels-last logits torch would make channels-first copies, and convolutions would then
+    have to convert the gradient back.
     """
     if _channels_last(logits):
         scores, labels = logits.permute(0, 2, 3, 1).flatten(0, 2), mask.flatten()

@@ -1,4 +1,4 @@
-"""One ratio of sums over the batch, or one for each image."""
+"""Reduction over the images of a batch."""
 
 from typing import Literal
 
@@ -8,5 +8,5 @@ Reduction = Literal["image", "batch"]
 
 
 def pooled(sums: Tensor, reduction: Reduction) -> Tensor:
-    """Sums of the images (B, ...) as they are, or added up to one of the batch (1, ...)."""
+    """Return sums per image (B, ...) unchanged, or added up over the batch, (1, ...)."""
     return sums.sum(dim=0, keepdim=True) if reduction == "batch" else sums

@@ -1,4 +1,4 @@
-"""Which entries of each row have given ranks, without sorting the rows."""
+"""Selection of entries by rank without sorting."""
 
 import torch
 from torch import Tensor
@@ -7,25 +7,25 @@ _SHORT = 2**14
 
 
 def between_ranks(values: Tensor, candidates: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """The candidates whose ranks lie in ``first..last`` when each row is sorted.
+    """Select the candidates with ranks ``first..last`` in each sorted row.
 
-    As a stable ascending sort would have it: of equal values the one further left comes first.
-    Non-negative floating-point numbers are ordered as their bits are, so that a radix selection
-    finds the exact values at both ranks: it counts the leading 16 bits of all values, picks the
-    bin that a rank falls in, and goes on within it, two counts for float32 and four for float64
-    (of 8 bits and twice as many in short rows, where the bins would cost more than the values).
-    Nothing is synchronised with a device and every shape is static.
+    Ranks are those of a stable ascending sort: of equal values the one further left comes first.
+    Non-negative floats sort like their bit patterns, so a radix selection yields the exact values
+    at both ranks. It counts the leading 16 bits of all values, picks the bin that contains the
+    rank, and repeats within that bin: two passes for float32, four for float64. Short rows use 8
+    bits and twice as many passes, because the bins would cost more than the values. There is no
+    device sync, and every shape is static.
 
     Args:
         values: (R, N) float32 or float64, not negative, contiguous in its last dimension.
-        candidates: (R, N) bool; the others have no rank.
+        candidates: (R, N) bool; only these are ranked.
         first: (R,) int32, 0 for the smallest candidate.
         last: (R,) int32, below the number of candidates.
 
     Returns:
-        (R, N) bool; nothing in a row where ``last < first``.
+        (R, N) bool; all false in rows with ``last < first``.
     """
-    # Machines that torch runs on store the leading digit last.
+    # Little-endian: the leading digit is stored last.
     digit = torch.uint8 if values.shape[1] < _SHORT else torch.uint16
     parts = values.view(digit).unflatten(-1, (values.shape[-1], -1))
     digits = [parts[..., place].long() for place in reversed(range(parts.shape[-1]))]
@@ -49,11 +49,11 @@ def _counts(digit: Tensor, candidates: Tensor, bins: int) -> Tensor:
 def _at_rank(
     digits: list[Tensor], candidates: Tensor, leading: Tensor, rank: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The value at ``rank``.
+    """Return the value at ``rank``.
 
     Returns:
-        Its digits (R, number), the last first; the candidates (R, N) that are equal to it; how
-        many of these are before it, (R, 1).
+        The digits (R, number) of the value, least significant first; the candidates (R, N) equal to
+        it; the number of those that precede it, (R, 1).
     """
     ties, counts, before = candidates, leading, rank.clamp(min=0).unsqueeze(1)
     bins = leading.shape[1]

@@ -1,4 +1,4 @@
-"""Losses over some of the classes."""
+"""Selection of classes for a loss."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from lightning_seg.errors import InputError
 
 
 def check_classes(classes: Sequence[int] | None, num_classes: int | None = None) -> None:
-    """Refuses a choice of classes that is empty, repeats one or names what is no class.
+    """Raise unless ``classes`` is None or names distinct labels, at least one.
 
     Raises:
-        InputError: It does.
+        InputError: An empty choice, a repeated label, or one outside 0..num_classes-1.
     """
     if classes is None:
         return
     if not classes or len(set(classes)) < len(classes) or min(classes) < 0:
-        raise InputError(f"classes is {list(classes)}, but must name labels, each of them once")
+        raise InputError(f"classes is {list(classes)}, but must name distinct labels")
     if num_classes is not None and max(classes) >= num_classes:
         raise InputError(
             f"classes is {list(classes)}, but there are {num_classes} classes: "
@@ -26,8 +26,8 @@ def check_classes(classes: Sequence[int] | None, num_classes: int | None = None)
 
 
 def chosen(by_class: Tensor, classes: Sequence[int] | None) -> Tensor:
-    """Of (B, K, ...) the chosen classes; all for None."""
+    """Select classes from (B, K, ...); all for None."""
     if classes is None:
         return by_class
-    # An index would be copied to a device, and waited for.
+    # An index tensor would be copied to the device and force a sync.
     return torch.stack([by_class[:, label] for label in classes], dim=1)
