@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,export,geo
 SETUP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow lint types constraints wheel check-wheel clean
+.PHONY: setup demo test test-slow coverage lint types constraints wheel check-wheel clean
 
 setup: $(SETUP)
 
@@ -31,6 +31,11 @@ types: $(SETUP)
 
 test: lint types
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+
+# Lines that the fast tests run, as a table and as htmlcov/index.html.
+coverage: $(SETUP)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile \
+		--cov lightning_seg --cov-report term:skip-covered --cov-report html
 
 test-slow: $(SETUP)
 	$(BIN)/python -m pytest -m slow

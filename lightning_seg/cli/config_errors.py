@@ -1,4 +1,4 @@
-"""One clear sentence out of jsonargparse's nested error messages."""
+"""Short error messages for configuration mistakes, from jsonargparse 4.53's nested ones."""
 
 import difflib
 import inspect
@@ -9,7 +9,7 @@ from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -17,10 +17,7 @@ _MARK = re.compile(r"Parser key \"([^\"]+)\":|Problem with given class_path '([^
 _REFUSED = re.compile(r"(?:Option|[Kk]ey) '([^']+)' is not (?:accepted|expected)")
 _UNKNOWN = re.compile(r"unrecognized arguments: (\S+)", re.IGNORECASE)
 _UNKNOWN_KEY = re.compile(r"Subcommand '\w+' does not accept option '([^']+)'")
-_EARLY = re.compile(r"is not accepted before subcommand '(\w+)'")
 _MISSING = re.compile(r"the following arguments are required: (.+)")
-_NO_SUCH_CLASS = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
-_EXPECTED = re.compile(r"Expected an? (?:<class '([^']+)'>|typing\.Literal(\[[^\]]*\]))")
 _GIVEN = (
     re.compile(r"Expected a dot import path string: (.*)"),
     re.compile(r"Given value: (.+?)(?:\. Got value: Namespace.*)?$", re.MULTILINE),
@@ -31,16 +28,17 @@ _NOISE = re.compile(
     r"^(Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
     r"|Type collections|- Expected a path but|- Expected a dot import path)"
 )
+_MODULES = re.compile(r"\b(?:\w+\.)+")
 _MOST_NAMES = 12
 
 
 @dataclass
 class _Problem:
-    """What was told about one setting: its path, and the class whose setting it is."""
+    """The messages about one setting: its path, and the class it belongs to."""
 
     keys: tuple[str, ...] = ()
     owner: str | None = None
-    told: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     @property
     def where(self) -> str:
@@ -48,12 +46,15 @@ class _Problem:
 
 
 def explain(message: str, args: Sequence[str], options: Mapping[str, Any] | None = None) -> str:
-    """Says what was given, where (option, class, file and line) and what is accepted.
+    """Return one sentence with the value, its place (option, class, file:line) and valid values.
+
+    Covers unknown options and settings, wrong types and classes, missing values and unreadable
+    YAML. Other messages are returned on one line.
 
     Args:
-        message: jsonargparse's own message.
+        message: jsonargparse's message.
         args: The command line, to find the configuration files.
-        options: Every option the parsers know, with its type or None.
+        options: All options of the parsers, with their types or None.
     """
     options = options or {}
     if unknown := _UNKNOWN.search(message):
@@ -63,21 +64,16 @@ def explain(message: str, args: Sequence[str], options: Mapping[str, Any] | None
         path = unknown[1]
         near = _nearest(path, [option.removeprefix("--") for option in options])
         return f"there is no setting {path}{_line_of(path.rpartition('.')[2], args)}.{near}"
-    if early := _EARLY.search(message):
-        return f"options of {early[1]} stand behind it: lightning-seg {early[1]} --config ..."
     if unreadable := _unreadable_config(args):
         return unreadable
     problem = _innermost(message)
-    told = "\n".join(problem.told)
-    if refused := _REFUSED.search(told):
-        factory = _CLASS_OF_FACTORY.search(told, refused.end())
+    text = "\n".join(problem.lines)
+    if refused := _REFUSED.search(text):
+        factory = _CLASS_OF_FACTORY.search(text, refused.end())
         return _refusal(refused[1], factory[1] if factory else problem.owner, problem, args)
-    if missing := _MISSING.search(told):
+    if missing := _MISSING.search(text):
         return _omission(missing[1], problem)
-    if (absent := _NO_SUCH_CLASS.search(told)) and problem.owner == ".".join(absent.groups()):
-        near = _nearest(absent[2], vars(import_module(absent[1])))
-        return f"{problem.where}{absent[1]} has no {absent[2]}.{near}"
-    return _wrong_value(problem, told, args, options) or _plain(message)
+    return _wrong_value(problem, text, args, options) or _plain(message)
 
 
 def _refusal(key: str, owner: str | None, problem: _Problem, args: Sequence[str]) -> str:
@@ -95,36 +91,30 @@ def _omission(names: str, problem: _Problem) -> str:
 
 
 def _wrong_value(
-    problem: _Problem, told: str, args: Sequence[str], options: Mapping[str, Any]
+    problem: _Problem, text: str, args: Sequence[str], options: Mapping[str, Any]
 ) -> str | None:
-    given = next((found[1] for form in _GIVEN if (found := form.search(told))), None)
+    given = next((match[1] for form in _GIVEN if (match := form.search(text))), None)
     if given is None or not problem.keys:
         return None
     path = ".".join(problem.keys)
     key = path.rpartition(".")[2]
     hint = _hint(problem.owner, key) if problem.owner else options.get(f"--{path}")
-    accepted = _accepted(hint) if hint is not None else [a or b for a, b in _EXPECTED.findall(told)]
-    if not accepted:
+    if hint is None:
         return None
     given = "null" if given == "None" else given
-    if problem.keys[-1] == "losses" and given.startswith("[{'loss'"):
-        return (
-            f"{problem.where}lists of losses by prediction were the form before version 0.2. Give "
-            "each term a name: losses: {distance: {prediction: distance, loss: MapL1Loss}}."
-        )
     return (
-        f"{problem.where}expected {' or '.join(accepted)}, but got {given!r}{_line_of(key, args)}."
+        f"{problem.where}expected {_accepted(hint)}, but got {given!r}{_line_of(key, args)}."
         f"{_classes_like(given, hint)}"
     )
 
 
 def _classes_like(given: str, hint: Any) -> str:
-    """The nearest names of classes that a type admits, or all where they are few."""
+    """Suggest the closest class names that a type admits, or all if there are few."""
     roots = [root for root in _component_classes(hint) if root.__subclasses__()]
     names = sorted({c.__name__ for root in roots for c in _subclasses(root)})
     if near := _nearest(given, names):
         return near
-    return f" There are {', '.join(names)}." if 0 < len(names) <= _MOST_NAMES else ""
+    return f" Available: {', '.join(names)}." if 0 < len(names) <= _MOST_NAMES else ""
 
 
 def _plain(message: str) -> str:
@@ -133,10 +123,10 @@ def _plain(message: str) -> str:
 
 
 def _innermost(message: str) -> _Problem:
-    """The problem that lies deepest, the first of several.
+    """Return the most deeply nested problem, the first of several.
 
-    Where a setting can be one of several types, jsonargparse tells what is wrong with it as each of
-    them; of the type that was meant it understood most.
+    If a setting admits several types, jsonargparse reports an error for each. The intended type is
+    the one it could parse furthest.
     """
     outermost = _Problem()
     stack, deepest, depth = [(-1, outermost)], outermost, 0
@@ -154,7 +144,7 @@ def _innermost(message: str) -> _Problem:
             stack.append((indent, inner))
             rest = rest[mark.end() :].strip()
         if rest:
-            stack[-1][1].told.append(rest)
+            stack[-1][1].lines.append(rest)
             if len(stack) > depth:
                 deepest, depth = stack[-1][1], len(stack)
     return deepest
@@ -186,27 +176,18 @@ def _hint(class_path: str, parameter: str) -> Any:
         return None
 
 
-def _accepted(hint: Any) -> list[str]:
-    """The kinds of value that a type admits, in words."""
+def _accepted(hint: Any) -> str:
+    """Return the values that a type admits, in words."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return list(dict.fromkeys(kind for arg in args for kind in _accepted(arg)))
-    if origin is Annotated:
-        return _accepted(args[0])
+        return " or ".join(dict.fromkeys(_accepted(arg) for arg in args))
     if origin is Literal:
-        return [str(arg) for arg in args]
+        return " or ".join(map(str, args))
     if origin is Callable:
         return _accepted(args[-1])
-    if origin is tuple and Ellipsis not in args:
-        return [f"[{', '.join(' or '.join(_accepted(arg)) for arg in args)}]"]
-    if origin is not None and args:
-        kind = "dict" if issubclass(origin, Mapping) else "list"
-        content = args[-1] if kind == "dict" else args[0]
-        kinds = " or ".join(_accepted(content))
-        return [f"a {kind} of ({kinds})" if " " in kinds else f"a {kind} of {kinds}"]
     if hint in (None, NoneType):
-        return ["null"]
-    return [getattr(hint, "__name__", str(hint))]
+        return "null"
+    return hint.__name__ if inspect.isclass(hint) and not args else _MODULES.sub("", str(hint))
 
 
 def _is_component(hint: Any) -> bool:
@@ -214,7 +195,7 @@ def _is_component(hint: Any) -> bool:
 
 
 def _component_classes(hint: Any) -> Iterator[type]:
-    """The classes of which a configuration names a subclass, where this type is wanted."""
+    """Yield the base classes in a type."""
     args = get_args(hint)
     if get_origin(hint) is Callable:
         args = args[-1:]
@@ -225,7 +206,7 @@ def _component_classes(hint: Any) -> Iterator[type]:
 
 
 def _subclasses(root: type) -> Iterator[type]:
-    """What is derived from a class, but for what is private or unfinished."""
+    """Yield all public, concrete subclasses."""
     derived: type
     for derived in root.__subclasses__():
         if not inspect.isabstract(derived) and not derived.__name__.startswith("_"):
@@ -239,21 +220,21 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _line_of(key: str, args: Sequence[str]) -> str:
-    """`` (file:line)`` of the key in the configuration files; none if it stands at several.
+    """Return `` (file:line)`` of a key in the configuration files, if it is unambiguous.
 
-    None either if the key is an option in the command line, which stands over the files.
+    Return an empty string if several lines have the key, or if the command line sets it.
     """
     given = {re.split(r"[=+]", arg)[0].rpartition(".")[2] for arg in args if arg.startswith("--")}
     if key in given or f"--{key}" in given:
         return ""
     pattern = re.compile(rf"\s*(- )?['\"]?{re.escape(key)}['\"]?\s*:")
-    found = [
+    places = [
         f" ({path}:{number})"
         for path in _config_files(args)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if pattern.match(line)
     ]
-    return found[0] if len(found) == 1 else ""
+    return places[0] if len(places) == 1 else ""
 
 
 def _unreadable_config(args: Sequence[str]) -> str | None:
@@ -263,21 +244,21 @@ def _unreadable_config(args: Sequence[str]) -> str | None:
         except (UnicodeDecodeError, yaml.YAMLError) as error:
             return f"{path} cannot be read as YAML: {' '.join(str(error).split())}."
         if not isinstance(content, dict):
-            return f"{path} holds no settings (KEY: VALUE)."
+            return f"{path} has no settings (KEY: VALUE)."
     return None
 
 
 def _config_files(args: Sequence[str]) -> list[Path]:
-    """The YAML files named in the command line, and those they include."""
+    """Return the YAML files named on the command line, and those they include."""
     words = [word for arg in args for word in arg.split("=")]
     queue = [Path(word) for word in words if word.endswith((".yaml", ".yml"))]
     queue += [Path(word) for option, word in pairwise(words) if option in ("--config", "-c")]
-    found: list[Path] = []
+    files: list[Path] = []
     while queue:
         path = queue.pop(0)
-        if path.is_file() and path not in found:
-            found.append(path)
+        if path.is_file() and path not in files:
+            files.append(path)
             text = path.read_text(encoding="utf-8", errors="replace")
             included = re.findall(r":\s*['\"]?(\S+\.ya?ml)\b", text)
             queue += [Path(path.parent, name) for name in included]
-    return found
+    return files

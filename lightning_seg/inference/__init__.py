@@ -1,4 +1,4 @@
-"""Inference: a network's call over an image larger or other than it was trained on."""
+"""Inference on images of any size: sliding windows and test-time augmentation."""
 
 from lightning_seg.inference.sliding_window import SlidingWindow
 from lightning_seg.inference.stitching import Stitching

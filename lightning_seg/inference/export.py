@@ -1,4 +1,4 @@
-"""A network and its head as one file that runs without this package: ONNX or torch.export."""
+"""Export of a network and its head to one file that runs without this package."""
 
 import json
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from lightning_seg.networks.resizing import resized_as
 Result = Literal["logits", "labels"]
 
 METADATA = "metadata.json"
-"""Name of the extra file that a torch.export file keeps its metadata in."""
+"""Name of the extra file with the metadata inside a torch.export file."""
 
-_INLINE_BYTES = 1 << 31  # a protocol buffer, an ONNX file, ends there
-_EXAMPLE_SIZE = (224, 352)  # at every stride more than one pixel, and height is not width
+_INLINE_BYTES = 1 << 31  # size limit of a protocol buffer, and thus of an ONNX file
+_EXAMPLE_SIZE = (224, 352)  # more than one pixel at every stride, and not square
 
 
 class Predictor(nn.Module):
-    """What is exported: an image in, class scores or labels of its size out.
+    """The exported module: maps an image to class scores or labels of the same size.
 
     Args:
-        network: Image to features.
-        head: Features by name to predictions by name, of which ``logits`` are used.
+        network: Maps an image to features.
+        head: Maps features to predictions by name; only ``logits`` is used.
         result: ``logits`` or ``labels``.
     """
 
@@ -39,7 +39,7 @@ class Predictor(nn.Module):
         self.result = result
 
     def forward(self, image: Tensor) -> Tensor:
-        """Image (B, C, H, W) float32 in [0, 1] to its result.
+        """Map images (B, C, H, W) float32 in [0, 1] to the result.
 
         Returns:
             Logits (B, K, H, W) float32, or labels (B, H, W) uint8 (int32 from 257 classes on).
@@ -51,46 +51,45 @@ class Predictor(nn.Module):
 
 
 def example_image(predictor: Predictor, size: Sequence[int] | None = None) -> Tensor:
-    """A batch of two random images of this height and width, by default of 224 x 352 pixels."""
+    """Return two random images of the given height and width, by default 224 x 352 pixels."""
     height, width = size or _EXAMPLE_SIZE
     generator = torch.Generator().manual_seed(0)
     return torch.rand(2, predictor.network.in_channels, height, width, generator=generator)
 
 
 def exported_program(predictor: Predictor, size: Sequence[int] | None = None) -> ExportedProgram:
-    """The program of a predictor for any number of images.
+    """Trace a predictor to a program for any batch size.
 
     Args:
-        predictor: In evaluation, on the CPU.
-        size: The one height and width that it is to take; any by default.
+        predictor: In evaluation mode, on the CPU.
+        size: Fixed height and width of the input; any size by default.
 
     Raises:
-        InputError: The network cannot take that size, or not every size.
+        InputError: If the network does not support this size, or any size.
     """
     image = example_image(predictor, size)
     with torch.no_grad():
         if size is not None:
-            predictor(image)  # whose refusal is clearer than that of a trace
+            predictor(image)  # raises a clearer error than the trace
         free = {0: Dim.DYNAMIC} if size else dict.fromkeys((0, 2, 3), Dim.DYNAMIC)
         try:
             return torch.export.export(predictor, (image,), dynamic_shapes={"image": free})
         except Exception as error:
-            told = _first_line(error)
+            reason = _first_line(error)
             kind = type(predictor.network).__name__
             if size is not None:
                 raise InputError(
-                    f"{kind} cannot be exported for {size[0]} x {size[1]} pixels: {told}"
+                    f"{kind} cannot be exported for {size[0]} x {size[1]} pixels: {reason}"
                 ) from error
             raise InputError(
-                f"{kind} cannot be exported for any height and width: {told}. "
-                "Give the one size that it is to take, as size"
+                f"{kind} cannot be exported for any height and width: {reason}. Give a fixed size"
             ) from error
 
 
 def minimum_size(predictor: Predictor, program: ExportedProgram) -> int:
-    """The least height and width that a torch.export file of the program takes.
+    """Return the smallest height and width that a torch.export file accepts.
 
-    Maps of a single pixel would be another program; an ONNX file takes these, too.
+    The program does not cover feature maps of a single pixel; ONNX files do.
     """
     ranges = program.range_constraints
     lengths = [n for n in _input(program).shape[2:] if isinstance(n, torch.SymInt)]
@@ -105,33 +104,32 @@ def _input(program: ExportedProgram) -> Any:
 
 
 def save_program(program: ExportedProgram, path: Path, metadata: dict[str, Any]) -> None:
-    """Writes a torch.export file; the metadata is its extra file `METADATA`, in JSON.
+    """Write a torch.export file with the metadata as JSON in its extra file `METADATA`.
 
     Raises:
-        InputError: The program has an operation that such a file cannot hold.
+        InputError: If the program has an operation that the format does not support.
     """
     try:
         torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
     except Exception as error:
-        told = f"a torch.export file cannot hold this network: {_first_line(error)}. "
+        message = f"a torch.export file cannot hold this network: {_first_line(error)}. "
+        message += "Write an ONNX file"
         if isinstance(_input(program).shape[2], torch.SymInt):
-            told += "Write an ONNX file, or export it for the one size that it is to take, as size"
-        else:
-            told += "Write an ONNX file"
-        raise InputError(told) from error
+            message += ", or give a fixed size"
+        raise InputError(message) from error
 
 
 def save_onnx(
     program: ExportedProgram, path: Path, metadata: dict[str, Any], result: Result = "logits"
 ) -> None:
-    """Writes an ONNX file with input ``image`` and an output named as the result.
+    """Write an ONNX file with input ``image`` and an output named like the result.
 
-    The metadata are its ``metadata_props``, values other than strings as JSON. Weights of 2 GiB
-    and more lie in a second file, ``NAME.data``.
+    The metadata is stored in ``metadata_props``, with non-string values as JSON. Weights of 2 GiB
+    or more are written to a second file, ``NAME.data``.
 
     Raises:
-        InputError: The packages that it needs are not installed, or the program has an operation
-            that ONNX lacks.
+        InputError: If a required package is not installed, or the program has an operation that
+            ONNX does not support.
     """
     require_onnx()
     try:
@@ -141,12 +139,12 @@ def save_onnx(
     except Exception as error:
         raise InputError(
             f"an ONNX file cannot hold this network: {_first_line(_cause(error))}. Write a "
-            "torch.export file, which ends in .pt2"
+            "torch.export file (.pt2)"
         ) from error
     assert onnx_program is not None
     model: Any = onnx_program.model
     lengths = zip(("batch", "channels", "height", "width"), _input(program).shape, strict=True)
-    # A fixed length is a number, which others may share, and stays one.
+    # Fixed dimensions stay numbers; only symbolic ones are renamed.
     names = {str(length): name for name, length in lengths if isinstance(length, torch.SymInt)}
     for value in (*model.graph.inputs, *model.graph.outputs):
         for axis, length in enumerate(value.shape):
@@ -162,15 +160,15 @@ def _first_line(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What it began with."""
+    """Return the root cause."""
     return error if error.__cause__ is None else _cause(error.__cause__)
 
 
 def require_onnx() -> None:
-    """Refuses to go on without the packages that ONNX files need.
+    """Check that the packages for ONNX export are installed.
 
     Raises:
-        InputError: One is not installed.
+        InputError: If one is not installed.
     """
     try:
         import onnx  # noqa: F401
@@ -178,7 +176,6 @@ def require_onnx() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"ONNX files need a package that is not installed: {error.name}. "
-            "Run: pip install 'lightning_seg[export]'; or write a torch.export file, which ends "
-            "in .pt2"
+            f"ONNX export needs a package that is not installed: {error.name}. "
+            "Run: pip install 'lightning_seg[export]'; or write a torch.export file (.pt2)"
         ) from error

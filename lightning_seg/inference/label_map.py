@@ -1,14 +1,14 @@
-"""Class scores decided."""
+"""Label maps from class scores."""
 
 import torch
 from torch import Tensor
 
 
 def label_dtype(num_classes: int) -> torch.dtype:
-    """Of label maps: uint8, from 257 classes on int32."""
+    """Return the dtype of label maps: uint8, or int32 for more than 256 classes."""
     return torch.uint8 if num_classes <= 256 else torch.int32
 
 
 def label_map(scores: Tensor) -> Tensor:
-    """Scores (B, K, H, W) to the class of the largest, (B, H, W) of `label_dtype`."""
+    """Return the argmax of scores (B, K, H, W) as labels (B, H, W) of `label_dtype`."""
     return scores.argmax(dim=1).to(label_dtype(scores.shape[1]))

@@ -1,4 +1,4 @@
-"""A network over an image larger than it was trained on."""
+"""Sliding-window inference on images larger than the training crops."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,26 +13,27 @@ from lightning_seg.inference.window_layout import Weighting, WindowLayout
 
 @dataclass(frozen=True)
 class SlidingWindow:
-    """Runs a function over overlapping windows and averages what it returns.
+    """Run a function over overlapping windows and average the results.
 
-    Windows lie on a regular grid whose last row and column are moved back to the image's border,
-    so every pixel is covered; each output pixel is the mean over the windows that cover it. An
-    image smaller than the window is continued by reflection and cropped back. What comes out of
-    every window alike, comes out to the bit.
+    Windows lie on a regular grid. The last row and column are shifted back to the image border, so
+    every pixel is covered. Each output pixel is the mean over the windows that cover it; identical
+    inputs give exactly that value. Images smaller than the window are padded by reflection and
+    cropped back.
 
     Args:
         size: Height and width of the window in pixels.
-        overlap: Share of the window shared with the next one, in [0, 1); 0.75 in Audebert et al.
-            (2019) and ResUNet-a (2020).
-        batch_size: Windows a call.
-        padding: Pixels by which the image is continued by reflection on every side, so that its
-            border is seen from as many windows as its middle; 128 in ResUNet-a.
-        weighting: ``uniform``, or ``gaussian``: pixels near a window's middle, which have more
-            context, count more (standard deviation an eighth of the window, as nnU-Net).
+        overlap: Fraction of the window shared with the next one, in [0, 1); 0.75 in Audebert et
+            al. (2019) and ResUNet-a (2020).
+        batch_size: Windows per call.
+        padding: Reflection padding on every side in pixels, so that as many windows cover the
+            border as the centre; 128 in ResUNet-a.
+        weighting: ``uniform``, or ``gaussian``, which gives more weight to pixels near the centre
+            of a window, where there is more context (standard deviation one eighth of the window,
+            as in nnU-Net).
 
     Raises:
-        ValueError: A size or a batch size below 1, an overlap outside [0, 1), a negative padding or
-            an unknown weighting.
+        ValueError: If the size or batch size is below 1, the overlap outside [0, 1), the padding
+            negative or the weighting unknown.
     """
 
     size: tuple[int, int]
@@ -43,7 +44,7 @@ class SlidingWindow:
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
-            raise ValueError(f"size is {self.size}, but a window has at least 1 x 1 pixels")
+            raise ValueError(f"size is {self.size}, but must be at least 1 x 1 pixels")
         if not 0 <= self.overlap < 1:
             raise ValueError(f"overlap is {self.overlap}, but must lie in [0, 1)")
         if self.batch_size < 1:
@@ -58,11 +59,11 @@ class SlidingWindow:
     def __call__(
         self, function: Callable[[Tensor], dict[str, Tensor]], image: Tensor
     ) -> dict[str, Tensor]:
-        """The function's maps over the whole image.
+        """Return the averaged maps for whole images.
 
         Args:
-            function: (N, C, *size) to maps (N, C', *size) by name; they are averaged as they are,
-                so return probabilities rather than logits.
+            function: Maps (N, C, *size) to maps (N, C', *size) by name. They are averaged as they
+                are, so return probabilities rather than logits.
             image: (B, C, H, W).
 
         Returns:
@@ -78,18 +79,18 @@ class SlidingWindow:
         padded = _continue(_continue(image, -2, margins[0]), -1, margins[1])
         height, width = self.size
         results = []
-        for one in padded:
+        for single in padded:
             stitching = Stitching(layout, layout.weight(image.device), rows=layout.continued[0])
             for corners in layout.batches:
-                crops = [one[:, y : y + height, x : x + width] for y, x in corners]
+                crops = [single[:, y : y + height, x : x + width] for y, x in corners]
                 stitching.add(function(torch.stack(crops)), corners)
             results.append(stitching.take(layout.continued[0])[1])
-        if len(results) == 1:  # without another copy of what may be large
+        if len(results) == 1:  # avoid a copy of possibly large maps
             return {name: maps[None] for name, maps in results[0].items()}
         return {name: torch.stack([maps[name] for maps in results]) for name in results[0]}
 
     def layout(self, height: int, width: int) -> WindowLayout:
-        """Where the windows lie over an image of this size."""
+        """Return the window layout for an image of this size."""
         rows, columns = (max(round(side * (1 - self.overlap)), 1) for side in self.size)
         size = (height, width)
         return WindowLayout(
@@ -98,7 +99,7 @@ class SlidingWindow:
 
 
 def _continue(image: Tensor, dim: int, margins: tuple[int, int]) -> Tensor:
-    """Reflects a dimension at both ends, back and forth where the margin is longer than it."""
+    """Pad a dimension by reflection at both ends, repeatedly if the margin is longer."""
     before, after = margins
     if before == after == 0:
         return image

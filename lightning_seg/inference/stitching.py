@@ -1,4 +1,4 @@
-"""The mean of maps over overlapping windows, of which only the open rows are kept."""
+"""Running mean of maps over overlapping windows; only unfinished rows are kept in memory."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from lightning_seg.inference.window_layout import Corner, WindowLayout
 
 
 class Stitching:
-    """Averages the maps of one image's windows; rows that no more window reaches can be taken.
+    """Average the maps of one image's windows; finished rows can be taken out early.
 
-    Add batches in the layout's order. What comes out of every window alike, comes out to the bit.
+    Add batches in the order of the layout. Identical inputs give exactly that value.
 
     Args:
-        layout: Where the windows lie.
-        weight: (*layout.size) float32: how much each pixel of a window counts.
-        rows: Rows of the continued image to keep at a time; by default those that are open while
+        layout: The window layout.
+        weight: (*layout.size) float32, weight of each pixel of a window.
+        rows: Rows of the padded image to keep in memory; by default as many as are unfinished when
             `take` is called after each batch.
-        first_batch: The number of the first batch that is added.
+        first_batch: Index of the first batch to be added.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Stitching:
         self._means: dict[str, Tensor] = {}
 
     def add(self, maps_of: dict[str, Tensor], corners: Sequence[Corner]) -> None:
-        """Adds a batch of windows: maps (N, C, *size) by name, and where the N windows lie."""
+        """Add a batch of N windows: maps (N, C, *size) by name, and the windows' corners."""
         height, width = self._layout.size
         for i, (row, column) in enumerate(corners):
             rows = slice(row - self._first, row - self._first + height)
@@ -41,22 +41,22 @@ class Stitching:
             for name, maps in maps_of.items():
                 if name not in self._means:
                     self._means[name] = maps.new_zeros((maps.shape[1], *self._seen.shape))
-                # A mean that moves stays where it is when all agree, without rounding.
+                # Running mean; identical inputs give exactly that value.
                 mean = self._means[name][:, rows, columns]
                 mean += (maps[i] - mean) * share.to(mean.dtype)
 
     def take(self, end: int) -> tuple[int, dict[str, Tensor]]:
-        """Takes out the rows before ``end``, a row of the continued image.
+        """Remove and return the rows before ``end``, a row of the padded image.
 
         Returns:
-            The first row, in the image, and the means (C, rows, W) by name, which lie inside the
-            image; there may be no rows.
+            The first row in the image, and the means (C, rows, W) by name, cropped to the image;
+            there may be zero rows.
         """
         (top, left), (height, width) = self._layout.origin, self._layout.image
         start, stop = (min(max(row, top), top + height) for row in (self._first, end))
         inside = slice(start - self._first, max(stop, start) - self._first)
         taken = {name: mean[:, inside, left : left + width] for name, mean in self._means.items()}
-        if end - self._first >= self._rows:  # nothing stays: what was kept can be given away
+        if end - self._first >= self._rows:  # nothing remains, so the buffers can be handed out
             self._means = {}
         else:
             taken = {name: mean.clone() for name, mean in taken.items()}
@@ -68,11 +68,11 @@ class Stitching:
 
 
 def _move_up(maps: Tensor, rows: int) -> None:
-    """Drops the first rows of (..., H, W), moves the others up and clears what they leave."""
+    """Drop the first rows of (..., H, W), move the rest up and zero the vacated rows."""
     if rows <= 0:
         return
     left = max(maps.shape[-2] - rows, 0)
-    # Blocks of at most ``rows`` rows do not overlap, so no copy of them all is needed.
+    # Blocks of at most ``rows`` rows do not overlap, so they can be moved in place.
     for start in range(0, left, rows):
         stop = min(start + rows, left)
         maps[..., start:stop, :] = maps[..., start + rows : stop + rows, :]

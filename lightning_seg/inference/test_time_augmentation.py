@@ -1,4 +1,4 @@
-"""A network over an image seen in several sizes and from several sides."""
+"""Test-time augmentation: average over resized, flipped and rotated copies of an image."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -14,25 +14,24 @@ Function = Callable[[Tensor], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class TestTimeAugmentation:
-    """Averages what a function returns for resized, mirrored and turned copies of an image.
+    """Average a function's results over resized, flipped and rotated copies of an image.
 
-    All combinations of scales, mirror image and turns are run, one after the other; each result is
-    turned, mirrored and resized back before it is averaged. Class probabilities (``logits``) are
-    averaged over all copies, other maps over those of the scale nearest to 1 alone, since
-    distances in pixels differ with the scale.
+    Runs every combination of scale, flip and rotation, one after the other, and transforms each
+    result back before averaging. Class probabilities (``logits``) are averaged over all copies.
+    Other maps are averaged only over copies at the scale nearest to 1, because distances in pixels
+    depend on the scale.
 
     Args:
-        scales: Factors of height and width, ``(0.5, 0.75, 1.0, 1.25, 1.5, 1.75)`` in EPL (Yin et
-            al. 2022).
-        flip: Also the mirror image, left to right.
-        quarter_turns: Also turned by 90, 180 and 270 degrees, as for aerial images.
-        window: Windows that every copy is run in; by default each at once.
+        scales: Scale factors, ``(0.5, 0.75, 1.0, 1.25, 1.5, 1.75)`` in EPL (Yin et al. 2022).
+        flip: Add horizontally flipped copies.
+        quarter_turns: Add copies rotated by 90, 180 and 270 degrees, useful for aerial images.
+        window: Sliding window for every copy; by default each copy is processed whole.
 
     Raises:
-        ValueError: No scale, or one that is not positive and finite.
+        ValueError: If there is no scale, or one is not positive and finite.
     """
 
-    __test__ = False  # pytest takes the name for one of its own
+    __test__ = False  # keeps pytest from collecting the class
 
     scales: Sequence[float] = (1.0,)
     flip: bool = False
@@ -42,15 +41,16 @@ class TestTimeAugmentation:
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale < math.inf for scale in self.scales):
             raise ValueError(
-                f"scales is {list(self.scales)}, but must be positive, finite factors, one at least"
+                f"scales is {list(self.scales)}, but must hold at least one factor, each positive "
+                "and finite"
             )
 
     def __call__(self, function: Function, image: Tensor) -> dict[str, Tensor]:
-        """The function's maps, averaged.
+        """Return the averaged maps.
 
         Args:
-            function: (N, C, H', W') to maps (N, C', H', W') by name; they are averaged as they are,
-                so return probabilities under ``logits``.
+            function: Maps (N, C, H', W') to maps (N, C', H', W') by name. They are averaged as
+                they are, so return probabilities under ``logits``.
             image: (B, C, H, W).
 
         Returns:
@@ -70,7 +70,7 @@ class TestTimeAugmentation:
                     back = maps.rot90(-turns, (-2, -1))
                     back = _resize(back.flip(-1) if mirrored else back, size)
                     seen[name] = seen.get(name, 0) + 1
-                    # A mean that moves stays where it is when all agree, without rounding.
+                    # Running mean; identical inputs give exactly that value.
                     mean = means.get(name, back)
                     means[name] = mean + (back - mean) / seen[name]
         return means

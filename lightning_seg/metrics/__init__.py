@@ -1,7 +1,7 @@
-"""Measures of segmentations that look at boundaries, as torchmetrics metrics.
+"""Boundary metrics for segmentation, as torchmetrics metrics.
 
-The same measures as pure functions are in `lightning_seg.metrics.functional`. IoU, F1, accuracy,
-precision, recall, Matthews correlation and the confusion matrix are torchmetrics' own.
+`lightning_seg.metrics.functional` has the same metrics as pure functions. For IoU, F1, accuracy,
+precision, recall, Matthews correlation and the confusion matrix, use torchmetrics.
 """
 
 from lightning_seg.metrics.boundary_f import BoundaryFMeasure

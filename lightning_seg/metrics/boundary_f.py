@@ -23,42 +23,54 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
 
 ContourScore = Literal["f", "precision", "recall", "all"]
 
-# A score of 1 in fixed point: steps of 2.3e-13, room for two million images.
+# A score of 1 in fixed point: steps of 2.3e-13, enough range for two million images.
 ONE = 2**42
 _ROWS = ("f", "precision", "recall")
 
 
 class BoundaryFMeasure(Metric):
-    """F-measure of contour pixels within a tolerance, of the DAVIS benchmark (CVPR 2016).
+    """F-measure of contour pixels within a tolerance, from the DAVIS benchmark (CVPR 2016).
 
-    By default F is taken for each image and class, then averaged over the images in which the
-    class has a contour in prediction or truth, then over the classes. Scores are added up in
-    int64 fixed point (steps of 2^-42), so the result is the same to the bit for any batch size,
-    order and number of processes.
+    By default F is computed per image and class, averaged over the images where the class has a
+    contour in prediction or ground truth, then averaged over the classes. Scores are summed in
+    int64 fixed point (steps of 2^-42), so the result is bit-exact for any batch size, order and
+    number of processes.
 
-    `update(preds, target)` takes labels (B, H, W), or scores (B, K, H, W) of which the largest
-    decides, and true labels (B, H, W). `compute()` returns float64: the mean over the classes
-    that have a score (NaN if none has), or (K,) with NaN for classes without.
+    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
+    argmax, and ground-truth labels (B, H, W). `compute()` returns float64: the mean over the
+    classes with a score (NaN if there are none), or (K,) with NaN for classes without a score.
 
     Args:
         num_classes: K, at least 2.
-        tolerance: Below 1 a share of each image's diagonal (rounded up to whole px), otherwise px.
-        ignore_index: The label of void pixels. A predicted pixel with this label belongs to no
+        tolerance: Below 1, a fraction of the image diagonal (rounded up to whole px); from 1 on,
+            px.
+        ignore_index: Label of ignored pixels. A predicted pixel with this label belongs to no
             class.
-        void: "zeroed", the public codes' way, which flatters where prediction and truth meet
-            void, or "removed"; see `lightning_seg.metrics.functional.boundary_f_counts`.
-        average: "macro" for the mean over classes, None for a value a class.
-        pooled: Add up the counts over the data set and take one F a class from them.
-        absent_score: What a class scores in an image (with `pooled`, in the data set) in which
-            neither map has a contour of it; None leaves it out. The public codes give 1, which
-            flatters rare classes.
-        score: "f", "precision" (predicted contour that the truth confirms), "recall" (true contour
-            that the prediction finds), averaged as F is, or "all" for (3,) or (3, K) in this
-            order. Several in one MetricCollection are counted once.
+        void: Treatment of ignored pixels: "zeroed", as in the public code, which inflates scores
+            where prediction and ground truth touch ignored pixels, or "removed"; see
+            `lightning_seg.metrics.functional.boundary_f_counts`.
+        average: "macro" for the mean over classes, None for one value per class.
+        pooled: Sum the counts over the dataset and compute one F per class from them.
+        absent_score: Score of a class in an image (with `pooled`, in the dataset) where neither
+            map has a contour of it; None leaves it out. The public code uses 1, which inflates
+            the scores of rare classes.
+        score: "f", "precision" (fraction of the predicted contour matched by the ground truth),
+            "recall" (fraction of the true contour matched by the prediction), averaged like F, or
+            "all" for (3,) or (3, K) in this order. Several in one MetricCollection share one
+            count.
 
     Raises:
-        ValueError: For settings that make no sense; in `update` for shapes, types or, on the CPU,
-            labels other than the above.
+        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
+            labels are.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
+        >>> target[:, 8:24, 8:24] = 1
+        >>> metric = BoundaryFMeasure(num_classes=2, tolerance=1)
+        >>> metric.update(target.roll(2, dims=2), target)
+        >>> metric.compute()
+        tensor(0.5312, dtype=torch.float64)
     """
 
     full_state_update = False
@@ -105,7 +117,7 @@ class BoundaryFMeasure(Metric):
         self.add_state("settings", settings, dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch."""
+        """Add the counts of a batch."""
         counts = boundary_f_counts(
             preds, target, self.num_classes, self.tolerance, self.ignore_index, self.void
         )
@@ -120,7 +132,7 @@ class BoundaryFMeasure(Metric):
         self.images = self.images + scores.shape[1]
 
     def compute(self) -> Tensor:
-        """The score of all that was counted."""
+        """Return the score over all updates."""
         values = average_classes(self._per_class(), self.average)
         return values if self.score == "all" else values[_ROWS.index(self.score)]
 
@@ -137,7 +149,7 @@ class BoundaryFMeasure(Metric):
         return (total + self.absent_score * (images - present)) / images
 
     def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Draws a value, by default that of all that was counted, or several as a series."""
+        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
         if self.score != "all" or not (val is None or isinstance(val, Tensor)):
             return self._plot(val, ax)
         value = self.compute() if val is None else val

@@ -22,29 +22,38 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
 class BoundaryIoU(Metric):
     """IoU of the bands along the inside of each class's boundary (Cheng et al., CVPR 2021).
 
-    Intersections and unions are added up over the data set as int64, so the result is the same
-    to the bit for any batch size, order and number of processes. A perfect prediction scores 1
-    (with `void="transparent"`).
+    Intersections and unions are summed over the dataset as int64, so the result is bit-exact for
+    any batch size, order and number of processes. With `void="transparent"`, a perfect prediction
+    scores exactly 1.
 
-    `update(preds, target)` takes labels (B, H, W), or scores (B, K, H, W) of which the largest
-    decides, and true labels (B, H, W). `compute()` returns float64: the mean over the classes
-    that have a boundary band in prediction or truth (NaN if none has), or (K,) with NaN for
-    classes without.
+    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
+    argmax, and ground-truth labels (B, H, W). `compute()` returns float64: the mean over the
+    classes with a boundary band in prediction or ground truth (NaN if there are none), or (K,)
+    with NaN for classes without one.
 
     Args:
         num_classes: K, at least 2.
-        dilation_ratio: Width of the band as a share of each image's diagonal, at least 1 px.
-        width: Width of the band in px instead.
-        ignore_index: The label of void pixels, which are never counted. A predicted pixel with
+        dilation_ratio: Width of the band as a fraction of the image diagonal, at least 1 px.
+        width: Width of the band in px; overrides `dilation_ratio`.
+        ignore_index: Label of ignored pixels, which are never counted. A predicted pixel with
             this label belongs to no class.
-        void: "transparent" (void makes no boundary), "removed" or "zeroed"; see
-            `lightning_seg.metrics.functional.boundary_iou_counts`.
-        border: Whether the image border bounds the objects that touch it.
-        average: "macro" for the mean over classes, None for a value a class.
+        void: Treatment of ignored pixels: "transparent" (they form no boundary), "removed" or
+            "zeroed"; see `lightning_seg.metrics.functional.boundary_iou_counts`.
+        border: Count the image border as a boundary of the objects that touch it.
+        average: "macro" for the mean over classes, None for one value per class.
 
     Raises:
-        ValueError: For settings that make no sense; in `update` for shapes, types or, on the CPU,
-            labels other than the above.
+        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
+            labels are.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
+        >>> target[:, 8:24, 8:24] = 1
+        >>> metric = BoundaryIoU(num_classes=2, width=2)
+        >>> metric.update(target.roll(1, dims=2), target)
+        >>> metric.compute()
+        tensor(0.7143, dtype=torch.float64)
     """
 
     full_state_update = False
@@ -82,7 +91,7 @@ class BoundaryIoU(Metric):
         self.add_state("settings", settings, dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch."""
+        """Add the counts of a batch."""
         intersection, union = boundary_iou_counts(
             preds,
             target,
@@ -97,9 +106,9 @@ class BoundaryIoU(Metric):
         self.union = self.union + union
 
     def compute(self) -> Tensor:
-        """The score of all that was counted."""
+        """Return the score over all updates."""
         return average_classes(ratio(self.intersection, self.union), self.average)
 
     def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Draws a value, by default that of all that was counted, or several as a series."""
+        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
         return self._plot(val, ax)

@@ -19,33 +19,43 @@ from lightning_seg.metrics.plotting import Plot, Value
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
 
-# A score of 1 in fixed point: steps of 2.3e-13, room for a million images.
+# A score of 1 in fixed point: steps of 2.3e-13, enough range for a million images.
 ONE = 2**42
 
 
 class EMeasure(Metric):
     """Enhanced-alignment measure of each class against the rest (Fan et al., IJCAI 2018).
 
-    Taken for each image and class, then averaged over the images in which prediction or truth have
-    the class, then over the classes, as SEMEDA (Chen et al., 2020) reports it. Scores are added up
-    in int64 fixed point (steps of 2^-42), so the result is the same to the bit for any batch size,
-    order and number of processes.
+    Computed per image and class, averaged over the images where prediction or ground truth
+    contains the class, then averaged over the classes, as reported by SEMEDA (Chen et al., 2020).
+    Scores are summed in int64 fixed point (steps of 2^-42), so the result is bit-exact for any
+    batch size, order and number of processes.
 
-    `update(preds, target)` takes labels (B, H, W), or scores (B, K, H, W) of which the largest
-    decides, and true labels (B, H, W). `compute()` returns float64: the mean over the classes
-    that have a score (NaN if none has), or (K,) with NaN for classes without.
+    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
+    argmax, and ground-truth labels (B, H, W). `compute()` returns float64: the mean over the
+    classes with a score (NaN if there are none), or (K,) with NaN for classes without a score.
 
     Args:
         num_classes: K, at least 2.
-        ignore_index: The label of void pixels. A predicted pixel with this label belongs to no
+        ignore_index: Label of ignored pixels. A predicted pixel with this label belongs to no
             class.
-        void: "removed" or "zeroed"; see `lightning_seg.metrics.functional.e_measure`.
-        normalize: "N-1", the public codes' way, or "N".
-        average: "macro" for the mean over classes, None for a value a class.
+        void: Treatment of ignored pixels, "removed" or "zeroed"; see
+            `lightning_seg.metrics.functional.e_measure`.
+        normalize: "N-1", as in the public code, or "N".
+        average: "macro" for the mean over classes, None for one value per class.
 
     Raises:
-        ValueError: For settings that make no sense; in `update` for shapes, types or, on the CPU,
-            labels other than the above.
+        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
+            labels are.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
+        >>> target[:, 8:24, 8:24] = 1
+        >>> metric = EMeasure(num_classes=2, normalize="N")
+        >>> metric.update(target.roll(1, dims=2), target)
+        >>> metric.compute()
+        tensor(0.9700, dtype=torch.float64)
     """
 
     full_state_update = False
@@ -79,7 +89,7 @@ class EMeasure(Metric):
         self.add_state("settings", settings, dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch."""
+        """Add the scores of a batch."""
         scores = e_measure(
             preds, target, self.num_classes, self.ignore_index, self.void, self.normalize
         )
@@ -88,10 +98,10 @@ class EMeasure(Metric):
         self.present = self.present + (~scores.isnan()).sum(dim=0).to(self.present.device)
 
     def compute(self) -> Tensor:
-        """The score of all that was counted."""
+        """Return the score over all updates."""
         per_class = as_float64(self.scores) / ONE / as_float64(self.present)
         return average_classes(per_class, self.average)
 
     def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Draws a value, by default that of all that was counted, or several as a series."""
+        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
         return self._plot(val, ax)

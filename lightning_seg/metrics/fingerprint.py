@@ -1,4 +1,4 @@
-"""A state that tells metrics of other settings apart."""
+"""Metric state that distinguishes metrics with different settings."""
 
 import zlib
 
@@ -7,11 +7,12 @@ from torch import Tensor
 
 
 def fingerprint(*settings: object) -> Tensor:
-    """Four small integers made of a metric's settings, to be one of its states.
+    """Return four small integers that identify a metric's settings, for use as a state.
 
-    torchmetrics' MetricCollection takes two metrics for one if after the first batch their states
-    are equal within 1e-5, as those of two widths may well be (a batch without a boundary), and
-    from then on updates only the first. This state keeps them apart; reduce it with "max".
+    torchmetrics' MetricCollection merges two metrics whose states agree within 1e-5 after the
+    first batch and then updates only the first. Metrics with different settings can agree by
+    chance, for example on a batch without boundaries. This state keeps them apart; reduce it with
+    "max".
 
     Returns:
         int64 (4,).

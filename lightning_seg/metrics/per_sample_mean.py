@@ -1,4 +1,4 @@
-"""The mean of a value each sample has, exact for any split of the samples."""
+"""Mean of per-sample values, exact for any split of the samples."""
 
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,23 @@ LIMIT = 2.0**39
 
 
 class PerSampleMean(Metric):
-    """Mean over samples, the same to the bit for any batch size, order and number of processes.
+    """Mean over samples, bit-exact for any batch size, order and number of processes.
 
-    Floating sums depend on their order; here whole parts and fractions (in steps of 2^-40, about
-    1e-12) are added up as int64. Made for losses: one value a sample.
+    Floating-point sums depend on the order of summation. Here the integer and fractional parts
+    (in steps of 2^-40, about 1e-12) are summed as int64. Intended for losses, one value per
+    sample.
 
-    `update(values)` takes floats of any shape, one for each sample; `compute()` returns a float64
-    scalar, NaN if there was no sample or one that is not finite or beyond 2^39 (5e11) in size.
+    `update(values)` takes a float tensor of any shape, one value per sample. `compute()` returns a
+    float64 scalar: NaN if there were no samples, or if one was not finite or at least 2^39 (5e11)
+    in magnitude.
+
+    Example:
+        >>> import torch
+        >>> metric = PerSampleMean()
+        >>> metric.update(torch.tensor([0.5, 1.0]))
+        >>> metric.update(torch.tensor([3.0]))
+        >>> metric.compute()
+        tensor(1.5000, dtype=torch.float64)
     """
 
     full_state_update = False
@@ -52,11 +62,11 @@ class PerSampleMean(Metric):
         self.unusable = self.unusable + (~usable).sum().to(self.unusable.device)
 
     def compute(self) -> Tensor:
-        """The mean of all samples."""
+        """Return the mean over all samples."""
         total = as_float64(self.whole) + as_float64(self.fraction) / FRACTION
         mean = total / as_float64(self.samples)
         return torch.where(as_float64(self.unusable) > 0, torch.nan, mean)
 
     def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Draws a value, by default that of all that was counted, or several as a series."""
+        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
         return self._plot(val, ax)

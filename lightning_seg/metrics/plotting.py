@@ -1,4 +1,4 @@
-"""Figures of metrics' values, in torchmetrics' manner."""
+"""Plots of metric values, in the style of torchmetrics."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,18 +10,18 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
 
 Value = Tensor | Sequence[Tensor] | None
-# A figure, or None where axes were given, and its axes; torchmetrics says no more of its own.
+# The figure (None if axes were passed in) and its axes; torchmetrics types them no further.
 Plot = tuple[Any, Any]
 
 
 def plot_named_rows(name: str, rows: Sequence[str], value: Tensor, ax: "Axes | None") -> Plot:
-    """Draws the rows of a value, one line each over the classes, or one point each.
+    """Plot the rows of a value, each as one line over the classes or as one point.
 
     Args:
-        name: The metric's name.
-        rows: What each row is.
+        name: Name of the metric.
+        rows: Names of the rows.
         value: (R,) or (R, K).
-        ax: Where to draw; by default a new figure.
+        ax: Axes to draw on; by default those of a new figure.
     """
     named = dict(zip(rows, value, strict=True))
     figure, axes = plot_single_or_multi_val(named, ax=ax, name=name)
@@ -33,14 +33,14 @@ def plot_named_rows(name: str, rows: Sequence[str], value: Tensor, ax: "Axes | N
 def plot_over_widths(
     name: str, widths: Sequence[int], value: Tensor, ax: "Axes | None", rows: Sequence[str] = ("",)
 ) -> Plot:
-    """Draws scores in [0, 1] as curves over the width of the band they were taken in.
+    """Plot scores in [0, 1] as curves over the band width.
 
     Args:
-        name: The metric's name.
+        name: Name of the metric.
         widths: W widths in pixels.
-        value: (W,), or (W, K) for a curve a class, or either with R rows before them.
-        ax: Where to draw; by default a new figure.
-        rows: What each row is.
+        value: (W,), or (W, K) for one curve per class; with R rows, either with a leading axis R.
+        ax: Axes to draw on; by default those of a new figure.
+        rows: Names of the rows.
     """
     import matplotlib.pyplot as plt
 

@@ -22,39 +22,51 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
 
 Measure = Literal["mean", "hausdorff", "both"]
 
-# A pixel in fixed point: steps of 6e-8 px, room for millions of images.
+# A pixel in fixed point: steps of 6e-8 px, enough range for millions of images.
 PIXEL = 2**24
 _ROWS = ("mean", "hausdorff")
 
 
 class SurfaceDistance(Metric):
-    """Distance in pixels between the outlines of a class in prediction and truth.
+    """Distance in pixels between the outlines of a class in prediction and ground truth.
 
-    Taken for each image and class, then averaged over the images in which prediction or truth have
-    an outline of the class, then over the classes. Distances are added up in int64 fixed point
-    (steps of 2^-24 px), so the result is the same to the bit for any batch size, order and number
-    of processes. torchmetrics 1.9's own `HausdorffDistance` is wrong on images that are not square.
+    Computed per image and class, averaged over the images where prediction or ground truth has an
+    outline of the class, then averaged over the classes. Distances are summed in int64 fixed point
+    (steps of 2^-24 px), so the result is bit-exact for any batch size, order and number of
+    processes. The `HausdorffDistance` of torchmetrics 1.9 is wrong on non-square images.
 
-    `update(preds, target)` takes labels (B, H, W), or scores (B, K, H, W) of which the largest
-    decides, and true labels (B, H, W), and works on the CPU. `compute()` returns float64: the mean
-    over the classes that have a distance (NaN if none has), or (K,) with NaN for classes without.
+    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
+    argmax, and ground-truth labels (B, H, W); it computes on the CPU. `compute()` returns float64:
+    the mean over the classes with a distance (NaN if there are none), or (K,) with NaN for classes
+    without one.
 
     Args:
         num_classes: K, at least 2.
         measure: "mean" for the average symmetric surface distance, "hausdorff" for the larger of
             the two directed percentiles, "both" for (2,) or (2, K) in this order. Several in one
-            MetricCollection are counted once.
-        percentile: Of the Hausdorff distance; 100 is the largest distance itself.
-        missing: The distance where only one map has the class: "diagonal" of the image,
-            "infinite", or "skip", which lets objects be missed for nothing.
-        ignore_index: The label of void pixels. A predicted pixel with this label belongs to no
+            MetricCollection share one computation.
+        percentile: Percentile of the Hausdorff distance; 100 is the maximum.
+        missing: Distance if only one map contains the class: "diagonal" (of the image),
+            "infinite", or "skip", which leaves missed objects unpenalised.
+        ignore_index: Label of ignored pixels. A predicted pixel with this label belongs to no
             class.
-        void: "transparent" or "zeroed"; see `lightning_seg.metrics.functional.surface_distances`.
-        average: "macro" for the mean over classes, None for a value a class.
+        void: Treatment of ignored pixels, "transparent" or "zeroed"; see
+            `lightning_seg.metrics.functional.surface_distances`.
+        average: "macro" for the mean over classes, None for one value per class.
 
     Raises:
-        ValueError: For settings that make no sense; in `update` for shapes, types or, on the CPU,
-            labels other than the above.
+        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
+            labels are.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
+        >>> target[:, 8:24, 8:24] = 1
+        >>> metric = SurfaceDistance(num_classes=2, measure="both", average=None)
+        >>> metric.update(target.roll(2, dims=2), target)
+        >>> metric.compute()
+        tensor([[0.3555, 1.0000],
+                [2.0000, 2.0000]], dtype=torch.float64)
     """
 
     full_state_update = False
@@ -94,7 +106,7 @@ class SurfaceDistance(Metric):
         self.add_state("settings", settings, dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch."""
+        """Add the distances of a batch."""
         distances = torch.stack(
             surface_distances(
                 preds,
@@ -113,14 +125,14 @@ class SurfaceDistance(Metric):
         self.infinite = self.infinite + distances[0].isinf().sum(dim=0).to(self.infinite.device)
 
     def compute(self) -> Tensor:
-        """The mean distance of all that was counted."""
+        """Return the mean distance over all updates."""
         per_class = as_float64(self.sums) / PIXEL / as_float64(self.present)
         per_class = per_class.masked_fill(self.infinite.to(per_class.device) > 0, torch.inf)
         values = average_classes(per_class, self.average)
         return values if self.measure == "both" else values[_ROWS.index(self.measure)]
 
     def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Draws a value, by default that of all that was counted, or several as a series."""
+        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
         if self.measure != "both" or not (val is None or isinstance(val, Tensor)):
             return self._plot(val, ax)
         value = self.compute() if val is None else val

@@ -23,31 +23,40 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
 
 
 class TrimapIoU(Metric):
-    """IoU inside (or outside of) bands of growing width around the true boundaries.
+    """IoU inside or outside bands of increasing width around the ground-truth boundaries.
 
-    Intersections and unions are added up over the data set as int64, so the result is the same
-    to the bit for any batch size, order and number of processes.
+    Intersections and unions are summed over the dataset as int64, so the result is bit-exact for
+    any batch size, order and number of processes.
 
-    `update(preds, target)` takes labels (B, H, W), or scores (B, K, H, W) of which the largest
-    decides, and true labels (B, H, W). `compute()` returns float64 (W,), for each width the mean
-    over the classes present there (NaN if none is), or (W, K) with NaN for classes absent; with
-    `region="both"` a first axis of two, boundary and interior.
+    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
+    argmax, and ground-truth labels (B, H, W). `compute()` returns float64 (W,): for each width,
+    the mean over the classes present in the region (NaN if there are none), or (W, K) with NaN for
+    absent classes. With `region="both"` a leading axis holds boundary and interior.
 
     Args:
         num_classes: K, at least 2.
-        widths: Half-widths of the bands in px (Chebyshev distance), W of them.
-        region: "boundary" for the IoU in the band, "interior" for the IoU in the rest, "both".
-            Several in one MetricCollection are counted once.
-        band: "transition" (two classes meet; void and image borders make no band), "per_class"
-            (Cheng et al., CVPR 2021) or "void" (DeepLab's script for VOC); see
+        widths: W half-widths of the bands in px (Chebyshev distance).
+        region: "boundary" for the IoU inside the band, "interior" for the IoU outside it, "both".
+            Several in one MetricCollection share one count.
+        band: "transition" (where two classes meet; ignored pixels and image borders form no band),
+            "per_class" (Cheng et al., CVPR 2021) or "void" (DeepLab's script for VOC); see
             `lightning_seg.metrics.functional.trimap_iou_counts`.
-        ignore_index: The label of void pixels, which are never counted. A predicted pixel with
+        ignore_index: Label of ignored pixels, which are never counted. A predicted pixel with
             this label belongs to no class.
-        average: "macro" for the mean over classes, None for a value a class.
+        average: "macro" for the mean over classes, None for one value per class.
 
     Raises:
-        ValueError: For settings that make no sense; in `update` for shapes, types or, on the CPU,
-            labels other than the above.
+        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
+            labels are.
+
+    Example:
+        >>> import torch
+        >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
+        >>> target[:, 8:24, 8:24] = 1
+        >>> metric = TrimapIoU(num_classes=2, widths=(1, 3))
+        >>> metric.update(target.roll(1, dims=2), target)
+        >>> metric.compute()
+        tensor([0.5990, 0.8414], dtype=torch.float64)
     """
 
     full_state_update = False
@@ -83,7 +92,7 @@ class TrimapIoU(Metric):
         self.add_state("settings", settings, dist_reduce_fx="max")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch."""
+        """Add the counts of a batch."""
         intersection, union = trimap_counts_by_level(
             preds, target, self.num_classes, self.widths, self.band, self.ignore_index
         )
@@ -91,7 +100,7 @@ class TrimapIoU(Metric):
         self.union = self.union + union
 
     def compute(self) -> Tensor:
-        """The score at each width of all that was counted."""
+        """Return the score at each width over all updates."""
         counts = (
             counts_in_region(levels, self.widths, self.region)
             for levels in (self.intersection, self.union)
@@ -99,7 +108,7 @@ class TrimapIoU(Metric):
         return average_classes(ratio(*counts), self.average)
 
     def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Draws a value, by default that of all that was counted, as curves over the width."""
+        """Plot a value (by default `compute()`) as curves over the band width."""
         value = self.compute() if val is None else val
         if not isinstance(value, Tensor):
             return self._plot(value, ax)

@@ -1,4 +1,4 @@
-"""Tasks: LightningModules, what is trained, validated, tested and predicted."""
+"""Tasks: the LightningModules that are trained, evaluated and used for prediction."""
 
 from lightning_seg.tasks.auxiliary import AuxiliarySupervision
 from lightning_seg.tasks.edge_detection import EdgeDetectionTask

@@ -1,4 +1,4 @@
-"""Supervision that belongs to a network, whatever method it is trained by."""
+"""Auxiliary supervision that belongs to a network, independent of the method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,14 @@ from lightning_seg.networks import Network
 
 @dataclass
 class AuxiliarySupervision:
-    """A second head with losses of its own: PSPNet's auxiliary classifier, GSCNN's edges.
+    """A second head with its own losses, such as PSPNet's auxiliary classifier or GSCNN's edges.
 
-    Its predictions help the training of the network; they stand beside those of the method's head
-    and are not what is predicted. It is a setting apart from head and losses, so that a method
-    that brings these leaves it in place.
+    Its predictions only support training; predictions come from the method's head. It is a
+    separate setting, so a method that replaces head and losses leaves it in place.
 
     Args:
         head: Called with the network and ``num_classes``.
-        losses: Terms of the objective by name, as `SegmentationTask` takes them.
+        losses: Loss terms by name, as in `SegmentationTask`.
     """
 
     head: Callable[[Network, int], Head]

@@ -1,4 +1,4 @@
-"""Class weights that a DataModule counts for the losses of a task."""
+"""Class weights that a DataModule computes for the losses of a task."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from lightning_seg.losses import ClassBalance, ClassWeights
 
 
 def balanced(module: LightningModule) -> dict[str, ClassWeights]:
-    """All class weights below ``module`` that were given as the name of a balance, by path."""
+    """Return the class weights in ``module`` that name a balancing scheme, by module path."""
     return {
         path: weights
         for path, weights in module.named_modules()
@@ -20,7 +20,7 @@ def balanced(module: LightningModule) -> dict[str, ClassWeights]:
 
 
 def known_weights(module: LightningModule) -> dict[str, tuple[ClassBalance, list[float]]]:
-    """Balance and numbers of the weights that are resolved, by path, for a checkpoint."""
+    """Return scheme and values of all resolved weights by module path, for a checkpoint."""
     return {
         path: (weights.balance, weights.values.tolist())
         for path, weights in balanced(module).items()
@@ -29,37 +29,37 @@ def known_weights(module: LightningModule) -> dict[str, tuple[ClassBalance, list
 
 
 def take_known_weights(module: LightningModule, known: Mapping[str, Any]) -> None:
-    """Resolves what a checkpoint knows, where the balance still is the same.
+    """Restore weights from a checkpoint where the balancing scheme is unchanged.
 
     Args:
-        module: Holds the losses.
-        known: What `known_weights` gave; of an older checkpoint the numbers alone by path.
+        module: The module with the losses.
+        known: The result of `known_weights`; in older checkpoints only the values by path.
     """
     for path, weights in balanced(module).items():
         if path not in known:
             continue
-        balance, numbers = known[path] if isinstance(known[path][0], str) else (None, known[path])
+        balance, values = known[path] if isinstance(known[path][0], str) else (None, known[path])
         if balance in (None, weights.balance):
-            weights.resolve(numbers, module.device)
+            weights.resolve(values, module.device)
 
 
 def resolve_class_weights(
     module: LightningModule, num_classes: int, missing_alone: bool = False
 ) -> None:
-    """Resolves the balances of all losses of ``module``, which is attached to its trainer.
+    """Compute the class weights of all losses of ``module``, which is attached to its trainer.
 
-    The first process asks the DataModule, which needs a method
-    ``class_weights(balance) -> Sequence[float]`` as `SegmentationDataModule` has it, and tells the
-    others. Where a DataModule has none, weights that a checkpoint brought stay as they are.
+    Rank 0 asks the DataModule, which needs a method ``class_weights(balance) -> Sequence[float]``
+    like that of `SegmentationDataModule`, and broadcasts the result. If the DataModule has no such
+    method, weights restored from a checkpoint are kept.
 
     Args:
-        module: Holds the losses.
-        num_classes: How many weights a DataModule is to give.
-        missing_alone: Whether weights that are there already stay, and are not asked for.
+        module: The module with the losses.
+        num_classes: Expected number of weights.
+        missing_alone: Keep existing weights and compute only missing ones.
 
     Raises:
-        InputError: There are no such DataModule and no such weights, the DataModule refuses, or
-            gives more or fewer weights than there are classes.
+        InputError: If weights are missing and the DataModule has no such method, the DataModule
+            raises, or it returns the wrong number of weights.
     """
     answers: dict[ClassBalance, Sequence[float]] = {}
     datamodule = getattr(module.trainer, "datamodule", None)
@@ -74,22 +74,22 @@ def resolve_class_weights(
                 answers[weights.balance] = answer
             weights.resolve(answers[weights.balance], module.device)
         elif weights.values is None:
-            found = "there is no DataModule"
+            reason = "there is no DataModule"
             if datamodule is not None:
-                found = f"{type(datamodule).__name__} has no method class_weights"
+                reason = f"{type(datamodule).__name__} has no method class_weights"
             raise InputError(
-                f"class_weights is {weights.balance!r}, to be counted by the DataModule, but "
-                f"{found}. Give the weights as numbers, use a DataModule of lightning_seg.data, or "
-                "give yours a method class_weights(balance) that returns a number for each class."
+                f"class_weights is {weights.balance!r}, which the DataModule computes, but "
+                f"{reason}. Give the weights as numbers, use a DataModule of lightning_seg.data, "
+                "or add a method class_weights(balance) that returns one number per class."
             )
 
 
 def announce_class_weights(module: LightningModule) -> None:
-    """Says once, on the first process, what each balance came to."""
+    """Log the computed class weights once, on rank 0."""
     names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
     balances = balanced(module).values()
-    found = {w.balance: w.values.tolist() for w in balances if w.values is not None}
-    for balance, weights in found.items():
+    computed = {w.balance: w.values.tolist() for w in balances if w.values is not None}
+    for balance, weights in computed.items():
         known = names if names and len(names) == len(weights) else range(len(weights))
         listed = ", ".join(f"{name} {weight:.4g}" for name, weight in zip(known, weights))
         rank_zero_info(f"Class weights ({balance}): {listed}")
@@ -100,22 +100,22 @@ def _check_answer(
 ) -> None:
     if len(answer) != num_classes:
         raise InputError(
-            f"{type(datamodule).__name__}.class_weights({balance!r}) gave {len(answer)} weights, "
-            f"but the model has {num_classes} classes. Let it return one number for each class."
+            f"{type(datamodule).__name__}.class_weights({balance!r}) returned {len(answer)} "
+            f"weights, but the model has {num_classes} classes. Return one number per class."
         )
 
 
 def _ask(module: LightningModule, datamodule: object, balance: ClassBalance) -> Sequence[float]:
-    """The first process's answer on every process, be it weights or a refusal."""
+    """Compute on rank 0 and return (or raise) the result on every rank."""
     answer: Sequence[float] | InputError | None = None
     if module.trainer.is_global_zero:
         try:
-            found = datamodule.class_weights(balance)  # type: ignore[attr-defined]
-            answer = [float(weight) for weight in found]
+            weights = datamodule.class_weights(balance)  # type: ignore[attr-defined]
+            answer = [float(weight) for weight in weights]
         except InputError as error:
             answer = error
-        except Exception as error:  # kept from the others, it would let them wait for ever
-            answer = InputError(f"the class weights could not be counted: {error}")
+        except Exception as error:  # raised on rank 0 alone, it would hang the other ranks
+            answer = InputError(f"the class weights could not be computed: {error}")
     answer = module.trainer.strategy.broadcast(answer)
     if isinstance(answer, InputError):
         raise answer

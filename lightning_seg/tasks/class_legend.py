@@ -1,4 +1,4 @@
-"""What the classes of a task are called, and how they are painted."""
+"""Names and colours of a task's classes."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ LEGEND = ("class_names", "class_colors")
 
 
 def take_class_legend(module: Any) -> None:
-    """Gives ``module`` the ``class_names`` and ``class_colors`` of its trainer's DataModule.
+    """Copy ``class_names`` and ``class_colors`` from the trainer's DataModule to ``module``.
 
-    Those that the DataModule has not, or has for another number of classes, stay as they are.
+    An attribute is kept as it is if the DataModule lacks it or has another number of classes.
     """
     for name in LEGEND:
-        legend = told_by_data(module, name, module.num_classes)
+        legend = legend_of_data(module, name, module.num_classes)
         if legend is not None:
             setattr(module, name, legend)
 
 
-def told_by_data(module: Any, name: str, num_classes: int) -> tuple[Any, ...] | None:
-    """One of `LEGEND` as the trainer's DataModule has it for this number of classes, or None."""
+def legend_of_data(module: Any, name: str, num_classes: int) -> tuple[Any, ...] | None:
+    """Return an attribute of `LEGEND` of the trainer's DataModule, or None if it does not fit."""
     legend = getattr(getattr(module.trainer, "datamodule", None), name, None)
     return tuple(legend) if legend is not None and len(legend) == num_classes else None

@@ -1,4 +1,4 @@
-"""Stage one of SEMEDA: a network learns to find the edges of label maps."""
+"""Stage one of SEMEDA: training of a network that detects edges in label maps."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import EdgeNetwork
 from lightning_seg.targets import semantic_edges
 from lightning_seg.targets._one_hot import one_hot
-from lightning_seg.tasks.class_legend import told_by_data
+from lightning_seg.tasks.class_legend import legend_of_data
 
 
 class EdgeDetectionTask(LightningModule):
-    """Trains an `EdgeNetwork` on label maps alone, for `SemedaLoss` (Chen et al. 2020, eq. 7).
+    """Train an `EdgeNetwork` on label maps alone, for `SemedaLoss` (Chen et al. 2020, eq. 7).
 
-    Batches are dicts with ``mask`` (B, H, W) int64; images in them are ignored. The edges to be
-    found are those of `semantic_edges`. Logs ``edge_f1``, pooled over all valid pixels, and
-    ``loss`` under ``train/``, ``val/`` and ``test/``. Its checkpoints are what `SemedaLoss` loads;
-    they hold the number of classes, and their names where the DataModule has ``class_names``.
+    Batches are dicts with ``mask`` (B, H, W) int64; images are not used. The targets are the edges
+    of `semantic_edges`. Logs ``edge_f1``, pooled over all valid pixels, and ``loss`` under
+    ``train/``, ``val/`` and ``test/``. `SemedaLoss` loads the checkpoints. They hold the number of
+    classes, and the class names if the DataModule has ``class_names``.
 
     Args:
         num_classes: K; the command line takes it from the data.
-        learning_rate: Of Adam.
-        ignore_index: Label of void pixels, which are no edges and make none.
+        learning_rate: Learning rate of Adam.
+        ignore_index: Label of ignored pixels, which neither are nor form edges.
     """
 
     def __init__(
@@ -46,22 +46,22 @@ class EdgeDetectionTask(LightningModule):
         return BinaryF1Score(ignore_index=self.ignore_index, validate_args=False)
 
     def setup(self, stage: str) -> None:
-        """Takes the names of the classes from the DataModule."""
-        names = told_by_data(self, "class_names", self.network.num_classes)
+        """Copy the class names from the DataModule."""
+        names = legend_of_data(self, "class_names", self.network.num_classes)
         if names is not None:
             self.network.class_names = names
 
     def forward(self, mask: Tensor) -> Tensor:
-        """Label map (B, H, W) to logits (B, 2, H, W): no edge, edge."""
+        """Map label maps (B, H, W) to logits (B, 2, H, W) of no edge and edge."""
         return self.network(one_hot(mask, self.network.num_classes, self.ignore_index))
 
     def edges(self, mask: Tensor) -> Tensor:
-        """Label map (B, H, W) to its edges, (B, H, W) int64: 0, 1 and ``ignore_index`` at void."""
+        """Return the edges of label maps (B, H, W): int64 0, 1, or ``ignore_index`` if ignored."""
         edges = semantic_edges(mask, self.ignore_index).long()
         return edges.masked_fill(mask == self.ignore_index, self.ignore_index)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Cross entropy of the edges in one batch of label maps."""
+        """Return the cross entropy of the edges of one batch."""
         logits, edges = self(batch["mask"]), self.edges(batch["mask"])
         loss = cross_entropy(logits, edges, ignore_index=self.ignore_index)
         self.train_f1.update(logits.argmax(dim=1), edges)
@@ -72,25 +72,25 @@ class EdgeDetectionTask(LightningModule):
     def validation_step(
         self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Logs ``val/edge_f1`` and ``val/loss``, averaged image by image."""
+        """Log ``val/edge_f1`` and ``val/loss``, averaged over images."""
         self._evaluate(batch["mask"], self.val_f1, self.val_loss)
         self.log("val/edge_f1", self.val_f1, prog_bar=True, add_dataloader_idx=False)
         self.log("val/loss", self.val_loss, add_dataloader_idx=False)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
-        """As `validation_step`, logged under ``test/``."""
+        """Log the same as `validation_step` under ``test/``."""
         self._evaluate(batch["mask"], self.test_f1, self.test_loss)
         self.log("test/edge_f1", self.test_f1, add_dataloader_idx=False)
         self.log("test/loss", self.test_loss, add_dataloader_idx=False)
 
     def predict_step(self, *args: Any) -> None:
-        """Refused: what is to be predicted has no label map.
+        """Raise, because images to predict have no label maps.
 
         Raises:
             InputError: Always.
         """
         raise InputError(
-            "an edge network finds edges in label maps, and has nothing to predict from images; "
+            "an edge network detects edges in label maps and cannot predict from images; "
             "use it in the loss of a segmentation model (SemedaLoss)"
         )
 
@@ -102,24 +102,24 @@ class EdgeDetectionTask(LightningModule):
         mean_loss.update(torch.stack(losses))
 
     def configure_optimizers(self) -> Optimizer:
-        """Adam."""
+        """Return Adam."""
         return Adam(self.parameters(), lr=self.learning_rate)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Marks it as an edge network's, see `EdgeNetwork.from_checkpoint`."""
+        """Mark the checkpoint as an edge network's, see `EdgeNetwork.from_checkpoint`."""
         names = self.network.class_names
         checkpoint["edge_network"] = {"class_names": None if names is None else list(names)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers the names of the classes.
+        """Restore the class names.
 
         Raises:
-            InputError: It is the checkpoint of something else.
+            InputError: If the checkpoint is not an edge network's.
         """
         if "edge_network" not in checkpoint:
             raise InputError(
                 "the checkpoint is not one of an edge network (EdgeDetectionTask); choose one of "
-                "the run that trained it, or fit without --ckpt_path to begin anew"
+                "the run that trained it, or run fit without --ckpt_path to train from scratch"
             )
         names = checkpoint["edge_network"]["class_names"]
         self.network.class_names = None if names is None else tuple(names)

@@ -1,4 +1,4 @@
-"""Edge networks of SEMEDA against the classes of the data."""
+"""Check that SEMEDA's edge networks match the classes of the data."""
 
 from lightning.pytorch import LightningModule
 
@@ -9,13 +9,13 @@ from lightning_seg.networks.edge_network import RECIPE
 
 
 def check_edge_networks(module: LightningModule) -> None:
-    """Refuses losses of ``module`` whose edge network was trained on classes of other names.
+    """Raise if a loss of ``module`` has an edge network trained on other classes.
 
-    Names and their order are compared where both the edge network and the DataModule that
-    ``module`` is trained on have them; their number `SemedaLoss` itself has checked.
+    Compares class names and their order if both the edge network and the DataModule have them.
+    `SemedaLoss` checks their number.
 
     Raises:
-        InputError: They are not.
+        InputError: If the names or their order differ.
     """
     names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
     for loss in module.modules():
@@ -27,6 +27,6 @@ def _check_names(network: EdgeNetwork, names: tuple[str, ...] | None) -> None:
     if names is None or network.class_names is None or tuple(names) == network.class_names:
         return
     raise InputError(
-        f"the edge network was trained on the classes {', '.join(network.class_names)}, but those "
-        f"of the data are {', '.join(names)}, in this order. {RECIPE}"
+        f"the edge network was trained on the classes {', '.join(network.class_names)}, but the "
+        f"data have {', '.join(names)}, in this order. {RECIPE}"
     )

@@ -1,4 +1,4 @@
-"""Filling a task with another one's weights, as far as they fit."""
+"""Initialisation of a task from a checkpoint, as far as names and shapes match."""
 
 from pathlib import Path
 from typing import Any
@@ -13,33 +13,34 @@ PARTS = ("network", "head", "auxiliary_head")
 
 
 def load_matching_weights(task: nn.Module, path: str | Path) -> list[str]:
-    """Fills the network and the head of ``task`` from a checkpoint and says what it left out.
+    """Load matching weights of network and heads from a checkpoint, and log what is left out.
 
-    A tensor fits where one of its name and shape is in the file. With another number of classes
-    the classifier does not, with another number of bands the first convolution, and so on; they
-    stay as they were initialised. Losses, the optimiser and its schedule start anew.
+    A tensor matches if the file has one with the same name and shape. With another number of
+    classes the classifier does not match; with another number of bands the first convolution does
+    not. These keep their initialisation. Losses, optimiser and schedule are not loaded.
 
     Args:
-        task: With ``network`` and ``head``.
-        path: A checkpoint of a `SegmentationTask` that you trust, or a file that ``torch.save``
-            made of a state dict.
+        task: A task with ``network`` and ``head``.
+        path: A trusted checkpoint of a `SegmentationTask`, or a state dict saved with
+            ``torch.save``.
 
     Returns:
-        A line for each module of the task, and for each of the file, that was left out.
+        One line for each module of the task or the file that was left out.
 
     Raises:
-        InputError: No such file, no state dict in it, or nothing in it fits.
+        InputError: If there is no such file, it has no state dict, or no weight of the network
+            matches.
     """
     given = {name: t for name, t in _read(Path(path)).items() if _is_of_parts(name)}
     own = {name: tensor for name, tensor in task.state_dict().items() if _is_of_parts(name)}
     fitting = {name: t for name, t in given.items() if name in own and t.shape == own[name].shape}
-    # Batch normalisation's counters fit any other's: they are no sign that the networks are alike.
+    # Counters of batch normalisation match any network, so they do not count as a match.
     learnt = [name for name, tensor in fitting.items() if tensor.ndim > 0]
     wanted = [name for name, tensor in own.items() if tensor.ndim > 0]
     if not any(name.startswith("network.") for name in learnt):
         raise InputError(
-            f"weights: nothing of {path} fits the network; it starts with "
-            f"{next(iter(given), None)!r}, where the network has {next(iter(own), None)!r}. Give a "
+            f"weights: no tensor of {path} matches the network; its first is "
+            f"{next(iter(given), None)!r}, the network's {next(iter(own), None)!r}. Give a "
             "checkpoint of the same network, or leave weights out"
         )
     task.load_state_dict(fitting, strict=False)
@@ -47,8 +48,8 @@ def load_matching_weights(task: nn.Module, path: str | Path) -> list[str]:
         *_left_out(own, given),
         *_unused(given, own),
     ]
-    said = f"Weights: {len(learnt)} of {len(wanted)} tensors are from {path}"
-    rank_zero_info("\n  ".join([said + ("; left out:" if left else ""), *left]))
+    summary = f"Weights: {len(learnt)} of {len(wanted)} tensors loaded from {path}"
+    rank_zero_info("\n  ".join([summary + ("; left out:" if left else ""), *left]))
     return left
 
 
@@ -70,7 +71,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _left_out(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
-    """A line for each module of the task some of whose tensors were not filled."""
+    """Return one line for each module of the task with tensors that were not loaded."""
     modules: dict[str, list[str]] = {}
     for name, tensor in own.items():
         module, _, leaf = name.rpartition(".")
@@ -85,6 +86,6 @@ def _left_out(own: dict[str, Tensor], given: dict[str, Tensor]) -> list[str]:
 
 
 def _unused(given: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
-    """A line for each module of the file that the task has not."""
+    """Return one line for each module that only the file has."""
     modules = {n.rpartition(".")[0] for n, tensor in given.items() if n not in own and tensor.ndim}
-    return [f"{module}: is in the file alone" for module in sorted(modules)]
+    return [f"{module}: only in the file" for module in sorted(modules)]

@@ -1,4 +1,4 @@
-"""The terms of a task's objective: which loss is of which predictions, and how it is called."""
+"""Terms of a task's objective, and checks that each loss fits its predictions."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ Losses = Mapping[str, WeightedLoss | None]
 
 
 def named_terms(losses: Mapping[str, Any], setting: str = "losses") -> dict[str, WeightedLoss]:
-    """Loss terms by name, without those that are null.
+    """Return the loss terms by name, without null terms.
 
-    The lists of losses by prediction that checkpoints before version 0.2 hold are named by
-    prediction and class, as the tensors in those checkpoints are.
+    Checkpoints before version 0.2 hold lists of losses by prediction. These terms are named by
+    prediction and class, like the tensors in those checkpoints.
 
     Raises:
-        InputError: A name that cannot be one.
+        InputError: If a name is invalid.
     """
     terms: dict[str, WeightedLoss] = {}
     for name, given in losses.items():
@@ -35,18 +35,18 @@ def named_terms(losses: Mapping[str, Any], setting: str = "losses") -> dict[str,
     for name in terms:
         if not name.isidentifier() or hasattr(nn.ModuleDict(), name) or name == "loss":
             raise InputError(
-                f"{setting} has a term named {name!r}; choose another name, of letters, digits and "
-                "underscores, that is not taken: cross_entropy, distance"
+                f"{setting} has a term named {name!r}; choose another name of letters, digits and "
+                "underscores that is not reserved, such as cross_entropy"
             )
     return terms
 
 
 def check_terms(terms: Mapping[str, WeightedLoss], heads: Sequence[Head]) -> None:
-    """Refuse terms that the predictions of the heads do not fit.
+    """Raise if a term does not fit the predictions of the heads.
 
     Raises:
-        InputError: A prediction that there is not, a loss that is called in another way, one for
-            another number of classes, or no term at all.
+        InputError: If a prediction does not exist, a loss has another signature or number of
+            classes, or there are no terms.
     """
     owner = {prediction: head for head in heads for prediction in head.predictions}
     for name, term in terms.items():
@@ -54,15 +54,15 @@ def check_terms(terms: Mapping[str, WeightedLoss], heads: Sequence[Head]) -> Non
             if prediction not in owner:
                 names = " and ".join(type(head).__name__ for head in heads)
                 raise InputError(
-                    f"losses.{name} is of the prediction {prediction!r}, but {names} predicts: "
-                    f"{', '.join(owner)}. Set losses.{name}.prediction to one of these, or take "
-                    f"the term out (losses.{name}: null)."
+                    f"losses.{name} uses the prediction {prediction!r}, but {names} predicts: "
+                    f"{', '.join(owner)}. Set losses.{name}.prediction to one of these, or remove "
+                    f"the term (losses.{name}: null)."
                 )
         _check_call(name, term, owner)
         for prediction in term.predictions:
             _check_channels(name, term.loss, prediction, owner[prediction])
     if not terms:
-        raise InputError("losses has no loss at all; give at least one term")
+        raise InputError("losses is empty; give at least one term")
 
 
 def _check_call(name: str, term: WeightedLoss, owner: Mapping[str, Head]) -> None:
@@ -76,9 +76,9 @@ def _check_call(name: str, term: WeightedLoss, owner: Mapping[str, Head]) -> Non
         inspect.signature(term.loss.forward).bind(*[None] * len(wanted))
     except TypeError as error:
         raise InputError(
-            f"losses.{name} is {type(term.loss).__name__} of {term.prediction!r}, which is not "
-            f"called ({', '.join(wanted)}) ({error}); choose a loss made for it, or set "
-            f"losses.{name}.prediction"
+            f"losses.{name} is {type(term.loss).__name__} of {term.prediction!r}, but does not "
+            f"take the arguments ({', '.join(wanted)}) ({error}); choose a loss for this "
+            f"prediction, or set losses.{name}.prediction"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""An optimiser, its schedule and the learning-rate factors of parameter groups."""
+"""Optimiser, learning-rate schedule and per-module learning-rate factors."""
 
 import math
 import pickle
@@ -17,23 +17,24 @@ from lightning_seg.errors import InputError
 
 @dataclass
 class Optimization:
-    """How a task's parameters are trained.
+    """Optimiser and learning-rate schedule of a task.
 
-    In Python, make the callables with ``functools.partial`` or ``def``: ``partial(SGD, lr=0.1)``. A
-    checkpoint cannot keep a lambda; a task loaded from it predicts as ever, but refuses to train
-    until it is given an optimization.
+    In Python, define the callables with ``functools.partial`` or ``def``: ``partial(SGD, lr=0.1)``.
+    Checkpoints cannot store a lambda. A task loaded from such a checkpoint can predict, but raises
+    on training until it gets a new optimization.
 
     Args:
-        optimizer: Called with the parameter groups; by default AdamW at a rate of 1e-3 and a weight
-            decay of 0.01.
-        step_schedule: Called with ``(optimizer, steps)``, steps being the whole run's number of
-            optimiser steps, and stepped after each: ``PolynomialLR`` or ``CosineAnnealingLR``.
-        epoch_schedule: Called with ``(optimizer,)`` and stepped after each epoch: ``MultiStepLR``,
-            or ``ReduceLROnPlateau``, which follows ``monitor``.
-        monitor: The logged value that ``ReduceLROnPlateau`` follows.
-        lr_factors: Factor on the learning rate of the parameters under a module, by its path:
-            ``{"network.encoder": 0.1, "head": 10.0}``. The longest matching path counts.
-        lr: A learning rate that goes before the optimiser's own.
+        optimizer: Called with the parameter groups; by default AdamW with a learning rate of 1e-3
+            and a weight decay of 0.01.
+        step_schedule: Called with ``(optimizer, steps)``, where ``steps`` is the total number of
+            optimiser steps of the run; stepped after each of them. ``PolynomialLR`` or
+            ``CosineAnnealingLR``.
+        epoch_schedule: Called with ``(optimizer,)`` and stepped after each epoch. ``MultiStepLR``,
+            or ``ReduceLROnPlateau``, which watches ``monitor``.
+        monitor: Logged value that ``ReduceLROnPlateau`` watches.
+        lr_factors: Learning-rate factors by module path:
+            ``{"network.encoder": 0.1, "head": 10.0}``. The longest matching path wins.
+        lr: Learning rate that overrides the optimiser's.
     """
 
     optimizer: Callable[[Iterable[Any]], Optimizer] | None = None
@@ -50,7 +51,7 @@ class Optimization:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a checkpoint keeps: instead of a function it cannot, one that says so."""
+        """Return the state for a checkpoint; functions that cannot be pickled are replaced."""
         state = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
             name: value if _can_be_saved(value) else _NotSaved(name)
@@ -58,11 +59,11 @@ class Optimization:
         }
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """With its functions as they are, unlike in a checkpoint."""
+        """Copy with all functions, including those that cannot be pickled."""
         return replace(self, lr_factors=dict(self.lr_factors))
 
     def configure(self, module: LightningModule) -> OptimizerLRScheduler:
-        """What ``configure_optimizers`` returns for ``module``, attached to its trainer."""
+        """Return the result of ``configure_optimizers`` for a module attached to its trainer."""
         groups = self._groups(module)
         if self.optimizer is None:
             optimizer: Optimizer = AdamW(groups, lr=1e-3, weight_decay=0.01)
@@ -77,7 +78,7 @@ class Optimization:
             configured["lr_scheduler"] = {"scheduler": schedule, "interval": "step"}
         elif self.epoch_schedule is not None:
             epoch_schedule = self.epoch_schedule(optimizer)
-            # A plateau shows only in epochs with a validation.
+            # A monitored validation value changes only in epochs with validation.
             follows = isinstance(epoch_schedule, ReduceLROnPlateau)
             follows = follows and self.monitor.startswith("val")
             period = module.trainer.check_val_every_n_epoch or 1
@@ -90,9 +91,9 @@ class Optimization:
         return cast(OptimizerLRScheduler, configured)
 
     def begin_at_lr(self, module: LightningModule) -> None:
-        """Gives optimiser and schedule of a run that has not begun the rate ``lr``.
+        """Set optimiser and schedule of a new run to the learning rate ``lr``.
 
-        Lightning's learning-rate finder sets all groups to one rate, and no schedule's base.
+        Lightning's learning-rate finder sets all groups to one rate and ignores schedules.
         """
         assert self.lr is not None
         rates = [self.lr * group["lr_factor"] for group in self._groups(module)]
@@ -104,14 +105,14 @@ class Optimization:
                 config.scheduler.base_lrs = list(rates)
 
     def check_resumed(self, module: LightningModule, planned: int | None) -> None:
-        """Refuses to go on with a step schedule that was made for a run of another length.
+        """Raise if a resumed step schedule was planned for a run of another length.
 
         Args:
             module: The task, attached to its trainer.
-            planned: The number of steps its checkpoint was planned for, None if it says nothing.
+            planned: Number of steps planned in the checkpoint, None if unknown.
 
         Raises:
-            InputError: The run has another length now; its schedule would end early or at zero.
+            InputError: If the length differs; the schedule would end too early or too late.
         """
         if self.step_schedule is None or planned is None:
             return
@@ -119,8 +120,7 @@ class Optimization:
         if steps != planned:
             raise InputError(
                 f"the checkpoint's step_schedule was planned for {planned} steps, but this run has "
-                f"{steps}. Set trainer.max_epochs (and the batch size) as they were, or start a "
-                "new run."
+                f"{steps}. Restore trainer.max_epochs (and the batch size), or start a new run."
             )
 
     def _groups(self, module: nn.Module) -> list[dict[str, Any]]:
@@ -135,24 +135,24 @@ class Optimization:
         if unmatched:
             children = ", ".join(name for name, _ in module.named_children())
             raise InputError(
-                f"optimization.lr_factors names {sorted(unmatched)}, but the task trains nothing "
-                f"there; paths begin with one of: {children}"
+                f"optimization.lr_factors names {sorted(unmatched)}, but the task has no trainable "
+                f"parameters there; paths begin with one of: {children}"
             )
         return [{"params": group, "lr_factor": factor} for factor, group in groups.items()]
 
 
 @dataclass(frozen=True)
 class _NotSaved:
-    """Stands in a checkpoint for a function that could not be saved."""
+    """Placeholder in a checkpoint for a function that could not be pickled."""
 
     name: str
 
     def __call__(self, *args: object) -> NoReturn:
         raise InputError(
-            f"this task comes from a checkpoint, which could not keep the {self.name} of its "
-            "optimization (a lambda, or a function inside another). To train it, give it one: "
-            "load_from_checkpoint(path, optimization=Optimization(...)). functools.partial, or a "
-            "function of a module, would have been kept."
+            f"this task was loaded from a checkpoint, which could not store the {self.name} of "
+            "its optimization (a lambda or a nested function). To train it, pass a new one: "
+            "load_from_checkpoint(path, optimization=Optimization(...)). functools.partial and "
+            "module-level functions can be stored."
         )
 
 
@@ -165,14 +165,14 @@ def _can_be_saved(value: object) -> bool:
 
 
 def planned_steps(module: LightningModule) -> int:
-    """The optimiser steps of the whole run.
+    """Return the total number of optimiser steps of the run.
 
     Raises:
-        InputError: The run has no end.
+        InputError: If the run has no limit.
     """
     steps = module.trainer.estimated_stepping_batches
     if math.isinf(steps):
         raise InputError(
-            "step_schedule needs a run of known length; set trainer.max_epochs or trainer.max_steps"
+            "step_schedule needs a run of fixed length; set trainer.max_epochs or trainer.max_steps"
         )
     return int(steps)

@@ -1,4 +1,4 @@
-"""The LightningModule that trains a network with a head and any number of losses."""
+"""LightningModule that trains a network with a head and any number of losses."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -39,36 +39,35 @@ class SegmentationTask(LightningModule):
     """Network, head and losses of a boundary-aware segmentation method.
 
     Batches are dicts with ``image`` (B, C, H, W) float32 in [0, 1], ``mask`` (B, H, W) int64 (not
-    for predict) and ``name``. Metrics and pictures are callbacks' business; the evaluation steps
-    return what those need: ``logits`` (B, K, H, W), ``mask``, ``predictions`` and ``targets`` (maps
-    by name) and ``name``.
+    for predict) and ``name``. Callbacks compute metrics and draw pictures from the output of the
+    evaluation steps: ``logits`` (B, K, H, W), ``mask``, ``predictions`` and ``targets`` (maps by
+    name) and ``name``.
 
     Args:
         num_classes: K; the command line takes it from the data.
         in_channels: Number of image channels; the command line takes it from the data.
         network: Called with ``in_channels``.
         head: Called with the network's ``out_channels`` and ``num_classes``.
-        losses: Terms of the objective by a name of one's choice; None takes a term out. Losses on
-            class scores (``head.scores``) are called ``(logits, mask)``, those on other maps
-            ``(prediction, target, mask)``, those of several predictions with these and the mask.
-            Where ``class_weights`` is the name of a balance, fit has the DataModule count its
-            training labels, and checkpoints keep the weights.
-        auxiliary: A second head with losses of its own, which belongs to the network.
+        losses: Loss terms by a freely chosen name; None removes a term. Losses on class scores
+            (``head.scores``) are called with ``(logits, mask)``, losses on other maps with
+            ``(prediction, target, mask)``, losses on several predictions with these and the mask.
+            If ``class_weights`` names a balancing scheme, fit computes the weights from the
+            DataModule's training labels, and checkpoints store them.
+        auxiliary: A second head with its own losses that belongs to the network.
         optimization: Optimiser and schedule.
-        inference: How images are validated, tested and predicted: by `SlidingWindow`, by
-            `TestTimeAugmentation`, or whole and at once by default.
-        weights: A checkpoint to start from (fine-tuning), of other classes, bands or another head,
-            too: what fits is loaded, what does not is named, see `load_matching_weights`. The
-            network's own pretrained weights are not asked for then.
+        inference: `SlidingWindow` or `TestTimeAugmentation` for validation, test and prediction;
+            by default images are processed whole.
+        weights: Checkpoint for fine-tuning. Classes, bands or head may differ: matching weights
+            are loaded and the rest is logged, see `load_matching_weights`. The network's own
+            pretrained weights are then not downloaded.
 
     Attributes:
-        class_names, class_colors: Names and RGB colours (0 to 255) of the classes, where the
-            DataModule has told them; checkpoints keep them.
+        class_names, class_colors: Names and RGB colours (0 to 255) of the classes, if the
+            DataModule has them; checkpoints store them.
 
     Raises:
-        InputError: A loss of a prediction that there is not, one that is called in another way,
-            class weights for another number of classes, a loss for classes that there are not, no
-            loss at all, or ``weights`` of which nothing fits.
+        InputError: If a loss uses a prediction that does not exist, has another signature, or
+            expects other classes; if there are no losses; or if no weight in ``weights`` matches.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class SegmentationTask(LightningModule):
         self.save_hyperparameters()
         self.num_classes = num_classes
         self.in_channels = in_channels
-        # Channels last is how convolutions run fastest, on CPUs and on GPUs' tensor cores.
+        # Convolutions are fastest in channels-last format, on CPUs and tensor cores.
         with nullcontext() if weights is None else no_pretrained_weights():
             self.network = network(in_channels).to(memory_format=torch.channels_last)
         self.head = head(self.network.out_channels, num_classes)
@@ -95,8 +94,8 @@ class SegmentationTask(LightningModule):
         self.terms = named_terms(losses)
         if auxiliary is not None:
             own = named_terms(auxiliary.losses, "auxiliary.losses")
-            if twice := sorted(set(own) & set(self.terms)):
-                raise InputError(f"losses and auxiliary.losses both have {twice}; rename one")
+            if shared := sorted(set(own) & set(self.terms)):
+                raise InputError(f"losses and auxiliary.losses both have {shared}; rename one")
             self.terms |= own
         check_terms(self.terms, self.heads)
         self.losses = nn.ModuleDict({name: term.loss for name, term in self.terms.items()})
@@ -115,7 +114,7 @@ class SegmentationTask(LightningModule):
 
     @property
     def lr(self) -> float | None:
-        """The learning rate, None for the optimiser's own; Lightning's finder sets it."""
+        """Learning rate, None for the optimiser's; set by Lightning's learning-rate finder."""
         return self.optimization.lr
 
     @lr.setter
@@ -125,7 +124,7 @@ class SegmentationTask(LightningModule):
 
     @property
     def heads(self) -> list[Head]:
-        """The method's head and, where there is one, the network's own."""
+        """The method's head and, if there is one, the auxiliary head."""
         return [self.head] if self.auxiliary_head is None else [self.head, self.auxiliary_head]
 
     @property
@@ -135,12 +134,12 @@ class SegmentationTask(LightningModule):
 
     @property
     def _regressed(self) -> set[str]:
-        """Names of the maps that a loss compares with their targets."""
+        """Names of the maps with a target in some loss."""
         single = {t.prediction for t in self.terms.values() if isinstance(t.prediction, str)}
         return single - set(self.scores)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Image (B, C, H, W) in [0, 1] to the head's predictions at the image's size."""
+        """Map images (B, C, H, W) in [0, 1] to the heads' predictions at image size."""
         features = self.network(image)
         predictions: dict[str, Tensor] = {}
         for head in self.heads:
@@ -148,11 +147,11 @@ class SegmentationTask(LightningModule):
         return {name: _resize(maps, image.shape[-2:]) for name, maps in predictions.items()}
 
     def infer(self, image: Tensor) -> dict[str, Tensor]:
-        """The predictions for whole images, by sliding windows where those are asked for."""
+        """Return predictions for whole images, using ``inference`` if it is set."""
         if self.inference is None:
             return self(image)
         averaged = self.inference(self._probabilities, image)
-        # Averaged probabilities leave as their logarithms: softmax gives them back.
+        # Return log probabilities: their softmax is the averaged probabilities.
         tiny = torch.finfo(averaged["logits"].dtype).tiny
         scores = {name: averaged[name].clamp(min=tiny).log() for name in self.scores}
         return averaged | scores
@@ -162,28 +161,32 @@ class SegmentationTask(LightningModule):
         return predictions | {n: predictions[n].softmax(dim=1) for n in self.scores}
 
     def infer_window(self, image: Tensor) -> dict[str, Tensor]:
-        """The predictions for windows (B, C, *size), with probabilities in place of scores.
+        """Return predictions for windows (B, C, *size), with probabilities instead of scores.
 
-        Where `TestTimeAugmentation` is asked for, each window is resized, mirrored and turned.
+        With `TestTimeAugmentation`, each window is augmented.
         """
         if isinstance(self.inference, TestTimeAugmentation):
             return replace(self.inference, window=None)(self._probabilities, image)
         return self._probabilities(image)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
+<<<<<<< HEAD
         """The targets of the supervised maps by prediction, and maps that the batch brings by term.
+=======
+        """Return the targets of supervised maps by prediction, and cached maps by loss term.
+>>>>>>> en_cli
 
-        Targets that the batch brings under ``targets`` by their key are taken from there, the
-        others computed on the batch's device. A loss on class scores that compares them with a map
-        says which by its attribute ``target``; it is given the map where the batch brings that,
-        and otherwise computes it.
+        Targets in the batch (``targets``, by key) are used; missing ones are computed on the
+        batch's device. A loss on class scores that needs a map names it in its attribute
+        ``target``. It receives the map if the batch has it, and otherwise computes it.
         """
         brought: dict[str, Tensor] = batch.get("targets", {})
         wanted = self._regressed
-        given: dict[str, Tensor] = {}
+        targets: dict[str, Tensor] = {}
         for head in self.heads:
             own = wanted & set(head.predictions)
             keys = {name: target.key for name, target in head.target_of.items()}
+<<<<<<< HEAD
             found = {name: brought[keys[name]] for name in own if keys.get(name) in brought}
             given |= found | head.targets(batch["image"], batch["mask"], own - set(found))
         for name, term in self.terms.items():
@@ -192,10 +195,36 @@ class SegmentationTask(LightningModule):
                 given[name] = brought[key]
         return given
 
+=======
+            ready = {name: cached[keys[name]] for name in own if keys.get(name) in cached}
+            targets |= ready | head.targets(batch["image"], batch["mask"], own - set(ready))
+        for name, term in self.terms.items():
+            key = getattr(getattr(term.loss, "target", None), "key", None)
+            if term.prediction in self.scores and key in cached:
+                targets[name] = cached[key]
+        return targets
+
+    def mask_targets(self) -> list[Any]:
+        """Return the target objects that losses need and that depend on masks alone.
+
+        Batches may contain them, see `targets`.
+        """
+        wanted = self._regressed
+        needed: list[Any] = [
+            target
+            for head in self.heads
+            for name, target in head.target_of.items()
+            if name in wanted
+        ]
+        needed += [getattr(loss, "target", None) for loss in self.losses.values()]
+        by_key = {target.key: target for target in needed if hasattr(target, "key")}
+        return [target for target in by_key.values() if not isinstance(target, HSV)]
+
+>>>>>>> en_cli
     def objective(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of all losses, and each unweighted term by name."""
+        """Return the weighted sum of all losses, and the unweighted terms by name."""
         total = predictions["logits"].new_zeros((), dtype=torch.float32)
         terms = {}
         for name, term in self.terms.items():
@@ -210,10 +239,10 @@ class SegmentationTask(LightningModule):
         targets: dict[str, Tensor],
         mask: Tensor,
     ) -> tuple[Tensor, ...]:
-        """What the loss of the term ``name`` is called with."""
+        """Return the arguments of the loss of a term."""
         prediction = self.terms[name].prediction
         if isinstance(prediction, list):
-            return *(predictions[one] for one in prediction), mask
+            return *(predictions[n] for n in prediction), mask
         if prediction not in self.scores:
             return predictions[prediction], targets[prediction], mask
         brought = [targets[name]] if name in targets else []
@@ -223,51 +252,50 @@ class SegmentationTask(LightningModule):
     def _statistics(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
     ) -> dict[str, Tensor]:
-        """Figures of heads and losses about a batch, beside the objective."""
-        found: dict[str, Tensor] = {}
+        """Return additional statistics of heads and losses for a batch."""
+        values: dict[str, Tensor] = {}
         for head in self.heads:
-            found |= head.statistics(predictions, targets, mask)
+            values |= head.statistics(predictions, targets, mask)
         for name, loss in self.losses.items():
             if isinstance(loss, Loss):
                 inputs = self._inputs(name, predictions, targets, mask)
-                found |= {f"{name}_{k}": value for k, value in loss.statistics(*inputs).items()}
-        return found
+                values |= {f"{name}_{k}": value for k, value in loss.statistics(*inputs).items()}
+        return values
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Forward and objective on one batch; logs ``train/loss`` and its terms."""
+        """Return the objective of one batch; log ``train/loss`` and its terms."""
         predictions, targets = self(batch["image"]), self.targets(batch)
         loss, terms = self.objective(predictions, targets, batch["mask"])
         size = len(batch["image"])
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
-        watched = terms if len(terms) > 1 else {}
-        watched = watched | self._statistics(predictions, targets, batch["mask"])
-        self.log_dict({f"train/{name}": v for name, v in watched.items()}, batch_size=size)
+        logged = terms if len(terms) > 1 else {}
+        logged = logged | self._statistics(predictions, targets, batch["mask"])
+        self.log_dict({f"train/{name}": v for name, v in logged.items()}, batch_size=size)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Predictions for whole images and their loss, averaged image by image."""
+        """Return predictions for whole images; log the loss averaged over images."""
         outputs = self._evaluate(batch, self.validation_loss)
         self.log("val/loss", self.validation_loss, prog_bar=True, add_dataloader_idx=False)
         return outputs
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """As `validation_step`, logged as ``test/loss``."""
+        """Return the same as `validation_step`; log ``test/loss``."""
         outputs = self._evaluate(batch, self.test_loss)
         self.log("test/loss", self.test_loss, add_dataloader_idx=False)
         return outputs
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Labels and the maps other than scores, at the size of the original images.
+        """Return labels, and maps other than scores, at the size of the original images.
 
-        Where the batch says by ``size`` (B, 2) what height and width its images had before they
-        were transformed, scores are resized to that, bilinearly, before they are decided. Where it
-        says by ``content`` (B, 4) at which row and column and of what height and width the images
-        lie within a padding, the padding is cut off before.
+        If the batch has ``content`` (B, 4), the row, column, height and width of each image inside
+        its padding, the padding is cropped first. If it has ``size`` (B, 2), the original height
+        and width of each image, scores are resized to it bilinearly before the argmax.
 
         Returns:
             A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on); ``predictions`` maps
-            (B, C, H, W) by name; ``name``. Where the sizes differ, lists of (H, W) and (C, H, W)
-            take the place of tensors.
+            (B, C, H, W) by name; ``name``. If sizes differ, lists of (H, W) and (C, H, W) replace
+            the tensors.
         """
         predictions = self.infer(batch["image"])
         whole = list(batch["image"].shape[-2:])
@@ -276,19 +304,19 @@ class SegmentationTask(LightningModule):
             batch["content"].tolist() if "content" in batch else [[0, 0, *whole]] * len(sizes)
         )
         if all(place == (sizes[0], contents[0]) for place in zip(sizes, contents, strict=True)):
-            return self._decided(predictions, sizes[0], contents[0]) | {"name": batch["name"]}
-        each = [
-            self._decided({n: maps[i : i + 1] for n, maps in predictions.items()}, size, content)
+            return self._predicted(predictions, sizes[0], contents[0]) | {"name": batch["name"]}
+        images = [
+            self._predicted({n: maps[i : i + 1] for n, maps in predictions.items()}, size, content)
             for i, (size, content) in enumerate(zip(sizes, contents, strict=True))
         ]
-        maps = {n: [one["predictions"][n][0] for one in each] for n in each[0]["predictions"]}
+        maps = {n: [im["predictions"][n][0] for im in images] for n in images[0]["predictions"]}
         return {
-            "labels": [one["labels"][0] for one in each],
+            "labels": [image["labels"][0] for image in images],
             "predictions": maps,
             "name": batch["name"],
         }
 
-    def _decided(
+    def _predicted(
         self, predictions: dict[str, Tensor], size: Sequence[int], content: Sequence[int]
     ) -> dict[str, Any]:
         row, column, height, width = content
@@ -306,10 +334,10 @@ class SegmentationTask(LightningModule):
         predictions, targets, mask = self.infer(batch["image"]), self.targets(batch), batch["mask"]
         losses = []
         for i in range(len(mask)):
-            one = slice(i, i + 1)
-            image_predictions = {name: maps[one] for name, maps in predictions.items()}
-            image_targets = {name: maps[one] for name, maps in targets.items()}
-            losses.append(self.objective(image_predictions, image_targets, mask[one])[0])
+            image = slice(i, i + 1)
+            image_predictions = {name: maps[image] for name, maps in predictions.items()}
+            image_targets = {name: maps[image] for name, maps in targets.items()}
+            losses.append(self.objective(image_predictions, image_targets, mask[image])[0])
         mean_loss.update(torch.stack(losses))
         return {
             "logits": predictions["logits"],
@@ -320,34 +348,40 @@ class SegmentationTask(LightningModule):
         }
 
     def setup(self, stage: str) -> None:
-        """Takes the classes' names and colours from the data; checks SEMEDA's edge networks."""
+        """Copy class names and colours from the DataModule; check SEMEDA's edge networks."""
         take_class_legend(self)
         self._resumed = self._began = False
         if stage == "fit":
             check_edge_networks(self)
 
     def on_fit_start(self) -> None:
-        """Resolves class weights given as the name of a balance.
+        """Compute class weights given as the name of a balancing scheme.
 
-        Not in `setup`, which does not know yet what the checkpoint of a resumed run brings: labels
-        would be counted for nothing.
+        This cannot happen in `setup`, which runs before a checkpoint is restored: it would count
+        labels although the checkpoint has the weights.
         """
         resolve_class_weights(self, self.num_classes, missing_alone=self._resumed)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Notes the classes' names, colours and weights, and a step schedule's planned length."""
+        """Store class names, colours and weights, and the planned length of a step schedule."""
         checkpoint |= {name: getattr(self, name) for name in LEGEND}
         checkpoint["class_weights"] = known_weights(self)
+<<<<<<< HEAD
         trainer: Any = self._trainer  # none where a checkpoint is saved by a strategy alone
         callbacks = [] if trainer is None else trainer.callbacks
         if not self._began and any(isinstance(c, LearningRateFinder) for c in callbacks):
             # The finder's own file, which it reads back at once as one of weights alone.
+=======
+        finders = (c for c in self.trainer.callbacks if isinstance(c, LearningRateFinder))  # type: ignore[attr-defined]
+        if not self._began and any(finders):
+            # The learning-rate finder's temporary file, which it loads with weights_only=True.
+>>>>>>> en_cli
             checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_KEY, None)
         if self.optimization.step_schedule is not None:
             checkpoint["planned_steps"] = planned_steps(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers them."""
+        """Restore class names, colours and weights, and the planned length."""
         self._resumed = True
         for name in LEGEND:
             setattr(self, name, checkpoint.get(name, getattr(self, name)))
@@ -355,10 +389,7 @@ class SegmentationTask(LightningModule):
         take_known_weights(self, checkpoint.get("class_weights", {}))
 
     def on_train_start(self) -> None:
-        """Says what class weights came to; refuses to resume a schedule at another length.
-
-        And begins at the rate that a learning-rate finder has found.
-        """
+        """Log class weights, apply the finder's learning rate, and check a resumed schedule."""
         self._began = True
         announce_class_weights(self)
         if self._lr_was_set:
@@ -367,16 +398,16 @@ class SegmentationTask(LightningModule):
         self.optimization.check_resumed(self, self._planned_steps)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Optimiser and schedule, see `Optimization`."""
+        """Return optimiser and schedule, see `Optimization`."""
         return self.optimization.configure(self)
 
     @classmethod
     def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> Self:
-        """Lightning's own, for checkpoints that you trust, and offline.
+        """Load a trusted checkpoint; works offline.
 
-        Pretrained weights, which the checkpoint replaces, are not asked for. A task made in Python
-        keeps its classes in the checkpoint, so by default it is loaded with ``weights_only=False``;
-        give the same to ``Trainer.fit(..., ckpt_path=..., weights_only=False)``.
+        Pretrained weights are not downloaded, since the checkpoint replaces them. A task created
+        in Python stores its classes in the checkpoint, so the default is ``weights_only=False``.
+        Pass the same to ``Trainer.fit(..., ckpt_path=..., weights_only=False)``.
         """
         kwargs.setdefault("weights_only", False)
         with no_pretrained_weights():

@@ -163,7 +163,7 @@ def test_a_size_of_no_pixels_is_refused(workplace, refused):
 def test_a_network_of_one_size_asks_for_it(of_one_size, refused):
     message = refused(*EXPORT, "swin.ckpt")
     assert "cannot be exported for any height and width" in message
-    assert message.endswith("as size: --size HEIGHT WIDTH")
+    assert message.endswith("fixed size: --size HEIGHT WIDTH")
 
 
 def test_a_run_starts_from_another_runs_checkpoint_of_other_classes(run, caplog):

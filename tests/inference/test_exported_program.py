@@ -87,5 +87,5 @@ def test_labels_hold_every_class(num_classes, dtype):
 
 
 def test_what_cannot_be_exported_for_any_size_asks_for_the_argument():
-    with pytest.raises(InputError, match=r"for any height and width: .*as size$"):
+    with pytest.raises(InputError, match=r"for any height and width: .*fixed size$"):
         exported_program(Predictor(Plain(OneSize()), Classes(4)).eval())

@@ -316,12 +316,12 @@ def test_accelerators_histograms_equal_the_cpus():
             torch.zeros(1, 4, 5).long(),
             r"\(1, 4, 4\), target \(1, 4, 5",
         ),
-        (torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4).long(), "One score a pixel is not enough"),
+        (torch.zeros(1, 1, 4, 4), torch.zeros(1, 4, 4).long(), "One score per pixel is not enough"),
         (torch.zeros(1, 3, 4, 4), torch.zeros(1, 4, 4).long(), r"expected \(B, 4, H, W\)"),
         (torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4), "expected integer labels"),
-        (torch.full((1, 4, 4), 4), torch.zeros(1, 4, 4).long(), "preds holds the label 4"),
-        (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), 7), "target holds the label 7"),
-        (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), -1), "target holds the label -1"),
+        (torch.full((1, 4, 4), 4), torch.zeros(1, 4, 4).long(), "preds contains the label 4"),
+        (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), 7), "target contains the label 7"),
+        (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), -1), "target contains the label -1"),
         (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), 300), "0 to 3 or 255"),
     ],
 )
@@ -331,7 +331,7 @@ def test_wrong_input_raises_and_says_what_is_wrong(metric, preds, target, messag
 
 
 def test_void_label_that_was_not_named_raises_with_a_hint():
-    with pytest.raises(ValueError, match="name it as ignore_index"):
+    with pytest.raises(ValueError, match="set ignore_index"):
         BoundaryIoU(K).update(torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), VOID))
 
 

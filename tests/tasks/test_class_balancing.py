@@ -285,7 +285,9 @@ class OneTooMany(LoadersAlone):
 
 
 def test_too_many_weights_of_the_data_are_refused_before_it_is_read(make_balanced, samples):
-    told = r"OneTooMany\.class_weights\('median_frequency'\) gave 4 weights, but .* has 3 classes"
+    told = (
+        r"OneTooMany\.class_weights\('median_frequency'\) returned 4 weights, but .* has 3 classes"
+    )
     with pytest.raises(InputError, match=told):
         Trainer(max_steps=1, **QUIET).fit(make_balanced(), OneTooMany(samples))
 

@@ -115,7 +115,7 @@ def test_names_of_another_number_of_classes_are_not_taken():
 
 def test_there_is_nothing_to_predict(trained):
     task, _ = trained
-    with pytest.raises(InputError, match="nothing to predict"):
+    with pytest.raises(InputError, match="cannot predict"):
         Trainer(**QUIET).predict(task, Masks())
 
 
@@ -123,7 +123,7 @@ def test_there_is_nothing_to_predict(trained):
     ("network", "told"),
     [
         (EdgeNetwork(5), "trained for 5 classes, but there are 3 here"),
-        (EdgeNetwork(3, ("a", "b", "c")), "classes a, b, c, but those of the data are a, c, b"),
+        (EdgeNetwork(3, ("a", "b", "c")), "classes a, b, c, but the data have a, c, b"),
     ],
 )
 def test_an_edge_network_of_other_classes_is_refused_before_training(make_task, network, told):

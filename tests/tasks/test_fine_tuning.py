@@ -75,21 +75,19 @@ def test_of_another_head_both_sides_are_named(source):
     task = made(head=ClassificationHead)
     state = made(head=SignedDistanceHead).state_dict()
     torch.save({"state_dict": state}, f"{source[1]}.distance")
-    assert "head.distance: is in the file alone" in load_matching_weights(
-        task, f"{source[1]}.distance"
-    )
+    assert "head.distance: only in the file" in load_matching_weights(task, f"{source[1]}.distance")
 
 
 def test_a_task_takes_the_path_and_says_what_is_left_out(source, caplog):
     _, path = source
     with caplog.at_level(logging.INFO):
         made(num_classes=2, weights=path)
-    assert f"tensors are from {path}; left out:" in caplog.text
+    assert f"tensors loaded from {path}; left out:" in caplog.text
     assert "head.classifier: weight is (3, 8, 3, 3) in the file, (2, 8, 3, 3) here" in caplog.text
 
 
 def test_another_network_is_refused(source):
-    with pytest.raises(InputError, match=r"nothing of .*source\.ckpt fits the network"):
+    with pytest.raises(InputError, match=r"no tensor of .*source\.ckpt matches the network"):
         made(weights=source[1], network=partial(ResUNetA, initial_filters=4))
 
 

@@ -118,7 +118,7 @@ def test_a_lambda_that_a_checkpoint_cannot_keep_is_missed_when_it_is_needed(
     assert task.optimization.step_schedule is schedule
     loaded = SegmentationTask.load_from_checkpoint(path)
     assert loaded.eval()(samples[0]["image"][None])["logits"].shape == (1, 3, 40, 64)
-    with pytest.raises(InputError, match=r"could not keep the step_schedule.*functools\.partial"):
+    with pytest.raises(InputError, match=r"could not store the step_schedule.*functools\.partial"):
         Trainer(max_steps=1, **QUIET).fit(loaded, loader(batch_size=2))
     given = SegmentationTask.load_from_checkpoint(path, optimization=Optimization(SGD))
     Trainer(max_steps=1, **QUIET).fit(given, loader(batch_size=2))

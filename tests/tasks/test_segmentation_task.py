@@ -96,14 +96,14 @@ def tiny_network(in_channels):
 
 def test_a_loss_of_a_prediction_that_there_is_not_is_refused(make_task):
     losses = {"edges": WeightedLoss(MapL1Loss(), prediction="boundary")}
-    told = r"losses.edges is of the prediction 'boundary', but ClassificationHead predicts: logits"
+    told = r"losses.edges uses the prediction 'boundary', but ClassificationHead predicts: logits"
     with pytest.raises(InputError, match=told):
         make_task(losses, head=ClassificationHead)
 
 
 @pytest.mark.parametrize("losses", [{}, {"cross_entropy": None}])
 def test_an_objective_without_a_loss_is_refused(losses):
-    with pytest.raises(InputError, match="no loss at all"):
+    with pytest.raises(InputError, match="losses is empty"):
         SegmentationTask(3, 3, tiny_network, ClassificationHead, losses)
 
 

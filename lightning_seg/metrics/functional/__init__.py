@@ -1,4 +1,4 @@
-"""The metrics as pure functions of tensors; without torchmetrics."""
+"""Metrics as pure functions of tensors, without torchmetrics."""
 
 from lightning_seg.metrics.functional.boundary_f import (
     boundary_f_counts,

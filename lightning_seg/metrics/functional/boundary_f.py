@@ -18,19 +18,24 @@ ContourVoid = Literal["zeroed", "removed"]
 def check_boundary_f(
     num_classes: int, tolerance: float, void: str, average: str | None = "macro"
 ) -> None:
-    """Raise a ValueError where the settings of the boundary F-measure make no sense."""
+    """Raise ValueError if the settings of the boundary F-measure are invalid."""
     check_settings(
         num_classes, void=(void, ("zeroed", "removed")), average=(average, ("macro", None))
     )
     if not 0 <= tolerance < math.inf or (tolerance >= 1 and tolerance != int(tolerance)):
         raise ValueError(
-            f"tolerance is {tolerance}; expected a share of the image diagonal below 1, "
+            f"tolerance is {tolerance}; expected a fraction of the image diagonal below 1, "
             "or a whole number of px."
         )
 
 
 def tolerance_in_pixels(tolerance: float, height: int, width: int) -> int:
-    """The tolerance in px: as it is from 1 on, below a share of the diagonal, rounded up."""
+    """Return the tolerance in px; below 1 it is a fraction of the diagonal, rounded up.
+
+    Example:
+        >>> tolerance_in_pixels(0.008, 360, 480), tolerance_in_pixels(3, 360, 480)
+        (5, 3)
+    """
     if tolerance >= 1:
         return int(tolerance)
     return math.ceil(tolerance * math.sqrt(height * height + width * width))
@@ -44,29 +49,37 @@ def boundary_f_counts(
     ignore_index: int | None = None,
     void: ContourVoid = "zeroed",
 ) -> ContourCounts:
-    """Contour pixels of each image and class, and how many of them the other map confirms.
+    """Count the contour pixels of each image and class, and those matched in the other map.
 
-    A contour is one pixel wide, lies on both sides of an outline (half a pixel towards the
-    origin), and image borders are none. A contour pixel is matched by any of the same class in
-    the other map within the tolerance (a disk; many to one).
+    Contours are one pixel wide and shifted half a pixel towards the origin; image borders are not
+    contours. A contour pixel is matched if the other map has a contour pixel of the same class
+    within the tolerance (a disk; many-to-one).
 
     Args:
         preds: Labels (B, H, W) or scores (B, K, H, W).
         target: Labels (B, H, W).
         num_classes: K.
-        tolerance: Below 1 a share of the image diagonal (rounded up to whole px), otherwise px.
-        ignore_index: The label of void pixels.
-        void: "zeroed": void is cut out of both maps first, as the public codes do; its outline is
-            then a contour both maps have in common, which flatters. "removed": void makes no
-            contour in either map, and contour pixels within the tolerance of void are not
-            counted, though they still confirm others: where the truth has an outline in void
-            nobody knows, and those outside must not suffer for it.
+        tolerance: Below 1, a fraction of the image diagonal (rounded up to whole px); from 1 on,
+            px.
+        ignore_index: Label of ignored pixels.
+        void: "zeroed": ignored pixels are cut out of both maps first, as in the public code. Their
+            outline is then a contour shared by both maps, which inflates the scores. "removed":
+            ignored pixels form no contour in either map, and contour pixels within the tolerance
+            of them are not counted. These can still match other contour pixels, because the
+            ground truth may continue inside the ignored area.
 
     Returns:
         The counts, int64 (B, K) each.
 
     Raises:
-        ValueError: If a setting, a shape, a type or (on the CPU) a label is wrong.
+        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
+
+    Example:
+        >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
+        >>> target[:, :, 4:] = 1
+        >>> counts = boundary_f_counts(target.roll(1, dims=2), target, num_classes=2, tolerance=1)
+        >>> counts.pred, counts.matched_pred
+        (tensor([[16, 16]]), tensor([[8, 8]]))
     """
     check_boundary_f(num_classes, tolerance, void)
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
@@ -80,16 +93,22 @@ def boundary_f_counts(
 
 
 def boundary_f_scores(counts: ContourCounts) -> tuple[Tensor, Tensor, Tensor]:
-    """Precision, recall and F of contour counts.
+    """Return precision, recall and F of contour counts.
 
-    A contour in the prediction alone has recall 1, one in the truth alone precision 1; F is 0
-    for both.
+    If only the prediction has a contour, recall is 1; if only the ground truth has one, precision
+    is 1. F is 0 in both cases.
 
     Args:
         counts: int64, any shape.
 
     Returns:
-        Precision, recall and F, float64 of the counts' shape; NaN where neither map has a contour.
+        Precision, recall and F, float64 in the shape of the counts; NaN where neither map has a
+        contour.
+
+    Example:
+        >>> one, two = torch.tensor([1]), torch.tensor([2])
+        >>> boundary_f_scores(ContourCounts(two, one, two, two))[2]
+        tensor([0.6667], dtype=torch.float64)
     """
     precision = _share(counts.matched_pred, counts.pred)
     recall = _share(counts.matched_truth, counts.truth)

@@ -20,24 +20,31 @@ def check_boundary_iou(
     void: str,
     average: str | None = "macro",
 ) -> None:
-    """Raise a ValueError where the settings of boundary IoU make no sense."""
+    """Raise ValueError if the settings of boundary IoU are invalid."""
     check_settings(
         num_classes,
         void=(void, ("transparent", "removed", "zeroed")),
         average=(average, ("macro", None)),
     )
     if not dilation_ratio > 0:
-        raise ValueError(f"dilation_ratio is {dilation_ratio}; expected a share above 0, as 0.02.")
+        raise ValueError(
+            f"dilation_ratio is {dilation_ratio}; expected a fraction above 0, such as 0.02."
+        )
     if width is not None and not (isinstance(width, int) and width >= 1):
         raise ValueError(
-            f"width is {width}; expected whole px, at least 1, or None for dilation_ratio."
+            f"width is {width}; expected a whole number of px, at least 1, or None to use "
+            "dilation_ratio."
         )
 
 
 def boundary_width(height: int, width: int, dilation_ratio: float = 0.02) -> int:
-    """Width of the boundary band in px: a share of the image diagonal, at least 1.
+    """Return the width of the boundary band in px: a fraction of the diagonal, at least 1.
 
-    Rounds halves to the even number, as the authors' code does.
+    Halves are rounded to even, as in the authors' code.
+
+    Example:
+        >>> boundary_width(1024, 2048)
+        46
     """
     return max(1, round(dilation_ratio * math.sqrt(height * height + width * width)))
 
@@ -52,32 +59,37 @@ def boundary_iou_counts(
     void: Void = "transparent",
     border: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Intersection and union of the boundary bands of each class, summed over the batch.
+    """Return intersection and union of each class's boundary bands, summed over the batch.
 
-    The band of a class are its pixels that have another label within `width` px (Chebyshev
-    distance, that is, the mask without its erosion by a square). Cheng et al., "Boundary IoU",
-    CVPR 2021, section 4, and the authors' code.
+    The band of a class consists of its pixels with another label within `width` px (Chebyshev
+    distance), i.e. the mask minus its erosion by a square. Cheng et al., "Boundary IoU", CVPR
+    2021, section 4, and the authors' code.
 
     Args:
         preds: Labels (B, H, W) or scores (B, K, H, W).
         target: Labels (B, H, W).
         num_classes: K.
-        dilation_ratio: Width of the band as a share of the image diagonal.
-        width: Width of the band in px instead.
-        ignore_index: The label of void pixels.
-        void: What void pixels do. "transparent": they make no boundary, in neither map, and both
-            look across them; a perfect prediction scores exactly 1. "removed": the truth's
-            border with void is a boundary, the prediction knows nothing of void, and void pixels
-            are left out afterwards. "zeroed": void is cut out of both maps first, so that its
-            outline is a boundary both have in common, which flatters. Void pixels themselves are
-            never counted.
-        border: Whether the image border bounds the objects that touch it.
+        dilation_ratio: Width of the band as a fraction of the image diagonal.
+        width: Width of the band in px; overrides `dilation_ratio`.
+        ignore_index: Label of ignored pixels, which are never counted.
+        void: Treatment of ignored pixels. "transparent": they form no boundary in either map, and
+            bands reach across them; a perfect prediction scores exactly 1. "removed": the border
+            of the ground truth with ignored pixels is a boundary, the prediction is used as it is,
+            and ignored pixels are dropped afterwards. "zeroed": ignored pixels are cut out of both
+            maps first, so their outline is a boundary shared by both, which inflates the score.
+        border: Count the image border as a boundary of the objects that touch it.
 
     Returns:
         Intersection and union, int64 (K,).
 
     Raises:
-        ValueError: If a setting, a shape, a type or (on the CPU) a label is wrong.
+        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
+
+    Example:
+        >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
+        >>> target[:, :, 4:] = 1
+        >>> boundary_iou_counts(target, target, num_classes=2, width=1, border=False)
+        (tensor([8, 8]), tensor([8, 8]))
     """
     check_boundary_iou(num_classes, dilation_ratio, width, void)
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
@@ -113,11 +125,17 @@ def boundary_iou(
     border: bool = True,
     average: Average = "macro",
 ) -> Tensor:
-    """Boundary IoU of a batch; see `boundary_iou_counts` for the arguments.
+    """Return the boundary IoU of a batch; see `boundary_iou_counts` for the arguments.
 
     Returns:
-        float64: the mean over the classes that have a band in either map (NaN if none has), or
-        with `average=None` (K,), NaN for classes without.
+        float64: the mean over the classes with a band in either map (NaN if there are none), or
+        with `average=None` (K,), NaN for classes without one.
+
+    Example:
+        >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
+        >>> target[:, :, 4:] = 1
+        >>> boundary_iou(target.roll(1, dims=2), target, num_classes=2, width=2)
+        tensor(0.6000, dtype=torch.float64)
     """
     check_boundary_iou(num_classes, dilation_ratio, width, void, average)
     counts = boundary_iou_counts(

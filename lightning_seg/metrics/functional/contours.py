@@ -1,9 +1,9 @@
-"""Contours of all classes of a label map, and which of their pixels lie near the other map's.
+"""Contours of all classes of a label map.
 
 The contour is that of the DAVIS benchmark (Perazzi et al., CVPR 2016, `seg2bmap`): a pixel is on
-the contour of a class if it and its right, lower and lower right neighbour are not all inside or
-all outside. So the contour pixels of ALL classes are those whose block of four holds two labels
-or more, and each is on the contours of just these.
+the contour of a class if it and its right, lower and lower-right neighbours are neither all inside
+nor all outside. A pixel is therefore on a contour if its 2 x 2 block holds two labels or more, and
+it is on the contour of exactly these classes.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class ContourCounts(NamedTuple):
-    """Contour pixels of each image and class, and those the other map confirms: int64 (B, K)."""
+    """Contour pixels per image and class, and those matched in the other map: int64 (B, K)."""
 
     pred: Tensor
     matched_pred: Tensor
@@ -22,13 +22,13 @@ class ContourCounts(NamedTuple):
 
 
 def block(maps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Each pixel, its right, lower and lower right neighbour; itself beyond the border."""
+    """Return each pixel and its right, lower and lower-right neighbours (edge-padded)."""
     right = torch.cat([maps[..., 1:], maps[..., -1:]], dim=-1)
     lower, diagonal = (torch.cat([m[..., 1:, :], m[..., -1:, :]], dim=-2) for m in (maps, right))
     return maps, right, lower, diagonal
 
 
 def mixed_blocks(labels: Tensor) -> Tensor:
-    """Where a block of four holds more than one label: every contour pixel is among these."""
+    """Return a mask of 2 x 2 blocks with more than one label; it covers every contour pixel."""
     _, right, lower, diagonal = block(labels)
     return (labels != right) | (labels != lower) | (labels != diagonal)

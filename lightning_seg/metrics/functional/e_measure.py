@@ -17,7 +17,7 @@ _TINY = torch.finfo(torch.float64).eps
 def check_e_measure(
     num_classes: int, void: str, normalize: str, average: str | None = "macro"
 ) -> None:
-    """Raise a ValueError where the settings of the E-measure make no sense."""
+    """Raise ValueError if the settings of the E-measure are invalid."""
     check_settings(
         num_classes,
         void=(void, ("removed", "zeroed")),
@@ -34,30 +34,36 @@ def e_measure(
     void: RegionVoid = "removed",
     normalize: Normalize = "N-1",
 ) -> Tensor:
-    """E-measure of each image and class.
+    """Return the E-measure of each image and class.
 
-    With a and b the binary truth and prediction less their means and q = 2ab / (a^2 + b^2), it is
-    the sum over the pixels of (q + 1)^2 / 4 over their number. Only four counts decide, so nothing
-    is computed pixel by pixel. A class absent from the truth scores the share of pixels not
-    predicted as it, one that fills it the share predicted as it. A measure of regions, not of
-    boundaries. Fan et al., "Enhanced-alignment measure for binary foreground map evaluation",
-    IJCAI 2018.
+    Let a and b be the binary ground truth and prediction minus their means, and
+    q = 2ab / (a^2 + b^2). The E-measure is the mean of (q + 1)^2 / 4 over the pixels. It depends
+    on four counts only, so no per-pixel map is computed. A class absent from the ground truth
+    scores the fraction of pixels not predicted as the class; a class that fills the ground truth
+    scores the fraction predicted as the class. It measures regions, not boundaries. Fan et al.,
+    "Enhanced-alignment measure for binary foreground map evaluation", IJCAI 2018.
 
     Args:
         preds: Labels (B, H, W) or scores (B, K, H, W).
         target: Labels (B, H, W).
         num_classes: K.
-        ignore_index: The label of void pixels.
-        void: "removed" leaves void pixels out; "zeroed" counts them as background of every class
-            in both maps, which flatters.
-        normalize: "N-1" divides by the number of pixels less one as the public codes do, so that
-            a perfect map scores slightly more than 1; "N" by their number.
+        ignore_index: Label of ignored pixels.
+        void: "removed" leaves ignored pixels out; "zeroed" counts them as background of every
+            class in both maps, which inflates the score.
+        normalize: "N-1" divides by the number of pixels minus one, as in the public code, so a
+            perfect map scores slightly more than 1; "N" divides by the number of pixels.
 
     Returns:
         float64 (B, K), NaN where the class is in neither map.
 
     Raises:
-        ValueError: If a setting, a shape, a type or (on the CPU) a label is wrong.
+        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
+
+    Example:
+        >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
+        >>> target[:, :, 4:] = 1
+        >>> e_measure(target.roll(1, dims=2), target, num_classes=2, normalize="N")
+        tensor([[0.7500, 0.7500]], dtype=torch.float64)
     """
     check_e_measure(num_classes, void, normalize)
     pred, truth = label_maps(preds, target, num_classes, ignore_index)

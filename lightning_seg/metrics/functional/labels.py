@@ -1,4 +1,4 @@
-"""What every metric does first: check the two maps and bring them into a small integer type."""
+"""Input checks shared by all metrics, and conversion of label maps to a small integer dtype."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from torch import Tensor
 
 
 def check_settings(num_classes: int, **choices: tuple[object, Sequence[object]]) -> None:
-    """Raise where a metric's settings make no sense.
+    """Raise if a metric's settings are invalid.
 
     Args:
         num_classes: At least 2; a binary task has two classes.
-        **choices: For each named setting its value and the values it may have.
+        **choices: For each setting, its value and the allowed values.
 
     Raises:
-        ValueError: With the setting, what was given and what is possible.
+        ValueError: Names the setting, its value and the allowed values.
     """
     if num_classes < 2:
         raise ValueError(
-            f"num_classes is {num_classes}; expected at least 2. A binary task is two classes, "
-            "background and object, with two scores a pixel."
+            f"num_classes is {num_classes}; expected at least 2. A binary task has two classes, "
+            "background and object, with two scores per pixel."
         )
     for name, (value, allowed) in choices.items():
         if value not in allowed:
@@ -29,44 +29,45 @@ def check_settings(num_classes: int, **choices: tuple[object, Sequence[object]])
 
 
 def equals(labels: Tensor, value: int) -> Tensor:
-    """Where a map has a value; bytes compare with a map 20 times as fast as with a number."""
+    """Return where a map equals a value; for uint8, comparing two maps is 20 times as fast."""
     return labels == torch.full_like(labels, value)
 
 
 def lift(labels: Tensor, mask: Tensor, value: int) -> Tensor:
-    """The map with `value`, which no label exceeds, where the mask is set.
+    """Set the map to `value`, at least its largest label, where the mask is set.
 
-    Without a branch for each pixel, so many times as fast on the CPU as `masked_fill`.
+    Branch-free, and therefore many times faster on the CPU than `masked_fill`.
     """
     return torch.maximum(labels, as_numbers(mask, labels.dtype) * value)
 
 
 def as_numbers(mask: Tensor, dtype: torch.dtype = torch.uint8) -> Tensor:
-    """A boolean map as zeros and ones."""
+    """Return a boolean map as zeros and ones."""
     return mask.view(torch.uint8) if dtype == torch.uint8 else mask.to(dtype)
 
 
 def label_maps(
     preds: Tensor, target: Tensor, num_classes: int, ignore_index: int | None
 ) -> tuple[Tensor, Tensor]:
-    """Prediction and truth as compact label maps in which `num_classes` says "no class".
+    """Return prediction and ground truth as compact label maps; `num_classes` means "no class".
 
-    A target pixel without a class is void. A predicted pixel without a class (one that carries
-    `ignore_index`) is wrong for every class. On the CPU a label out of range raises; on other
-    devices looking would make the host wait, so such labels pass as "no class" unseen.
+    A target pixel without a class is ignored. A predicted pixel without a class (labelled
+    `ignore_index`) is wrong for every class. On the CPU, labels out of range raise. On other
+    devices the check would force a host synchronisation, so such labels silently become
+    "no class".
 
     Args:
-        preds: Integer labels (B, H, W), or floating scores (B, K, H, W) of any precision, of which
-            the largest decides.
+        preds: Integer labels (B, H, W), or floating-point scores (B, K, H, W) of any precision,
+            reduced by argmax.
         target: Integer labels (B, H, W).
         num_classes: K; labels are 0 to K - 1.
-        ignore_index: The label of void pixels, inside or outside of 0 to K - 1, or None.
+        ignore_index: Label of ignored pixels, inside or outside 0 to K - 1, or None.
 
     Returns:
-        Two maps (B, H, W) with values 0 to K, uint8 where K + 1 fits, else int32.
+        Two maps (B, H, W) with values 0 to K, uint8 if K + 1 fits, else int32.
 
     Raises:
-        ValueError: If shapes, types or labels are not as above.
+        ValueError: If shapes, dtypes or labels are not as above.
     """
     if target.ndim != 3 or target.is_floating_point():
         raise ValueError(
@@ -78,7 +79,7 @@ def label_maps(
     if preds.shape != target.shape:
         raise ValueError(
             f"preds has shape {tuple(preds.shape)}, target {tuple(target.shape)}; expected label "
-            f"maps of one shape (B, H, W), or floating scores (B, {num_classes}, H, W)."
+            f"maps of the same shape (B, H, W), or float scores (B, {num_classes}, H, W)."
         )
     return (
         _compact(preds, num_classes, ignore_index, "preds"),
@@ -88,9 +89,9 @@ def label_maps(
 
 def _labels_from_scores(scores: Tensor, num_classes: int) -> Tensor:
     if scores.ndim != 4 or scores.shape[1] != num_classes:
-        hint = " One score a pixel is not enough: give two, background and object."
+        hint = " One score per pixel is not enough: give two, background and object."
         raise ValueError(
-            f"preds are scores of shape {tuple(scores.shape)}; expected (B, {num_classes}, H, W)."
+            f"preds has scores of shape {tuple(scores.shape)}; expected (B, {num_classes}, H, W)."
             + (hint if scores.ndim == 4 and scores.shape[1] == 1 else "")
         )
     return scores.argmax(dim=1)
@@ -105,7 +106,7 @@ def _compact(labels: Tensor, num_classes: int, ignore_index: int | None, name: s
             labels = labels.to(torch.uint8)
         if lowest < 0 or highest >= num_classes:
             _check_range(labels, num_classes, ignore_index, name)
-    # One value above "no class" must stay free: contours mark pixels to look through with it.
+    # Keep one value above "no class" free: contours use it to mark transparent pixels.
     dtype = torch.uint8 if num_classes < 255 else torch.int32
     if labels.dtype == torch.uint8:
         compact = labels.to(dtype).clamp(max=num_classes)
@@ -124,7 +125,7 @@ def _check_range(labels: Tensor, num_classes: int, ignore_index: int | None, nam
     wrong = [int(v) for v in known.aminmax() if not 0 <= v < num_classes]
     if wrong:
         void = "" if ignore_index is None else f" or {ignore_index} (ignore_index)"
-        hint = " If it marks void pixels, name it as ignore_index." if ignore_index is None else ""
+        hint = " If it marks ignored pixels, set ignore_index." if ignore_index is None else ""
         raise ValueError(
-            f"{name} holds the label {wrong[0]}; expected 0 to {num_classes - 1}{void}.{hint}"
+            f"{name} contains the label {wrong[0]}; expected 0 to {num_classes - 1}{void}.{hint}"
         )

@@ -1,6 +1,6 @@
-"""Matching contours by dilating whole maps, many classes at once, on any device.
+"""Contour matching by dilation of whole maps, many classes at once, on any device.
 
-Nothing here makes the host wait for the device.
+Nothing here synchronises the host with the device.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from lightning_seg.metrics.functional.windows import code_dtype, histograms
 
 
 class _Contours(NamedTuple):
-    """Where contours are (B, H, W), and four maps that name the classes there, each once.
+    """A contour mask (B, H, W), and four maps of the distinct classes at each contour pixel.
 
-    K stands where there is none to name.
+    Unused entries are K.
     """
 
     mask: Tensor
@@ -27,7 +27,7 @@ class _Contours(NamedTuple):
 def match_by_dilation(
     pred: Tensor, truth: Tensor, num_classes: int, radius: int, uncounted: Tensor | None = None
 ) -> ContourCounts:
-    """`match_contours` by one dilation of the other map's contours for every BITS classes."""
+    """Match contours with one dilation of the other map for every BITS classes."""
     contours = [_contours(labels, num_classes) for labels in (pred, truth)]
     matched = [[torch.zeros_like(pred, dtype=torch.uint8) for _ in range(4)] for _ in contours]
     for first in range(0, num_classes, BITS):
@@ -37,11 +37,11 @@ def match_by_dilation(
             dilate_disk((a | b | c | d) * as_numbers(own.mask, a.dtype), radius)
             for (a, b, c, d), own in zip(blocks, contours)
         ]
-        for bits, other, found in zip(blocks, reversed(near), matched):
-            for bit, hit in zip(bits, found):
+        for bits, other, hits in zip(blocks, reversed(near), matched):
+            for bit, hit in zip(bits, hits):
                 hit += (bit & other).clamp_(max=1).to(torch.uint8)
     pred_counts, truth_counts = (
-        _count(own.classes, found, num_classes, uncounted) for own, found in zip(contours, matched)
+        _count(own.classes, hits, num_classes, uncounted) for own, hits in zip(contours, matched)
     )
     return ContourCounts(*pred_counts, *truth_counts)
 
@@ -63,7 +63,7 @@ def _contours(labels: Tensor, num_classes: int) -> _Contours:
 def _count(
     classes: list[Tensor], matched: list[Tensor], num_classes: int, uncounted: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Contour pixels and matched ones of each image and class."""
+    """Count all contour pixels and the matched ones, per image and class."""
     bins = 2 * (num_classes + 1)
     dtype = code_dtype(bins)
     total = torch.zeros((len(classes[0]), bins), dtype=torch.int64, device=classes[0].device)
@@ -71,5 +71,5 @@ def _count(
         if uncounted is not None:
             labels = lift(labels, uncounted, num_classes)
         total += histograms(labels.to(dtype) + hit.to(dtype) * (num_classes + 1), bins)
-    missed, found = total.view(-1, 2, num_classes + 1)[..., :-1].unbind(dim=1)
-    return missed + found, found
+    misses, hits = total.view(-1, 2, num_classes + 1)[..., :-1].unbind(dim=1)
+    return misses + hits, hits

@@ -1,4 +1,4 @@
-"""Matching contours as sorted lists of places, on the CPU: fast where contours are few."""
+"""Contour matching by search in sorted positions, on the CPU; fast for sparse contours."""
 
 import math
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from lightning_seg.metrics.functional.contours import ContourCounts, mixed_block
 
 
 class _Grid(NamedTuple):
-    """One number for each image, class and place, so that all of them are searched in one list.
+    """Numbering of all positions of all images and classes, so one sorted list holds them all.
 
-    Rows and planes keep `radius` free places between them: no reach leads into the next.
+    Rows and planes are `radius` positions apart, so a disk never reaches into the next one.
     """
 
     num_classes: int
@@ -34,7 +34,7 @@ class _Grid(NamedTuple):
 def match_by_search(
     pred: Tensor, truth: Tensor, num_classes: int, radius: int, uncounted: Tensor | None = None
 ) -> ContourCounts:
-    """`match_contours` by a binary search for each contour pixel and row of the disk."""
+    """Match contours with a binary search for each contour pixel and row of the disk."""
     grid = _Grid(num_classes, pred.shape[-2], pred.shape[-1], radius)
     skip = None if uncounted is None else uncounted.numpy()
     pred_all, pred_counted = _contour_places(pred.numpy(), grid, skip)
@@ -51,7 +51,7 @@ def match_by_search(
 def _contour_places(
     labels: NDArray[np.integer], grid: _Grid, skip: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted places of all contour pixels, and of the counted ones."""
+    """Return the sorted positions of all contour pixels, and of the counted ones."""
     image, pixel = divmod(
         np.flatnonzero(mixed_blocks(torch.from_numpy(labels)).numpy()), grid.height * grid.width
     )
@@ -62,9 +62,9 @@ def _contour_places(
     for i in range(1, 4):
         new[i] &= (block[i] != block[:i]).all(axis=0)
     new &= (new.sum(axis=0) >= 2) & (block < grid.num_classes)
-    corner, found = np.nonzero(new)
-    image, y, x = image[found], y[found], x[found]
-    plane = image * grid.num_classes + block[corner, found]
+    corner, index = np.nonzero(new)
+    image, y, x = image[index], y[index], x[index]
+    plane = image * grid.num_classes + block[corner, index]
     places = plane * grid.plane + y * grid.row + x
     if skip is None:
         everything = np.sort(places)
@@ -76,10 +76,10 @@ def _contour_places(
 def _has_neighbour(
     places: NDArray[np.int64], others: NDArray[np.int64], grid: _Grid
 ) -> NDArray[np.bool_]:
-    """Which of the sorted places have one of the sorted others within the disk."""
-    found = np.zeros(len(places), dtype=bool)
+    """Return which sorted positions have one of the sorted `others` within the disk."""
+    matched = np.zeros(len(places), dtype=bool)
     if len(others) == 0:
-        return found
+        return matched
     left = np.arange(len(places))
     for dy in sorted(range(-grid.radius, grid.radius + 1), key=abs):
         half = math.isqrt(grid.radius**2 - dy**2)
@@ -87,8 +87,8 @@ def _has_neighbour(
         first = np.searchsorted(others, middle - half)
         nearest = others[np.minimum(first, len(others) - 1)]
         hit = (nearest >= middle - half) & (nearest <= middle + half)
-        found[left[hit]] = True
+        matched[left[hit]] = True
         left = left[~hit]
         if len(left) == 0:
             break
-    return found
+    return matched

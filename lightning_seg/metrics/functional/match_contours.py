@@ -1,4 +1,4 @@
-"""Matching two maps' contours within a tolerance, the faster of two ways."""
+"""Contour matching within a tolerance, by the faster of two algorithms."""
 
 from torch import Tensor
 
@@ -6,32 +6,32 @@ from lightning_seg.metrics.functional.contours import ContourCounts, mixed_block
 from lightning_seg.metrics.functional.match_by_dilation import match_by_dilation
 from lightning_seg.metrics.functional.match_by_search import match_by_search
 
-# Contour pixels of both maps as a share of all pixels, above which dilating whole maps was
-# faster than a search for each (measured at 1024 x 2048 and 19 px).
+# Contour pixels of both maps as a fraction of all pixels. Above it, dilating whole maps was faster
+# than searching for each pixel (measured at 1024 x 2048 and 19 px).
 DENSE_SHARE = 0.08
 
 
 def match_contours(
     pred: Tensor, truth: Tensor, num_classes: int, radius: int, uncounted: Tensor | None = None
 ) -> ContourCounts:
-    """Count contour pixels, and those that have one of the other map's within a disk.
+    """Count contour pixels, and those with a contour pixel of the other map within a disk.
 
-    A search among sorted positions where contours are few and on the CPU, dilation of bit maps
-    elsewhere; the counts are the same.
+    Sparse contours on the CPU are matched by search in sorted positions, all others by dilation of
+    bit maps. Both give the same counts.
 
     Args:
-        pred: Labels (B, H, W), 0 to K; K belongs to no class but bounds others; K + 1 is looked
-            through: it neither has nor makes a contour.
-        truth: The same.
+        pred: Labels (B, H, W), 0 to K + 1. K is no class, but bounds other classes. K + 1 is
+            transparent: it neither has nor forms a contour.
+        truth: Ground truth in the same format.
         num_classes: K.
-        radius: Greatest distance of a match in px, Euclidean.
-        uncounted: Boolean (B, H, W), contour pixels that may be matched but are not counted.
+        radius: Maximum Euclidean distance of a match in px.
+        uncounted: Boolean (B, H, W), contour pixels that can be matched to but are not counted.
 
     Returns:
         The counts.
     """
     if pred.device.type == "cpu":
-        found = sum(int(mixed_blocks(labels).count_nonzero()) for labels in (pred, truth))
-        if found <= DENSE_SHARE * pred.numel():
+        pixels = sum(int(mixed_blocks(labels).count_nonzero()) for labels in (pred, truth))
+        if pixels <= DENSE_SHARE * pred.numel():
             return match_by_search(pred, truth, num_classes, radius, uncounted)
     return match_by_dilation(pred, truth, num_classes, radius, uncounted)

@@ -1,4 +1,4 @@
-"""From counts to the numbers one reports."""
+"""Conversion of counts to reported scores."""
 
 from typing import Literal
 
@@ -8,22 +8,22 @@ Average = Literal["macro"] | None
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient of two counts in float64, NaN where the denominator is 0."""
+    """Divide two counts in float64, giving NaN where the denominator is 0."""
     return as_float64(numerator) / as_float64(denominator)
 
 
 def as_float64(values: Tensor) -> Tensor:
-    """The values in float64; on the CPU where their device (Apple's GPUs) has no such numbers."""
+    """Convert to float64, on the CPU for devices without float64 (Apple GPUs)."""
     return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def average_classes(values: Tensor, average: Average) -> Tensor:
-    """Mean over the classes (the last axis) that have a value, or the values as they are.
+    """Average over the classes (last axis) that have a value, or return the values unchanged.
 
     Args:
         values: (..., K) float, NaN for classes without a value.
-        average: "macro" for the mean of the classes that are not NaN (NaN where all are), None
-            for all values.
+        average: "macro" for the mean over classes that are not NaN (NaN if all are), None for all
+            values.
 
     Returns:
         (...) or (..., K).

@@ -1,8 +1,8 @@
-"""Scores of regions, all from one confusion matrix.
+"""Region scores, all computed from one confusion matrix.
 
-torchmetrics has these scores too, but counts them anew for each, in float32, and gives a class that
-is in neither map 0, which then looks like a class that is always missed. Here they are quotients of
-the counts that its `MulticlassConfusionMatrix` made, in float64, and 0/0 is NaN.
+torchmetrics has these scores too, but recounts for each one, works in float32, and scores a class
+that is in neither map 0, like a class that is always missed. Here they are float64 ratios of the
+counts of its `MulticlassConfusionMatrix`, and 0/0 is NaN.
 """
 
 import torch
@@ -12,20 +12,24 @@ from lightning_seg.metrics.functional.ratios import as_float64
 
 
 def region_scores(confusion: Tensor) -> dict[str, Tensor]:
-    """IoU, F1 (the Dice coefficient), precision and recall (also called class accuracy).
+    """Return IoU, F1 (Dice coefficient), precision and recall (class accuracy).
 
     Args:
-        confusion: Pixels (K, K), rows are the truth.
+        confusion: Pixel counts (K, K); rows are the ground truth.
 
     Returns:
-        float64 (K,) by name. NaN where it is 0/0: a class in neither map, for precision one that is
-        never predicted, for recall one that is not in the truth.
+        float64 (K,) by name. NaN where the ratio is 0/0: for a class in neither map, in precision
+        also for one that is never predicted, in recall also for one absent from the ground truth.
+
+    Example:
+        >>> region_scores(torch.tensor([[6, 2], [0, 4]]))["iou"]
+        tensor([0.7500, 0.6667], dtype=torch.float64)
     """
     return scores_of_margins(*_margins(confusion))
 
 
 def scores_of_margins(hits: Tensor, truth: Tensor, predicted: Tensor) -> dict[str, Tensor]:
-    """The same scores of pixels right, in the truth and predicted, float64 of any one shape."""
+    """Return the same scores from correct, true and predicted pixels, float64 of any shape."""
     return {
         "iou": hits / (truth + predicted - hits),
         "f1": 2 * hits / (truth + predicted),
@@ -35,19 +39,27 @@ def scores_of_margins(hits: Tensor, truth: Tensor, predicted: Tensor) -> dict[st
 
 
 def accuracy(confusion: Tensor) -> Tensor:
-    """Share of right pixels, trace over total: float64, NaN without pixels.
+    """Return the fraction of correct pixels, trace over total: float64, NaN without pixels.
 
-    ResUNet-a (2020) prints it (Eq. 7) without the true positives and negatives in the denominator,
-    which is no share any more.
+    Eq. 7 of ResUNet-a (2020) omits the true positives and negatives from the denominator; that
+    ratio is not an accuracy.
+
+    Example:
+        >>> accuracy(torch.tensor([[6, 2], [0, 4]]))
+        tensor(0.8333, dtype=torch.float64)
     """
     hits, truth, _ = _margins(confusion)
     return hits.sum() / truth.sum()
 
 
 def matthews(confusion: Tensor) -> Tensor:
-    """Matthews correlation of more than two classes (Gorodkin, 2004), in [-1, 1]: float64.
+    """Return the multiclass Matthews correlation (Gorodkin, 2004), float64 in [-1, 1].
 
-    0 where the prediction is the same everywhere, NaN where the truth is.
+    It is 0 if the prediction is constant, NaN if the ground truth is.
+
+    Example:
+        >>> matthews(torch.tensor([[6, 2], [0, 4]]))
+        tensor(0.7071, dtype=torch.float64)
     """
     hits, truth, predicted = _margins(confusion)
     total = truth.sum()
@@ -60,11 +72,15 @@ def matthews(confusion: Tensor) -> Tensor:
 
 
 def micro_matthews(confusion: Tensor) -> Tensor:
-    """Matthews correlation of true and false positives and negatives pooled over the classes.
+    """Return the Matthews correlation with counts pooled over the classes, as in ResUNet-a.
 
-    ResUNet-a's reading. Each wrong pixel is a false positive of one class and a false negative of
-    another, so it says what the accuracy says: (K accuracy - 1) / (K - 1). float64, NaN without
+    Each wrong pixel is a false positive of one class and a false negative of another, so the
+    result is a linear function of the accuracy: (K accuracy - 1) / (K - 1). float64, NaN without
     pixels.
+
+    Example:
+        >>> micro_matthews(torch.tensor([[6, 2], [0, 4]]))
+        tensor(0.6667, dtype=torch.float64)
     """
     return (len(confusion) * accuracy(confusion) - 1) / (len(confusion) - 1)
 

@@ -1,4 +1,4 @@
-"""Distances between the outlines of a class in prediction and truth."""
+"""Distances between the outlines of a class in prediction and ground truth."""
 
 from typing import Literal, NamedTuple
 
@@ -17,12 +17,12 @@ _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 class SurfaceDistances(NamedTuple):
-    """Distances in pixels, float64 (B, K) each, NaN where they are not defined.
+    """Distances in pixels, float64 (B, K) each, NaN where undefined.
 
     Attributes:
-        mean: Mean over the outline pixels of both maps of the distance to the other map's outline
-            (average symmetric surface distance).
-        hausdorff: The larger of the two maps' percentiles of those distances.
+        mean: Average symmetric surface distance: the mean distance from the outline pixels of both
+            maps to the outline of the other map.
+        hausdorff: The larger of the two directed percentiles of these distances.
     """
 
     mean: Tensor
@@ -32,7 +32,7 @@ class SurfaceDistances(NamedTuple):
 def check_surface_distance(
     num_classes: int, percentile: float, missing: str, void: str, average: str | None = "macro"
 ) -> None:
-    """Raise a ValueError where the settings of the surface distances make no sense."""
+    """Raise ValueError if the settings of the surface distances are invalid."""
     check_settings(
         num_classes,
         missing=(missing, ("diagonal", "infinite", "skip")),
@@ -40,7 +40,7 @@ def check_surface_distance(
         average=(average, ("macro", None)),
     )
     if not 0 < percentile <= 100:
-        raise ValueError(f"percentile is {percentile}; expected above 0, and 100 at most.")
+        raise ValueError(f"percentile is {percentile}; expected a value above 0 and at most 100.")
 
 
 def surface_distances(
@@ -52,34 +52,40 @@ def surface_distances(
     ignore_index: int | None = None,
     void: SurfaceVoid = "transparent",
 ) -> SurfaceDistances:
-    """Mean and Hausdorff distance between the outlines of each image and class.
+    """Return the mean and Hausdorff distance between the outlines of each image and class.
 
-    The outline of a class are its pixels with a 4-neighbour of another class, or at the image
-    border; distances are Euclidean between pixel centres, exact, found by a k-d tree. Computed on
-    the CPU: tensors of other devices are fetched.
+    The outline of a class consists of its pixels with a 4-neighbour of another class or at the
+    image border. Distances are exact Euclidean distances between pixel centres, computed with a
+    k-d tree on the CPU; tensors on other devices are copied there.
 
     Args:
         preds: Labels (B, H, W) or scores (B, K, H, W).
         target: Labels (B, H, W).
         num_classes: K.
-        percentile: Of the directed distances, 95 for the usual robust Hausdorff distance, 100 for
-            the Hausdorff distance itself.
-        missing: The distance where only one map has the class: "diagonal" of the image, "infinite",
-            or "skip" for NaN, which lets objects be missed for nothing.
-        ignore_index: The label of void pixels.
-        void: "transparent": a class makes no outline with void, in neither map; "zeroed": void is
-            cut out of both maps, so that its outline is one both have in common, which flatters.
+        percentile: Percentile of the directed distances: 95 for the usual robust Hausdorff
+            distance, 100 for the Hausdorff distance itself.
+        missing: Distance if only one map contains the class: "diagonal" (of the image),
+            "infinite", or "skip" for NaN, which leaves missed objects unpenalised.
+        ignore_index: Label of ignored pixels.
+        void: "transparent": ignored pixels form no outline in either map. "zeroed": they are cut
+            out of both maps, so both share their outline, which lowers the distance.
 
     Returns:
         Two float64 (B, K) tensors on the CPU; NaN where neither map has an outline of the class.
 
     Raises:
-        ValueError: If a setting, a shape, a type or (on the CPU) a label is wrong.
+        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
+
+    Example:
+        >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
+        >>> target[:, 8:24, 8:24] = 1
+        >>> surface_distances(target.roll(2, dims=2), target, num_classes=2).hausdorff
+        tensor([[2., 2.]], dtype=torch.float64)
     """
     check_surface_distance(num_classes, percentile, missing, void)
     maps = label_maps(preds, target, num_classes, ignore_index)
     pred, truth = (labels.cpu().numpy() for labels in maps)
-    found = np.full((2, len(truth), num_classes), np.nan)
+    distances = np.full((2, len(truth), num_classes), np.nan)
     for image, (a, b) in enumerate(zip(pred, truth)):
         unknown = b == num_classes
         solid = unknown if void == "transparent" else np.zeros_like(unknown)
@@ -88,12 +94,12 @@ def surface_distances(
             if k == num_classes:
                 continue
             outline_a, outline_b = (_outline((labels == k) & ~unknown, solid) for labels in (a, b))
-            found[:, image, k] = _distances(outline_a, outline_b, percentile, far)
-    return SurfaceDistances(*torch.from_numpy(found))
+            distances[:, image, k] = _distances(outline_a, outline_b, percentile, far)
+    return SurfaceDistances(*torch.from_numpy(distances))
 
 
 def _outline(mask: NDArray[np.bool_], solid: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Coordinates (N, 2) of the pixels of a mask that are eroded away."""
+    """Return the coordinates (N, 2) of the mask pixels removed by erosion."""
     body = (mask | solid).astype(np.uint8)
     inner = cv2.erode(body, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return np.argwhere(mask & (inner == 0))

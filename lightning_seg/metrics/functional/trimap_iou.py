@@ -1,4 +1,4 @@
-"""IoU inside and outside bands of growing width around the true boundaries."""
+"""IoU inside and outside bands of increasing width around the ground-truth boundaries."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -33,7 +33,7 @@ def check_trimap_iou(
     band: str,
     average: str | None = "macro",
 ) -> None:
-    """Raise a ValueError where the settings of trimap IoU make no sense."""
+    """Raise ValueError if the settings of trimap IoU are invalid."""
     check_settings(
         num_classes,
         region=(region, ("boundary", "interior", "both")),
@@ -53,32 +53,38 @@ def trimap_iou_counts(
     band: Band = "transition",
     ignore_index: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Intersection and union of each class within bands around the truth, summed over the batch.
+    """Return intersection and union of each class in bands, summed over the batch.
 
-    Void pixels are never counted; image borders make no boundary. Bands are squares around the
-    boundary: all distances are Chebyshev distances. One pass serves all widths.
+    Ignored pixels are never counted, and image borders form no boundary. All distances are
+    Chebyshev distances. All widths are computed in one pass.
 
     Args:
         preds: Labels (B, H, W) or scores (B, K, H, W).
-        target: Labels (B, H, W); the bands come from it alone.
+        target: Labels (B, H, W); they alone define the bands.
         num_classes: K.
-        widths: Half-widths of the bands in px, W of them, in any order.
-        region: "boundary" for the pixels in the band, "interior" for the others, "both" for a first
-            axis of these two.
-        band: "transition": the pixels that have a differently labelled, not void pixel within the
-            width; void makes no boundary. One band for all classes, as SEMEDA (Chen et al., 2020)
-            and EPL (2022) measure. "per_class": each class has its own band on both sides of its
-            outline, and the outline towards void counts; the true pixels of a class count in the
-            inner half, predicted ones in both (the trimap IoU of Cheng et al., CVPR 2021).
-            "void": the pixels that have void within the width (DeepLab's script for VOC, whose
-            objects have a void outline).
-        ignore_index: The label of void pixels.
+        widths: W half-widths of the bands in px, in any order.
+        region: "boundary" for the pixels inside the band, "interior" for those outside it, "both"
+            for a leading axis with both.
+        band: "transition": pixels with a different, not ignored label within the width; ignored
+            pixels form no boundary. One band for all classes, as in SEMEDA (Chen et al., 2020) and
+            EPL (2022). "per_class": each class has its own band on both sides of its outline,
+            including the outline towards ignored pixels. Ground-truth pixels of a class count in
+            the inner half, predicted pixels in both halves (the trimap IoU of Cheng et al., CVPR
+            2021). "void": pixels with an ignored pixel within the width (DeepLab's script for VOC,
+            where objects have an ignored outline).
+        ignore_index: Label of ignored pixels.
 
     Returns:
         Intersection and union, int64 (W, K), or (2, W, K) for both regions.
 
     Raises:
-        ValueError: If a setting, a shape, a type or (on the CPU) a label is wrong.
+        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
+
+    Example:
+        >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
+        >>> target[:, :, 4:] = 1
+        >>> trimap_iou_counts(target, target, num_classes=2, widths=[1])
+        (tensor([[8, 8]]), tensor([[8, 8]]))
     """
     check_trimap_iou(num_classes, widths, region, band)
     by_level = trimap_counts_by_level(preds, target, num_classes, widths, band, ignore_index)
@@ -94,11 +100,11 @@ def trimap_counts_by_level(
     band: Band = "transition",
     ignore_index: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The counts of which bands and rests are sums: pixels that each width adds to the band.
+    """Count the pixels that each width adds to the band.
 
     Returns:
-        Intersection and union, int64 (L + 1, K) for L different widths, ascending; the last row
-        is what lies in no band. `counts_in_region` adds them up.
+        Intersection and union, int64 (L + 1, K) for L distinct widths in ascending order; the last
+        row holds pixels outside all bands. `counts_in_region` sums them.
     """
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
     ordered = sorted(set(widths))
@@ -119,7 +125,7 @@ def trimap_counts_by_level(
 
 
 def counts_in_region(by_level: Tensor, widths: Sequence[int], region: Region) -> Tensor:
-    """Counts by level (L + 1, K) as those of the bands of the given widths, or of the rests.
+    """Sum counts by level (L + 1, K) to the counts inside or outside the bands.
 
     Returns:
         (W, K), or (2, W, K) for both regions.
@@ -143,12 +149,20 @@ def trimap_iou(
     ignore_index: int | None = None,
     average: Average = "macro",
 ) -> Tensor:
-    """Trimap IoU of a batch at every width; see `trimap_iou_counts` for the arguments.
+    """Return the trimap IoU of a batch at every width; see `trimap_iou_counts` for the arguments.
 
     Returns:
-        float64 (W,), the mean over the classes present in the region (NaN if none is), or with
-        `average=None` (W, K), NaN for classes absent; both with a first axis of two for both
-        regions.
+        float64 (W,), the mean over the classes present in the region (NaN if there are none), or
+        with `average=None` (W, K), NaN for absent classes. With `region="both"`, either has a
+        leading axis of two.
+
+    Example:
+        >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
+        >>> target[:, :, 4:] = 1
+        >>> prediction = target.clone()
+        >>> prediction[:, :, 3] = 1
+        >>> trimap_iou(prediction, target, num_classes=2, widths=[1, 2])
+        tensor([0.2500, 0.5833], dtype=torch.float64)
     """
     check_trimap_iou(num_classes, widths, region, band, average)
     counts = trimap_iou_counts(preds, target, num_classes, widths, region, band, ignore_index)
@@ -156,7 +170,7 @@ def trimap_iou(
 
 
 def _truth_levels(truth: Tensor, widths: list[int], band: Band, num_classes: int) -> Tensor:
-    """How many of the ascending widths are too narrow to hold the pixel, uint8."""
+    """Return how many of the ascending widths are too narrow to include each pixel, uint8."""
     is_void = equals(truth, num_classes)
     labels = as_numbers(is_void) if band == "void" else truth
     see_through = is_void if band == "transition" else None
@@ -169,9 +183,9 @@ def _truth_levels(truth: Tensor, widths: list[int], band: Band, num_classes: int
 def _levels_of_prediction(
     pred: Tensor, truth: Tensor, widths: list[int], num_classes: int
 ) -> Tensor:
-    """For each pixel, how many widths are too narrow to reach a true pixel of its predicted class.
+    """Return how many widths are too narrow to reach a true pixel of the predicted class.
 
-    The classes are bits of one number, so that one filter looks for BITS of them at once.
+    Classes are bits of one integer, so one filter handles BITS classes at once.
     """
     levels = torch.zeros_like(pred, dtype=torch.uint8)
     for first in range(0, num_classes, BITS):
@@ -186,7 +200,7 @@ def _levels_of_prediction(
 
 
 def _count_by_level(labels: Tensor, levels: Tensor, num_widths: int, num_classes: int) -> Tensor:
-    """Pixels of each level and class: int64 (num_widths + 1, K)."""
+    """Count the pixels of each level and class: int64 (num_widths + 1, K)."""
     bins = (num_widths + 1) * (num_classes + 1)
     dtype = code_dtype(bins)
     codes = torch.add(labels.to(dtype), levels.to(dtype), alpha=num_classes + 1)

@@ -1,4 +1,4 @@
-"""Extremes over square windows and histograms of label maps, on any device, without a host wait."""
+"""Filters over square windows and histograms of label maps, without host synchronisation."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,19 +12,19 @@ from lightning_seg.metrics.functional.labels import as_numbers, lift
 def slide(
     maps: Tensor, radius: int, combine: Callable[[Tensor, Tensor], Tensor], neutral: int
 ) -> Tensor:
-    """Combine each pixel's square window of side 2 radius + 1, cut off at the image border.
+    """Reduce each pixel's square window of side 2 radius + 1, cropped at the image border.
 
-    Rows first, then columns, each by windows that double in length: about 2 log2(radius) passes.
+    Rows first, then columns, with windows that double in length: about 2 log2(radius) passes.
 
     Args:
         maps: (..., H, W), any integer type.
         radius: Chebyshev radius in pixels, at least 0.
-        combine: An operation for which `combine(a, a) == a`: `torch.minimum`, `torch.maximum`,
+        combine: Idempotent operation (`combine(a, a) == a`): `torch.minimum`, `torch.maximum`,
             `torch.bitwise_or`.
-        neutral: The value that changes nothing: `combine(a, neutral) == a`.
+        neutral: Neutral element: `combine(a, neutral) == a`.
 
     Returns:
-        A map of the same shape and type.
+        A map of the same shape and dtype.
     """
     for dim in (-1, -2):
         reach = min(radius, max(maps.shape[dim] - 1, 0))
@@ -42,16 +42,16 @@ def slide(
 def differs_within(
     labels: Tensor, radii: Sequence[int], see_through: Tensor | None = None
 ) -> list[Tensor]:
-    """Where a pixel's window of side 2 radius + 1 holds more than one label.
+    """Return where the window of side 2 radius + 1 contains more than one label.
 
-    One minimum and one maximum filter serve all classes at once, and each radius goes on from
-    the one before.
+    One minimum and one maximum filter handle all classes at once, and each radius continues from
+    the previous one.
 
     Args:
         labels: (B, H, W), uint8 or int32, at least 0.
         radii: Chebyshev radii in pixels, ascending.
-        see_through: Boolean (B, H, W), pixels whose label counts for nothing. What is returned
-            at these pixels themselves has no meaning.
+        see_through: Boolean (B, H, W), pixels whose label is disregarded. The result at these
+            pixels is undefined.
 
     Returns:
         A boolean map (B, H, W) for each radius.
@@ -61,20 +61,20 @@ def differs_within(
     if see_through is not None:
         low = lift(labels, see_through, top)
         high = labels * as_numbers(~see_through, labels.dtype)
-    found = []
+    differs = []
     for radius, previous in zip(radii, [0, *radii]):
         low = slide(low, radius - previous, torch.minimum, top)
         high = slide(high, radius - previous, torch.maximum, 0)
-        found.append(low != high)
-    return found
+        differs.append(low != high)
+    return differs
 
 
 def histograms(codes: Tensor, bins: int) -> Tensor:
-    """How often each value occurs in each image.
+    """Count how often each value occurs in each image.
 
     Args:
         codes: (B, H, W), integers from 0 to bins - 1.
-        bins: How many values there are.
+        bins: Number of values.
 
     Returns:
         int64 (B, bins).
@@ -86,9 +86,9 @@ def histograms(codes: Tensor, bins: int) -> Tensor:
 
 
 def histograms_by_row(codes: Tensor, bins: int) -> Tensor:
-    """`histograms` for accelerators, where `torch.bincount` would make the host wait.
+    """Compute `histograms` on accelerators, where `torch.bincount` would synchronise the host.
 
-    Each image row is counted for itself, so that threads seldom meet at one count.
+    Each image row has its own counts, so threads rarely contend for one.
     """
     batch, height, width = codes.shape
     rows = torch.zeros((batch * height, bins), dtype=torch.int64, device=codes.device)
@@ -98,6 +98,6 @@ def histograms_by_row(codes: Tensor, bins: int) -> Tensor:
 
 
 def code_dtype(bins: int) -> torch.dtype:
-    """The smallest integer type that holds 0 to bins - 1; small ones count faster."""
+    """Return the smallest integer dtype that holds 0 to bins - 1; smaller dtypes count faster."""
     fitting = (kind for kind in (torch.uint8, torch.int16) if bins <= torch.iinfo(kind).max + 1)
     return next(fitting, torch.int32)
