@@ -170,57 +170,26 @@ class SegmentationTask(LightningModule):
         return self._probabilities(image)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
-<<<<<<< HEAD
-        """The targets of the supervised maps by prediction, and maps that the batch brings by term.
-=======
-        """Return the targets of supervised maps by prediction, and cached maps by loss term.
->>>>>>> en_cli
+        """Return the targets of supervised maps by prediction, and maps in the batch by loss term.
 
         Targets in the batch (``targets``, by key) are used; missing ones are computed on the
         batch's device. A loss on class scores that needs a map names it in its attribute
         ``target``. It receives the map if the batch has it, and otherwise computes it.
         """
-        brought: dict[str, Tensor] = batch.get("targets", {})
+        in_batch: dict[str, Tensor] = batch.get("targets", {})
         wanted = self._regressed
         targets: dict[str, Tensor] = {}
         for head in self.heads:
             own = wanted & set(head.predictions)
             keys = {name: target.key for name, target in head.target_of.items()}
-<<<<<<< HEAD
-            found = {name: brought[keys[name]] for name in own if keys.get(name) in brought}
-            given |= found | head.targets(batch["image"], batch["mask"], own - set(found))
-        for name, term in self.terms.items():
-            key = getattr(getattr(term.loss, "target", None), "key", None)
-            if term.prediction in self.scores and key in brought:
-                given[name] = brought[key]
-        return given
-
-=======
-            ready = {name: cached[keys[name]] for name in own if keys.get(name) in cached}
+            ready = {name: in_batch[keys[name]] for name in own if keys.get(name) in in_batch}
             targets |= ready | head.targets(batch["image"], batch["mask"], own - set(ready))
         for name, term in self.terms.items():
             key = getattr(getattr(term.loss, "target", None), "key", None)
-            if term.prediction in self.scores and key in cached:
-                targets[name] = cached[key]
+            if term.prediction in self.scores and key in in_batch:
+                targets[name] = in_batch[key]
         return targets
 
-    def mask_targets(self) -> list[Any]:
-        """Return the target objects that losses need and that depend on masks alone.
-
-        Batches may contain them, see `targets`.
-        """
-        wanted = self._regressed
-        needed: list[Any] = [
-            target
-            for head in self.heads
-            for name, target in head.target_of.items()
-            if name in wanted
-        ]
-        needed += [getattr(loss, "target", None) for loss in self.losses.values()]
-        by_key = {target.key: target for target in needed if hasattr(target, "key")}
-        return [target for target in by_key.values() if not isinstance(target, HSV)]
-
->>>>>>> en_cli
     def objective(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -366,16 +335,10 @@ class SegmentationTask(LightningModule):
         """Store class names, colours and weights, and the planned length of a step schedule."""
         checkpoint |= {name: getattr(self, name) for name in LEGEND}
         checkpoint["class_weights"] = known_weights(self)
-<<<<<<< HEAD
-        trainer: Any = self._trainer  # none where a checkpoint is saved by a strategy alone
+        trainer: Any = self._trainer  # None if a strategy alone saves the checkpoint
         callbacks = [] if trainer is None else trainer.callbacks
         if not self._began and any(isinstance(c, LearningRateFinder) for c in callbacks):
-            # The finder's own file, which it reads back at once as one of weights alone.
-=======
-        finders = (c for c in self.trainer.callbacks if isinstance(c, LearningRateFinder))  # type: ignore[attr-defined]
-        if not self._began and any(finders):
             # The learning-rate finder's temporary file, which it loads with weights_only=True.
->>>>>>> en_cli
             checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_KEY, None)
         if self.optimization.step_schedule is not None:
             checkpoint["planned_steps"] = planned_steps(self)
