@@ -3,10 +3,13 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, get_args, get_origin
 
 from jsonargparse import Namespace, _typehints
 from jsonargparse._util import NestedArg
+
+from lightning_seg.losses import WeightedLoss
 
 
 @contextmanager
@@ -16,15 +19,19 @@ def faithful_parsing() -> Iterator[None]:
     - No option of a class is carried over to the class that replaces it, in a later config or
       option. jsonargparse keeps those that the new class happens to accept: AdamW's weight decay
       would silently become SGD's.
+    - A file's losses replace earlier ones as a whole. jsonargparse merges terms of one name, so a
+      method would inherit the class weights of the experiment's cross entropy. An option
+      (``--model.losses.line.weight 0.5``) still changes one setting of one term.
     - The value of an option inside another (``--model.optimization.step_schedule null``) is handed
       on as it is. jsonargparse hands on how Python prints it: None, which it then refuses.
     """
-    as_namespace = _typehints.subclass_spec_as_namespace
+    as_namespace, adapt = _typehints.subclass_spec_as_namespace, _typehints.adapt_typehints
     replaced: dict[str, Callable[..., Any]] = {
         "discard_init_args_on_class_path_change": _discard,
         "subclass_spec_as_namespace": lambda value, previous=None: as_namespace(
             _as_json(value), previous
         ),
+        "adapt_typehints": partial(_adapt_without_earlier_losses, adapt),
     }
     originals = {name: getattr(_typehints, name) for name in replaced}
     try:
@@ -39,6 +46,15 @@ def faithful_parsing() -> Iterator[None]:
 def _discard(parser: Any, previous: Any, value: Any) -> None:
     if previous and "init_args" in previous and previous["class_path"] != value["class_path"]:
         previous["init_args"] = Namespace()
+
+
+def _adapt_without_earlier_losses(
+    adapt: Callable[..., Any], value: Any, typehint: Any, *args: Any, **kwargs: Any
+) -> Any:
+    is_losses = get_origin(typehint) is dict and WeightedLoss in get_args(get_args(typehint)[-1])
+    if is_losses and isinstance(value, dict):
+        kwargs["prev_val"] = None
+    return adapt(value, typehint, *args, **kwargs)
 
 
 def _as_json(value: Any) -> Any:

@@ -84,6 +84,18 @@ def test_a_method_laid_over_an_experiment_keeps_all_else(capsys, monkeypatch, pa
     assert laid == before
 
 
+def test_a_method_inherits_no_setting_of_earlier_terms(capsys, monkeypatch):
+    balanced = CONFIGS / "experiment" / "distance_regression" / "camvid.yaml"
+    plain = CONFIGS / "method" / "distance_regression.yaml"
+    before = yaml.safe_load(printed(capsys, monkeypatch, "--config", balanced))
+    losses = before["model"]["init_args"]["losses"]
+    assert losses["cross_entropy"]["loss"]["init_args"]["class_weights"] == "median_frequency"
+    laid = yaml.safe_load(printed(capsys, monkeypatch, "--config", balanced, "--config", plain))
+    losses = laid["model"]["init_args"]["losses"]
+    assert losses["cross_entropy"]["loss"]["init_args"]["class_weights"] is None
+    assert losses["distance"]["loss"]["init_args"]["class_weights"] is None
+
+
 TERMS = {
     ("line.weight", "0.5"): ("line", "weight", 0.5),
     ("line.loss.kernel_size", "9"): ("line", "loss", {"kernel_size": 9, "mu": 10}),
