@@ -253,3 +253,15 @@ def test_a_runs_records_are_copied_and_nothing_else(runs, tmp_path):
         "config.yaml", "config_test.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv",
         "test/metrics.json", "test/counts_per_image.csv", "test/record.json",
     }  # fmt: skip
+
+
+def test_a_swept_number_is_drawn_as_a_curve(runs, tmp_path):
+    folders = sorted(path.parent for path in runs.rglob("fit.json"))[:3]
+    swept = [f"distance.weight {w}={run}" for w, run in zip((0.5, 1, 2), folders, strict=True)]
+    names = {path.name for path in write_comparison(compare(swept, resamples=100), tmp_path)}
+    assert {"setting_boundary_iou.png", "setting_accuracy.png"} <= names
+    assert "setting_accuracy.png" in (tmp_path / "comparison.md").read_text()
+
+
+def test_methods_without_a_number_in_common_have_no_such_curve(compared):
+    assert not list(compared.glob("setting_*.png"))

@@ -2,12 +2,14 @@
 
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightning_seg.experiments.comparison.compare import Comparison, Result
 from lightning_seg.experiments.comparison.convergence import shared_curve
 from lightning_seg.experiments.comparison.names import label
+from lightning_seg.experiments.setting_curve import draw_setting_curve
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
@@ -21,6 +23,8 @@ _CURVES = ("iou", "boundary_iou")
 _DIFFERENCES = ("iou", "f1", "boundary_iou", "boundary_f")
 _PANEL, _HEIGHT, _ROW = 5.2, 4.2, 0.3
 _SHIFT = 0.09  # pixels of the band's width
+_SWEPT = re.compile(r"(?P<setting>[\w.]+)[ =](?P<value>[-+]?\d[\d.]*(e[-+]?\d+)?)")
+OVER_SETTING = ("boundary_iou", "accuracy")
 
 Style = Mapping[str, object]
 
@@ -34,7 +38,30 @@ def draw(comparison: Comparison) -> dict[str, bytes]:
         "trimap": _trimap(comparison, styles),
         "differences": _differences(comparison, styles),
     }
+    found |= _over_setting(comparison)
     return {name: _png(figure) for name, figure in found.items() if figure is not None}
+
+
+def _over_setting(comparison: Comparison) -> "dict[str, Figure | None]":
+    """Scores over a swept number, where every method but baselines is named by SETTING and NUMBER."""
+    swept = {r.method.name: _SWEPT.fullmatch(r.method.name) for r in comparison.results}
+    matches = [match for match in swept.values() if match]
+    if len(matches) < 3 or len({match["setting"] for match in matches}) > 1:
+        return {}
+    figures: dict[str, Figure | None] = {}
+    for measure in OVER_SETTING:
+        if measure not in comparison.measures:
+            continue
+        row = comparison.measures.index(measure)
+        points = [
+            (float(match["value"]), result.figures[:, row, 0].tolist())
+            for result in comparison.results
+            if (match := swept[result.method.name])
+        ]
+        if all(math.isfinite(score) for _, scores in points for score in scores):
+            figure = draw_setting_curve(points, matches[0]["setting"], label(measure))
+            figures[f"setting_{measure}"] = figure
+    return figures
 
 
 def _style(number: int) -> Style:

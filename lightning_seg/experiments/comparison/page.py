@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lightning_seg.experiments.comparison.compare import Comparison, Result
 from lightning_seg.experiments.comparison.convergence import shared_curve
+from lightning_seg.experiments.comparison.figures import OVER_SETTING
 from lightning_seg.experiments.comparison.names import (
     NONE,
     duration,
@@ -178,6 +179,8 @@ def _differences(comparison: Comparison) -> Iterator[Block]:
     yield _difference_table(comparison, rows, [label(comparison.measures[row]) for row in rows])
     yield Text(_baselines(comparison))
     yield Picture("differences", "Differences of the mean scores and their 95 % intervals")
+    for measure in OVER_SETTING:
+        yield Picture(f"setting_{measure}", f"{label(measure)} over the setting that was swept")
 
 
 def _baselines(comparison: Comparison) -> str:
