@@ -32,7 +32,7 @@ __all__ = [
     "ZoomRotate",
 ]
 
-# Names that other rooms have now; asked for here, they are found there.
+# Old names in this package; they resolve to their new packages.
 _MOVED = {"fake": "lightning_seg.testing", "RasterDataModule": "lightning_seg.prediction"}
 
 

@@ -1,4 +1,4 @@
-"""What all datasets share: splits, loaders, transforms."""
+"""Base class of all datasets: splits, loaders and transforms."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -34,44 +34,43 @@ _SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
 
 
 class SegmentationDataModule(LightningDataModule):
-    """Base of all datasets: a subclass says which files a split has, and what their labels mean.
+    """Base of all datasets. A subclass lists the files of a split and decodes their labels.
 
     Batches are dicts: ``image`` float32 (B, C, H, W) in [0, 1]; ``mask`` int64 (B, H, W) of 0..K-1
-    and 255 for ignored, absent in ``predict``; ``name`` list of str; in ``predict``, ``size`` int64
-    (B, 2): height and width of the original images, to which predictions belong, and where
-    transforms pad, ``content`` int64 (B, 4): row, column, height and width of the images within.
-    Validation, test and predict give every whole image exactly once, on any number of processes.
+    and 255 for ignored pixels, absent in ``predict``; ``name`` list of str. In ``predict``
+    also ``size`` int64 (B, 2), the height and width of the original images, and where transforms
+    pad, ``content`` int64 (B, 4), the row, column, height and width of the image in its padding.
+    Validation, test and predict yield every whole image exactly once, on any number of processes.
 
     Args:
         root: The dataset's folder.
         class_names: Names of the classes 0..K-1.
         class_colors: RGB colours (0 to 255) of the classes in pictures.
         decoder: Decodes label files.
-        eval_decoder: Decodes those of validation and test, where more is ignored there; by default
+        eval_decoder: Decodes labels of validation and test if they ignore more; by default
             ``decoder``.
         in_channels: Channels of every image.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test, and in predict where images are
-            seen whole and not by windows; 1 where sizes vary.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize. In predict,
-            only those that resize whole images, pad them with a constant, which is cut off again,
-            or leave them where they are.
-        value_range: Lowest and highest image value; by default those of the integer type, and
-            0 and 1 for decimal numbers. Values beyond it become 0 or 1, and NaN becomes 0.
-        extra_band: How the pairs' files of one more channel are read, which is the last of
-            ``in_channels``.
-        reduction: Shrinks images and masks this many times as they are read.
-        image_reduction: How many times larger image files are than label files; they are shrunk.
-        crop_size: Trains on square crops of so many pixels at random places, not on whole images;
-            of TIFF rasters nothing else is read.
-        samples_per_epoch: Crops an epoch.
-        crop_stride: Trains on all crops whose rows and columns are multiples of so many pixels,
-            each once an epoch, instead of ``samples_per_epoch`` at random places.
-        class_balanced: Draws crops around every class as often. Where classes lie is found once and
-            kept in ``.lightning_seg`` below the root.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test, and in predict without sliding windows;
+            1 where image sizes vary.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples.
+        eval_transforms: albumentations transforms for all other samples, such as Resize. In
+            predict, geometric transforms may only resize whole images or pad them with a constant;
+            the padding is cropped from predictions.
+        value_range: Lowest and highest image value; by default the range of the integer type, and
+            0 to 1 for floats. Values outside are clipped, and NaN becomes 0.
+        extra_band: How to read the files of an extra channel, the last of ``in_channels``.
+        reduction: Downscale factor of images and masks at reading.
+        image_reduction: Size of image files relative to label files; images are downscaled by it.
+        crop_size: Trains on random square crops of this side length in pixels instead of whole
+            images. Only the crop is read from TIFFs.
+        samples_per_epoch: Crops per epoch.
+        crop_stride: Trains on a regular grid of crops with this stride in pixels, each once per
+            epoch, instead of ``samples_per_epoch`` random crops.
+        class_balanced: Draws crops around each class equally often. Class locations are computed
+            once and cached in ``.lightning_seg`` below the root.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -101,8 +100,7 @@ class SegmentationDataModule(LightningDataModule):
         super().__init__()
         if value_range is not None and not value_range[0] < value_range[1]:
             raise InputError(
-                f"value_range is {list(value_range)}, but the lowest value must come first and be "
-                "below the highest."
+                f"value_range is {list(value_range)}, but the first value must be below the second."
             )
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -117,7 +115,7 @@ class SegmentationDataModule(LightningDataModule):
         if crop_stride is not None and class_balanced:
             raise InputError(
                 "crop_stride and class_balanced were both given, but crops lie either on a grid or "
-                "around classes. Take one of them out."
+                "around classes. Remove one of them."
             )
         self.root = Path(root)
         self.class_names = tuple(class_names)
@@ -148,20 +146,20 @@ class SegmentationDataModule(LightningDataModule):
 
     @abstractmethod
     def pairs(self, split: Split) -> list[Pair]:
-        """The files of one split, in a stable order; those of ``predict`` without labels."""
+        """Return the files of one split in a stable order; those of ``predict`` have no labels."""
 
     def predict_pairs(self) -> list[Pair]:
-        """The images to predict, without labels.
+        """Return the images to predict, without labels.
 
         Raises:
-            InputError: ``predict_root`` is not there, or its images would lack a further channel.
+            InputError: ``predict_root`` does not exist, or its images lack the extra channel.
         """
         if self.predict_root is None:
             return self.pairs("predict")
         if self.reader.extra is not None:
             raise InputError(
-                f"predict_root: the images in {self.predict_root} would lack the further channel "
-                "(elevation or depth) that this dataset adds. Put them in the dataset's layout."
+                f"predict_root: the images in {self.predict_root} lack the extra channel "
+                "(elevation or depth) of this dataset. Arrange them in the dataset's layout."
             )
         if self.predict_root.is_file():
             return [Pair(self.predict_root.stem, self.predict_root)]
@@ -170,12 +168,12 @@ class SegmentationDataModule(LightningDataModule):
 
     @property
     def sharing(self) -> frozenset[tuple[Split, Split]]:
-        """Pairs of splits that have images in common because a setting says so."""
+        """Pairs of splits that share images because a setting asks for it."""
         return frozenset()
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
-        """What stands for each class in the dataset's own label files, if that is a number."""
+        """The value of each class in the dataset's own label files; None if it is not a number."""
         if isinstance(self.decoder, IdLabels):
             return self.decoder.values
         if not isinstance(self.decoder, ColorLabels):
@@ -184,15 +182,15 @@ class SegmentationDataModule(LightningDataModule):
         return tuple(greys) if len(greys) == self.num_classes else None
 
     def reader_of(self, split: Split) -> PairReader:
-        """Reads the files of a split."""
+        """Return the reader of a split's files."""
         return self.reader if split in ("train", "predict") else self.eval_reader
 
     def about_splits(self) -> str:
-        """A sentence on how the files were divided into splits, where there are several ways."""
+        """Return a sentence on how the files were split, or "" if there is only one way."""
         return ""
 
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
-        """The dataset over one split's files: random crops to train on, or whole images."""
+        """Return the dataset of one split: training crops, or whole images."""
         if split != "train":
             return PairDataset(pairs, self.reader_of(split), self.eval_pipeline)
         if self.crop_size is None:
@@ -214,11 +212,11 @@ class SegmentationDataModule(LightningDataModule):
         )
 
     def setup(self, stage: str | None = None) -> None:
-        """Finds and checks the files of the stage's splits.
+        """Find and check the files of the stage's splits.
 
         Raises:
-            InputError: A file or folder is missing, no image, or of another size than its label;
-                or predictions could not be laid on the original images.
+            InputError: A file or folder is missing, is not an image, or differs in size from its
+                label; or predictions could not be mapped back to the original images.
         """
         for split in _SPLITS_OF_STAGE[stage]:
             if split in self.datasets:
@@ -229,15 +227,15 @@ class SegmentationDataModule(LightningDataModule):
             if not pairs:
                 raise InputError(
                     f"The {split} split of {self.root.absolute()} holds no images. "
-                    "Check the folder, or the setting that chooses the split."
+                    "Check the folder, or the setting that selects the split."
                 )
             check_sizes(pairs, self.decoder, self.reader.image_reduction)
             self.datasets[split] = self.dataset(split, pairs)
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:
-        """Weights of the classes, counted from all that is trained on; see `balanced_weights`.
+        """Return class weights from the training pixels; see `balanced_weights`.
 
-        The labels are read once; their counts are kept in ``.lightning_seg`` below the root.
+        The labels are read once; the counts are cached in ``.lightning_seg`` below the root.
         """
         pairs = self.pairs("train")
         if any(pair.without for pair in pairs):
@@ -248,10 +246,10 @@ class SegmentationDataModule(LightningDataModule):
         return balanced_weights(counts, balance)
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Shuffled training batches; an incomplete last one is dropped if there are others.
+        """Return shuffled training batches, without an incomplete last one if there are others.
 
-        A resumed training moves torch's random state on, for ``seed_everything`` set it to where
-        the first epoch began, whose order, crops and augmentations would come again.
+        A resumed run reseeds torch. Otherwise ``seed_everything`` would repeat the order, crops and
+        augmentations of the first epoch.
         """
         if self.trainer is not None and self.trainer.global_step:
             torch.manual_seed(draw_seed(self.trainer.global_step))
@@ -270,15 +268,15 @@ class SegmentationDataModule(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """Whole validation images, each once."""
+        """Return whole validation images, each once."""
         return self._evaluation_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[Sample]:
-        """Whole test images, each once."""
+        """Return whole test images, each once."""
         return self._evaluation_dataloader("test")
 
     def predict_dataloader(self) -> DataLoader[Sample]:
-        """Whole images without masks, each once."""
+        """Return whole images without masks, each once."""
         return self._evaluation_dataloader("predict")
 
     def _evaluation_dataloader(self, split: Split) -> DataLoader[Sample]:

@@ -1,4 +1,4 @@
-"""Reads a dataset whole and finds all that is wrong with it, not only the first thing."""
+"""Full check of a dataset that reports every problem, not only the first."""
 
 import hashlib
 import warnings
@@ -26,15 +26,15 @@ _ROWS = 512
 
 @dataclass
 class SplitReport:
-    """What one split holds.
+    """Contents of one split.
 
     Attributes:
-        images: Number of images that can be read.
-        suffixes: How many images there are of each kind of file.
-        sizes: How many images there are of each (height, width), as they are read.
+        images: Number of readable images.
+        suffixes: Number of images of each file type.
+        sizes: Number of images of each (height, width), as read.
         values: Lowest and highest value of all images; (inf, -inf) without one.
-        counts: Pixels of the classes; none in ``predict``.
-        ignored: Pixels that are ignored.
+        counts: Pixels of each class; None in ``predict``.
+        ignored: Number of ignored pixels.
     """
 
     images: int = 0
@@ -47,12 +47,12 @@ class SplitReport:
 
 @dataclass
 class DataReport:
-    """What a dataset holds, and what is wrong with it.
+    """Contents and problems of a dataset.
 
     Attributes:
-        splits: What each split holds.
-        problems: Each file or setting that cannot be used, and why.
-        notes: What may be meant, but should be known.
+        splits: Contents of each split.
+        problems: Each unusable file or setting, with the reason.
+        notes: Facts worth knowing that may be intended.
     """
 
     splits: dict[Split, SplitReport]
@@ -62,7 +62,7 @@ class DataReport:
 
 @dataclass(frozen=True)
 class _Finding:
-    """What was found in the files of one pair."""
+    """Findings in the files of one pair."""
 
     size: tuple[int, int] = (0, 0)
     values: tuple[float, float] = (float("inf"), float("-inf"))
@@ -76,19 +76,19 @@ def inspect_dataset(
     data: SegmentationDataModule,
     follow: Callable[[Iterator[_Finding], int, str], Iterator[_Finding]] | None = None,
 ) -> DataReport:
-    """Reads every file of every split once, large rasters some rows at a time.
+    """Read every file of every split once, large rasters in strips of rows.
 
     Args:
         data: The dataset.
-        follow: Shows progress: gets what is found, how much there is and the split's name, and
-            yields what it got.
+        follow: Shows progress: takes the findings, their number and the split's name, and yields
+            the findings.
     """
     report = DataReport({}, [], [])
     pairs = {split: _pairs(data, split, report) for split in SPLITS}
     digests: dict[Split, dict[str, list[Path]]] = {}
     seen: set[Path] = set()
     for split in SPLITS:
-        # Predict mostly shows what test has shown.
+        # Predict mostly repeats the test images.
         new = [p for p in pairs[split] if split != "predict" or p.image not in seen]
         seen |= {pair.image for pair in pairs[split]}
         report.splits[split], digests[split] = _inspect(data, split, new, report, follow)
@@ -117,7 +117,7 @@ def _inspect(
     report: DataReport,
     follow: Callable[[Iterator[_Finding], int, str], Iterator[_Finding]] | None,
 ) -> tuple[SplitReport, dict[str, list[Path]]]:
-    found = SplitReport()
+    contents = SplitReport()
     digests: dict[str, list[Path]] = {}
     pixels, around = np.zeros(256, np.int64), np.zeros(data.num_classes, np.int64)
     labelled = False
@@ -125,7 +125,7 @@ def _inspect(
         _Findings(pairs, data.reader_of(split)),
         batch_size=None,
         num_workers=min(data.num_workers, len(pairs)),
-        collate_fn=_as_it_is,
+        collate_fn=_identity,
     )
     findings: Iterator[_Finding] = iter(loader)
     if follow is not None:
@@ -136,11 +136,11 @@ def _inspect(
         digests.setdefault(finding.digest, []).append(pair.image)
         if finding.problems:
             continue
-        found.images += 1
-        found.suffixes[pair.image.suffix.lower()] += 1
-        found.sizes[finding.size] += 1
-        low, high = found.values
-        found.values = min(low, finding.values[0]), max(high, finding.values[1])
+        contents.images += 1
+        contents.suffixes[pair.image.suffix.lower()] += 1
+        contents.sizes[finding.size] += 1
+        low, high = contents.values
+        contents.values = min(low, finding.values[0]), max(high, finding.values[1])
         if finding.pixels is not None:
             labelled = True
             pixels += finding.pixels
@@ -148,9 +148,9 @@ def _inspect(
             around += classes.sum() * (classes > 0)
     if labelled:
         classes = pixels[: data.num_classes]
-        found.counts = ClassCounts(tuple(classes.tolist()), tuple(around.tolist()))
-        found.ignored = int(pixels[data.num_classes :].sum())
-    return found, digests
+        contents.counts = ClassCounts(tuple(classes.tolist()), tuple(around.tolist()))
+        contents.ignored = int(pixels[data.num_classes :].sum())
+    return contents, digests
 
 
 def _find_shared(
@@ -158,7 +158,7 @@ def _find_shared(
     report: DataReport,
     meant: Container[tuple[Split, Split]],
 ) -> None:
-    """Images that a split holds twice, or that are trained on and measured."""
+    """Report images that occur twice in a split, or both in training and in evaluation."""
     measured: tuple[Split, ...] = ("train", "val", "test")
     for place, split in enumerate(measured):
         for digest, paths in digests[split].items():
@@ -173,7 +173,7 @@ def _find_shared(
                 report.notes.append("test uses the validation images.")
                 continue
             if (split, other) in meant:
-                report.notes.append(f"{other} measures images of {split}, as the settings say.")
+                report.notes.append(f"{other} uses images of {split}, as set in the configuration.")
                 continue
             report.problems += [
                 f"{split} and {other} share an image: {digests[split][d][0]} and "
@@ -183,7 +183,7 @@ def _find_shared(
 
 
 class _Findings(Dataset[_Finding]):
-    """What is found in each pair."""
+    """The findings in each pair."""
 
     def __init__(self, pairs: Sequence[Pair], reader: PairReader) -> None:
         self.pairs = tuple(pairs)
@@ -201,12 +201,12 @@ class _Findings(Dataset[_Finding]):
             return _Finding(problems=(str(error),))
         problems: dict[str, None] = {}
         values, pixels = (float("inf"), float("-inf")), np.zeros(256, np.int64)
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for window in _windows(pair, size):
-                image = _noted(self.reader.image, pair, window, problems)
-                _noted(self.reader.extra_channel, pair, window, problems)
-                mask = _noted(self.reader.mask, pair, window, problems)
+                image = _read_or_note(self.reader.image, pair, window, problems)
+                _read_or_note(self.reader.extra_channel, pair, window, problems)
+                mask = _read_or_note(self.reader.mask, pair, window, problems)
                 if image is not None:
                     shown = as_decimals(image)
                     values = (
@@ -221,11 +221,11 @@ class _Findings(Dataset[_Finding]):
             None if pair.label is None else pixels,
             _digest(pair),
             tuple(problems),
-            tuple(dict.fromkeys(str(warning.message) for warning in told)),
+            tuple(dict.fromkeys(str(warning.message) for warning in caught)),
         )
 
 
-def _noted(
+def _read_or_note(
     read: Callable[[Pair, Window | None], np.ndarray | None],
     pair: Pair,
     window: Window | None,
@@ -247,11 +247,11 @@ def _windows(pair: Pair, size: tuple[int, int]) -> list[Window | None]:
 
 
 def _digest(pair: Pair) -> str:
-    """Stands for the pixels of a sample: parts of one file are different images."""
+    """Return a key of a sample's pixels; parts of one file count as different images."""
     with pair.image.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f"{digest} {pair.part} {pair.without}" if pair.part or pair.without else digest
 
 
-def _as_it_is(finding: object) -> _Finding:
+def _identity(finding: object) -> _Finding:
     return cast(_Finding, finding)

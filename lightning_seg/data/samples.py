@@ -1,4 +1,4 @@
-"""Reads pairs of files into samples."""
+"""Samples from pairs of image and label files."""
 
 from collections.abc import Sequence
 
@@ -19,15 +19,16 @@ class PairDataset(Dataset[Sample]):
     """Whole images with their masks.
 
     A sample is a dict: ``image`` float32 (C, H, W) in [0, 1], ``mask`` int64 (H, W) of 0..K-1 and
-    255 for ignored (only where the pair has a label), ``name`` str, and without a label ``size``
-    int64 (2,): height and width of the image before transforms, to which predictions belong; and
-    where transforms pad, ``content`` int64 (4,): row, column, height and width of the image within.
+    255 for ignored pixels (only if the pair has a label), and ``name`` str. Without a label it also
+    has ``size`` int64 (2,), the height and width of the image before transforms, and where
+    transforms pad, ``content`` int64 (4,), the row, column, height and width of the image in its
+    padding.
 
     Args:
         pairs: The files.
         reader: Reads them.
-        pipeline: Transforms of image and mask.
-        training: Draws new random transforms at every visit; otherwise a sample's random
+        pipeline: Transforms for image and mask.
+        training: Draws new random transforms at every access; otherwise a sample's random
             transforms are always the same.
     """
 
@@ -52,10 +53,10 @@ class PairDataset(Dataset[Sample]):
         seed = draw_seed(index) if self.training else index
         padded = mask is None and self.pipeline.pads
         content = self.pipeline.place_of(image, seed) if padded else None
-        image, mask, further = self.pipeline.apply(
+        image, mask, extra_channel = self.pipeline.apply(
             image, mask, self.reader.extra_channel(pair), seed
         )
-        sample = make_sample(image, mask, further, name=pair.name)
+        sample = make_sample(image, mask, extra_channel, name=pair.name)
         if mask is None:
             sample["size"] = torch.tensor(image_size(pair.image))
         if content is not None:
@@ -66,17 +67,17 @@ class PairDataset(Dataset[Sample]):
 def make_sample(
     image: np.ndarray, mask: np.ndarray | None, extra_channel: np.ndarray | None, *, name: str
 ) -> Sample:
-    """Arrays as a sample's tensors.
+    """Return a sample's tensors from arrays.
 
     Args:
         image: (H, W, C) uint8 or float32 in [0, 1].
         mask: (H, W) uint8.
-        extra_channel: (H, W, 1) float32 in [0, 1], to follow the image's channels.
+        extra_channel: (H, W, 1) float32 in [0, 1], appended to the image's channels.
         name: The sample's name.
     """
     if extra_channel is not None:
         image = np.concatenate([as_decimals(image), extra_channel], axis=2)
-    # What transforms return may be a view that torch cannot take over.
+    # Transforms may return views with strides that torch does not support.
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
     scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
     sample: Sample = {"image": scaled, "name": name}
@@ -86,7 +87,7 @@ def make_sample(
 
 
 def collate(samples: list[Sample]) -> dict[str, torch.Tensor | list[str]]:
-    """Stacks samples into a batch.
+    """Stack samples into a batch.
 
     Raises:
         InputError: The images differ in size.

@@ -1,4 +1,4 @@
-"""albumentations pipelines that are seeded, checked, and never turn padding into a class."""
+"""Seeded and checked albumentations pipelines that never turn padding into a class."""
 
 import difflib
 import inspect
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-# albumentations asks the package index for news when it is imported; training must not.
+# On import, albumentations asks the package index for updates; training must not.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
@@ -20,27 +20,27 @@ from lightning_seg.errors import InputError
 
 Transform: TypeAlias = A.BasicTransform | BaseCompose
 
-_FURTHER = "extra_channel"
+_EXTRA = "extra_channel"
 _RESIZING = (A.Resize, A.LongestMaxSize, A.SmallestMaxSize)
 _PADDING = (A.Pad, A.PadIfNeeded)
 
 
 class TransformPipeline:
-    """Applies transforms to an image and its mask alike.
+    """Apply the same transforms to an image and its mask.
 
-    albumentations keeps its random numbers in each pipeline, so that every epoch and every worker
-    would repeat the same ones; here each call is seeded by its caller.
+    An albumentations pipeline keeps its own random state, so every epoch and worker would repeat
+    the same numbers. Here the caller seeds each call.
 
     Args:
         transforms: albumentations transforms, applied in order; none for no change.
 
     Raises:
-        InputError: A transform was given an argument it does not know, does what is done
-            elsewhere, or would pad masks with a class or mix classes in them.
+        InputError: A transform has an unknown argument, duplicates a step done elsewhere, or would
+            pad masks with a class or interpolate between classes.
     """
 
     def __init__(self, transforms: Sequence[Transform] | None = None) -> None:
-        self._compose = A.Compose(list(transforms or ()), additional_targets={_FURTHER: "mask"})
+        self._compose = A.Compose(list(transforms or ()), additional_targets={_EXTRA: "mask"})
         for transform in _leaves(self._compose):
             _check_arguments(transform)
             _check_not_done_elsewhere(transform)
@@ -49,34 +49,34 @@ class TransformPipeline:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether there is no transform."""
+        """True if there is no transform."""
         return not self._compose.transforms
 
     @property
     def pads(self) -> bool:
-        """Whether a transform adds a border."""
+        """True if a transform adds a border."""
         return any(isinstance(transform, _PADDING) for transform in _leaves(self._compose))
 
     def refuse_for_predictions(self) -> None:
-        """Allows only transforms whose predictions can be laid on the original image by resizing.
+        """Raise unless predictions can be mapped back to the original image by resizing.
 
         Raises:
-            InputError: A transform moves, turns or cuts off parts of the image, or adds some that
-                cannot be told from it.
+            InputError: A transform moves, rotates or crops the image, or pads it with anything but
+                a constant.
         """
         for transform in _leaves(self._compose):
             padding = isinstance(transform, _PADDING) and _pads_with_constant(transform)
             allowed = padding or isinstance(transform, _RESIZING)
             if _changes_masks(transform) and not allowed:
                 raise InputError(
-                    f"With the transform {type(transform).__name__}, predictions would not lie on "
-                    "the original images. Take it out of eval_transforms to predict (networks take "
-                    "images of any size); those that resize whole images, or pad them with a "
-                    "constant, may stay."
+                    f"With the transform {type(transform).__name__}, predictions would not match "
+                    "the original images. Remove it from eval_transforms to predict (networks take "
+                    "images of any size). Transforms that resize whole images or pad them with a "
+                    "constant may stay."
                 )
 
     def place_of(self, image: np.ndarray, seed: int) -> tuple[int, int, int, int]:
-        """Where an image (H, W, C) lies after transforms that pad: row, column, height, width."""
+        """Return the row, column, height and width of an image (H, W, C) within its padding."""
         inside = self.apply(image, np.zeros(image.shape[:2], np.uint8), None, seed)[1]
         assert inside is not None, "a mask was given"
         rows, columns = (np.flatnonzero((inside != IGNORE_INDEX).any(axis=axis)) for axis in (1, 0))
@@ -85,7 +85,7 @@ class TransformPipeline:
     def __call__(
         self, image: np.ndarray, mask: np.ndarray | None, seed: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Transforms an image (H, W, C) uint8 or float32 in [0, 1] and a mask (H, W) uint8."""
+        """Transform an image (H, W, C) uint8 or float32 in [0, 1] and a mask (H, W) uint8."""
         image, mask, _ = self.apply(image, mask, None, seed)
         return image, mask
 
@@ -96,32 +96,33 @@ class TransformPipeline:
         extra_channel: np.ndarray | None,
         seed: int,
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        """Transforms image, mask and a channel beside the image's, such as depth, alike.
+        """Transform image, mask and an extra channel, such as depth, together.
 
         Args:
             image: (H, W, C) uint8 or float32 in [0, 1].
             mask: (H, W) uint8.
-            extra_channel: (H, W, 1) float32 in [0, 1]; it is moved as the image is, by nearest
-                neighbours, but keeps its values, and is 0 where the image is padded with a value.
-            seed: Seeds what is random.
+            extra_channel: (H, W, 1) float32 in [0, 1]. It follows the image's geometric transforms
+                by nearest neighbour and keeps its values; it is 0 where the image is padded with a
+                constant.
+            seed: Seed of the random transforms.
         """
         if not self._compose.transforms:
             return image, mask, extra_channel
         self._compose.set_random_seed(seed)
-        given = {"image": image, "mask": mask, _FURTHER: extra_channel}
+        given = {"image": image, "mask": mask, _EXTRA: extra_channel}
         result = self._compose(**{name: part for name, part in given.items() if part is not None})
         if extra_channel is not None:
-            # Padding gets the masks' 255, which no channel holds.
-            moved = result[_FURTHER].reshape(*result["image"].shape[:2], -1)
-            result[_FURTHER] = np.where(moved > 1, np.float32(0), moved)
-        return result["image"], result.get("mask"), result.get(_FURTHER)
+            # Padding gets the ignore index 255, which is outside the channel's range.
+            moved = result[_EXTRA].reshape(*result["image"].shape[:2], -1)
+            result[_EXTRA] = np.where(moved > 1, np.float32(0), moved)
+        return result["image"], result.get("mask"), result.get(_EXTRA)
 
 
 def draw_seed(index: int) -> int:
-    """A seed for one training sample, from torch's random state and the sample's index.
+    """Draw the seed of one training sample from torch's random state and the sample's index.
 
-    torch's state differs between epochs and workers and follows ``seed_everything``; processes may
-    share it, but never an index.
+    torch's state differs between epochs and workers and follows ``seed_everything``. Processes may
+    share the state, but never an index.
     """
     drawn = int(torch.randint(2**31, ()))
     return int(np.random.SeedSequence((drawn, index)).generate_state(1)[0])
@@ -158,7 +159,7 @@ def _check_not_done_elsewhere(transform: A.BasicTransform) -> None:
         where = "images and masks become tensors after the transforms"
     else:
         return
-    raise InputError(f"The transform {type(transform).__name__} must be taken out: {where}.")
+    raise InputError(f"The transform {type(transform).__name__} must be removed: {where}.")
 
 
 def _check_mask_interpolation(transform: A.BasicTransform) -> None:
@@ -166,7 +167,7 @@ def _check_mask_interpolation(transform: A.BasicTransform) -> None:
     if getattr(transform, "mask_interpolation", nearest[0]) in nearest:
         return
     raise InputError(
-        f"The transform {type(transform).__name__} would mix classes where it resizes masks. "
+        f"The transform {type(transform).__name__} would mix classes when it resizes masks. "
         f"Give it mask_interpolation={cv2.INTER_NEAREST} (nearest neighbour)."
     )
 
@@ -176,7 +177,7 @@ def _check_mask_padding(transform: A.BasicTransform) -> None:
     if fill is None or fill == IGNORE_INDEX or not _pads_with_constant(transform):
         return
     raise InputError(
-        f"The transform {type(transform).__name__} would label what it pads as class {fill}. "
+        f"The transform {type(transform).__name__} would label its padding as class {fill}. "
         f"Give it fill_mask={IGNORE_INDEX}, so that padding is ignored."
     )
 

@@ -1,4 +1,4 @@
-"""ResUNet-a's augmentation: a turn and a zoom about a random centre."""
+"""ResUNet-a's augmentation: rotation and zoom about a random centre."""
 
 from typing import Any
 
@@ -12,23 +12,22 @@ from lightning_seg.errors import InputError
 
 
 class ZoomRotate(A.DualTransform):
-    """Turns and zooms image and mask about a random point, and fills by reflection.
+    """Rotate and zoom image and mask about a random point, with reflected borders.
 
-    Both axes are zoomed by one factor. The centre is as likely anywhere in the image, the angle and
-    the factor are as likely anywhere in their ranges. Images are interpolated linearly, masks by
-    nearest neighbours; what comes into view from beyond the border is reflected without repeating
-    the border's pixels (OpenCV's REFLECT_101), in masks, too.
+    Both axes share one zoom factor. Centre, angle and factor are uniform in the image and in their
+    ranges. Images are interpolated linearly, masks by nearest neighbour. Areas beyond the border
+    are reflected without repeating the border's pixels (OpenCV's REFLECT_101), also in masks.
 
-    Source: Diakogiannis et al., "ResUNet-a", 2020, section 3.3; its code turns by 85 degrees at
-    most and zooms by 0.25 to 1.25, below 1 so that things get smaller.
+    Source: Diakogiannis et al., "ResUNet-a", 2020, section 3.3; its code rotates by at most
+    85 degrees and zooms by 0.25 to 1.25, where factors below 1 make objects smaller.
 
     Args:
         zoom: Smallest and largest factor, above 0.
         rotate: Smallest and largest angle in degrees, counter-clockwise.
-        p: How likely an image is changed.
+        p: Probability of the transform.
 
     Raises:
-        InputError: A range that is none, or a factor of 0 or less.
+        InputError: A range is reversed, or a factor is 0 or less.
     """
 
     _targets = (Targets.IMAGE, Targets.MASK)
@@ -53,7 +52,7 @@ class ZoomRotate(A.DualTransform):
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """Draws the centre, the angle and the factor: ``matrix`` (3, 3)."""
+        """Draw centre, angle and factor; return them as ``matrix`` (3, 3)."""
         height, width = params["shape"][:2]
         centre = self.py_random.uniform(0, width - 1), self.py_random.uniform(0, height - 1)
         angle, factor = self.py_random.uniform(*self.rotate), self.py_random.uniform(*self.zoom)
@@ -61,11 +60,11 @@ class ZoomRotate(A.DualTransform):
         return {"matrix": np.vstack([matrix, [0.0, 0.0, 1.0]])}
 
     def apply(self, img: np.ndarray, matrix: np.ndarray, **params: Any) -> np.ndarray:
-        """The image, moved."""
+        """Return the transformed image."""
         return _moved(img, matrix, cv2.INTER_LINEAR)
 
     def apply_to_mask(self, mask: np.ndarray, matrix: np.ndarray, **params: Any) -> np.ndarray:
-        """The mask, moved alike."""
+        """Return the transformed mask."""
         return _moved(mask, matrix, self.mask_interpolation)
 
 

@@ -1,14 +1,14 @@
 """Tiny copies of the datasets in their official layouts and formats, to test configs without data.
 
-Each writer makes real files (TIFF, paletted PNG, JPEG, 16-bit depth and so on) of drawn scenes in a
-folder that the dataset's module reads like the real one, and returns the masks that must come out:
-``{split: {name: (H, W) uint8 of 0..K-1 and 255}}``. Every writer takes the same arguments:
+Each writer creates real files (TIFF, paletted PNG, JPEG, 16-bit depth and so on) of synthetic
+scenes. The dataset's module reads them like the real ones. The writer returns the expected masks:
+``{split: {name: (H, W) uint8 of 0..K-1 and 255}}``. All writers take these arguments:
 
-    root: The folder to write to; what the module's ``root`` names.
+    root: The folder to write to, the module's ``root``.
     size: Height and width of the images.
-    seed: What is drawn.
+    seed: Random seed of the scenes.
 
-For example::
+Example::
 
     from lightning_seg import testing
     from lightning_seg.data import CityscapesDataModule

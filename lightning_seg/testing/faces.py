@@ -15,7 +15,7 @@ from lightning_seg.testing.files import (
     write_png,
 )
 
-# Numbers here and in CelebA: two train, one validates, one tests.
+# CelebAMask-HQ numbers and their CelebA numbers: two for train, one each for val and test.
 _CELEBA = {"train": {0: 119_613, 2001: 5}, "val": {2: 170_000}, "test": {3: 190_000}}
 _HELEN = {
     "train": ("exemplars.txt", ["100032540_1", "100040721_1"]),
@@ -27,11 +27,11 @@ _HELEN = {
 def write_celebamask_hq(
     root: str | Path, size: Size = (32, 32), seed: int = 0, more: int = 0
 ) -> Masks:
-    """CelebAMask-HQ: JPEGs twice as large as ``size``, and a mask for each part that is there.
+    """Write CelebAMask-HQ: JPEGs of twice ``size``, and a mask for each present part.
 
-    Skin lies under all other parts, as in the real masks, of which the module paints later ones
-    over earlier ones. The masks are those of the 19 classes. ``more`` images train besides the
-    first two: five folds need ten images at least.
+    Skin lies under all other parts, as in the real masks; the module paints later parts over
+    earlier ones. The returned masks have 19 classes. ``more`` adds training images: five folds need
+    at least ten images.
     """
     root = Path(root)
     masks: Masks = {}
@@ -59,7 +59,7 @@ def write_celebamask_hq(
 
 
 def write_helen(root: str | Path, size: Size = (32, 32), seed: int = 0) -> Masks:
-    """HELEN: JPEGs and, for each class, a mask of confidences that sum to about 255."""
+    """Write HELEN: JPEGs and a confidence mask per class; confidences sum to about 255."""
     root = Path(root)
     masks: Masks = {}
     for place, (split, (file, names)) in enumerate(_HELEN.items()):

@@ -1,4 +1,4 @@
-"""Drawn scenes, and the files that they are written to."""
+"""Synthetic scenes, and writers of image files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ _MOST_REGIONS = 12
 def draw_scene(
     seed: int, size: Size, num_classes: int, void: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An image (H, W, 3) uint8 of one-coloured regions and its mask (H, W) uint8.
+    """Draw an image (H, W, 3) uint8 of single-class regions and its mask (H, W) uint8.
 
     Args:
-        seed: What is drawn.
+        seed: Random seed.
         size: Height and width.
-        num_classes: Number of classes; of many, some are drawn.
+        num_classes: Number of classes; at most 12 of them are drawn.
         void: Leaves a strip along the upper border unlabelled (255).
     """
     random = np.random.default_rng(seed)
@@ -46,7 +46,7 @@ def draw_scene(
 def paint(
     mask: np.ndarray, colors: Sequence[tuple[int, int, int]], void: tuple[int, int, int]
 ) -> np.ndarray:
-    """The mask (H, W) in colours (H, W, 3) uint8."""
+    """Return the mask (H, W) as colours (H, W, 3) uint8."""
     table = np.zeros((256, 3), np.uint8)
     table[: len(colors)] = colors
     table[IGNORE_INDEX] = void
@@ -54,14 +54,14 @@ def paint(
 
 
 def number(mask: np.ndarray, values: Sequence[int], void: int) -> np.ndarray:
-    """The mask (H, W) in the numbers that stand for its classes, (H, W) uint8."""
+    """Return the mask (H, W) with the label value of each class, (H, W) uint8."""
     table = np.full(256, void, np.uint8)
     table[: len(values)] = values
     return table[mask]
 
 
 def write_tiff(path: Path, pixels: np.ndarray, compression: str | None = "zlib") -> None:
-    """A TIFF file of 16-row strips: (H, W), or (H, W, C) with the first three bands RGB."""
+    """Write a TIFF with 16-row strips: (H, W), or (H, W, C) with the first three bands RGB."""
     path.parent.mkdir(parents=True, exist_ok=True)
     extra = ["unspecified"] * (pixels.shape[2] - 3) if pixels.ndim == 3 else []
     photometric = "rgb" if pixels.ndim == 3 else "minisblack"
@@ -76,13 +76,13 @@ def write_tiff(path: Path, pixels: np.ndarray, compression: str | None = "zlib")
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
-    """A PNG file: grey or RGB of 8 bits, or grey of 16 bits."""
+    """Write a PNG: 8-bit grey or RGB, or 16-bit grey."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 
 
 def write_paletted_png(path: Path, ids: np.ndarray) -> None:
-    """A PNG file of palette indices with the palette of PASCAL VOC."""
+    """Write a PNG of palette indices with the palette of PASCAL VOC."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(ids).convert("L")
     image.putpalette(np.array(distinct_colors(256), np.uint8).tobytes())
@@ -90,12 +90,12 @@ def write_paletted_png(path: Path, ids: np.ndarray) -> None:
 
 
 def write_jpeg(path: Path, pixels: np.ndarray) -> None:
-    """A JPEG file: grey or RGB."""
+    """Write a JPEG: grey or RGB."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, quality=92)
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """A text file."""
+    """Write a text file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

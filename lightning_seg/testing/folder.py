@@ -1,4 +1,4 @@
-"""A person's own tiny folder."""
+"""A tiny folder of images and masks."""
 
 from pathlib import Path
 
@@ -26,15 +26,15 @@ def write_folder(
     channels: int = 3,
     sixteen_bit: bool = False,
 ) -> Masks:
-    """Images and masks of equal names in sub-folders ``train``, ``val`` and ``test``.
+    """Write images and masks of equal names in sub-folders ``train``, ``val`` and ``test``.
 
     Args:
         root: The folder to write to.
         size: Height and width.
-        seed: What is drawn.
+        seed: Random seed.
         num_classes: Number of classes; masks hold 0 to K - 1, and 255 for void.
         channels: Channels of the images: JPEG and PNG for 3, TIFF for more.
-        sixteen_bit: Images of 16 bits, as TIFF.
+        sixteen_bit: Writes 16-bit images as TIFF.
     """
     masks: Masks = {}
     for place, (split, names) in enumerate(_SPLITS.items()):

@@ -1,4 +1,4 @@
-"""Tiny rooms with depth: SUN RGB-D."""
+"""Tiny indoor scenes with depth: SUN RGB-D."""
 
 from pathlib import Path
 
@@ -21,10 +21,10 @@ _VOID = 0
 
 
 def write_sunrgbd(root: str | Path, size: Size = (24, 32), seed: int = 0) -> Masks:
-    """SUN RGB-D: JPEGs, 16-bit depth rotated by three bits, labels of 37 classes and the lists.
+    """Write SUN RGB-D: JPEGs, 16-bit depth rotated by three bits, labels of 37 classes and lists.
 
-    Of the 20 training images, the module holds the last one out to validate. Depth is 1 m at the
-    left border and 20 mm more in each column; the raw one has a hole in its first row.
+    The module holds out the last of the 20 training images for validation. Depth is 1 m at the left
+    border and grows by 20 mm per column; raw depth has a hole in the first row.
     """
     root = Path(root)
     masks: Masks = {"train": {}, "val": {}, "test": {}}

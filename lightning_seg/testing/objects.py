@@ -17,9 +17,9 @@ _VOID = 255
 
 
 def write_voc(root: str | Path, size: Size = (48, 64), seed: int = 0) -> Masks:
-    """VOC 2012: JPEGs of two sizes and paletted labels; the split ``augmented`` has one image more.
+    """Write VOC 2012: JPEGs of two sizes and paletted labels; ``augmented`` adds a training image.
 
-    The validation images are the test images, too; test.txt lists one image without a label.
+    Test uses the validation images; test.txt lists one image without a label.
     """
     root = Path(root)
     masks: Masks = {}

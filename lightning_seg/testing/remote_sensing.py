@@ -32,10 +32,10 @@ _INRIA: Tiles = {"train": ("austin6", "vienna36"), "val": ("austin1", "tyrol-w5"
 def write_potsdam(
     root: str | Path, size: Size = (64, 80), seed: int = 0, tiles: Tiles = _POTSDAM
 ) -> Masks:
-    """Potsdam: RGB, IRRG and RGBIR images, elevations, full and eroded labels.
+    """Write Potsdam: RGB, IRRG and RGBIR images, elevations, full and eroded labels.
 
-    The masks are those of the full labels; the eroded ones are black in the uppermost rows, too.
-    Give the module the same tiles: ``train_tiles=["2_10", "7_8"]`` and so on.
+    The returned masks are the full labels; eroded labels are black in the top rows. Give the module
+    the same tiles: ``train_tiles=["2_10", "7_8"]`` and so on.
     """
     root = Path(root)
     masks: Masks = {}
@@ -68,7 +68,7 @@ def write_potsdam(
 def write_vaihingen(
     root: str | Path, size: Size = (64, 80), seed: int = 0, tiles: Tiles = _VAIHINGEN
 ) -> Masks:
-    """Vaihingen: IRRG images, elevations, full and eroded labels; see `write_potsdam`."""
+    """Write Vaihingen: IRRG images, elevations, full and eroded labels; see `write_potsdam`."""
     root = Path(root)
     masks: Masks = {}
     for split, names in tiles.items():
@@ -92,7 +92,7 @@ def write_vaihingen(
 def write_dfc2015(
     root: str | Path, size: Size = (64, 80), seed: int = 0, tiles: Tiles = _DFC2015
 ) -> Masks:
-    """Data Fusion Contest 2015: RGB images and colour labels; newer names for the test tiles."""
+    """Write Data Fusion Contest 2015: RGB images and colour labels; newer names for test tiles."""
     root = Path(root)
     masks: Masks = {}
     for split, names in tiles.items():
@@ -113,9 +113,9 @@ def write_dfc2015(
 def write_inria(
     root: str | Path, size: Size = (64, 80), seed: int = 0, tiles: Tiles = _INRIA
 ) -> Masks:
-    """INRIA: RGB images and masks of one band, 0 and 255; two images without masks to predict.
+    """Write INRIA: RGB images and one-band masks of 0 and 255; two images to predict without masks.
 
-    The validation tiles are the test tiles, too.
+    Test uses the validation tiles.
     """
     root = Path(root)
     masks: Masks = {}

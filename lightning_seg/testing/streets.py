@@ -21,7 +21,7 @@ _OWN_CAR, _LICENCE_PLATE = 1, 255
 
 
 def write_camvid(root: str | Path, size: Size = (48, 64), seed: int = 0) -> Masks:
-    """CamVid as SegNet's authors have it: frames and labels 0 to 11."""
+    """Write CamVid in SegNet's form: frames and labels 0 to 11."""
     masks: Masks = {}
     for split, name, image, mask in _frames(size, seed):
         write_png(Path(root) / split / f"{name}.png", image)
@@ -32,7 +32,7 @@ def write_camvid(root: str | Path, size: Size = (48, 64), seed: int = 0) -> Mask
 
 
 def write_camvid_original(root: str | Path, size: Size = (48, 64), seed: int = 0) -> Masks:
-    """CamVid as first released: colour labels, with lane markings (road) in the lowest row."""
+    """Write CamVid's original release: colour labels, lane markings (road) in the bottom row."""
     masks: Masks = {}
     for split, name, image, mask in _frames(size, seed):
         colors = paint(mask, tuple(CAMVID_CLASSES.values()), (0, 0, 0))
@@ -45,9 +45,9 @@ def write_camvid_original(root: str | Path, size: Size = (48, 64), seed: int = 0
 
 
 def write_cityscapes(root: str | Path, size: Size = (32, 64), seed: int = 0) -> Masks:
-    """Cityscapes: images and label ids, fine ones and, for ``train_extra``, coarse ones.
+    """Write Cityscapes: images and label ids, fine ones and, for ``train_extra``, coarse ones.
 
-    The labels of the test images hold no class, so their masks are 255 everywhere.
+    Labels of the test images hold no class, so their masks are 255 everywhere.
     """
     masks: Masks = {}
     cities = [(split, city, "gtFine") for split, names in _CITIES.items() for city in names]

@@ -128,7 +128,7 @@ def test_predicted_maps_are_as_large_as_their_images_whatever_the_transforms(fit
 def test_transforms_that_move_images_are_refused_to_predict(fitted, refused):
     predict = ("predict", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last")
     message = refused(*predict, resize({"class_path": "albumentations.HorizontalFlip"}))
-    assert "With the transform HorizontalFlip, predictions would not lie on the original" in message
+    assert "With the transform HorizontalFlip, predictions would not match the original" in message
 
 
 def test_a_class_of_the_persons_own_is_found_where_they_work(run, workplace):

@@ -75,7 +75,7 @@ def names(data, split):
     return [pair.name for pair in data.pairs(split)]
 
 
-def test_whole_sequences_of_the_training_frames_can_validate(tmp_path):
+def test_whole_training_sequences_can_be_held_out_for_validation(tmp_path):
     trained = ["0001TP_006690", "0006R0_f00930", "0006R0_f00960", "0016E5_00390"]
     write_frames(tmp_path, {"train": trained, "val": ["0016E5_07959"]})
     data = CamVidDataModule(tmp_path, test_split="val", held_out_sequences=["0006R0"])

@@ -40,7 +40,7 @@ def test_median_frequency_is_the_median_over_the_share_where_a_class_occurs(fold
     assert folder.class_weights("median_frequency") == pytest.approx((*expected, 0.0))
 
 
-def test_inverse_frequency_weighs_a_pixel_by_one_on_average(folder):
+def test_inverse_frequency_gives_pixels_a_mean_weight_of_one(folder):
     weights = folder.class_weights("inverse_frequency")
     assert weights == pytest.approx((19 / 3 / 13, 19 / 3 / 2, 19 / 3 / 4, 0.0))
     assert np.dot(weights, [13, 2, 4, 0]) / 19 == pytest.approx(1.0)
@@ -69,7 +69,7 @@ def test_counting_leaves_the_random_numbers_of_training_alone(folder):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_counts_are_kept_while_the_labels_stay(folder):
+def test_counts_are_cached_until_labels_change(folder):
     weights = folder.class_weights("median_frequency")
     (file,) = (folder.root / ".lightning_seg").iterdir()
     kept = json.loads(file.read_text())
@@ -80,7 +80,7 @@ def test_counts_are_kept_while_the_labels_stay(folder):
     assert folder.class_weights("median_frequency") == weights
 
 
-def test_other_classes_are_counted_anew(folder):
+def test_other_classes_are_counted_again(folder):
     folder.class_weights("median_frequency")
     other = FolderDataModule(root=folder.root, palette=[2, 1, 0, 3], num_workers=0)
     one, many = folder.class_weights("inverse_frequency"), other.class_weights("inverse_frequency")
@@ -95,7 +95,7 @@ def test_a_damaged_file_of_counts_is_counted_again(folder):
         assert folder.class_weights("median_frequency") == weights
 
 
-def test_a_root_that_cannot_be_written_to_is_counted_every_time(folder):
+def test_a_read_only_root_is_counted_every_time(folder):
     weights = folder.class_weights("median_frequency")
     shutil.rmtree(folder.root / ".lightning_seg")
     (folder.root / ".lightning_seg").write_text("in the way")
@@ -121,7 +121,7 @@ def test_a_large_tile_is_counted_whole(tile):
     assert counts.pixels_around == (ids.size,) * 6
 
 
-def test_a_large_tile_tells_where_in_it_a_colour_is_unknown(tile):
+def test_an_unknown_colour_in_a_large_tile_is_named_with_its_position(tile):
     path, ids = tile
     colors = np.array([*ISPRS_CLASSES.values(), (1, 2, 3)], np.uint8)
     ids[1999, 7] = 6
@@ -130,14 +130,14 @@ def test_a_large_tile_tells_where_in_it_a_colour_is_unknown(tile):
         count_classes([path], ColorLabels(tuple(ISPRS_CLASSES.values())))
 
 
-def test_a_label_that_is_no_class_is_told_with_its_place(tmp_path):
+def test_an_unknown_label_value_is_named_with_its_position(tmp_path):
     path = tmp_path / "label.png"
     cv2.imwrite(str(path), np.array([[0, 9]], np.uint8))
     with pytest.raises(InputError, match=r"label\.png: label value 9 at row 0, column 1"):
         count_classes([path], IdLabels((0, 1)))
 
 
-def test_crops_are_weighed_by_their_whole_tiles(tmp_path):
+def test_crops_use_the_class_weights_of_whole_tiles(tmp_path):
     ids = np.zeros((64, 64), int)
     ids[:, 48:] = 1
     colors = np.array(list(ISPRS_CLASSES.values()), np.uint8)[ids]

@@ -20,7 +20,7 @@ def draws(seed, number):
     return [places.draw(random) for _ in range(number)]
 
 
-def test_classes_are_as_likely_and_so_are_the_pixels_of_each():
+def test_classes_and_the_pixels_of_each_are_equally_likely():
     found = Counter((place, label) for place, _, label in draws(0, 4000))
     shares = {key: count / 4000 for key, count in found.items()}
     expected = {(0, 1): 7 / 16, (3, 1): 1 / 16, (1, 0): 3 / 24, (3, 0): 9 / 24}
@@ -35,7 +35,7 @@ def test_a_seed_gives_the_same_draws():
     assert draws(1, 20) == draws(1, 20) != draws(2, 20)
 
 
-def test_a_draw_does_not_go_through_all_blocks():
+def test_a_draw_does_not_scan_all_blocks():
     places = ClassPlaces(np.tile(BLOCKS, (20_000, 1)), np.tile(PIXELS, (20_000, 1)))
     random = np.random.default_rng(0)
     tracemalloc.start()
@@ -52,7 +52,7 @@ def written(folder, pixels):
     return [Pair("a", folder / "a.png", folder / "a.png")]
 
 
-def test_places_are_found_once_and_again_when_labels_change(tmp_path, monkeypatch):
+def test_locations_are_cached_until_labels_change(tmp_path, monkeypatch):
     reader = PairReader(IdLabels((0, 1)))
     mask = np.zeros((70, 90), np.uint8)
     pairs = written(tmp_path, mask)

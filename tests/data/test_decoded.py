@@ -48,7 +48,7 @@ def test_a_changed_image_is_decoded_again(image, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 60, 500])
-def test_a_damaged_copy_is_made_anew(image, tmp_path, kept):
+def test_a_damaged_copy_is_replaced(image, tmp_path, kept):
     folder = tmp_path / "decoded"
     decoded_image(image, 1, folder)
     (copy,) = folder.iterdir()
@@ -57,7 +57,7 @@ def test_a_damaged_copy_is_made_anew(image, tmp_path, kept):
         np.testing.assert_array_equal(decoded_image(image, 1, folder), read_image(image, 1))
 
 
-def test_where_nothing_can_be_written_the_image_is_decoded_every_time(image, tmp_path):
+def test_with_a_read_only_folder_the_image_is_decoded_every_time(image, tmp_path):
     (tmp_path / "file").touch()
     below = tmp_path / "file" / "decoded"
     np.testing.assert_array_equal(decoded_image(image, 1, below), read_image(image, 1))

@@ -119,9 +119,9 @@ def test_a_missing_label_is_named(name, copies, tmp_path):
     file = module.decoder.files(pair.label)[0]
     for part in module.decoder.files(pair.label):
         part.unlink()
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         module.setup("validate")
-    assert file.name in str(told.value) or pair.image.name in str(told.value)
+    assert file.name in str(error.value) or pair.image.name in str(error.value)
 
 
 def test_a_missing_image_is_named(name, copies, tmp_path):
@@ -135,9 +135,9 @@ def test_a_missing_image_is_named(name, copies, tmp_path):
         # Its images are listed by folder, and 30,000 masks without an image do no harm.
         assert len(module.pairs("val")) == number - 1
         return
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         module.setup("validate")
-    said = str(told.value)
+    said = str(error.value)
     assert pair.image.name in said or module.decoder.files(pair.label)[0].name in said
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_label_is_named(name, damage, copies, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["potsdam_5_bands", "sunrgbd"])
-def test_a_damaged_further_channel_is_named(name, copies, tmp_path):
+def test_a_damaged_extra_channel_is_named(name, copies, tmp_path):
     module = copied(name, copies, tmp_path)
     file = module.pairs("train")[0].extra
     damaged(file, "cut off")
@@ -181,7 +181,7 @@ def test_a_label_of_another_size_is_named_before_training(name, copies, tmp_path
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_a_label_that_is_no_class_is_named(name, split, copies, tmp_path):
+def test_an_unknown_label_value_is_named(name, split, copies, tmp_path):
     if name in ("celebamask_hq", "helen"):
         pytest.skip("every number of these masks means something")
     module = copied(name, copies, tmp_path)
@@ -210,7 +210,7 @@ def test_labels_may_be_saved_in_any_mode(name, mode, copies, tmp_path):
     np.testing.assert_array_equal(module.decoder.read(pair.label), expected)
 
 
-def test_photographs_are_turned_as_their_exif_tag_says(name, copies, tmp_path):
+def test_photographs_are_rotated_by_their_exif_tag(name, copies, tmp_path):
     module = copied(name, copies, tmp_path)
     for pair in module.pairs("train"):
         if pair.image.suffix != ".jpg":

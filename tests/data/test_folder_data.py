@@ -61,7 +61,7 @@ def test_classes_and_channels_are_known_before_any_file_is_read():
     assert len(set(data.class_colors)) == 3
 
 
-def test_fractions_divide_all_names_the_same_way_every_time(root):
+def test_fractions_split_all_names_the_same_way_every_time(root):
     split = names(make(root, fractions=(0.6, 0.2, 0.2)))
     assert [len(split[name]) for name in ("train", "val", "test")] == [6, 2, 2]
     assert sorted(chain(*split.values())) == [f"{index:02}" for index in range(10)]
@@ -76,7 +76,7 @@ def test_few_images_still_give_each_split_one(tmp_path):
 
 
 @given(st.integers(0, 60), st.tuples(*[st.integers(0, 10)] * 3).filter(any), st.integers(0, 3))
-def test_shares_are_kept_and_never_empty(count, parts, seed):
+def test_fractions_are_kept_and_splits_never_empty(count, parts, seed):
     fractions = tuple(part / sum(parts) for part in parts)
     names = [str(index) for index in range(count)]
     split = split_by_fractions(names, fractions, seed)
@@ -199,7 +199,7 @@ def test_black_and_white_masks_need_a_palette(tmp_path):
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
-def test_black_and_white_masks_are_found_in_every_stage_and_beyond_the_first(tmp_path, stage):
+def test_black_and_white_masks_are_detected_in_every_stage_beyond_the_first_file(tmp_path, stage):
     for split in ("train", "val", "test"):
         for index in range(16):
             mask = np.full((4, 4), 0 if index < 9 else 255, np.uint8)
@@ -226,7 +226,7 @@ def test_a_mask_suffix_is_taken_off(tmp_path):
         (np.float32, np.nan, {"value_range": (10.0, 50.0)}, 0.0),
     ],
 )
-def test_rasters_of_any_type_come_as_0_to_1(tmp_path, dtype, value, settings, expected):
+def test_rasters_of_any_dtype_are_scaled_to_0_to_1(tmp_path, dtype, value, settings, expected):
     (tmp_path / "images").mkdir()
     array = np.full((12, 16, 3), value, dtype)
     tifffile.imwrite(tmp_path / "images" / "a.tif", array, photometric="rgb")
@@ -236,7 +236,7 @@ def test_rasters_of_any_type_come_as_0_to_1(tmp_path, dtype, value, settings, ex
     torch.testing.assert_close(image, torch.full((1, 3, 12, 16), expected))
 
 
-def test_decimal_numbers_beyond_1_need_a_range(tmp_path):
+def test_floats_beyond_1_need_a_range(tmp_path):
     (tmp_path / "images").mkdir()
     array = np.full((12, 16, 3), 30.0, np.float32)
     tifffile.imwrite(tmp_path / "images" / "a.tif", array, photometric="rgb")
@@ -258,12 +258,12 @@ def test_integers_of_unknown_range_need_one(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("value_range", [(1.0, 1.0), (5.0, 2.0), (float("nan"), 1.0)])
-def test_a_value_range_upside_down_is_refused(tmp_path, value_range):
+def test_a_reversed_value_range_is_refused(tmp_path, value_range):
     with pytest.raises(InputError, match=r"value_range is .*lowest value must come first"):
         make(tmp_path, value_range=value_range)
 
 
-def test_evaluation_fetches_one_image_ahead_in_each_worker(root):
+def test_evaluation_prefetches_one_image_per_worker(root):
     data = make(root, num_workers=2)
     data.setup("validate")
     assert data.val_dataloader().prefetch_factor == 1
@@ -337,7 +337,7 @@ def test_images_of_different_sizes_in_one_batch_are_named(tmp_path):
         ({"num_classes": 3, "class_names": ["a", "b"]}, "num_classes 3, class_names 2"),
         ({"num_classes": 2, "palette": [(0, 0, 0), (0, 0, 256)]}, "no colour"),
         ({"num_classes": 2, "palette": [0, (0, 0, 255)]}, "numbers alone"),
-        ({"num_classes": 2, "palette": [(0, 0, 0), (1, 1, 1)], "ignored": [3]}, "3 is no colour"),
+        ({"num_classes": 2, "palette": [(0, 0, 0), (1, 1, 1)], "ignored": [3]}, "3 is not a colour"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, message):

@@ -79,7 +79,7 @@ def test_lzw_without_rasterio_is_read_whole_and_refused_by_window(tmp_path, monk
         read_window(path, WINDOW)
 
 
-def test_photographs_are_turned_as_their_exif_tag_says(tmp_path):
+def test_photographs_are_rotated_by_their_exif_tag(tmp_path):
     upright = np.zeros((40, 60, 3), np.uint8)
     upright[:, :30] = 255
     image = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)
@@ -149,7 +149,7 @@ def test_an_image_too_large_for_pillow_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp"])
 def test_a_truncated_image_is_named(tmp_path, name):
     Image.fromarray(PIXELS).save(tmp_path / name)
-    with pytest.raises(InputError, match=rf"{name} cannot be read.*cut off.*Fetch"):
+    with pytest.raises(InputError, match=rf"{name} cannot be read.*cut off.*Download"):
         read_image(cut(tmp_path / name), 3)
 
 
@@ -157,13 +157,13 @@ def test_a_truncated_image_is_named(tmp_path, name):
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS.keys())
 def test_a_truncated_raster_is_named(tmp_path, layout):
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, photometric="rgb", **layout)
-    with pytest.raises(InputError, match=r"a\.tif cannot be read.*cut off.*Fetch"):
+    with pytest.raises(InputError, match=r"a\.tif cannot be read.*cut off.*Download"):
         read_image(cut(tmp_path / "a.tif"), 3)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])
 @pytest.mark.parametrize("content", [b"", b"this is a text, whatever its name says"])
-def test_a_file_that_is_no_image_is_named(tmp_path, name, content):
+def test_a_file_that_is_not_an_image_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     for read in (image_size, lambda path: read_image(path, 3)):
         with pytest.raises(InputError, match=f"{name} cannot be read as an image"):
@@ -302,7 +302,7 @@ def stored_for(upright: np.ndarray, orientation: int) -> np.ndarray:
 
 @pytest.mark.usefixtures("_engine")
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_rasters_are_turned_as_their_orientation_says(tmp_path, orientation):
+def test_rasters_are_rotated_by_their_orientation_tag(tmp_path, orientation):
     path = tmp_path / "a.tif"
     tag = [(274, 3, 1, orientation, True)]
     stored = stored_for(PIXELS, orientation)
@@ -316,7 +316,7 @@ def test_rasters_are_turned_as_their_orientation_says(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
-def test_photographs_in_jpeg_and_tiff_are_turned_alike(tmp_path, orientation):
+def test_photographs_in_jpeg_and_tiff_are_rotated_alike(tmp_path, orientation):
     upright = np.zeros((40, 60, 3), np.uint8)
     upright[:10, :30] = 255
     stored = stored_for(upright, orientation)
@@ -328,7 +328,7 @@ def test_photographs_in_jpeg_and_tiff_are_turned_alike(tmp_path, orientation):
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 3), upright)
 
 
-def test_a_turned_lzw_file_without_rasterio_is_refused(tmp_path, monkeypatch):
+def test_a_rotated_lzw_file_without_rasterio_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(rasters, "rasterio", None)
     path = tmp_path / "a.tif"
     Image.fromarray(PIXELS).save(path, compression="tiff_lzw", tiffinfo={274: 3})

@@ -37,7 +37,7 @@ def test_a_good_copy_has_no_problem(name, tmp_path):
         assert found.ignored == expected[255]
 
 
-def test_an_image_that_is_trained_on_and_measured_is_a_problem(name, tmp_path):
+def test_an_image_in_training_and_evaluation_is_a_problem(name, tmp_path):
     TINY[name].write(tmp_path)
     module = TINY[name].make(tmp_path)
     trained, measured = module.pairs("train")[0], module.pairs("val")[0]
@@ -49,7 +49,7 @@ def test_an_image_that_is_trained_on_and_measured_is_a_problem(name, tmp_path):
     )
 
 
-def test_every_problem_of_every_file_is_told(name, tmp_path):
+def test_every_problem_of_every_file_is_reported(name, tmp_path):
     TINY[name].write(tmp_path)
     module = TINY[name].make(tmp_path)
     trained = module.pairs("train")[-1]
@@ -65,7 +65,7 @@ def test_every_problem_of_every_file_is_told(name, tmp_path):
         assert any(path.name in problem for problem in report.problems), path
 
 
-def test_what_workers_read_and_find_can_be_handed_over(tmp_path):
+def test_findings_can_be_sent_from_workers(tmp_path):
     testing.write_folder(tmp_path)
     (tmp_path / "train" / "masks" / "town" / "a.png").write_bytes(b"")
     module = FolderDataModule(tmp_path, num_classes=3, num_workers=0)

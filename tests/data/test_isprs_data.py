@@ -157,7 +157,7 @@ def test_the_bands_give_the_channels(bands, channels):
         ),
     ],
 )
-def test_files_are_found_under_their_official_names(tmp_path, settings, image, label):
+def test_files_are_read_under_their_official_names(tmp_path, settings, image, label):
     channels = 4 if "RGBIR" in image else 3
     for name, bands in ((image, channels), (label, 3)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -172,7 +172,7 @@ def test_files_are_found_under_their_official_names(tmp_path, settings, image, l
     assert (sample["mask"] == 0).all()
 
 
-def test_vaihingen_has_no_other_bands_than_irrg():
+def test_vaihingen_has_only_irrg():
     with pytest.raises(InputError, match="Set bands to IRRG"):
         ISPRSDataModule(area="vaihingen", bands="RGB")
 
@@ -204,7 +204,7 @@ def test_black_in_full_labels_is_unknown_and_suggests_the_eroded_ones(root):
 @pytest.mark.parametrize(
     ("color", "class_id"), [((252, 255, 0), 4), ((9, 222, 221), 2), ((225, 227, 227), 0)]
 )
-def test_colours_of_official_tiles_that_were_saved_with_losses_are_known(root, color, class_id):
+def test_colours_of_official_lossy_tiles_are_accepted(root, color, class_id):
     path = root / "5_Labels_all" / "top_potsdam_2_12_label.tif"
     label = tifffile.imread(path)
     label[5, 7] = color

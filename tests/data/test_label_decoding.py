@@ -24,7 +24,7 @@ def test_each_colour_becomes_its_class_and_ignored_colours_255(ids):
 
 
 @pytest.mark.parametrize("wrong", [(254, 255, 255), (0, 1, 255), (0, 0, 0), (255, 0, 255)])
-def test_an_unknown_colour_is_named_with_its_place_count_and_mend(wrong):
+def test_an_unknown_colour_is_named_with_its_position_count_and_hint(wrong):
     label = np.full((4, 6, 3), 255, np.uint8)
     label[2, 3] = label[3, 5] = wrong
     message = (
@@ -32,10 +32,10 @@ def test_an_unknown_colour_is_named_with_its_place_count_and_mend(wrong):
         r"\(2 unknown pixels in all\).*Do this\."
     )
     with pytest.raises(InputError, match=message):
-        ColorLabels(COLORS, mend="Do this.")(label, PATH)
+        ColorLabels(COLORS, hint="Do this.")(label, PATH)
 
 
-def test_places_in_a_window_are_places_in_the_file():
+def test_positions_in_a_window_are_reported_as_positions_in_the_file():
     with pytest.raises(InputError, match="row 100, column 201 "):
         ColorLabels(COLORS)(np.array([[COLORS[0], (9, 9, 9)]], np.uint8), PATH, origin=(100, 200))
 
@@ -46,7 +46,7 @@ def test_a_colour_beyond_the_tolerance_is_unknown(wrong):
         ColorLabels(COLORS, tolerance=100)(np.array([[COLORS[0], wrong]], np.uint8), PATH)
 
 
-def test_colours_within_the_tolerance_are_taken_and_their_share_is_told_once():
+def test_colours_within_the_tolerance_are_accepted_with_one_warning():
     label = np.array([[(225, 227, 227), (9, 222, 221)], [(0, 0, 255), (255, 0, 0)]], np.uint8)
     decode, path = ColorLabels(COLORS, tolerance=100), Path("blurred.tif")
     with pytest.warns(UserWarning, match=r"blurred\.tif: 50\.00% .*\(225, 227, 227\)"):
@@ -57,7 +57,9 @@ def test_colours_within_the_tolerance_are_taken_and_their_share_is_told_once():
 
 
 def test_a_tolerance_that_mixes_colours_is_refused():
-    with pytest.raises(InputError, match=r"tolerance of 5, .*cannot be told from another colour"):
+    with pytest.raises(
+        InputError, match=r"tolerance of 5, .*cannot be distinguished from another colour"
+    ):
         ColorLabels(((0, 0, 0), (10, 0, 0)), tolerance=5)(np.zeros((1, 1, 3), np.uint8), PATH)
 
 
@@ -90,7 +92,7 @@ def test_values_stand_for_classes_in_their_order():
 @pytest.mark.parametrize(
     ("value", "dtype"), [(3, np.uint8), (254, np.uint8), (1000, np.uint16), (-1, np.int16)]
 )
-def test_a_value_beyond_the_classes_is_named_with_its_place_count_and_mend(value, dtype):
+def test_an_unknown_value_is_named_with_its_position_count_and_hint(value, dtype):
     label = np.zeros((3, 4), dtype)
     label[1, 2] = value
     message = (
@@ -98,17 +100,17 @@ def test_a_value_beyond_the_classes_is_named_with_its_place_count_and_mend(value
         r"of the 3 classes \(0 to 2\)\. Do this\."
     )
     with pytest.raises(InputError, match=message):
-        IdLabels((0, 1, 2), mend="Do this.")(label, PATH)
+        IdLabels((0, 1, 2), hint="Do this.")(label, PATH)
 
 
 @pytest.mark.parametrize("decode", [IdLabels((0, 1)), ColorLabels(COLORS)])
-def test_a_jpeg_label_is_said_to_be_blurred(decode):
+def test_the_error_on_a_jpeg_label_mentions_blur(decode):
     label = np.full((2, 2, 3) if decode.colors else (2, 2), 9, np.uint8)
     with pytest.raises(InputError, match=r"a\.JPG: .*JPEG blurs labels: export them again as PNG"):
         decode(label, Path("a.JPG"))
 
 
-def test_decimal_labels_are_refused():
+def test_float_labels_are_refused():
     with pytest.raises(InputError, match=r"whole numbers.*float32"):
         IdLabels((0, 1))(np.zeros((2, 2), np.float32), PATH)
 

@@ -1,4 +1,4 @@
-"""What is each dataset's own: lists, folds, encodings, further channels."""
+"""Dataset-specific behaviour: lists, folds, encodings and extra channels."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def whole(module, split="train", place=0):
 
 
 @pytest.mark.parametrize("area", ["potsdam", "vaihingen"])
-def test_each_fold_divides_the_benchmarks_training_tiles(area):
+def test_each_fold_partitions_the_benchmarks_training_tiles(area):
     modules = [ISPRSDataModule(area=area, fold=fold) for fold in (1, 2, 3)]
     everything = {t for s in ("train", "val") for t in ISPRSDataModule(area=area).tiles[s]}
     held_out = [tile for module in modules for tile in module.tiles["val"]]
@@ -73,7 +73,7 @@ def test_clutter_can_be_trained_on_and_left_out_of_the_evaluation(tmp_path):
         np.testing.assert_array_equal(sample["mask"], np.where(truth == 5, 255, truth))
 
 
-def test_clutter_that_is_no_class_cannot_be_measured():
+def test_clutter_can_be_evaluated_only_as_a_class():
     with pytest.raises(InputError, match="Set clutter to true"):
         ISPRSDataModule(clutter=False, eval_clutter=True)
 
@@ -133,7 +133,7 @@ def test_eroded_labels_are_ignored_where_they_are_black(tmp_path):
     np.testing.assert_array_equal(mask[2:], masks["train"]["top_potsdam_2_10_RGB"][2:])
 
 
-def test_eroded_labels_may_measure_what_full_labels_train(tmp_path):
+def test_full_labels_can_train_and_eroded_labels_evaluate(tmp_path):
     testing.write_potsdam(tmp_path)
     module = ISPRSDataModule(tmp_path, eval_labels="eroded", **POTSDAM, **QUICK)
     assert (whole(module, "train")["mask"] != 255).all()
@@ -181,7 +181,7 @@ def test_inria_holds_out_tiles_1_to_5_and_predicts_the_unlabelled(tmp_path):
     assert names["predict"] == ["bellingham1", "sfo36"]
 
 
-def test_masks_of_240_are_buildings_and_told(tmp_path):
+def test_masks_of_240_are_buildings_with_a_warning(tmp_path):
     masks = testing.write_inria(tmp_path)
     path = tmp_path / "train" / "gt" / "austin6.tif"
     tifffile.imwrite(path, masks["train"]["austin6"] * np.uint8(240), photometric="minisblack")
@@ -206,7 +206,7 @@ def test_a_contest_tile_in_two_lists_is_refused():
 # CamVid
 
 
-def test_camvids_frames_are_divided_as_segnets_authors_do(camvid_root):
+def test_camvids_frames_are_split_as_by_segnets_authors(camvid_root):
     for split in ("train", "val"):
         names = [path.stem for path in (camvid_root / split).iterdir()]
         assert {_split(name) for name in names} == {split}
@@ -234,10 +234,10 @@ def test_cityscapes_validation_images_may_be_trained_on(tmp_path):
     assert [pair.name for pair in module.pairs("val")] == ["frankfurt/frankfurt_000000_000002"]
     report = inspect_dataset(module)
     assert report.problems == []
-    assert "val measures images of train, as the settings say." in report.notes
+    assert "val uses images of train, as set in the configuration." in report.notes
 
 
-def test_cityscapes_predictions_are_named_as_its_server_wants_them(tmp_path):
+def test_cityscapes_predictions_are_named_as_its_server_requires(tmp_path):
     testing.write_cityscapes(tmp_path)
     module = CityscapesDataModule(tmp_path, predict_split="test", **QUICK)
     assert [pair.name for pair in module.pairs("predict")] == ["berlin_000000_000003"]
@@ -332,7 +332,7 @@ def test_a_part_of_another_size_is_named(tmp_path, module):
         data.decoder.read(label)
 
 
-def test_faces_are_divided_by_their_number_in_celeba_or_by_the_thesis(tmp_path):
+def test_faces_are_split_by_their_celeba_number_or_as_in_the_thesis(tmp_path):
     testing.write_celebamask_hq(tmp_path)
     module = CelebAMaskHQDataModule(tmp_path, **QUICK)
     assert [[p.name for p in module.pairs(s)] for s in ("train", "val", "test")] == [
@@ -389,18 +389,18 @@ def test_a_face_of_256_pixels_needs_no_padding(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("", r"does not name image 3 \(1 images"),
         ("3 x 000001.jpg", "line 5, is '3 x 000001.jpg'"),
         ("2 7 000008.jpg", "line 5, names image 2 a second time"),
     ],
 )
-def test_a_wrong_mapping_of_faces_is_named(tmp_path, line, told):
+def test_a_wrong_mapping_of_faces_is_named(tmp_path, line, message):
     testing.write_celebamask_hq(tmp_path)
     path = tmp_path / "CelebA-HQ-to-CelebA-mapping.txt"
     path.write_text("\n".join([*path.read_text().splitlines()[:4], line]))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         CelebAMaskHQDataModule(tmp_path, **QUICK).setup("fit")
 
 
@@ -414,7 +414,7 @@ def test_a_face_is_as_large_as_its_mask_and_predicted_at_its_own_size(tmp_path):
     assert batch["size"].tolist() == [[64, 64]]
 
 
-def test_the_largest_confidence_counts(tmp_path):
+def test_a_pixel_belongs_to_the_most_confident_class(tmp_path):
     folder = tmp_path / "face"
     folder.mkdir()
     soft = np.zeros((11, 1, 4), np.uint8)
@@ -424,7 +424,7 @@ def test_the_largest_confidence_counts(tmp_path):
     assert HELENDataModule().decoder.read(folder).tolist() == [[0, 3, 10, 0]]
 
 
-def test_helen_tests_all_faces_that_do_not_train_as_semeda_does(tmp_path):
+def test_helen_tests_all_faces_outside_training_as_in_semeda(tmp_path):
     testing.write_helen(tmp_path)
     module = HELENDataModule(tmp_path, test_split="val_and_test", **QUICK)
     names = {s: [p.name for p in module.pairs(s)] for s in ("train", "val", "test", "predict")}
@@ -434,7 +434,7 @@ def test_helen_tests_all_faces_that_do_not_train_as_semeda_does(tmp_path):
     assert inspect_dataset(module).problems == []
 
 
-def test_helen_may_train_on_validation_faces_but_not_measure_them_in_test(tmp_path):
+def test_helen_may_train_on_validation_faces_but_not_test_on_them(tmp_path):
     testing.write_helen(tmp_path)
     module = HELENDataModule(tmp_path, train_on_val=True, **QUICK)
     assert [p.name for p in module.pairs("train")][-1] == "10405146_1"
@@ -444,17 +444,17 @@ def test_helen_may_train_on_validation_faces_but_not_measure_them_in_test(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("file", "line", "told"),
+    ("file", "line", "message"),
     [
         ("exemplars.txt", "100032540_1", "a line is '100032540_1'"),
         ("tuning.txt", "9 , 100032540_1", r"Image 100032540_1 is listed more than once"),
     ],
 )
-def test_wrong_lists_of_helen_are_named(tmp_path, file, line, told):
+def test_wrong_lists_of_helen_are_named(tmp_path, file, line, message):
     testing.write_helen(tmp_path)
     with (tmp_path / file).open("a") as lines:
         lines.write(f"{line}\n")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         HELENDataModule(tmp_path, **QUICK).setup("fit")
 
 
@@ -470,7 +470,7 @@ def test_depth_is_the_fourth_channel_in_tenths_of_ten_metres(tmp_path, depth, ho
     torch.testing.assert_close(image[3, 0, 0], torch.tensor(hole))
 
 
-def test_depth_beyond_the_largest_is_the_largest(tmp_path):
+def test_depth_beyond_the_maximum_is_clipped(tmp_path):
     testing.write_sunrgbd(tmp_path)
     image = whole(SUNRGBDDataModule(tmp_path, max_depth=1.2, **QUICK))["image"]
     assert image[3].max() == 1.0
@@ -484,7 +484,7 @@ def test_depth_can_be_left_out(tmp_path):
     assert whole(module)["image"].shape[0] == 3
 
 
-def test_every_twentieth_training_room_validates(tmp_path):
+def test_every_twentieth_training_image_is_for_validation(tmp_path):
     testing.write_sunrgbd(tmp_path)
     module = SUNRGBDDataModule(tmp_path, **QUICK)
     assert [len(module.pairs(s)) for s in ("train", "val", "test")] == [19, 1, 2]
@@ -495,7 +495,7 @@ def test_every_twentieth_training_room_validates(tmp_path):
 # A person's own folder
 
 
-def test_masks_of_240_are_told_from_0_within_a_tolerance(tmp_path):
+def test_masks_of_240_are_accepted_within_a_tolerance(tmp_path):
     masks = testing.write_folder(tmp_path, num_classes=2)
     for path in (tmp_path / "train" / "masks").rglob("*.png"):
         mask = masks["train"][
@@ -513,7 +513,9 @@ def test_masks_of_240_are_told_from_0_within_a_tolerance(tmp_path):
 @pytest.mark.parametrize("palette", [[0, 30], [(0, 0, 0), (30, 0, 0)]])
 def test_a_tolerance_that_mixes_classes_is_refused(tmp_path, palette):
     testing.write_folder(tmp_path, num_classes=2)
-    with pytest.raises(InputError, match=r"tolerance of 20, .* cannot be told from another"):
+    with pytest.raises(
+        InputError, match=r"tolerance of 20, .* cannot be distinguished from another"
+    ):
         whole(FolderDataModule(tmp_path, palette=palette, tolerance=20, **QUICK))
 
 

@@ -38,7 +38,7 @@ def marked(size, windows) -> np.ndarray:
         [Window(6, 0, 11, 10), Window(6, 10, 11, 10)],
     ],
 )
-def test_free_places_are_all_that_touch_no_part(without):
+def test_valid_corners_touch_no_excluded_part(without):
     size, crop = (17, 20), (4, 5)
     taken = marked(size, without)
     expected = {
@@ -58,12 +58,12 @@ def test_free_places_are_all_that_touch_no_part(without):
     assert abs(counts - 60).max() < 50  # six standard deviations
 
 
-def test_there_may_be_no_place_at_all():
+def test_there_may_be_no_valid_corner():
     assert FreePlaces((8, 8), (8, 8), [Window(7, 7, 1, 1)]).count == 0
 
 
 @pytest.mark.parametrize("settings", [{}, {"class_balanced": True}, {"crop_stride": 8}])
-def test_training_crops_touch_no_region_that_is_measured(tmp_path, settings):
+def test_training_crops_touch_no_evaluated_region(tmp_path, settings):
     testing.write_potsdam(tmp_path, size=(64, 80))
     regions = {"val_region": LOWER_RIGHT, "test_region": LOWER_LEFT, "test_tiles": None}
     data = make(tmp_path, samples_per_epoch=300, **regions, **settings)
@@ -76,7 +76,7 @@ def test_training_crops_touch_no_region_that_is_measured(tmp_path, settings):
     assert seen[:32].mean() > 0.95
 
 
-def test_a_region_is_measured_as_an_image_of_its_own(tmp_path):
+def test_a_region_is_evaluated_as_its_own_image(tmp_path):
     masks = testing.write_potsdam(tmp_path, size=(64, 80))
     data = make(tmp_path, val_region=LOWER_RIGHT, test_region=LOWER_LEFT, test_tiles=None)
     data.setup()
@@ -103,7 +103,7 @@ def test_a_region_at_a_quarter_of_the_pixels_has_its_elevation_and_labels(tmp_pa
     assert torch.equal(part["mask"], all_of_it["mask"][16:, 20:])
 
 
-def test_the_benchmarks_labelled_tiles_are_all_divided_by_region():
+def test_all_labelled_tiles_of_the_benchmark_are_split_by_region():
     data = ISPRSDataModule(val_region=LOWER_RIGHT)
     assert len(data.tiles["train"]) == 24
     assert data.tiles["val"] == data.tiles["train"]
@@ -121,7 +121,7 @@ def test_a_grid_visits_every_crop_once_an_epoch(tmp_path):
     assert {row for _, row, *_ in seen} == {0, 16, 32, 48}
 
 
-def test_classes_are_weighed_without_what_is_measured(tmp_path):
+def test_class_weights_ignore_evaluated_regions(tmp_path):
     masks = testing.write_potsdam(tmp_path, size=(64, 80))
     data = make(tmp_path, val_region=LOWER_RIGHT)
     counts = np.zeros(6)
@@ -133,7 +133,7 @@ def test_classes_are_weighed_without_what_is_measured(tmp_path):
     assert data.class_weights("inverse_frequency") == pytest.approx(tuple(expected))
 
 
-def test_regions_of_one_tile_are_no_images_that_two_splits_share(tmp_path):
+def test_regions_of_one_tile_are_not_reported_as_shared_images(tmp_path):
     testing.write_potsdam(tmp_path)
     data = make(tmp_path, val_region=LOWER_RIGHT, test_region=LOWER_LEFT, test_tiles=None)
     report = inspect_dataset(data)
@@ -143,7 +143,7 @@ def test_regions_of_one_tile_are_no_images_that_two_splits_share(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"val_region": (0.5, 0.0, 0.5, 1.0)}, r"val_region is \[0.5, 0.0, 0.5, 1.0\]"),
         ({"val_region": (0.0, 0.0, 1.0, 1.2)}, "as shares of each raster's height and width"),
@@ -158,12 +158,12 @@ def test_regions_of_one_tile_are_no_images_that_two_splits_share(tmp_path):
         ({"crop_stride": 0}, "crop_stride is 0"),
     ],
 )
-def test_regions_that_cannot_be_are_refused(settings, told):
-    with pytest.raises(InputError, match=told):
+def test_invalid_regions_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
         make(Path("x"), **settings)
 
 
-def test_a_crop_that_fits_beside_no_region_is_refused(tmp_path):
+def test_a_crop_too_large_to_fit_beside_the_regions_is_refused(tmp_path):
     testing.write_potsdam(tmp_path, size=(64, 80))
     data = make(tmp_path, val_region=LOWER_RIGHT, crop_size=50)
     with pytest.raises(InputError, match="No crop of 50 x 50 pixels fits beside"):

@@ -48,7 +48,7 @@ def test_drawing_leaves_numpys_global_random_state_alone():
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_other_seeds_draw_other_scenes():
+def test_different_seeds_draw_different_scenes():
     labels = [scene(seed)[1] for seed in range(4)]
     for i in range(4):
         for j in range(i):
@@ -104,7 +104,7 @@ def test_labels_match_the_outline_that_was_drawn(canvas):
     assert area == pytest.approx(length * width, rel=0.01)
 
 
-def test_what_is_higher_hides_what_is_lower_whichever_is_painted_first(canvas):
+def test_higher_objects_hide_lower_ones_in_any_painting_order(canvas):
     flat_building(canvas, middle(canvas), 10.0, 6.0, height=4.0)
     car(canvas, middle(canvas))
     assert not (canvas.labels == CAR).any()

@@ -112,14 +112,14 @@ def test_splits_hold_different_tiles(root):
     assert not set(tiles["train"] + tiles["val"]) & set(tiles["test"])
 
 
-def test_scenes_that_are_there_are_not_written_again(root):
+def test_existing_scenes_are_not_written_again(root):
     module(root).prepare_data()
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     module(root).prepare_data()
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_more_scenes_keep_those_that_are_there(root):
+def test_adding_scenes_keeps_existing_ones(root):
     module(root).prepare_data()
     before = contents(root)
     module(root, num_train=3).prepare_data()
@@ -155,7 +155,7 @@ def test_nothing_half_written_is_left_behind(root):
     assert not [path for path in root.rglob("*") if path.name.startswith(".")]
 
 
-def test_scenes_that_are_not_written_are_asked_for(root):
+def test_missing_scenes_raise_with_advice(root):
     module(root, seed=1).prepare_data()
     with pytest.raises(InputError, match="prepare_data"):
         module(root).setup("fit")

@@ -37,7 +37,7 @@ def crops(root, **given):
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png"])
-def test_balanced_crops_show_every_class_as_often(tmp_path, suffix):
+def test_balanced_crops_show_every_class_equally_often(tmp_path, suffix):
     write(tmp_path, RARE, suffix)
     plain = [bool((crop["mask"] == 1).any()) for crop in crops(tmp_path)]
     balanced = [bool((c["mask"] == 1).any()) for c in crops(tmp_path, class_balanced=True)]
@@ -57,7 +57,7 @@ def test_balanced_crops_stay_inside_and_differ(tmp_path):
         assert 0 <= column <= 150 - 16
 
 
-def test_a_class_that_is_nowhere_is_never_drawn(tmp_path):
+def test_an_absent_class_is_never_drawn(tmp_path):
     write(tmp_path, RARE)
     dataset = crops(tmp_path, num_classes=5, class_balanced=True)
     assert dataset.places.pixels.sum(axis=0).tolist() == [200 * 150 - 16, 16, 0, 0, 0]
@@ -116,7 +116,7 @@ def test_a_tile_stitched_from_windows_is_the_tile(tmp_path_factory, size, window
     assert torch.equal(stitched, batch["image"])
 
 
-def test_a_further_channel_moves_with_the_image_and_keeps_its_values():
+def test_an_extra_channel_moves_with_the_image_and_keeps_its_values():
     import albumentations as A
 
     pipeline = TransformPipeline(
@@ -139,6 +139,6 @@ def test_a_further_channel_moves_with_the_image_and_keeps_its_values():
         assert not np.array_equal(moved[~padded][:, 0], labels[~padded])
 
 
-def test_without_transforms_a_further_channel_stays():
+def test_without_transforms_an_extra_channel_stays():
     depth = np.ones((2, 2, 1), np.float32)
     assert TransformPipeline().apply(np.zeros((2, 2, 3), np.uint8), None, depth, 0)[2] is depth

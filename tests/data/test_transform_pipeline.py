@@ -20,7 +20,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 MASK = (IMAGE[..., 0] > 128).astype(np.uint8)
 
 
-def test_a_seed_gives_the_same_result_whatever_came_before():
+def test_a_seed_gives_the_same_result_after_any_other_call():
     pipeline = TransformPipeline([A.RandomCrop(8, 8), A.RandomBrightnessContrast()])
     first = pipeline(IMAGE, MASK, seed=1)
     other = pipeline(IMAGE, MASK, seed=2)
@@ -108,8 +108,8 @@ def test_a_misspelt_argument_in_yaml_is_refused(nested):
     ("transform", "reason"),
     [(A.Normalize(), "network normalises"), (A.ToTensorV2(), "become tensors after")],
 )
-def test_what_is_done_elsewhere_is_refused(transform, reason):
-    with pytest.raises(InputError, match=f"{type(transform).__name__} must be taken out.*{reason}"):
+def test_steps_done_elsewhere_are_refused(transform, reason):
+    with pytest.raises(InputError, match=f"{type(transform).__name__} must be removed.*{reason}"):
         TransformPipeline([A.HorizontalFlip(), A.OneOf([transform])])
 
 
@@ -156,7 +156,7 @@ def test_mirrored_borders_and_crops_need_no_fill():
     TransformPipeline([reflect, A.RandomCrop(8, 8), A.HorizontalFlip()])
 
 
-def test_albumentations_does_not_ask_the_network_for_news():
+def test_albumentations_does_not_ask_the_network_for_updates():
     code = (
         "import socket, sys\n"
         "def refuse(*args, **kwargs): print('ASKED', args[:2]); raise OSError\n"
@@ -197,11 +197,11 @@ def test_transforms_that_resize_or_pad_whole_images_may_stay_for_predictions(tra
     ],
 )
 def test_transforms_that_move_images_are_refused_for_predictions(transform):
-    with pytest.raises(InputError, match=f"{type(transform).__name__}.*Take it out of eval_trans"):
+    with pytest.raises(InputError, match=f"{type(transform).__name__}.*Remove it from eval_trans"):
         TransformPipeline([transform]).refuse_for_predictions()
 
 
-def test_images_are_found_again_within_their_padding():
+def test_the_image_is_located_within_its_padding():
     longest, padded = A.LongestMaxSize(24, p=1.0), A.PadIfNeeded(33, 40, fill_mask=255, p=1.0)
     assert TransformPipeline([longest, padded]).place_of(IMAGE, 0) == (8, 8, 16, 24)
     uneven = A.Pad((1, 2, 3, 4), fill_mask=255, p=1.0)  # left, top, right, bottom
@@ -236,7 +236,7 @@ def test_padding_may_have_the_mean_colour_channel_by_channel(dtype):
     assert 70 < turned < 130
 
 
-def test_a_crop_larger_than_the_image_is_padded_on_both_sides_alike():
+def test_a_crop_larger_than_the_image_is_padded_equally_on_both_sides():
     crop = A.RandomCrop(45, 70, pad_if_needed=True, fill=MEAN, fill_mask=255, p=1.0)
     _, mask = TransformPipeline([crop])(IMAGE, np.zeros_like(MASK), 0)
     rows, columns = np.nonzero(mask == 0)
@@ -244,13 +244,13 @@ def test_a_crop_larger_than_the_image_is_padded_on_both_sides_alike():
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 37, 11, 58)
 
 
-def test_a_turn_is_opencvs_about_the_middle():
+def test_rotation_matches_opencvs_about_the_centre():
     turned, _ = TransformPipeline([A.Rotate((7.3, 7.3), fill_mask=255, p=1.0)])(IMAGE, MASK, 0)
     matrix = cv2.getRotationMatrix2D((23.5, 15.5), 7.3, 1)
     np.testing.assert_array_equal(turned, cv2.warpAffine(IMAGE, matrix, (48, 32)))
 
 
-def test_semsegs_blur_of_five_pixels_is_a_gaussian_of_107_hundredths():
+def test_semsegs_blur_of_five_pixels_is_a_gaussian_of_sigma_1_07():
     blur = A.GaussianBlur(blur_limit=(5, 5), sigma_limit=(1.07, 1.07), p=1.0)
     blurred, _ = TransformPipeline([blur])(IMAGE, MASK, 0)
     expected = cv2.GaussianBlur(IMAGE, (5, 5), 0)

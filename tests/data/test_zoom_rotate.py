@@ -38,7 +38,7 @@ def test_both_axes_are_zoomed_by_one_factor(seed):
     assert 1 / 1.25 - 0.05 < lengths[0] < 2.1
 
 
-def test_affine_draws_the_axes_apart_and_so_does_not_serve():
+def test_affine_draws_each_axis_separately_and_so_is_unsuitable():
     affine = A.Affine(scale=(0.5, 1.25), border_mode=cv2.BORDER_REFLECT_101, p=1.0)
     ratios = []
     for seed in range(20):
@@ -57,7 +57,7 @@ def test_image_and_mask_move_together():
         assert set(np.unique(labels)) <= {0, 1, 2, 3}
 
 
-def test_the_centre_stays_where_it_is_and_is_anywhere():
+def test_the_random_centre_is_a_fixed_point_anywhere_in_the_image():
     transform = ZoomRotate(zoom=(0.5, 0.5), rotate=(30.0, 30.0))
     centres = []
     for seed in range(200):
@@ -72,7 +72,7 @@ def test_the_centre_stays_where_it_is_and_is_anywhere():
     assert (centres.min(axis=0) < (0.1 * SIZE, 0.1 * SIZE)).all()
 
 
-def test_what_is_missing_is_reflected_without_repeating_the_border():
+def test_areas_beyond_the_border_are_reflected_without_repeating_it():
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     mask = image[..., 0] % 4
     shift = np.array([[1.0, 0, 3], [0, 1, 0], [0, 0, 1]])
@@ -104,15 +104,15 @@ def test_elevation_moves_with_the_image_and_keeps_its_values(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"zoom": (1.25, 0.25)}, "smaller number first"),
         ({"zoom": (0.0, 1.0)}, "above 0"),
         ({"rotate": (10.0, -10.0)}, "smaller number first"),
     ],
 )
-def test_ranges_that_are_none_are_refused(settings, told):
-    with pytest.raises(InputError, match=told):
+def test_invalid_ranges_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
         ZoomRotate(**settings)
 
 

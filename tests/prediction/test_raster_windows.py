@@ -241,7 +241,7 @@ def test_a_further_channel_of_another_size_is_refused(tmp_path):
         Image.fromarray(np.zeros(size, np.uint8)).save(path)
     tiles = ISPRSDataModule(tmp_path, elevation=True, train_tiles=[], test_tiles=["2_10"])
     data = RasterDataModule(tiles, SlidingWindow((16, 16)).layout)
-    with pytest.raises(InputError, match=r"30 x 40 pixels, but its further channel .* is 30 x 20"):
+    with pytest.raises(InputError, match=r"30 x 40 pixels, but its extra channel .* is 30 x 20"):
         data.setup("predict")
 
 
@@ -253,5 +253,5 @@ def test_every_dataset_predicts_other_images_where_it_is_given_them(tmp_path):
         )
         data.setup("predict")
         assert [(r.pair.name, r.height, r.width) for r in data.rasters] == [("a", 20, 30)]
-    with pytest.raises(InputError, match="would lack the further channel"):
+    with pytest.raises(InputError, match="lack the extra channel"):
         ISPRSDataModule("nowhere", elevation=True, predict_root=tmp_path).setup("predict")

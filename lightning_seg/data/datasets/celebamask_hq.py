@@ -1,4 +1,4 @@
-"""CelebAMask-HQ: faces in up to 18 parts."""
+"""CelebAMask-HQ: faces with up to 18 parts."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SplitRule = Literal["celeba", "thesis"]
 Fold = Literal[1, 2, 3, 4, 5]
 _FOLDS = len(get_args(Fold))
 
-# In the owners' order: later parts are painted over earlier ones.
+# In the authors' order: later parts are painted over earlier ones.
 CELEBAMASK_HQ_PARTS = {
     "skin": "skin",
     "nose": "nose",
@@ -40,9 +40,9 @@ CELEBAMASK_HQ_PARTS = {
 }
 
 _IMAGES_A_FOLDER = 2000
-# First CelebA numbers that validate and test.
+# First CelebA numbers of validation and test.
 _FIRST_VAL, _FIRST_TEST = 162_771, 182_638
-# Of 30,000, in the order of their numbers; the thesis does not publish its lists.
+# Ends of train and val among 30,000 images in numerical order; the thesis publishes no lists.
 _THESIS_SHARES = (23_200 / 30_000, 29_000 / 30_000)
 
 _MAPPING = "CelebA-HQ-to-CelebA-mapping.txt"
@@ -56,26 +56,25 @@ _LAYOUT = (
 class CelebAMaskHQDataModule(SegmentationDataModule):
     """CelebAMask-HQ: 30,000 faces of 1024 x 1024 pixels with masks of 512 x 512.
 
-    Images are shrunk to the size of their masks.
+    Images are downscaled to the size of their masks.
 
     Source: Lee et al., "MaskGAN", CVPR 2020; Gül, thesis, 2023, for ``binary`` and its split.
 
     Args:
         root: The folder that holds ``CelebA-HQ-img`` and so on.
-        classes: ``parts``: background and 18 parts; ``binary``: background and face, which is any
-            of them.
-        split_rule: ``celeba``: by the image's number in CelebA, as its owners do; ``thesis``: the
-            first 23,200 images train, the next 5,800 validate and the last 1,000 test (of fewer
-            images, the same shares).
-        fold: One of five parts, 1 to 5, tests, half of the next one validates and all the others
-            train: 70, 10 and 20 per cent of the images, drawn at random once and for all. The five
-            parts are all images, none in two of them. Replaces ``split_rule``.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        classes: ``parts``: background and 18 parts; ``binary``: background and face (any part).
+        split_rule: ``celeba``: by the image's number in CelebA, the official split; ``thesis``: the
+            first 23,200 images for training, the next 5,800 for validation and the last 1,000 for
+            test (the same fractions of fewer images).
+        fold: Test fold, 1 to 5, of a fixed random partition into five. Half of the next fold is for
+            validation and the rest for training: 70, 10 and 20 per cent of the images. Replaces
+            ``split_rule``.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples.
+        eval_transforms: albumentations transforms for all other samples, such as Resize.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -117,13 +116,13 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         self.fold = fold
 
     def about_splits(self) -> str:
-        """Which rule divides the images."""
+        """Name the rule that splits the images."""
         if self.fold is not None:
             return f"Fold {self.fold} of {_FOLDS}."
         return f"Splits by the rule {self.split_rule}."
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The faces of one split, by number."""
+        """Return the faces of one split, sorted by number."""
         images = self._images()
         numbers = self._numbers("test" if split == "predict" else split, sorted(images))
         masks = self.root / "CelebAMask-HQ-mask-anno"
@@ -143,10 +142,10 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         return pairs
 
     def _images(self) -> dict[int, Path]:
-        found = find_images(self.root / "CelebA-HQ-img", _LAYOUT)
-        if wrong := [path for name, path in found.items() if not name.isdecimal()]:
+        images = find_images(self.root / "CelebA-HQ-img", _LAYOUT)
+        if wrong := [path for name, path in images.items() if not name.isdecimal()]:
             raise InputError(f"{wrong[0]} is not named by its number. {_LAYOUT}")
-        return {int(name): path for name, path in found.items()}
+        return {int(name): path for name, path in images.items()}
 
     def _numbers(self, split: Split, numbers: list[int]) -> list[int]:
         if self.fold is not None:
@@ -160,12 +159,12 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         if unknown := [number for number in numbers if number not in original]:
             raise InputError(
                 f"{self.root / _MAPPING} does not name image {unknown[0]} ({len(unknown)} images "
-                "in all). Fetch the file again, or set split_rule: thesis."
+                "in all). Download the file again, or set split_rule: thesis."
             )
         return [number for number in numbers if _celeba_split(original[number]) == split]
 
     def _original_numbers(self) -> dict[int, int]:
-        """The numbers in CelebA by those here."""
+        """Return the CelebA number of each image number."""
         path = self.root / _MAPPING
         if not path.is_file():
             raise InputError(f"{path.absolute()} does not exist. {_LAYOUT}")

@@ -32,7 +32,7 @@ CITYSCAPES_CLASSES: dict[str, Color] = {
 
 _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _LAST_ID = 33
-_LICENCE_PLATE = 255  # -1 in a file of 8 bits
+_LICENCE_PLATE = 255  # -1 in an 8-bit file
 _IGNORED = (*(i for i in range(_LAST_ID + 1) if i not in _IDS), _LICENCE_PLATE)
 
 _LAYOUT = (
@@ -43,10 +43,10 @@ _LAYOUT = (
 
 
 class CityscapesDataModule(SegmentationDataModule):
-    """Cityscapes, 2048 x 1024, from its files of label ids: 2975 train, 500 val, 1525 test.
+    """Cityscapes, 2048 x 1024, read from its label id files: 2975 train, 500 val, 1525 test.
 
-    The official label ids become the 19 classes that count; all others are ignored. The labels of
-    the test images are withheld, so test uses the validation images by default.
+    The official label ids map to the 19 evaluated classes; all other ids are ignored. Test labels
+    are withheld, so test uses the validation images by default.
 
     Source: Cordts et al., "The Cityscapes dataset", CVPR 2016.
 
@@ -54,18 +54,18 @@ class CityscapesDataModule(SegmentationDataModule):
         root: The folder that holds ``leftImg8bit`` and ``gtFine``.
         coarse: Adds the coarsely labelled images of ``leftImg8bit/train_extra`` and
             ``gtCoarse/train_extra`` to the training images.
-        train_on_val: Trains on the validation images, too, for models that a test server measures:
-            what they score in validation says nothing.
-        test_split: The images that test uses; those of ``test`` have labels without a class.
-        predict_split: The images that predict uses. Their predictions are named without the
-            city's folder, such as ``berlin_000000_000019.png``, as the test server wants them; with
-            ``label_values: dataset`` the `PredictionWriter` writes label ids.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        train_on_val: Also trains on the validation images, for models that a test server evaluates.
+            Validation scores then mean nothing.
+        test_split: The images for test; the labels of ``test`` hold no class.
+        predict_split: The images to predict. Predictions are named without the city's folder, such
+            as ``berlin_000000_000019.png``, as the test server requires. With ``label_values:
+            dataset`` the `PredictionWriter` writes label ids.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples.
+        eval_transforms: albumentations transforms for all other samples, such as Resize.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class CityscapesDataModule(SegmentationDataModule):
             class_names=tuple(CITYSCAPES_CLASSES),
             class_colors=tuple(CITYSCAPES_CLASSES.values()),
             decoder=IdLabels(
-                _IDS, _IGNORED, "Files of label ids are expected: fetch the file again."
+                _IDS, _IGNORED, "Files of label ids are expected: download the file again."
             ),
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
@@ -147,7 +147,7 @@ class CityscapesDataModule(SegmentationDataModule):
 
 
 def _without(files: dict[str, Path], ending: str) -> dict[str, Path]:
-    """Files whose names have an ending, by their names without it."""
+    """Return the files with this ending, by name without the ending."""
     return {
         name.removesuffix(ending): path for name, path in files.items() if name.endswith(ending)
     }

@@ -36,10 +36,10 @@ _LAYOUT = (
 
 
 class DFC2015DataModule(SegmentationDataModule):
-    """Data Fusion Contest 2015: tiles of 10,000 x 10,000 pixels of 5 cm in eight classes.
+    """Data Fusion Contest 2015: tiles of 10,000 x 10,000 pixels of 5 cm with eight classes.
 
-    Four tiles train, of which one is held out here to validate, and two test. Audebert et al.
-    (2019) speak of seven images; a seventh with a label can be named in ``train_tiles``.
+    The benchmark has four training tiles, one of which is held out here for validation, and two
+    test tiles. Audebert et al. (2019) mention seven images; add a seventh to ``train_tiles``.
 
     Source: Campos-Taberner et al., "Processing of extremely high-resolution LiDAR and RGB data",
     JSTARS 2016; labels by Lagrange et al., IGARSS 2015.
@@ -49,15 +49,15 @@ class DFC2015DataModule(SegmentationDataModule):
         train_tiles: Tiles to train on, such as "315130_56865".
         val_tiles: Tiles to validate on.
         test_tiles: Tiles for test and predict.
-        class_balanced: Draws crops around every class as often, instead of anywhere.
+        class_balanced: Draws crops around each class equally often instead of anywhere.
         crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops an epoch.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training crops.
-        eval_transforms: albumentations transforms of whole tiles.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        samples_per_epoch: Training crops per epoch.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training crops.
+        eval_transforms: albumentations transforms for whole tiles.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class DFC2015DataModule(SegmentationDataModule):
             class_names=tuple(DFC2015_CLASSES),
             class_colors=tuple(DFC2015_CLASSES.values()),
             decoder=ColorLabels(
-                tuple(DFC2015_CLASSES.values()), mend="Fetch the official label file again."
+                tuple(DFC2015_CLASSES.values()), hint="Download the official label file again."
             ),
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
@@ -101,18 +101,18 @@ class DFC2015DataModule(SegmentationDataModule):
         refuse_shared("Tile", {f"{split}_tiles": tiles for split, tiles in self.tiles.items()})
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The tiles of one split, in the order of its list."""
+        """Return the tiles of one split, in the order of its list."""
         predicting = split == "predict"
-        found: dict[tuple[str, str], Path] = {}
+        files: dict[tuple[str, str], Path] = {}
         for path in find_images(self.root, _LAYOUT).values():
             if name := _TILE.fullmatch(path.stem):
-                found[name[1], name[2]] = path
+                files[name[1], name[2]] = path
         pairs = []
         for tile in self.tiles["test" if predicting else split]:
-            image = found.get(
+            image = files.get(
                 ("BE_ORTHO_27032011", tile), self.root / f"BE_ORTHO_27032011_{tile}.tif"
             )
-            label = found.get(("label", tile), self.root / f"label_{tile}.tif")
+            label = files.get(("label", tile), self.root / f"label_{tile}.tif")
             pairs.append(Pair(image.stem, image, None if predicting else label))
         setting = "test_tiles" if predicting else f"{split}_tiles"
         refuse_missing(

@@ -1,4 +1,4 @@
-"""A person's own folder of images and masks."""
+"""A user's own folder of images and masks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,41 +30,42 @@ _LOOKED_AT = 8
 class FolderDataModule(SegmentationDataModule):
     """Images and masks of equal name in two folders: PNG, JPEG, TIFF, BMP or WebP.
 
-    Splits, in this order: ``train_list`` and the like where given; sub-folders, either
-    ``root/train/images`` or ``root/images/train`` (and ``val``, ``test``), where they exist;
-    otherwise random shares by ``fractions``. Predict uses ``predict_root``, or the test images.
+    Splits come from the first of these that applies: ``train_list``, ``val_list`` and
+        ``test_list``;
+    sub-folders, either ``root/train/images`` or ``root/images/train`` (and ``val``, ``test``); a
+    random split by ``fractions``. Predict uses ``predict_root``, or the test images.
 
     Args:
         root: The folder that holds everything.
         num_classes: Number of classes; not needed with ``class_names`` or ``palette``.
         class_names: Names of the classes 0..K-1.
-        palette: What stands for each class in the masks, in the classes' order: an RGB colour each,
-            or a number each, such as [0, 255] for black and white masks. By default masks hold
-            0..K-1. Paletted PNGs are read by index unless colours are given.
-        ignored: Colours or numbers that mean "not labelled"; by default 255, and none for colours.
-        tolerance: How far a mask's number, or each part of its colour, may be from those of
-            ``palette`` and ``ignored``, for masks that were saved with losses.
+        palette: The value of each class in the masks, in class order: RGB colours, or numbers such
+            as [0, 255] for black and white masks. By default masks hold 0..K-1. Paletted PNGs are
+            read by index unless colours are given.
+        ignored: Colours or numbers of unlabelled pixels; by default 255, and none for colours.
+        tolerance: Largest distance of a number, or of each colour channel, from an entry of
+            ``palette`` or ``ignored``, for masks saved with lossy compression.
         images: The images' folder, below ``root``.
         masks: The masks' folder, below ``root``.
-        mask_suffix: What a mask's name has after the image's, such as "_mask".
+        mask_suffix: Suffix of mask names after the image's name, such as "_mask".
         in_channels: Channels of every image.
-        value_range: Lowest and highest image value; by default those of the integer type, and
-            0 and 1 for decimal numbers.
-        train_list: Text file, below ``root``, with the name of one training image a line.
+        value_range: Lowest and highest image value; by default the range of the integer type, and
+            0 to 1 for floats.
+        train_list: Text file below ``root`` with one training image name per line.
         val_list: The same for validation.
         test_list: The same for test.
-        fractions: Shares of train, val and test.
-        split_seed: Gives other shares of the same sizes.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
-        crop_size: Trains on square crops of so many pixels at random places, not on whole images;
-            of TIFF files nothing else is read. Evaluation and predict see whole images.
-        samples_per_epoch: Crops an epoch, with ``crop_size``.
-        class_balanced: Draws crops around every class as often, instead of anywhere.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; 1 where sizes vary.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
+        fractions: Fractions of train, val and test.
+        split_seed: Seed of the random split.
+        predict_root: An image or a folder of images to predict instead of the test images.
+        crop_size: Trains on random square crops of this side length in pixels instead of whole
+            images; only the crop is read from TIFFs. Evaluation and predict use whole images.
+        samples_per_epoch: Crops per epoch, with ``crop_size``.
+        class_balanced: Draws crops around each class equally often instead of anywhere.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test; 1 where image sizes vary.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples.
+        eval_transforms: albumentations transforms for all other samples, such as Resize.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class FolderDataModule(SegmentationDataModule):
         self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
 
     def about_splits(self) -> str:
-        """How the files were divided into splits."""
+        """Describe how the files are split."""
         if self.lists:
             return f"Splits by {', '.join(path.name for path in self.lists.values())}."
         if self._has_split_folders():
@@ -134,14 +135,14 @@ class FolderDataModule(SegmentationDataModule):
         return f"Random splits by shares of {shares} (split_seed {self.split_seed})."
 
     def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
-        """Whole images, after a look at some masks where 255 could mean a class."""
+        """Return the dataset, after checking some masks if 255 could be a class."""
         if self._may_be_black_and_white and split != "predict":
             step = max(1, -(-len(pairs) // _LOOKED_AT))
             _refuse_black_and_white(pairs[::step])
         return super().dataset(split, pairs)
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The files of one split, sorted by name, or in the order of its list."""
+        """Return the files of one split, sorted by name, or in the order of its list."""
         if split == "predict":
             return self._unlabelled()
         image_folder, mask_folder = self._folders(split)
@@ -150,7 +151,7 @@ class FolderDataModule(SegmentationDataModule):
         if self.mask_suffix:
             masks = _without_suffix(masks, self.mask_suffix)
         if self.lists:
-            # Only what a list names must have a mask: there may be unlabelled images beside it.
+            # Only listed images need a mask; the folder may hold unlabelled ones.
             wanted = self._names(split, images)
             images = {name: images[name] for name in wanted}
             masks = {name: masks[name] for name in wanted if name in masks}
@@ -216,16 +217,16 @@ def _decoder(
     num_classes: int, palette: Palette | None, ignored: Palette | None, tolerance: int
 ) -> LabelDecoder:
     if palette and not isinstance(palette[0], int):
-        mend = "Correct the mask, or name the colour in palette or ignored."
-        return ColorLabels(_colors(palette), _colors(ignored or ()), mend, tolerance)
+        hint = "Correct the mask, or name the colour in palette or ignored."
+        return ColorLabels(_colors(palette), _colors(ignored or ()), hint, tolerance)
     values = tuple(range(num_classes)) if palette is None else _numbers(palette)
     if ignored is None:
         ignored = [] if IGNORE_INDEX in values else [IGNORE_INDEX]
-    mend = (
+    hint = (
         "Correct the mask, raise num_classes, name the value in ignored, or give what stands for "
         "each class as palette."
     )
-    return IdLabels(values, _numbers(ignored), mend, tolerance)
+    return IdLabels(values, _numbers(ignored), hint, tolerance)
 
 
 def _colors(values: Sequence[Color | int]) -> tuple[Color, ...]:
@@ -233,8 +234,8 @@ def _colors(values: Sequence[Color | int]) -> tuple[Color, ...]:
     for value in values:
         if isinstance(value, int) or len(value) != 3 or not all(0 <= part <= 255 for part in value):
             raise InputError(
-                f"{value} is no colour: with a palette of colours, palette and ignored must hold "
-                "three numbers from 0 to 255 each."
+                f"{value} is not a colour: with a palette of colours, palette and ignored must "
+                "hold three numbers from 0 to 255 each."
             )
         colors.append((value[0], value[1], value[2]))
     return tuple(colors)
@@ -254,7 +255,7 @@ def _without_suffix(masks: dict[str, Path], suffix: str) -> dict[str, Path]:
 
 
 def _refuse_black_and_white(pairs: Sequence[Pair]) -> None:
-    """Masks of 0 and 255 would otherwise train on the background alone."""
+    """Raise if masks hold only 0 and 255, which would train on background alone."""
     values: set[int] = set()
     for pair in pairs:
         if pair.label is not None:

@@ -39,24 +39,24 @@ _LAYOUT = (
 
 
 class HELENDataModule(SegmentationDataModule):
-    """HELEN with the parts of Smith et al.: 2000 faces train, 230 validate, 100 test; sizes vary.
+    """HELEN with the parts of Smith et al.: 2000 train, 230 val and 100 test faces of varying size.
 
-    Each class has a mask of confidences; a pixel belongs to the class with the largest.
+    Each class has a confidence mask; a pixel belongs to the most confident class.
 
     Source: Smith et al., "Exemplar-based face parsing", CVPR 2013.
 
     Args:
         root: The folder that holds ``images``, ``labels`` and the lists.
-        train_on_val: Trains on the validation images, too, for models that a test server measures:
-            what they score in validation says nothing.
-        test_split: The faces that test and predict use: the 100 of ``testing.txt``, or with those
-            of ``tuning.txt`` all 330 that do not train, as in Chen et al. (2020).
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        train_on_val: Also trains on the validation images, for models that a test server evaluates.
+            Validation scores then mean nothing.
+        test_split: The faces for test and predict: the 100 of ``testing.txt``, or together with
+            ``tuning.txt`` all 330 faces outside the training set, as in Chen et al. (2020).
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test; 1 unless images are resized.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples.
+        eval_transforms: albumentations transforms for all other samples, such as Resize.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class HELENDataModule(SegmentationDataModule):
         if train_on_val and test_split == "val_and_test":
             raise InputError(
                 "train_on_val and test_split: val_and_test were both given, but then test would "
-                "measure what is trained on. Take one of them out."
+                "evaluate training images. Remove one of them."
             )
         self.train_on_val = train_on_val
         self.test_split = test_split
 
     @property
     def sharing(self) -> frozenset[tuple[Split, Split]]:
-        """With ``train_on_val`` train and val, with ``val_and_test`` val and test."""
+        """Train and val with ``train_on_val``; val and test with ``val_and_test``."""
         shared: set[tuple[Split, Split]] = set()
         if self.train_on_val:
             shared.add(("train", "val"))
@@ -103,7 +103,7 @@ class HELENDataModule(SegmentationDataModule):
         return frozenset(shared)
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The faces of one split, in the order of its lists."""
+        """Return the faces of one split, in the order of its lists."""
         own = [_LISTS[part] for part in self._parts(split)]
         names = {file: self._names(file) for file in own}
         for other in set(_LISTS.values()) - set(own):
@@ -130,14 +130,14 @@ class HELENDataModule(SegmentationDataModule):
         return ("test",) if split == "predict" else (split,)
 
     def _names(self, file: str) -> list[str]:
-        """The names in lines such as ``1 , 100032540_1``."""
+        """Return the names in lines such as ``1 , 100032540_1``."""
         names = []
         for line in listed_names(self.root / file, _LAYOUT):
             _, comma, name = line.partition(",")
             if not comma or not name.strip():
                 raise InputError(
                     f"{self.root / file}: a line is {line!r}, but a number, a comma and a name are "
-                    "expected, such as '1 , 100032540_1'. Fetch the list again."
+                    "expected, such as '1 , 100032540_1'. Download the list again."
                 )
             names.append(name.strip())
         return names

@@ -12,7 +12,7 @@ from lightning_seg.errors import InputError
 INRIA_CLASSES: dict[str, Color] = {"background": (0, 0, 0), "building": (255, 255, 255)}
 
 _LAST_HELD_OUT = 5
-# Copies that were saved again hold 240 or so for 255.
+# Re-saved copies hold about 240 instead of 255.
 _TOLERANCE = 20
 
 _LAYOUT = (
@@ -25,9 +25,9 @@ _LAYOUT = (
 class INRIADataModule(SegmentationDataModule):
     """INRIA Aerial: 180 labelled tiles of 5000 x 5000 pixels of 30 cm, building or not.
 
-    As the dataset's authors advise, tiles 1 to 5 of every city validate and the others train. The
-    labels of the test cities are withheld, so test uses the validation tiles; predict takes
-    ``test/images``, or the validation tiles where there is no such folder.
+    As the authors recommend, tiles 1 to 5 of every city are for validation and the rest for
+    training. Labels of the test cities are withheld, so test uses the validation tiles. Predict
+    uses ``test/images``, or the validation tiles if there is no such folder.
 
     Source: Maggiori et al., "Can semantic labeling methods generalize to any city?", IGARSS 2017.
 
@@ -35,13 +35,13 @@ class INRIADataModule(SegmentationDataModule):
         root: The folder that holds ``train`` and ``test``.
         class_balanced: Draws crops around buildings as often as around background.
         crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops an epoch.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training crops.
-        eval_transforms: albumentations transforms of whole tiles.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        samples_per_epoch: Training crops per epoch.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training crops.
+        eval_transforms: albumentations transforms for whole tiles.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class INRIADataModule(SegmentationDataModule):
             class_colors=tuple(INRIA_CLASSES.values()),
             decoder=ColorLabels(
                 tuple(INRIA_CLASSES.values()),
-                mend="Masks hold 0 and 255: fetch the file again.",
+                hint="Masks hold 0 and 255: download the file again.",
                 tolerance=_TOLERANCE,
             ),
             batch_size=batch_size,
@@ -78,16 +78,16 @@ class INRIADataModule(SegmentationDataModule):
         )
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The tiles of one split, by name."""
+        """Return the tiles of one split, sorted by name."""
         unlabelled = self.root / "test" / "images"
         if split == "predict" and unlabelled.is_dir():
             return [Pair(name, path) for name, path in find_images(unlabelled).items()]
         images, masks = self.root / "train" / "images", self.root / "train" / "gt"
-        found = find_images(images, _LAYOUT)
+        files = find_images(images, _LAYOUT)
         if split == "predict":
-            return [Pair(n, path) for n, path in found.items() if _held_out(path)]
+            return [Pair(n, path) for n, path in files.items() if _held_out(path)]
         try:
-            pairs = match_pairs(found, find_images(masks, _LAYOUT), images, masks)
+            pairs = match_pairs(files, find_images(masks, _LAYOUT), images, masks)
         except PairingError as error:
             raise PairingError(str(error), error.problems, _of(split, error.pairs)) from error
         return _of(split, pairs)
@@ -101,7 +101,7 @@ def _held_out(path: Path) -> bool:
     number = re.search(r"\d+$", path.stem)
     if number is None:
         raise InputError(
-            f"{path} has no number at the end of its name, as austin1.tif has. Take the file out, "
-            "or give it its name back."
+            f"{path} has no number at the end of its name, as austin1.tif has. Remove the file, "
+            "or restore its name."
         )
     return int(number[0]) <= _LAST_HELD_OUT

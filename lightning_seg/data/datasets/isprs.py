@@ -34,8 +34,8 @@ ISPRS_CLASSES: dict[str, Color] = {
     "clutter": (255, 0, 0),
 }
 
-# The benchmark's training tiles are divided here into train and val: for Potsdam every other tile
-# of one outer column is held out; for Vaihingen the areas held out by Volpi and Tuia, 2017.
+# Here the benchmark's training tiles are split into train and val: Potsdam holds out every other
+# tile of one outer column; Vaihingen holds out the areas of Volpi and Tuia, 2017.
 _SPLITS: dict[Area, dict[Split, str]] = {
     "potsdam": {
         "train": "2_10 2_11 2_12 3_10 3_11 4_10 4_11 4_12 5_10 5_11 6_7 6_8 6_9 6_10 6_11 6_12 "
@@ -69,8 +69,8 @@ _ELEVATIONS: dict[Area, str] = {
     "vaihingen": "ndsm/dsm_09cm_matching_area{}_normalized.jpg",
 }
 
-# Audebert et al. (2019) validate on 4 areas and 5 tiles, three times over, and publish no lists;
-# the first of Vaihingen is that of their code, the others are chosen here.
+# Audebert et al. (2019) validate three times on 4 areas and 5 tiles but publish no lists. The first
+# fold of Vaihingen is that of their code; the rest are our choice.
 _FOLDS: dict[Area, dict[Fold, str]] = {
     "potsdam": {
         1: "2_11 3_11 4_12 5_12 7_10",
@@ -84,61 +84,59 @@ _EXAMPLES: dict[Area, str] = {"potsdam": "2_10", "vaihingen": "1"}
 
 _BLACK = (0, 0, 0)
 
-# Some official label tiles were saved with losses: 4_12 holds (9, 222, 221) for (0, 255, 255). All
-# colours are corners of the RGB cube; what lies half-way between two corners is none of them.
+# Some official label tiles were saved with lossy compression: 4_12 holds (9, 222, 221) for
+# (0, 255, 255). All colours are corners of the RGB cube; colours half-way between two are unknown.
 _TOLERANCE = 100
 
 
 class ISPRSDataModule(SegmentationDataModule):
     """ISPRS Potsdam (38 tiles of 6000 x 6000, 5 cm) or Vaihingen (33 of about 2000 x 2500, 9 cm).
 
-    Files are read where they lie, under their official names. Training samples are random crops,
-    read without the rest of the tile; validation, test and predict give whole tiles.
+    Files are read in place, under their official names. Training samples are random crops, read
+    without decoding the rest of the tile; validation, test and predict yield whole tiles.
 
     Source: ISPRS 2D Semantic Labeling Contest, www.isprs.org, "Benchmarks".
 
     Args:
         root: The folder that holds ``2_Ortho_RGB`` and so on; by default ``data/potsdam`` or
             ``data/vaihingen``.
-        area: Which of the two cities.
-        bands: Which image: red, green, blue and infrared as named; Vaihingen has IRRG alone. By
-            default RGB for Potsdam.
-        labels: The full labels, or those whose class boundaries are eroded by 3 pixels (black,
-            ignored).
-        eval_labels: The labels to validate and test with, such as ``eroded`` where the full ones
-            train: the benchmark measures by them. By default those of ``labels``.
-        elevation: Adds the normalised elevation (nDSM) as the last channel, 0 to 1 for 0 to 255 of
-            its file: ``1_DSM_normalisation/dsm_potsdam_02_10_normalized_lastools.jpg`` and so on,
-            for Vaihingen ``ndsm/dsm_09cm_matching_area1_normalized.jpg``.
-        clutter: Whether clutter is a class; otherwise it is ignored.
-        eval_clutter: Whether clutter counts in validation and test; by default as ``clutter`` says.
-            With ``clutter: true`` and ``eval_clutter: false`` six classes are trained, and pixels
-            of clutter are ignored where predictions are measured, as in the benchmark.
-        field_of_view: 4 shrinks images and labels to half their resolution, so that a crop shows
-            four times the ground (ResUNet-a's "FoV x 4").
-        fold: Validates on one of three parts of the benchmark's training tiles and trains on all
-            the others, as Audebert et al. (2019): 1, 2 or 3.
-        val_region: Validates on a part of each training tile and trains on crops that do not touch
-            it: top, left, bottom and right as shares of the tile's height and width. The lower
-            right [0.683, 0.683, 1.0, 1.0] holds a tenth, as in ResUNet-a's code. Trains on all
-            labelled tiles of the benchmark then, or on ``train_tiles``.
-        test_region: The same for test, instead of ``test_tiles``. Predict takes whole tiles.
-        class_balanced: Draws crops around every class as often, instead of anywhere.
+        area: The city.
+        bands: The image's bands: red, green, blue and infrared. Vaihingen has only IRRG; the
+            default for Potsdam is RGB.
+        labels: ``full``, or ``eroded`` by 3 pixels at class boundaries (black, ignored).
+        eval_labels: Labels for validation and test; the benchmark evaluates on ``eroded``. By
+            default those of ``labels``.
+        elevation: Adds the normalised elevation (nDSM) as the last channel, scaled from 0..255 in
+            the file to 0..1: ``1_DSM_normalisation/dsm_potsdam_02_10_normalized_lastools.jpg`` and
+            so on, for Vaihingen ``ndsm/dsm_09cm_matching_area1_normalized.jpg``.
+        clutter: Whether clutter is a class; if not, it is ignored.
+        eval_clutter: Whether clutter counts in validation and test; by default the value of
+            ``clutter``. With ``clutter: true`` and ``eval_clutter: false`` six classes are trained
+            and clutter pixels are ignored in evaluation, as in the benchmark.
+        field_of_view: 4 halves the resolution of images and labels, so that a crop covers four
+            times the ground (ResUNet-a's "FoV x 4").
+        fold: Validation fold of the benchmark's training tiles, 1, 2 or 3, as in Audebert et al.
+            (2019); the remaining tiles are trained on.
+        val_region: Validates on this region of each training tile and trains on crops that do not
+            touch it: top, left, bottom and right as fractions of the tile's height and width. The
+            lower right [0.683, 0.683, 1.0, 1.0] holds a tenth of the area, as in ResUNet-a's code.
+            The training tiles are then all labelled tiles of the benchmark, or ``train_tiles``.
+        test_region: The same for test, instead of ``test_tiles``. Predict uses whole tiles.
+        class_balanced: Draws crops around each class equally often instead of anywhere.
         crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops an epoch.
-        crop_stride: Trains on all crops whose rows and columns are multiples of so many pixels,
-            each once an epoch (128 in ResUNet-a), instead of ``samples_per_epoch`` at random
-            places.
-        train_tiles: Tiles to train on, such as "2_10" (Vaihingen: "1"); by default the benchmark's
-            training tiles without those of ``val_tiles``' default.
+        samples_per_epoch: Training crops per epoch.
+        crop_stride: Trains on a regular grid of crops with this stride in pixels (128 in
+            ResUNet-a), each once per epoch, instead of ``samples_per_epoch`` random crops.
+        train_tiles: Tiles to train on, such as "2_10" (Vaihingen: "1"); by default the
+            benchmark's training tiles except the default ``val_tiles``.
         val_tiles: Tiles to validate on; by default some of the benchmark's training tiles.
         test_tiles: Tiles for test and predict; by default the benchmark's.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; 1 where sizes vary.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training crops.
-        eval_transforms: albumentations transforms of whole tiles.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test; 1 where image sizes vary.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training crops.
+        eval_transforms: albumentations transforms for whole tiles.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -175,7 +173,7 @@ class ISPRSDataModule(SegmentationDataModule):
             raise InputError(f"Vaihingen has no {chosen} images. Set bands to IRRG.")
         if eval_clutter and not clutter:
             raise InputError(
-                "eval_clutter is true, but clutter is false: what is no class cannot be measured. "
+                "eval_clutter is true, but clutter is false: only a class can be evaluated. "
                 "Set clutter to true."
             )
         counted = clutter if eval_clutter is None else eval_clutter
@@ -225,12 +223,12 @@ class ISPRSDataModule(SegmentationDataModule):
         self.tiles |= dict.fromkeys(self.regions, self.tiles["train"])
 
     def about_splits(self) -> str:
-        """Which parts of the tiles are measured, where it is not whole tiles."""
+        """Describe the evaluated regions of the tiles, if there are any."""
         shares = [f"{split} {list(region)}" for split, region in self.regions.items()]
         return f"Regions of the training tiles: {', '.join(shares)}." if shares else ""
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The tiles of one split, in the order of its list."""
+        """Return the tiles of one split, in the order of its list."""
         require_folder(
             self.root,
             f"Ask for the {self.area} tiles at www.isprs.org (Benchmarks, 2D Semantic Labeling), "
@@ -281,18 +279,18 @@ def _benchmark_tiles(area: Area, fold: Fold | None) -> dict[Split, tuple[str, ..
 def _refuse_both(setting: str, others: Mapping[str, object]) -> None:
     if twice := [name for name, value in others.items() if value is not None]:
         raise InputError(
-            f"{setting} and {twice[0]} were both given, but each says what is measured. Take one "
-            "of them out."
+            f"{setting} and {twice[0]} were both given, but each selects what is evaluated. "
+            "Remove one of them."
         )
 
 
 def _decoder(labels: set[Labels | None], clutter: bool) -> ColorLabels:
-    mend = "Fetch the official label file again."
+    hint = "Download the official label file again."
     if "eroded" not in labels:
-        mend = f"{mend[:-1]}; for labels with black boundaries set labels: eroded."
+        hint = f"{hint[:-1]}; for labels with black boundaries set labels: eroded."
     colors = tuple(ISPRS_CLASSES.values())
     ignored = (_BLACK,) if "eroded" in labels else ()
     if not clutter:
         *others, red = colors
         colors, ignored = tuple(others), (*ignored, red)
-    return ColorLabels(colors, ignored, mend, _TOLERANCE)
+    return ColorLabels(colors, ignored, hint, _TOLERANCE)

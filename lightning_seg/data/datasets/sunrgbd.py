@@ -1,4 +1,4 @@
-"""SUN RGB-D: rooms in 37 classes, with depth."""
+"""SUN RGB-D: indoor scenes with 37 classes and depth."""
 
 from pathlib import Path
 from typing import Literal
@@ -58,7 +58,7 @@ _DEPTH_FOLDERS: dict[Depth, str] = {"inpainted": "depth_bfx", "raw": "depth"}
 _ROTATED_BITS = 3
 _MILLIMETRES = 1000.0
 _HELD_OUT_EVERY = 20
-# Labels 1 to 5050 are those of the test images.
+# Labels 1 to 5050 belong to the test images.
 _LISTS = {"train": "sunrgbd_training_images.txt", "test": "sunrgbd_testing_images.txt"}
 _TEST_LABELS = 5050
 _LABELS = "sunrgbd_train_test_labels"
@@ -71,7 +71,7 @@ _LAYOUT = (
 
 
 class SUNRGBDDataModule(SegmentationDataModule):
-    """SUN RGB-D: 5285 training and 5050 test images of four cameras, of varying sizes.
+    """SUN RGB-D: 5285 training and 5050 test images from four cameras, of varying size.
 
     Labels are 1 to 37, and 0 for void, which is ignored. The official release has no validation
     images: every twentieth training image is held out.
@@ -80,17 +80,17 @@ class SUNRGBDDataModule(SegmentationDataModule):
 
     Args:
         root: The folder that holds ``SUNRGBD``, the lists and the labels.
-        depth: Adds depth as a fourth channel, as FuseNet takes it: ``inpainted`` has its holes
-            filled (``depth_bfx``), in ``raw`` they are 0; null for none. Files hold millimetres,
-            rotated by 3 bits.
-        max_depth: Metres that become 1; what is farther, too.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples; depth is moved, but keeps
-            its values.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        depth: Adds depth as a fourth channel, as FuseNet expects: ``inpainted`` has holes filled
+            (``depth_bfx``), ``raw`` has 0 there; null for none. Files hold millimetres, rotated by
+            3 bits.
+        max_depth: Depth in metres that maps to 1; larger depths are clipped.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test; 1 unless images are resized.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples; depth follows
+            geometric transforms but keeps its values.
+        eval_transforms: albumentations transforms for all other samples, such as Resize.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
             decoder=IdLabels(
                 tuple(range(1, len(SUNRGBD_CLASSES) + 1)),
                 (_VOID,),
-                "Labels of 37 classes are expected: fetch the file again.",
+                "Labels of 37 classes are expected: download the file again.",
             ),
             in_channels=3 if depth is None else 4,
             batch_size=batch_size,
@@ -130,7 +130,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
         self.channel_names = ("red", "green", "blue", *(["depth"] if depth is not None else []))
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The images of one split, in the order of its list."""
+        """Return the images of one split, in the order of its list."""
         testing = split in ("test", "predict")
         lists = {name: listed_names(self.root / path, _LAYOUT) for name, path in _LISTS.items()}
         refuse_shared("Image", {_LISTS[name]: paths for name, paths in lists.items()})
@@ -147,7 +147,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
         return pairs
 
     def _depth(self, image: Path) -> Path | None:
-        """The only file of the folder beside the image's: its name is not always the image's."""
+        """Return the only file in the depth folder; its name may differ from the image's."""
         if self.depth is None:
             return None
         folder = image.parent.parent / _DEPTH_FOLDERS[self.depth]

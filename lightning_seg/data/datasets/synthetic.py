@@ -1,4 +1,4 @@
-"""Synthetic aerial scenes as a dataset: written in Potsdam's layout, read like Potsdam."""
+"""Synthetic aerial scenes, written and read in Potsdam's layout."""
 
 from io import BytesIO
 from pathlib import Path
@@ -23,12 +23,12 @@ _TIFF_BLOCK = 256
 
 
 class SyntheticDataModule(ISPRSDataModule):
-    """Drawn aerial scenes, for when no benchmark is at hand: the data of the demo.
+    """Rendered aerial scenes, the data of the demo; no download needed.
 
-    ``prepare_data`` draws the scenes that ``root`` lacks and writes them as TIFF tiles under
-    Potsdam's names, with its label colours; everything after that is `ISPRSDataModule`'s. Each
-    split has seeds of its own, and a scene stays the same when the counts change. Scenes of
-    each seed and size have a folder of their own below ``root``, so that runs can share ``root``.
+    ``prepare_data`` renders missing scenes to TIFF tiles with Potsdam's names and label colours,
+    which `ISPRSDataModule` reads. Each split has its own seeds, and a scene stays the same when the
+    counts change. Each seed and size has its own folder below ``root``, so that runs can share
+    ``root``.
 
     Args:
         root: The folder that holds the scenes' folders.
@@ -36,15 +36,15 @@ class SyntheticDataModule(ISPRSDataModule):
         num_val: Scenes to validate on.
         num_test: Scenes for test and predict.
         size: Height and width of a scene in pixels of 9 cm, at least 32.
-        seed: What all scenes are drawn from, 0 or above.
+        seed: Base seed of all scenes, 0 or above.
         crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops an epoch.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training crops.
-        eval_transforms: albumentations transforms of whole scenes.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        samples_per_epoch: Training crops per epoch.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training crops.
+        eval_transforms: albumentations transforms for whole scenes.
+        predict_root: An image or a folder of images to predict instead of the test images.
 
     Raises:
         InputError: A count, the size or the seed is out of its range.
@@ -87,7 +87,7 @@ class SyntheticDataModule(ISPRSDataModule):
         self.seed = seed
 
     def prepare_data(self) -> None:
-        """Draws and writes the scenes that are not there yet."""
+        """Render and write the missing scenes."""
         missing = [
             (pair, scene_seed(self.seed, split, index))
             for split in _ROWS
@@ -98,10 +98,10 @@ class SyntheticDataModule(ISPRSDataModule):
             self._write(pair, seed)
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The scenes of one split.
+        """Return the scenes of one split.
 
         Raises:
-            InputError: They have not been written.
+            InputError: A scene has not been written.
         """
         tiles = self.tiles["test" if split == "predict" else split]
         if not all(_is_written(self._pair(tile, "train")) for tile in tiles):
@@ -119,7 +119,7 @@ class SyntheticDataModule(ISPRSDataModule):
 
 
 def scene_seed(seed: int, split: Split, index: int) -> int:
-    """The seed of one scene; no two scenes of any split, index and seed share it."""
+    """Return the seed of one scene, unique to split, index and base seed."""
     return (seed * len(_ROWS) + list(_ROWS).index(split)) * _MOST_SCENES + index
 
 

@@ -51,27 +51,27 @@ _AUGMENTED = (
 
 
 class VOCDataModule(SegmentationDataModule):
-    """PASCAL VOC 2012 segmentation: 1464 images train, 1449 validate, 1456 test; sizes vary.
+    """PASCAL VOC 2012 segmentation: 1464 train, 1449 val and 1456 test images of varying size.
 
-    Labels are read as palette indices, 0 to 20, and 255 for void. The labels of the test images are
-    withheld, so test uses the validation images, and so does predict by default.
+    Labels are read as palette indices, 0 to 20, and 255 for void. Test labels are withheld, so
+    test, and by default predict, uses the validation images.
 
     Source: Everingham et al., "The PASCAL visual object classes challenge", 2015; Hariharan et al.,
     "Semantic contours from inverse detectors", ICCV 2011 (SBD).
 
     Args:
         root: The folder that holds ``JPEGImages`` and so on.
-        augmented: Trains on every image of ``SegmentationClassAug`` that is not among the
-            validation images: 10,582 with the labels of SBD.
-        train_on_val: Trains on the validation images, too, for models that a test server measures:
-            what they score in validation says nothing.
-        predict_split: The images that predict uses; those of ``test`` are in VOC2012test.tar.
-        batch_size: Training samples a batch, on each process.
-        eval_batch_size: Samples a batch in validation and test; 1 unless they are resized.
-        num_workers: Processes that read data; 0 reads in the main process.
-        train_transforms: albumentations transforms of training samples.
-        eval_transforms: albumentations transforms of all other samples, such as Resize.
-        predict_root: An image, or a folder of them, to predict instead of the test images.
+        augmented: Trains on every image of ``SegmentationClassAug`` outside the validation set:
+            10,582 with the labels of SBD.
+        train_on_val: Also trains on the validation images, for models that a test server evaluates.
+            Validation scores then mean nothing.
+        predict_split: The images to predict; those of ``test`` are in VOC2012test.tar.
+        batch_size: Training batch size on each process.
+        eval_batch_size: Batch size in validation and test; 1 unless images are resized.
+        num_workers: Worker processes that load data; 0 loads in the main process.
+        train_transforms: albumentations transforms for training samples.
+        eval_transforms: albumentations transforms for all other samples, such as Resize.
+        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class VOCDataModule(SegmentationDataModule):
             decoder=IdLabels(
                 tuple(range(len(VOC_CLASSES))),
                 (IGNORE_INDEX,),
-                "Labels are PNGs with the official palette: fetch the file again.",
+                "Labels are PNGs with the official palette: download the file again.",
             ),
             batch_size=batch_size,
             eval_batch_size=eval_batch_size,
@@ -109,11 +109,11 @@ class VOCDataModule(SegmentationDataModule):
 
     @property
     def sharing(self) -> frozenset[tuple[Split, Split]]:
-        """With ``train_on_val`` validation and test measure what is trained on."""
+        """With ``train_on_val``, val and test share images with train."""
         return frozenset({("train", "val"), ("train", "test")} if self.train_on_val else ())
 
     def pairs(self, split: Split) -> list[Pair]:
-        """The images of one split, in the order of its list, or by name with ``augmented``."""
+        """Return the images of one split in the order of its list; ``augmented`` sorts by name."""
         if split == "predict":
             layout = _LAYOUT if self.predict_split == "val" else _TEST
             pairs = [self._pair(name) for name in self._listed(self.predict_split, layout)]

@@ -1,1 +1,1 @@
-"""Files to arrays: images, rasters, labels, and which of them belong together."""
+"""Readers of images, rasters and labels, and the pairing of their files."""

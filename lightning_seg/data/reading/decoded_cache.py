@@ -1,4 +1,4 @@
-"""Images whose format cannot be read by window, decoded once into a file that can."""
+"""Decoded copies of images whose format cannot be read by window."""
 
 import hashlib
 from contextlib import suppress
@@ -11,16 +11,16 @@ from lightning_seg.files import atomic_file
 
 
 def decoded_image(path: Path, in_channels: int, folder: Path) -> np.ndarray:
-    """`read_image` as a memory-mapped array, of which only what is looked at is read from disk.
+    """Return `read_image` as a memory-mapped array; only accessed pages are read from disk.
 
-    The decoded pixels are kept in ``folder`` for as long as the image's path, size and time stay; a
-    damaged copy is made anew. Several processes may do this at once. Where ``folder`` cannot be
-    written to, the image is decoded every time.
+    A copy in ``folder`` is valid as long as the image's path, size and modification time stay the
+    same; a damaged copy is replaced. Several processes may do this at once. If ``folder`` is not
+    writable, the image is decoded every time.
 
     Args:
-        path: A PNG, JPEG or the like.
-        in_channels: Number of its channels.
-        folder: Where the decoded pixels are kept.
+        path: An image file such as PNG or JPEG.
+        in_channels: Number of channels.
+        folder: Folder of the decoded copies.
 
     Raises:
         InputError: The file is missing, damaged, or has another number of channels.

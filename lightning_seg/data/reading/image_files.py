@@ -1,4 +1,4 @@
-"""Reads image files into arrays; every file that cannot be read is named in an InputError."""
+"""Image files as arrays. Every unreadable file raises an InputError with its name."""
 
 import struct
 import zlib
@@ -33,7 +33,7 @@ _GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width as shown upright, in pixels, from the file's header alone.
+    """Return the upright height and width in pixels, from the file's header alone.
 
     Raises:
         InputError: The file is missing or is not an image.
@@ -50,11 +50,11 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) -> np.ndarray:
-    """An image, or a window of it, as (H, W, in_channels), upright, in the file's own type.
+    """Read an image, or a window of it, as (H, W, in_channels), upright, in the file's dtype.
 
-    Grey images are repeated for three channels; an alpha channel is dropped. Images are turned as
-    their EXIF tag (in TIFF, Orientation) says, and paletted ones give their colours. Of TIFF files
-    only the window is read, others are read whole.
+    Grey images are repeated to three channels; an alpha channel is dropped. The EXIF tag (in TIFF,
+    Orientation) is applied, and palettes are resolved to colours. Only the window is read from
+    TIFFs; other files are read whole.
 
     Raises:
         InputError: The file is missing, damaged, or has another number of channels.
@@ -71,13 +71,12 @@ def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) 
 
 
 def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> np.ndarray:
-    """A label file, or a window of it, as stored.
+    """Read a label file, or a window of it: ids (H, W), or with ``colors`` RGB (H, W, 3) uint8.
 
-    That is ids (H, W), or RGB (H, W, 3) uint8 where ``colors``.
-    A paletted PNG or TIFF gives its indices as ids and its palette's entries as colours; grey is a
-    colour with three equal parts, and a grey label saved as RGB still holds ids. Ids are the
-    numbers stored, colours are those shown, also in a TIFF where 0 is white. Alpha is dropped.
-    Labels are turned as images are.
+    A paletted PNG or TIFF yields its indices as ids and its palette entries as colours. Grey is a
+    colour with three equal channels, and a grey label saved as RGB still holds ids. Ids are the
+    stored numbers and colours the displayed ones, even in a TIFF where 0 is white. Alpha is
+    dropped. Labels are rotated like images.
 
     Raises:
         InputError: The file is missing, damaged, or coloured where ids are expected.
@@ -95,9 +94,9 @@ def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> n
 
 
 def read_window(path: Path, window: tiff.Window) -> np.ndarray:
-    """A window of a TIFF raster, (H, W) or (H, W, C), without decoding the rest of the file.
+    """Read a window of a TIFF raster, (H, W) or (H, W, C), without decoding the rest.
 
-    The window lies in the upright raster; what it holds is what the file shows, see `read_image`.
+    The window refers to the upright raster; values are those displayed, see `read_image`.
 
     Raises:
         InputError: The file is missing or damaged, or its compression needs rasterio.
@@ -107,7 +106,7 @@ def read_window(path: Path, window: tiff.Window) -> np.ndarray:
 
 
 def cut(array: np.ndarray, window: tiff.Window | None) -> np.ndarray:
-    """The window of an array (H, W) or (H, W, C); without a window, all of it."""
+    """Return the window of an array (H, W) or (H, W, C); without a window, all of it."""
     if window is None:
         return array
     rows, columns = window.row + window.height, window.column + window.width
@@ -115,23 +114,23 @@ def cut(array: np.ndarray, window: tiff.Window | None) -> np.ndarray:
 
 
 def fit_channels(array: np.ndarray, in_channels: int, path: Path) -> np.ndarray:
-    """Brings an image (H, W) or (H, W, C) to (H, W, in_channels) where that loses nothing."""
+    """Convert an image (H, W) or (H, W, C) to (H, W, in_channels) if that loses nothing."""
     array = array[..., None] if array.ndim == 2 else array
-    found = array.shape[2]
-    if found == in_channels:
+    channels = array.shape[2]
+    if channels == in_channels:
         return array
-    if found == 1 and in_channels == 3:
+    if channels == 1 and in_channels == 3:
         return np.repeat(array, 3, axis=2)
-    if found == 4 and in_channels == 3 and not tiff.is_raster(path):
+    if channels == 4 and in_channels == 3 and not tiff.is_raster(path):
         return array[..., :3]
     raise InputError(
-        f"{path} has {found} channel(s), but {in_channels} are expected. "
-        f"Convert the image, or set in_channels to {found} if the dataset has that setting."
+        f"{path} has {channels} channel(s), but {in_channels} are expected. "
+        f"Convert the image, or set in_channels to {channels} if the dataset has that setting."
     )
 
 
 def label_colors(array: np.ndarray, path: Path) -> np.ndarray:
-    """A label array (H, W) or (H, W, C) as RGB (H, W, 3) uint8."""
+    """Return a label array (H, W) or (H, W, C) as RGB (H, W, 3) uint8."""
     if array.dtype != np.uint8:
         raise InputError(
             f"{path}: colour labels must have 8 bits a channel, this file has {array.dtype}. "
@@ -156,7 +155,7 @@ def _label_ids(array: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _has_16_bit_colours(path: Path) -> bool:
-    """Whether a PNG has 16 bits in more than one channel, of which Pillow keeps only 8."""
+    """Return True for a PNG of several 16-bit channels, which Pillow would cut to 8 bits."""
     with path.open("rb") as file:
         header = file.read(26)
     grey = 0
@@ -164,7 +163,7 @@ def _has_16_bit_colours(path: Path) -> bool:
 
 
 def _read_16_bit_colours(path: Path) -> np.ndarray:
-    # From memory, for OpenCV cannot open every path that Python can.
+    # From memory, because OpenCV cannot open every path that Python can.
     array = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
         raise OSError("its 16-bit pixels cannot be decoded")
@@ -175,7 +174,7 @@ def _read_16_bit_colours(path: Path) -> np.ndarray:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The image in a mode whose array holds grey levels, RGB or RGBA."""
+    """Convert the image to a mode whose array holds grey levels, RGB or RGBA."""
     if image.mode in ("RGB", "RGBA", *_GRAY_MODES):
         return image
     return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
@@ -183,7 +182,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Turns what image libraries raise into one error that names the file."""
+    """Convert the errors of image libraries to one error that names the file."""
     if not path.is_file():
         raise InputError(f"{path} does not exist. Put the file there, or correct the path.")
     try:
@@ -191,10 +190,10 @@ def _naming(path: Path) -> Iterator[None]:
     except InputError:
         raise
     except _DAMAGED as error:
-        # An index error only says that the file lists no image; rasterio names the cause behind it.
+        # An IndexError means that the file lists no image; rasterio chains the actual cause.
         empty = isinstance(error, IndexError)
         cause = "no image in it" if empty else " ".join(str(error.__cause__ or error).split())
         raise InputError(
-            f"{path} cannot be read as an image ({cause}): it is no image, damaged, or cut off. "
-            "Fetch or export the file again, or take it out of the folder."
+            f"{path} cannot be read as an image ({cause}): it is not an image, damaged or cut off. "
+            "Download or export the file again, or remove it from the folder."
         ) from error

@@ -1,4 +1,4 @@
-"""From label files to class masks: ids or colours in, 0..K-1 and 255 out."""
+"""Decoders of label files: ids or colours to masks of 0..K-1 and 255 for ignored pixels."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -27,10 +27,10 @@ _reported: set[Path] = set()
 
 
 class LabelDecoder(ABC):
-    """Reads masks (H, W) uint8 of 0..K-1, and 255 for ignored, from a dataset's label files.
+    """Decoder of label files to masks (H, W) uint8 of 0..K-1, and 255 for ignored pixels.
 
-    A label is named by one path: its only file, or what its several files have in common. Equal
-    decoders print alike, and read the same mask from the same files.
+    One path identifies a label: its only file, or the common prefix or folder of its files.
+    Decoders with equal ``repr`` read equal masks.
     """
 
     @property
@@ -40,40 +40,40 @@ class LabelDecoder(ABC):
 
     @abstractmethod
     def files(self, label: Path) -> list[Path]:
-        """The files that a label consists of."""
+        """Return the files that make up a label."""
 
     @abstractmethod
     def size(self, label: Path) -> tuple[int, int]:
-        """Height and width of the mask, from headers alone.
+        """Return the height and width of the mask, from file headers alone.
 
         Raises:
-            InputError: A file is missing or is no image.
+            InputError: A file is missing or is not an image.
         """
 
     @abstractmethod
     def read(self, label: Path, window: Window | None = None) -> np.ndarray:
-        """The mask (H, W) uint8, or a window of it.
+        """Read the mask (H, W) uint8, or a window of it.
 
         Raises:
-            InputError: A file is missing or damaged, or holds what is no class.
+            InputError: A file is missing or damaged, or holds an unknown class value.
         """
 
 
 class _OneFile(LabelDecoder):
-    """Labels of one file each, whose numbers or colours are decoded one by one."""
+    """Labels of one file each, decoded pixel by pixel."""
 
     colors: ClassVar[bool]
 
     def files(self, label: Path) -> list[Path]:
-        """The label itself."""
+        """Return the label itself."""
         return [label]
 
     def size(self, label: Path) -> tuple[int, int]:
-        """Height and width, from the file's header."""
+        """Return the height and width, from the file's header."""
         return image_size(label)
 
     def read(self, label: Path, window: Window | None = None) -> np.ndarray:
-        """The mask (H, W) uint8, or a window of it."""
+        """Read the mask (H, W) uint8, or a window of it."""
         origin = (0, 0) if window is None else (window.row, window.column)
         return self(read_label(label, self.colors, window), label, origin)
 
@@ -81,24 +81,24 @@ class _OneFile(LabelDecoder):
     def __call__(
         self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
     ) -> np.ndarray:
-        """Decodes what was read."""
+        """Decode the label array."""
 
 
 @dataclass(frozen=True)
 class IdLabels(_OneFile):
-    """Labels that store one number a pixel.
+    """Labels that store one number per pixel.
 
     Args:
-        values: The number that stands for each class, in the classes' order.
-        ignored: Numbers that mean "not labelled"; they become 255.
-        mend: What to do about a number that is neither; ends the error message.
-        tolerance: How far a number may be from one of these to count as it, such as 15 where masks
-            of 255 were saved as 240. A warning gives the share of such pixels, once a file.
+        values: The number of each class, in class order.
+        ignored: Numbers of unlabelled pixels; they become 255.
+        hint: Advice about an unknown number; ends the error message.
+        tolerance: Largest distance from a listed number that still counts as this number, such as
+            15 where 255 was saved as 240. A warning gives the share of such pixels, once per file.
     """
 
     values: tuple[int, ...]
     ignored: tuple[int, ...] = (IGNORE_INDEX,)
-    mend: str = "Correct the label file."
+    hint: str = "Correct the label file."
     tolerance: int = 0
     colors = False
 
@@ -110,11 +110,11 @@ class IdLabels(_OneFile):
     def __call__(
         self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
     ) -> np.ndarray:
-        """Maps ids (H, W) of any integer type to a mask (H, W) uint8.
+        """Map ids (H, W) of any integer type to a mask (H, W) uint8.
 
         Raises:
-            InputError: A value is neither a class nor ignored; names file, value, place (``origin``
-                is the window's upper left corner in the file), count and mend.
+            InputError: A value is unknown. The message names the file, the value, its position in
+                the file (``origin`` is the window's upper left corner), the count and the hint.
         """
         if not np.issubdtype(label.dtype, np.integer):
             raise InputError(
@@ -130,7 +130,7 @@ class IdLabels(_OneFile):
                 f"{column + origin[1]} ({int(unknown.sum())} unknown pixels in all"
                 f"{_others(label, unknown)}) is none of the "
                 f"{len(self.values)} classes ({_ranges(self.values)}). "
-                f"{_mend(self.mend, path)}"
+                f"{_advice(self.hint, path)}"
             )
         if self.tolerance and path not in _reported:
             exact = _id_table(self.values, self.ignored, 0)
@@ -140,21 +140,21 @@ class IdLabels(_OneFile):
 
 @dataclass(frozen=True)
 class ColorLabels(_OneFile):
-    """Labels that paint each class in an RGB colour (0 to 255).
+    """Labels that store an RGB colour (0 to 255) for each class.
 
     Args:
-        values: The colour of each class, in the classes' order.
-        ignored: Colours that mean "not labelled"; they become 255.
-        mend: What to do about a colour that is neither; ends the error message.
-        tolerance: How far each of red, green and blue may be from a colour to count as it, for
-            labels that were saved with losses. A warning gives the share of such pixels, once a
-            file.
-        merged: Further colours, each with the number of the class that it counts as.
+        values: The colour of each class, in class order.
+        ignored: Colours of unlabelled pixels; they become 255.
+        hint: Advice about an unknown colour; ends the error message.
+        tolerance: Largest distance in red, green or blue from a listed colour that still counts as
+            this colour, for labels saved with lossy compression. A warning gives the share of such
+            pixels, once per file.
+        merged: Additional colours, each with the class index it maps to.
     """
 
     values: tuple[Color, ...]
     ignored: tuple[Color, ...] = ()
-    mend: str = "Correct the label file."
+    hint: str = "Correct the label file."
     tolerance: int = 0
     merged: tuple[tuple[Color, int], ...] = ()
     colors = True
@@ -167,11 +167,11 @@ class ColorLabels(_OneFile):
     def __call__(
         self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
     ) -> np.ndarray:
-        """Maps colours (H, W, 3) uint8 to a mask (H, W) uint8.
+        """Map colours (H, W, 3) uint8 to a mask (H, W) uint8.
 
         Raises:
-            InputError: A colour is neither a class nor ignored; names file, colour, place
-                (``origin`` is the window's upper left corner in the file), count and mend.
+            InputError: A colour is unknown. The message names the file, the colour, its position in
+                the file (``origin`` is the window's upper left corner), the count and the hint.
         """
         table = self._table(self.tolerance)
         mask = _by_rows(label, lambda part: table[_codes(part)])
@@ -181,7 +181,7 @@ class ColorLabels(_OneFile):
                 f"{path}: label colour {tuple(label[row, column].tolist())} at row "
                 f"{row + origin[0]}, column {column + origin[1]} ({int(unknown.sum())} unknown "
                 f"pixels in all{_others(label, unknown)}) belongs to none of the "
-                f"{len(self.values)} classes. {_mend(self.mend, path)}"
+                f"{len(self.values)} classes. {_advice(self.hint, path)}"
             )
         if self.tolerance and path not in _reported:
             exact = self._table(0)
@@ -210,7 +210,7 @@ def _color_table(
     merged: tuple[tuple[Color, int], ...],
     tolerance: int,
 ) -> np.ndarray:
-    # One byte for each of the 2^24 colours: one look-up a pixel, whatever the number of classes.
+    # One byte for each of the 2^24 colours: one look-up per pixel for any number of classes.
     further = [color for color, _ in merged]
     _check_values(values, (*ignored, *further))
     cube = np.full((256, 256, 256), _UNKNOWN, np.uint8)
@@ -229,8 +229,8 @@ def _fill(near: np.ndarray, meaning: int, value: int | Color, tolerance: int) ->
     if (near != _UNKNOWN).any():
         kind = "value" if isinstance(value, int) else "colour"
         raise InputError(
-            f"With a tolerance of {tolerance}, {value} cannot be told from another {kind}. "
-            "Set a smaller tolerance."
+            f"With a tolerance of {tolerance}, {value} cannot be distinguished from another "
+            f"{kind}. Set a smaller tolerance."
         )
     near[:] = meaning
 
@@ -240,8 +240,8 @@ def _report(label: np.ndarray, exact: np.ndarray, path: Path) -> None:
     if not moved.any():
         return
     _reported.add(path)
-    found = label[_first(moved)].tolist()
-    shown = f"colour, for instance {tuple(found)}" if label.ndim == 3 else f"value, such as {found}"
+    value = label[_first(moved)].tolist()
+    shown = f"colour, for instance {tuple(value)}" if label.ndim == 3 else f"value, such as {value}"
     warnings.warn(
         f"{path}: {moved.mean():.2%} of the pixels just read have nearly a class's {shown}, and "
         "are taken for it.",
@@ -250,7 +250,7 @@ def _report(label: np.ndarray, exact: np.ndarray, path: Path) -> None:
 
 
 def _others(label: np.ndarray, unknown: np.ndarray) -> str:
-    """The other values that are unknown, most frequent first."""
+    """List the unknown values, most frequent first."""
     values, counts = np.unique(
         label[unknown].reshape(unknown.sum(), -1), axis=0, return_counts=True
     )
@@ -277,7 +277,7 @@ def _check_values(values: Sequence[object], ignored: Sequence[object]) -> None:
 
 
 def _by_rows(label: np.ndarray, decode: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Decodes some rows at a time: the indices of a whole tile take eight bytes a pixel."""
+    """Decode in strips of rows: the indices of a whole tile would take 8 bytes per pixel."""
     mask = np.empty(label.shape[:2], np.uint8)
     for row in range(0, len(label), _ROWS):
         mask[row : row + _ROWS] = decode(label[row : row + _ROWS])
@@ -285,7 +285,7 @@ def _by_rows(label: np.ndarray, decode: Callable[[np.ndarray], np.ndarray]) -> n
 
 
 def _inside(label: np.ndarray, length: int) -> np.ndarray:
-    """Indices of a table; what lies outside it meets its last entry, which no class has."""
+    """Return table indices; values outside map to the last entry, which is unknown."""
     inside = (label >= 0) & (label < length - 1)
     return np.where(inside, label, length - 1).astype(np.int64)
 
@@ -300,10 +300,10 @@ def _first(where: np.ndarray) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _mend(mend: str, path: Path) -> str:
+def _advice(hint: str, path: Path) -> str:
     if path.suffix.lower() in (".jpg", ".jpeg"):
         return "JPEG blurs labels: export them again as PNG."
-    return mend
+    return hint
 
 
 def _ranges(values: tuple[int, ...]) -> str:

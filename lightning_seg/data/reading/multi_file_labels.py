@@ -13,13 +13,13 @@ from lightning_seg.errors import InputError
 
 @dataclass(frozen=True)
 class PartMasks(LabelDecoder):
-    """A binary mask for each part; a part that is not in the image has no file.
+    """A binary mask for each part; a part that is absent from the image has no file.
 
-    A label is named by what its files have in common: ``a/00007`` of ``a/00007_skin.png``.
+    The path of a label is the common prefix of its files: ``a/00007`` for ``a/00007_skin.png``.
 
     Args:
-        parts: The parts in the order in which they are painted, later over earlier, each with the
-            number of its class; what no part covers is class 0.
+        parts: The parts in painting order, later over earlier, each with its class index. Pixels
+            without a part are class 0.
     """
 
     parts: tuple[tuple[str, int], ...]
@@ -30,16 +30,16 @@ class PartMasks(LabelDecoder):
         return 1 + max(number for _, number in self.parts)
 
     def files(self, label: Path) -> list[Path]:
-        """The parts that are in the image; the first part's name if there is none."""
+        """Return the existing files; if there is none, the path of the first part."""
         paths = [self._path(label, part) for part, _ in self.parts]
         return [path for path in paths if path.is_file()] or paths[:1]
 
     def size(self, label: Path) -> tuple[int, int]:
-        """Height and width of the first file; `read` looks at the others."""
+        """Return the height and width of the first file; `read` checks the rest."""
         return image_size(self.files(label)[0])
 
     def read(self, label: Path, window: Window | None = None) -> np.ndarray:
-        """The mask (H, W) uint8, or a window of it."""
+        """Read the mask (H, W) uint8, or a window of it."""
         mask = None
         for part, number in self.parts:
             path = self._path(label, part)
@@ -53,7 +53,7 @@ class PartMasks(LabelDecoder):
         if mask is None:
             raise InputError(
                 f"{self._path(label, self.parts[0][0])} does not exist, nor do the other parts. "
-                "Fetch them again."
+                "Download them again."
             )
         return mask
 
@@ -63,10 +63,10 @@ class PartMasks(LabelDecoder):
 
 @dataclass(frozen=True)
 class SoftMasks(LabelDecoder):
-    """A mask of confidences, 0 to 255, for each class; the largest one's class counts.
+    """A confidence mask (0 to 255) for each class; a pixel belongs to the most confident class.
 
-    A label is named by the folder of its files: ``NAME`` of ``NAME/NAME_lbl00.png`` to
-    ``NAME_lbl10.png``. The first of equal confidences counts.
+    The path of a label is the folder of its files: ``NAME`` for ``NAME/NAME_lbl00.png`` to
+    ``NAME_lbl10.png``. Ties go to the lower class.
 
     Args:
         count: Number of classes.
@@ -80,15 +80,15 @@ class SoftMasks(LabelDecoder):
         return self.count
 
     def files(self, label: Path) -> list[Path]:
-        """The file of each class."""
+        """Return the file of each class."""
         return [label / f"{label.name}_lbl{number:02}.png" for number in range(self.count)]
 
     def size(self, label: Path) -> tuple[int, int]:
-        """Height and width of the first file; `read` looks at the others."""
+        """Return the height and width of the first file; `read` checks the rest."""
         return image_size(self.files(label)[0])
 
     def read(self, label: Path, window: Window | None = None) -> np.ndarray:
-        """The mask (H, W) uint8, or a window of it."""
+        """Read the mask (H, W) uint8, or a window of it."""
         parts: list[np.ndarray] = []
         for path in self.files(label):
             parts.append(read_label(path, colors=False, window=window))
@@ -102,5 +102,5 @@ def _refuse_another_size(path: Path, part: np.ndarray, first: np.ndarray) -> Non
     (height, width), (others, across) = part.shape, first.shape
     raise InputError(
         f"{path} is {width} x {height} pixels, but the parts before it are {across} x {others}. "
-        "Fetch the label again."
+        "Download the label again."
     )

@@ -1,4 +1,4 @@
-"""Reads the files of a pair, whole or by window, into arrays that transforms work on."""
+"""Reader of a pair's files, whole or by window, into arrays for the transforms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from lightning_seg.errors import InputError
 
 @dataclass(frozen=True)
 class ExtraBand:
-    """What a further channel's files hold: elevation or depth, one number a pixel.
+    """Format of an extra channel's files: elevation or depth, one number per pixel.
 
     Args:
-        value_range: The numbers that become 0 and 1; by default those of the integer type.
-        rotated_bits: By how many bits 16-bit numbers were rotated to the left when they were saved.
-        decoded_in: A folder for decoded copies of large files that are no TIFF, so that windows of
-            them can be read without the rest; none where they are read whole.
+        value_range: The values that map to 0 and 1; by default the range of the integer type.
+        rotated_bits: Number of bits by which the stored 16-bit numbers are rotated to the left.
+        decoded_in: Folder for decoded copies of large files other than TIFF, so that windows can be
+            read on their own; None reads these files whole.
     """
 
     value_range: tuple[float, float] | None = None
@@ -31,17 +31,17 @@ class ExtraBand:
     decoded_in: Path | None = None
 
     def read(self, path: Path, window: Window | None = None) -> np.ndarray:
-        """The channel, or a window of it, as (H, W, 1) float32 in [0, 1].
+        """Read the channel, or a window of it, as (H, W, 1) float32 in [0, 1].
 
         Raises:
-            InputError: The file is damaged, or has other than one channel or another type.
+            InputError: The file is damaged, or has more than one channel or an unsupported dtype.
         """
         if window is not None and self.decoded_in is not None and not is_raster(path):
             stored = cut(decoded_image(path, 1, self.decoded_in), window)
         else:
             stored = read_image(path, 1, window)
         if self.rotated_bits:
-            # Pillow gives 16-bit PNGs as 32-bit numbers in some of its versions.
+            # Some versions of Pillow return 16-bit PNGs as 32-bit numbers.
             wide = stored.astype(np.uint32)
             stored = (wide >> self.rotated_bits | wide << 16 - self.rotated_bits).astype(np.uint16)
         return as_decimals(scale_values(stored, self.value_range, path))
@@ -49,17 +49,17 @@ class ExtraBand:
 
 @dataclass(frozen=True)
 class PairReader:
-    """Reads pairs of one dataset.
+    """Reader of one dataset's pairs.
 
     Args:
-        decoder: Reads masks.
+        decoder: Decoder of the masks.
         channels: Channels of the image files.
-        value_range: Lowest and highest value of the images, for float images or where integers do
-            not use their type's full range.
-        extra: How a pair's file of one more channel is read.
-        reduction: Shrinks all this many times, images by means and masks by nearest neighbours;
-            windows and sizes are those of what is shrunk.
-        image_reduction: How many times larger image files are than label files; they are shrunk.
+        value_range: Lowest and highest image value, for floats or for integers that do not use the
+            full range of their type.
+        extra: How to read a pair's file of an extra channel.
+        reduction: Downscale factor of all files, by area averages for images and nearest neighbour
+            for masks. Windows and sizes refer to the downscaled arrays.
+        image_reduction: Size of image files relative to label files; images are downscaled by it.
     """
 
     decoder: LabelDecoder
@@ -70,57 +70,57 @@ class PairReader:
     image_reduction: int = 1
 
     def size(self, pair: Pair) -> tuple[int, int]:
-        """Height and width of the sample, from the image's header."""
+        """Return the height and width of the sample, from the image's header."""
         if pair.part is not None:
             return pair.part.height, pair.part.width
         return self.whole_size(pair)
 
     def whole_size(self, pair: Pair) -> tuple[int, int]:
-        """Height and width of all that the files hold."""
+        """Return the height and width of the whole files."""
         height, width = image_size(pair.image)
         return height // self.image_factor, width // self.image_factor
 
     def image(self, pair: Pair, window: Window | None = None) -> np.ndarray:
-        """The image (H, W, C), uint8 or float32 in [0, 1].
+        """Read the image (H, W, C), uint8 or float32 in [0, 1].
 
         Raises:
             InputError: The file is missing or damaged, or its channels or values do not fit.
         """
         place = _in_files(pair, window)
-        image = read_image(pair.image, self.channels, _enlarged(place, self.image_factor))
-        return self._shrunk(scale_values(image, self.value_range, pair.image))
+        image = read_image(pair.image, self.channels, _upscaled(place, self.image_factor))
+        return self._downscaled(scale_values(image, self.value_range, pair.image))
 
     def extra_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
-        """The further channel (H, W, 1) float32 in [0, 1], if the pair has one.
+        """Read the extra channel (H, W, 1) float32 in [0, 1], if the pair has one.
 
         Raises:
             InputError: The file is missing or damaged, or its values do not fit.
         """
         if pair.extra is None or self.extra is None:
             return None
-        place = _enlarged(_in_files(pair, window), self.image_factor)
-        return self._shrunk(self.extra.read(pair.extra, place))
+        place = _upscaled(_in_files(pair, window), self.image_factor)
+        return self._downscaled(self.extra.read(pair.extra, place))
 
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
-        """The mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
+        """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
 
         Raises:
-            InputError: The file is missing or damaged, or holds what is no class.
+            InputError: The file is missing or damaged, or holds an unknown class value.
         """
         if pair.label is None:
             return None
         place = _in_files(pair, window)
-        mask = self.decoder.read(pair.label, _enlarged(place, self.reduction))
+        mask = self.decoder.read(pair.label, _upscaled(place, self.reduction))
         height, width = (side // self.reduction for side in mask.shape)
         mask = mask[:: self.reduction, :: self.reduction][:height, :width]
         return _ignored_in(mask, pair.without, place) if pair.without else mask
 
     @property
     def image_factor(self) -> int:
-        """How many times images are shrunk."""
+        """Downscale factor of image files."""
         return self.reduction * self.image_reduction
 
-    def _shrunk(self, image: np.ndarray) -> np.ndarray:
+    def _downscaled(self, image: np.ndarray) -> np.ndarray:
         factor = self.image_factor
         if factor == 1:
             return image
@@ -131,7 +131,7 @@ class PairReader:
 
 
 def _in_files(pair: Pair, window: Window | None) -> Window | None:
-    """A window of the sample as one of what the files hold."""
+    """Return a window of the sample in coordinates of the files."""
     if pair.part is None or window is None:
         return window or pair.part
     return Window(pair.part.row + window.row, pair.part.column + window.column, *window[2:])
@@ -147,25 +147,25 @@ def _ignored_in(mask: np.ndarray, parts: Sequence[Window], place: Window | None)
     return mask
 
 
-def _enlarged(window: Window | None, factor: int) -> Window | None:
+def _upscaled(window: Window | None, factor: int) -> Window | None:
     return None if window is None else Window(*(part * factor for part in window))
 
 
 def as_decimals(image: np.ndarray) -> np.ndarray:
-    """What `scale_values` gives, as float32 in [0, 1]."""
+    """Return the result of `scale_values` as float32 in [0, 1]."""
     return image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
 
 
 def scale_values(
     image: np.ndarray, value_range: tuple[float, float] | None, path: Path
 ) -> np.ndarray:
-    """Brings an image to what transforms work on: uint8 as it is, all else float32 in [0, 1].
+    """Convert an image for the transforms: uint8 is kept, all else becomes float32 in [0, 1].
 
-    With ``value_range``, values beyond it become 0 or 1, and NaN (no data) 0.
+    With ``value_range``, values outside are clipped, and NaN (no data) becomes 0.
 
     Raises:
-        InputError: Without ``value_range``, a float image leaves [0, 1] or holds NaN, or integers
-            are signed or of more than 16 bits, whose full range no image uses.
+        InputError: Without ``value_range``, a float image exceeds [0, 1] or holds NaN, or integers
+            are signed or have more than 16 bits.
     """
     if value_range is not None:
         low, high = value_range
@@ -182,7 +182,7 @@ def scale_values(
         )
     if not (image.min() >= 0.0 and image.max() <= 1.0):
         raise InputError(
-            f"{path} holds decimal numbers from {image.min():g} to {image.max():g}, but 0 to 1 is "
+            f"{path} holds floats from {image.min():g} to {image.max():g}, but 0 to 1 is "
             "expected. Set value_range to the lowest and highest value of the images."
         )
     return image.astype(np.float32)

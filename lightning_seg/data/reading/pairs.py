@@ -1,4 +1,4 @@
-"""Which image goes with which label, checked before any training starts."""
+"""Pairs of image and label files, checked before training starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,11 @@ class Pair:
     Args:
         name: The sample's stable name, relative to its split, without suffix.
         image: The image file.
-        label: What the dataset's decoder reads the mask from; None where only predictions are
-            wanted.
-        extra: A file with one more channel: elevation or depth.
-        part: The part of the files that is the sample, in pixels of what is read; by default all.
-        without: Parts of what is read that are measured and must not be trained on: labels are
-            ignored there, and no training crop touches them.
+        label: Path from which the dataset's decoder reads the mask; None for images to predict.
+        extra: A file with an extra channel: elevation or depth.
+        part: The part of the files that makes up the sample, in pixels as read; by default all.
+        without: Parts held out for evaluation, in pixels as read: labels are ignored there, and no
+            training crop touches them.
     """
 
     name: str
@@ -36,12 +35,12 @@ class Pair:
 
 
 class PairingError(InputError):
-    """Files of a split are missing or have no partner.
+    """Files of a split are missing or unpaired.
 
     Args:
-        message: What to tell the person.
-        problems: Every single one.
-        pairs: What can be used without them.
+        message: The error message.
+        problems: All problems.
+        pairs: The pairs that remain usable.
     """
 
     def __init__(self, message: str, problems: Sequence[str], pairs: Sequence[Pair]) -> None:
@@ -50,43 +49,43 @@ class PairingError(InputError):
         self.pairs = tuple(pairs)
 
 
-def require_folder(folder: Path, mend: str = "") -> None:
+def require_folder(folder: Path, hint: str = "") -> None:
     """Refuses a folder that is not there, and says where to get it and how it must look.
 
     Raises:
         InputError: It is missing.
     """
     if not folder.is_dir():
-        raise InputError(f"The folder {folder.absolute()} does not exist. {mend}".strip())
+        raise InputError(f"The folder {folder.absolute()} does not exist. {hint}".strip())
 
 
 def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
-    """Every image file below a folder by its name: the relative path without suffix, sorted.
+    """Return all image files below a folder by name, the relative path without suffix, sorted.
 
     Args:
         folder: The folder to search, with all its sub-folders.
-        missing: What to tell the person when there is no such folder.
+        missing: Advice for the error message if the folder is missing.
 
     Raises:
-        InputError: The folder is missing, or two files differ in their suffix alone.
+        InputError: The folder is missing, or two files differ only in their suffix.
     """
     require_folder(folder, missing)
-    found: dict[str, Path] = {}
+    images: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if hidden or not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise InputError(f"{found[name]} and {path} have the same name. Rename one of them.")
-        found[name] = path
-    return found
+        if name in images:
+            raise InputError(f"{images[name]} and {path} have the same name. Rename one of them.")
+        images[name] = path
+    return images
 
 
 def match_pairs(
     images: Mapping[str, Path], labels: Mapping[str, Path], image_folder: Path, label_folder: Path
 ) -> list[Pair]:
-    """Pairs images and labels of equal name.
+    """Pair images and labels of equal name.
 
     Raises:
         PairingError: An image has no label, or a label no image; the folders are for the message.
@@ -97,28 +96,30 @@ def match_pairs(
         f"label(s) without an image in {image_folder}": _alone(labels, images),
     }
     problems = [
-        f"{path}: {told.replace('(s)', '')}" for told, paths in unpaired.items() for path in paths
+        f"{path}: {description.replace('(s)', '')}"
+        for description, paths in unpaired.items()
+        for path in paths
     ]
-    for told, paths in unpaired.items():
+    for description, paths in unpaired.items():
         if paths:
-            kind = told.partition(" ")[0]
+            kind = description.partition(" ")[0]
             raise PairingError(
-                f"{len(paths)} {told}: {_first(paths)}. Add what is missing, or take the {kind} "
-                "out; the names must be equal but for suffixes.",
+                f"{len(paths)} {description}: {_first(paths)}. Add the missing files, or "
+                f"remove the {kind}. Names must be equal except for suffixes.",
                 problems,
                 pairs,
             )
     return pairs
 
 
-def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, told: str, mend: str) -> None:
-    """Looks whether all files of the pairs are there.
+def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint: str) -> None:
+    """Raise unless all files of the pairs exist.
 
     Args:
         pairs: The pairs.
-        decoder: Knows the files of a label.
-        told: What lacks them, such as "the test tiles".
-        mend: What to do.
+        decoder: Lists the files of a label.
+        name: Name of the pairs for the message, such as "the test tiles".
+        hint: Advice that ends the error message.
 
     Raises:
         PairingError: Some are missing.
@@ -130,23 +131,23 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, told: str, mend
     absent = [path for paths in missing.values() for path in paths]
     if absent:
         raise PairingError(
-            f"{len(absent)} of {sum(map(len, wanted.values()))} files of {told} are missing: "
-            f"{_first(absent)}. {mend}",
+            f"{len(absent)} of {sum(map(len, wanted.values()))} files of {name} are missing: "
+            f"{_first(absent)}. {hint}",
             [f"{path}: missing" for path in absent],
             [pair for pair, paths in missing.items() if not paths],
         )
 
 
 def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_reduction: int = 1) -> None:
-    """Compares sizes of images and labels, reading only the files' headers.
+    """Raise unless images and labels agree in size; only file headers are read.
 
     Args:
         pairs: The pairs.
-        decoder: Knows the size of a label.
-        image_reduction: How many times larger image files are meant to be than label files.
+        decoder: Reads the size of a label.
+        image_reduction: Expected size of image files relative to label files.
 
     Raises:
-        InputError: A file is missing or no image, or the files of a pair differ in size.
+        InputError: A file is missing or not an image, or the files of a pair differ in size.
     """
     for pair in pairs:
         size = image_size(pair.image)
@@ -156,14 +157,14 @@ def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_reduction: i
             shown = height * image_reduction, width * image_reduction
             partners["label"] = pair.label, shown
         if pair.extra is not None:
-            partners["further channel"] = pair.extra, image_size(pair.extra)
+            partners["extra channel"] = pair.extra, image_size(pair.extra)
         for kind, (path, other) in partners.items():
             if size != other:
                 times = f" (times {image_reduction})" if image_reduction > 1 else ""
                 raise InputError(
                     f"{pair.image} is {size[1]} x {size[0]} pixels, but its {kind} {path} is "
                     f"{other[1]} x {other[0]}{times}. Make both the same size (labels by nearest "
-                    "neighbour), or take the pair out."
+                    "neighbour), or remove the pair."
                 )
 
 

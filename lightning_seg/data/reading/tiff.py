@@ -1,8 +1,9 @@
-"""TIFF rasters, read whole or by window without decoding what lies outside the window.
+"""TIFF rasters, read whole or by window without decoding the rest.
 
 rasterio (``pip install 'lightning_seg[geo]'``) reads every compression. Without it, tifffile reads
-uncompressed, Deflate and PackBits files by window, and Pillow reads LZW files whole. All three give
-the numbers as stored; what the file says about them is applied here, and so the same for all.
+uncompressed, Deflate and PackBits files by window, and Pillow reads LZW files whole. All three
+return the stored numbers; orientation, colour map and white-is-zero are applied here, so results
+agree.
 """
 
 import warnings
@@ -18,7 +19,7 @@ from lightning_seg.errors import InputError
 try:
     import rasterio
     import rasterio.windows
-except ImportError:  # an extra: most people's files can be read without it
+except ImportError:  # optional: most files can be read without it
     rasterio = None
 
 
@@ -37,7 +38,7 @@ _TO_UPRIGHT = {
 
 
 class NeedsRasterio(InputError):
-    """A compression of which windows, or all, cannot be read without rasterio."""
+    """A compression that cannot be read, or not by window, without rasterio."""
 
 
 class Window(NamedTuple):
@@ -50,10 +51,10 @@ class Window(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """What a file says about its pixels; height and width as stored.
+    """Pixel layout of a file; height and width as stored.
 
-    ``table`` (entries,) or (entries, 3) uint8 is what a stored number shows, where that is neither
-    itself nor, with ``white_is_0``, the highest number of its type less itself.
+    ``table`` (entries,) or (entries, 3) uint8 maps stored numbers to displayed values. It is None
+    if they are equal, or inverted by ``white_is_0``.
     """
 
     height: int
@@ -66,17 +67,17 @@ class _Header(NamedTuple):
 
 
 def is_raster(path: Path) -> bool:
-    """Whether the file is read as a raster, by its suffix."""
+    """Return True if the file's suffix is that of a TIFF."""
     return path.suffix.lower() in (".tif", ".tiff")
 
 
 def raster_size(path: Path) -> tuple[int, int]:
-    """Height and width of the upright raster in pixels, from the header alone."""
+    """Return the height and width of the upright raster in pixels, from the header alone."""
     return _upright_size(_header(path))
 
 
 def rows_decoded_at_once(path: Path) -> int:
-    """Rows of the upright raster that are decoded together, so that reading less is of no use."""
+    """Return the number of rows of the upright raster that are decoded together."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         if _TO_UPRIGHT.get(page.tags.valueof("Orientation", 1), _TO_UPRIGHT[1])[0]:
@@ -87,18 +88,18 @@ def rows_decoded_at_once(path: Path) -> int:
 
 
 def read_raster(path: Path, window: Window | None = None, shown: bool = True) -> np.ndarray:
-    """Reads (H, W) or (H, W, C) in the file's own type, upright as its tag Orientation says.
+    """Read (H, W) or (H, W, C) in the file's dtype, upright by its tag Orientation.
 
     Args:
         path: A TIFF file.
         window: The part to read, inside the upright raster; all of it by default.
-        shown: Gives what the file shows: the RGB colours of a colour map, and levels of grey where
-            0 is black also of a file where it is white. Otherwise the numbers are those stored, as
-            class numbers are meant.
+        shown: Returns displayed values: the RGB colours of a colour map, and grey levels where 0 is
+            black even if 0 is white in the file. Otherwise returns stored numbers, such as class
+            ids.
 
     Raises:
         OSError | ValueError: The file is damaged or cut off.
-        NeedsRasterio: Its compression is not read without rasterio, or not by window.
+        NeedsRasterio: Its compression cannot be read, or not by window, without rasterio.
     """
     header = _header(path)
     read = _read_with_tifffile if rasterio is None else _read_with_rasterio
@@ -126,7 +127,7 @@ def _header(path: Path) -> _Header:
 
 def _table(page: tifffile.TiffPage) -> np.ndarray | None:
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-        # Of 16 bits; some programs write 8.
+        # Colour maps have 16 bits; some programs write 8.
         colors = page.colormap.T
         return (colors >> 8 if colors.max() > 255 else colors).astype(np.uint8)
     if page.bitspersample == 1 and page.samplesperpixel == 1:
@@ -141,7 +142,7 @@ def _upright_size(header: _Header) -> tuple[int, int]:
 
 
 def _stored(header: _Header, window: Window) -> Window:
-    """Where the pixels of a window of the upright raster are stored."""
+    """Return the stored position of a window of the upright raster."""
     row, column, height, width = window
     rows, columns = _upright_size(header)
     row = rows - row - height if header.rows_reversed else row
@@ -207,7 +208,7 @@ def _read_segments(page: tifffile.TiffPage, area: Window) -> np.ndarray:
 
 
 def _paste(result: np.ndarray, area: Window, block: np.ndarray, top: int, left: int) -> None:
-    """Copies the part of a block at (top, left) that lies inside the area."""
+    """Copy the part of a block at (top, left) that lies inside the area."""
     first_row, first_column = max(top, area.row), max(left, area.column)
     last_row = min(top + block.shape[0], area.row + area.height)
     last_column = min(left + block.shape[1], area.column + area.width)
@@ -218,7 +219,7 @@ def _paste(result: np.ndarray, area: Window, block: np.ndarray, top: int, left: 
 
 
 def _segments_in(page: tifffile.TiffPage, area: Window) -> list[int]:
-    """Indices of the strips or tiles that touch the window, in every plane."""
+    """Return the indices of the strips or tiles that touch the window, in every plane."""
     if page.is_tiled:
         height, width = page.tilelength, page.tilewidth
     else:
@@ -231,7 +232,7 @@ def _segments_in(page: tifffile.TiffPage, area: Window) -> list[int]:
 
 
 def _read_with_pillow(path: Path, page: tifffile.TiffPage, window: Window | None) -> np.ndarray:
-    # Pillow would turn and invert some rasters by itself, differently in its versions.
+    # Pillow rotates and inverts some rasters itself, depending on its version.
     plain = page.photometric != tifffile.PHOTOMETRIC.MINISWHITE
     plain = plain and page.tags.valueof("Orientation", 1) == 1
     if window is not None or page.samplesperpixel > 4 or not plain:

@@ -1,4 +1,4 @@
-"""How often each class occurs in label files, and the weights that even this out."""
+"""Class frequencies of label files, and the class weights that balance them."""
 
 import hashlib
 import json
@@ -24,11 +24,11 @@ _WHOLE = 2048 * 2048
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Pixels of the classes in a set of label maps; ignored pixels count nowhere.
+    """Pixel counts of the classes in a set of label maps, without ignored pixels.
 
     Args:
         pixels: Pixels of each class.
-        pixels_around: Pixels of the label maps that hold the class.
+        pixels_around: Pixels of all label maps that contain the class.
     """
 
     pixels: tuple[int, ...]
@@ -36,12 +36,12 @@ class ClassCounts:
 
 
 def balanced_weights(counts: ClassCounts, balance: ClassBalance) -> tuple[float, ...]:
-    """Weights of the classes; a class without a pixel gets 0.
+    """Return the class weights; a class without a pixel gets 0.
 
     ``median_frequency`` (Eigen and Fergus, 2015): a class's frequency is its share of the pixels
-    of those label maps that hold it; its weight is the median of all frequencies over its own.
-    ``inverse_frequency``: the pixels of all K classes that occur over K times the class's own, so
-    that the mean weight of a pixel is 1.
+    of the label maps that contain it; its weight is the median of all frequencies over its own.
+    ``inverse_frequency``: the pixels of all K present classes divided by K times the class's own,
+    so that the mean weight of a pixel is 1.
 
     Raises:
         InputError: No class has a pixel.
@@ -65,41 +65,41 @@ def balanced_weights(counts: ClassCounts, balance: ClassBalance) -> tuple[float,
 def count_classes(
     paths: Sequence[Path], decoder: LabelDecoder, num_workers: int = 0
 ) -> ClassCounts:
-    """Counts the pixels of label files, of which each worker holds a part of one at a time.
+    """Count the pixels of each class in label files; each worker holds part of one file at a time.
 
     Args:
         paths: The label files.
-        decoder: Decodes them.
-        num_workers: Processes that read; 0 reads in this one.
+        decoder: Decoder of the labels.
+        num_workers: Worker processes; 0 reads in the main process.
 
     Raises:
-        InputError: A file cannot be read, or holds a value that is no class.
+        InputError: A file cannot be read, or holds an unknown class value.
     """
     pixels = torch.zeros(decoder.num_classes, dtype=torch.int64)
     around = torch.zeros_like(pixels)
     workers = min(num_workers, len(paths))
-    # With a generator of its own the training's random numbers stay what they are without counting.
+    # Its own generator leaves the random numbers of training unchanged.
     generator = torch.Generator().manual_seed(0)
     reader = _Counting(paths, decoder)
-    for found in DataLoader(reader, batch_size=None, num_workers=workers, generator=generator):
-        pixels += found
-        around += found.sum() * (found > 0)
+    for counted in DataLoader(reader, batch_size=None, num_workers=workers, generator=generator):
+        pixels += counted
+        around += counted.sum() * (counted > 0)
     return ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()))
 
 
 def cached_counts(
     paths: Sequence[Path], decoder: LabelDecoder, num_workers: int, root: Path
 ) -> ClassCounts:
-    """`count_classes`, kept in a file below ``root`` for as long as labels and classes stay.
+    """Return `count_classes`, cached in a file below ``root``.
 
-    Labels are taken for the same while their names, sizes and times are. Where ``root`` cannot be
-    written to, they are counted every time.
+    The cache is valid while the classes and the names, sizes and modification times of the labels
+    stay the same. If ``root`` is not writable, labels are counted every time.
     """
     file = root / OWN_FOLDER / f"class_counts_{labels_key(paths, decoder, root)}.json"
-    # A file that another program left damaged is counted again.
+    # A damaged cache file is ignored and replaced.
     with suppress(OSError, ValueError, KeyError, TypeError):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return ClassCounts(tuple(found["pixels"]), tuple(found["pixels_around"]))
+        cached = json.loads(file.read_text(encoding="utf-8"))
+        return ClassCounts(tuple(cached["pixels"]), tuple(cached["pixels_around"]))
     counts = count_classes(paths, decoder, num_workers)
     with suppress(OSError):
         write_atomically(file, json.dumps(asdict(counts)))
@@ -107,7 +107,7 @@ def cached_counts(
 
 
 class _Counting(Dataset[torch.Tensor]):
-    """The pixels of each class (K,) int64 in each label file."""
+    """Pixel counts of each class (K,) int64 for each label file."""
 
     def __init__(self, paths: Sequence[Path], decoder: LabelDecoder) -> None:
         self.paths = tuple(paths)
@@ -119,13 +119,13 @@ class _Counting(Dataset[torch.Tensor]):
     def __getitem__(self, index: int) -> torch.Tensor:
         counts = np.zeros(256, np.int64)
         for mask in _masks(self.paths[index], self.decoder):
-            for row in range(0, len(mask), _ROWS):  # bincount takes eight bytes a pixel
+            for row in range(0, len(mask), _ROWS):  # bincount takes 8 bytes per pixel
                 counts += np.bincount(mask[row : row + _ROWS].reshape(-1), minlength=256)
         return torch.from_numpy(counts[: self.decoder.num_classes])
 
 
 def _masks(label: Path, decoder: LabelDecoder) -> Iterator[np.ndarray]:
-    """The mask of a label, of a large raster some rows at a time."""
+    """Yield the mask of a label, in strips of rows for a large raster."""
     height, width = decoder.size(label)
     if height * width <= _WHOLE or not is_raster(label):
         yield decoder.read(label)
@@ -135,9 +135,9 @@ def _masks(label: Path, decoder: LabelDecoder) -> Iterator[np.ndarray]:
 
 
 def labels_key(labels: Sequence[Path], decoder: LabelDecoder, root: Path) -> str:
-    """A short name for what is counted in these labels, in this order.
+    """Return a short hash of these labels in this order.
 
-    It changes with a file's name, size or time, and with what the labels mean.
+    It changes with a file's name, size or modification time, and with the decoder.
     """
     files = []
     for path in (file for label in labels for file in decoder.files(label)):

@@ -1,4 +1,4 @@
-"""Where in a set of label maps each class lies: to draw places of every class as often."""
+"""Locations of each class in a set of label maps, to draw all classes equally often."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,31 +21,30 @@ _BLOCKS_AT_ONCE = 8
 
 
 class ClassPlaces:
-    """Blocks of label maps and how many pixels of each class they hold.
+    """Blocks of label maps and their pixel counts of each class.
 
     Args:
-        blocks: (N, 5) int64: number of the label map, row, column, height and width of each block.
+        blocks: (N, 5) int64: index of the label map, row, column, height and width of each block.
         pixels: (N, K) int64: pixels of each class in each block.
     """
 
     def __init__(self, blocks: np.ndarray, pixels: np.ndarray) -> None:
         self.blocks = blocks
         self.pixels = pixels
-        # (K, N): to find a block among a million without touching each of them.
+        # (K, N), for binary search among a million blocks.
         self._pixels_so_far = np.ascontiguousarray(pixels.cumsum(axis=0).T)
 
     def counts(self) -> ClassCounts:
-        """Pixels of each class, and of the label maps that hold it."""
+        """Return the pixels of each class, and of the label maps that contain it."""
         maps = np.zeros((self.blocks[:, 0].max() + 1, self.pixels.shape[1]), np.int64)
         np.add.at(maps, self.blocks[:, 0], self.pixels)
         around = (maps.sum(axis=1, keepdims=True) * (maps > 0)).sum(axis=0)
         return ClassCounts(tuple(maps.sum(axis=0).tolist()), tuple(around.tolist()))
 
     def draw(self, random: np.random.Generator) -> tuple[int, Window, int]:
-        """Number of a label map, a block of it and a class in the block.
+        """Draw a label map's index, a block in it and a class in the block.
 
-        All classes that occur are as likely, and each pixel of a class is as likely to be in the
-        block.
+        All present classes are equally likely, and so are all pixels of a class.
         """
         totals = self._pixels_so_far[:, -1]
         number = int(random.choice(np.flatnonzero(totals)))
@@ -56,23 +55,23 @@ class ClassPlaces:
 
 
 def class_places(pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0) -> ClassPlaces:
-    """Reads all label maps, some rows at a time.
+    """Locate the classes in all label maps, read in strips of rows.
 
     Args:
         pairs: Pairs with labels.
-        reader: Reads them.
-        num_workers: Processes that read; 0 reads in this one.
+        reader: Reader of the pairs.
+        num_workers: Worker processes; 0 reads in the main process.
 
     Raises:
-        InputError: A label cannot be read or holds what is no class, or no class occurs at all.
+        InputError: A label cannot be read or holds an unknown class value, or no class occurs.
     """
     blocks, pixels = [], []
     workers = min(num_workers, len(pairs))
-    generator = torch.Generator().manual_seed(0)  # leaves the training's random numbers alone
-    found = DataLoader(
+    generator = torch.Generator().manual_seed(0)  # leaves the random numbers of training unchanged
+    loader = DataLoader(
         _Blocks(pairs, reader), batch_size=None, num_workers=workers, generator=generator
     )
-    for place, (where, counts) in enumerate(found):
+    for place, (where, counts) in enumerate(loader):
         blocks.append(np.insert(where.numpy(), 0, place, axis=1))
         pixels.append(counts.numpy())
     places = ClassPlaces(np.concatenate(blocks), np.concatenate(pixels))
@@ -87,9 +86,9 @@ def class_places(pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0
 def cached_places(
     pairs: Sequence[Pair], reader: PairReader, num_workers: int, root: Path
 ) -> ClassPlaces:
-    """`class_places`, kept in a file below ``root`` for as long as labels and classes stay.
+    """Return `class_places`, cached in a file below ``root`` until labels or classes change.
 
-    Where ``root`` cannot be written to, the labels are read every time.
+    If ``root`` is not writable, the labels are read every time.
     """
     paths = [pair.label for pair in pairs if pair.label is not None]
     key = labels_key(paths, reader.decoder, root)
@@ -97,9 +96,9 @@ def cached_places(
         parts = [(pair.part, pair.without) for pair in pairs]
         key += "_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
     file = root / OWN_FOLDER / f"class_places_{key}_{reader.reduction}_{_BLOCK}.npz"
-    # A file that another program left damaged is made again.
-    with suppress(*DAMAGED_ARCHIVE), np.load(file) as found:
-        return ClassPlaces(found["blocks"], found["pixels"])
+    # A damaged cache file is ignored and replaced.
+    with suppress(*DAMAGED_ARCHIVE), np.load(file) as cached:
+        return ClassPlaces(cached["blocks"], cached["pixels"])
     places = class_places(pairs, reader, num_workers)
     with suppress(OSError), atomic_file(file) as opened:
         np.savez_compressed(opened, blocks=places.blocks, pixels=places.pixels)
@@ -107,7 +106,7 @@ def cached_places(
 
 
 class _Blocks(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """The blocks (N, 4) and the pixels of each class in them (N, K) of each label map."""
+    """Blocks (N, 4) and their pixel counts (N, K) for each label map."""
 
     def __init__(self, pairs: Sequence[Pair], reader: PairReader) -> None:
         self.pairs = tuple(pairs)

@@ -1,4 +1,4 @@
-"""Training crops of rasters too large to read whole."""
+"""Training crops of large rasters."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ from lightning_seg.data.sampling.regions import FreePlaces
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
-# Places around a class are drawn again where they touch what must not be trained on.
+# Attempts to draw a crop around a class that touches no excluded region.
 _TRIES = 100
 
 
 class Crops(Dataset[Sample]):
-    """Square crops of rasters; of TIFF files nothing else is read.
+    """Square crops of rasters; only the crop is read from TIFFs.
 
-    No crop touches what a pair is ``without``. A raster smaller than the crop is mirrored at its
-    lower and right edge, and ignored there. Samples are those of PairDataset and ``window`` int64
-    (4,): row, column, height and width of what was read.
+    No crop touches the excluded regions of a pair, ``without``. A raster smaller than the crop is
+    mirrored at its lower and right edges; the mask is ignored there. Samples are those of
+    `PairDataset` with ``window`` int64 (4,): row, column, height and width of the area read.
 
     Args:
         pairs: The rasters.
-        reader: Reads them.
-        pipeline: Transforms of image and mask.
+        reader: Reader of the rasters.
+        pipeline: Transforms for image and mask.
         crop_size: Height and width of a crop in pixels.
 
     Raises:
-        InputError: There is no room for a crop.
+        InputError: No crop fits beside the excluded regions.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Crops(Dataset[Sample]):
         ]
         if self.pairs and not any(free.count for free in self._free):
             raise InputError(
-                f"No crop of {crop_size} x {crop_size} pixels fits beside the regions that are "
-                "measured. Set crop_size to a smaller number, or make the regions smaller."
+                f"No crop of {crop_size} x {crop_size} pixels fits beside the evaluated "
+                "regions. Set crop_size to a smaller number, or make the regions smaller."
             )
 
     @abstractmethod
     def __len__(self) -> int:
-        """Crops an epoch."""
+        """Crops per epoch."""
 
     @abstractmethod
     def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
-        """Number of a raster, and the crop."""
+        """Return a raster's index and the crop's window."""
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
@@ -74,14 +74,14 @@ class Crops(Dataset[Sample]):
         random = np.random.default_rng(draw_seed(index))
         place, window = self._place(index, random)
         pair = self.pairs[place]
-        further = self.reader.extra_channel(pair, window)
-        image, mask, further = self.pipeline.apply(
+        extra_channel = self.reader.extra_channel(pair, window)
+        image, mask, extra_channel = self.pipeline.apply(
             self._mirrored(self.reader.image(pair, window)),
             self._ignored_beyond(self.reader.mask(pair, window)),
-            None if further is None else self._mirrored(further),
+            None if extra_channel is None else self._mirrored(extra_channel),
             int(random.integers(2**31)),
         )
-        sample = make_sample(image, mask, further, name=pair.name)
+        sample = make_sample(image, mask, extra_channel, name=pair.name)
         return sample | {"window": torch.tensor(window)}
 
     def _of_crop(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -101,18 +101,18 @@ class Crops(Dataset[Sample]):
 
 
 class RandomCrops(Crops):
-    """Crops at random places, drawn anew at every visit from torch's random state.
+    """Random crops, drawn at every access from torch's random state.
 
-    Larger rasters are visited more often, so that every pixel is as likely.
+    Rasters are drawn in proportion to their area, so that all pixels are equally likely.
 
     Args:
         pairs: The rasters.
-        reader: Reads them.
-        pipeline: Transforms of image and mask.
+        reader: Reader of the rasters.
+        pipeline: Transforms for image and mask.
         crop_size: Height and width of a crop in pixels.
-        length: Crops an epoch.
-        places: Where classes lie: draws a class, each as often, and a crop around a pixel of it. By
-            default all places are as likely.
+        length: Crops per epoch.
+        places: Class locations: draws a class uniformly, then a crop around one of its pixels. By
+            default all positions are equally likely.
     """
 
     def __init__(
@@ -169,14 +169,14 @@ class RandomCrops(Crops):
 
 
 class GridCrops(Crops):
-    """All crops whose rows and columns are multiples of a stride, each once an epoch.
+    """All crops on a regular grid, each once per epoch.
 
     Args:
         pairs: The rasters.
-        reader: Reads them.
-        pipeline: Transforms of image and mask.
+        reader: Reader of the rasters.
+        pipeline: Transforms for image and mask.
         crop_size: Height and width of a crop in pixels.
-        stride: Pixels from a crop to the next.
+        stride: Distance between neighbouring crops in pixels.
     """
 
     def __init__(

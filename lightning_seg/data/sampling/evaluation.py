@@ -1,4 +1,4 @@
-"""Evaluation on several processes that counts every sample exactly once."""
+"""Distributed evaluation that counts every sample exactly once."""
 
 from collections.abc import Sized
 from typing import cast
@@ -11,17 +11,16 @@ from lightning_seg.errors import InputError
 
 
 def world_size() -> int:
-    """Number of processes that train or evaluate together."""
+    """Return the number of distributed processes, 1 without a process group."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_world_size()
     return 1
 
 
 def evaluation_sampler(dataset: Dataset) -> Sampler[int]:
-    """Shares a dataset out among the processes in order, without repeating samples.
+    """Return a sequential sampler that distributes samples over processes without repeats.
 
-    Lightning leaves this sampler in place; its own would repeat samples until all processes have
-    equally many.
+    Lightning keeps this sampler; its own would repeat samples to give all processes equally many.
 
     Raises:
         InputError: There are fewer samples than processes.
@@ -31,7 +30,7 @@ def evaluation_sampler(dataset: Dataset) -> Sampler[int]:
         return SequentialSampler(cast(Sized, dataset))
     if count < processes:
         raise InputError(
-            f"{count} sample(s) cannot be shared out among {processes} processes. "
+            f"{count} sample(s) cannot be distributed over {processes} processes. "
             f"Use trainer.devices={count} or fewer for this evaluation."
         )
     return UnrepeatedDistributedSampler(dataset, shuffle=False)

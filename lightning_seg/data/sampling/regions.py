@@ -1,4 +1,4 @@
-"""Parts of each raster that are measured, while crops that do not touch them are trained on."""
+"""Evaluation regions of rasters, and training crops that do not touch them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,20 +16,20 @@ Region = tuple[float, float, float, float]
 
 
 def check_regions(regions: Mapping[str, Region]) -> None:
-    """Refuses regions that are none, or of which one lies over another.
+    """Raise unless all regions are valid and none overlap.
 
     Args:
-        regions: Top, left, bottom and right as shares of height and width, by the setting's name.
+        regions: Top, left, bottom and right as fractions of height and width, by setting name.
 
     Raises:
-        InputError: One is not within the raster or has no area, or two overlap.
+        InputError: A region exceeds the raster or has no area, or two overlap.
     """
     for setting, region in regions.items():
         if len(region) != 4 or not _is_within(region):
             raise InputError(
                 f"{setting} is {list(region)}, but top, left, bottom and right are expected as "
-                "shares of each raster's height and width, such as [0.75, 0.75, 1.0, 1.0] for the "
-                "lower right sixteenth."
+                "fractions of each raster's height and width, such as [0.75, 0.75, 1.0, 1.0] for "
+                "the lower right sixteenth."
             )
     (first, *others) = regions or [""]
     for other in others:
@@ -45,14 +45,14 @@ def check_regions(regions: Mapping[str, Region]) -> None:
 
 
 def parts_of(pairs: Iterable[Pair], region: Region, reader: PairReader) -> list[Pair]:
-    """The part of each raster that lies in a region."""
+    """Return the part of each raster that lies in a region."""
     return [replace(pair, part=_window(region, reader.whole_size(pair))) for pair in pairs]
 
 
 def without_parts(
     pairs: Iterable[Pair], regions: Sequence[Region], reader: PairReader
 ) -> list[Pair]:
-    """Each raster without what lies in the regions."""
+    """Return each raster without the regions."""
     return [
         replace(pair, without=tuple(_window(region, reader.whole_size(pair)) for region in regions))
         for pair in pairs
@@ -60,12 +60,12 @@ def without_parts(
 
 
 class FreePlaces:
-    """Where the upper left corner of a crop may lie, so that it touches no part left out.
+    """Valid upper left corners of crops that touch no excluded part.
 
     Args:
         size: Height and width of the raster.
         crop: Height and width of the crop; no larger than the raster.
-        without: The parts.
+        without: The excluded parts.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class FreePlaces:
 
     @property
     def count(self) -> int:
-        """Number of corners."""
+        """Number of valid corners."""
         return int(self._areas.sum())
 
     def draw(self, random: np.random.Generator) -> tuple[int, int]:
-        """A corner, each as likely."""
+        """Draw a corner uniformly."""
         cell = 0
         if len(self._cells) > 1:
             cell = int(random.choice(len(self._cells), p=self._areas / self._areas.sum()))
@@ -102,7 +102,7 @@ class FreePlaces:
         return int(row), int(column)
 
     def on_grid(self, stride: int) -> list[tuple[int, int]]:
-        """All corners whose rows and columns are multiples of a stride."""
+        """Return all corners whose rows and columns are multiples of a stride."""
         height, width = self._corners
         return [
             (row, column)

@@ -1,4 +1,4 @@
-"""Divides names into train, val and test: by shares, or by the person's own lists."""
+"""Splits of names into train, val and test, by fractions or by lists."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,19 +13,18 @@ SPLITS = ("train", "val", "test")
 def split_by_fractions(
     names: Iterable[str], fractions: tuple[float, float, float], seed: int
 ) -> dict[str, list[str]]:
-    """Divides names by shares for train, val and test that sum to 1.
+    """Split names by fractions for train, val and test that sum to 1.
 
-    A name's place follows from its own hash and the seed, so the order in which a file system
-    lists files, and the machine, change nothing. A share above 0 gets at least one name if there
-    are three or more.
+    The order follows from a hash of the name and the seed, so the split is the same on every
+    machine and file system. With three or more names, a fraction above 0 gets at least one.
 
     Raises:
-        InputError: A share is negative, or they do not sum to 1.
+        InputError: A fraction is negative, or they do not sum to 1.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(
-            f"fractions are {list(fractions)}, but the shares of train, val and test must be 0 or "
-            "more and sum to 1."
+            f"fractions are {list(fractions)}, but the fractions of train, val and test must be "
+            "0 or more and sum to 1."
         )
     shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     _, val, test = _counts(len(shuffled), fractions)
@@ -37,7 +36,7 @@ def split_by_fractions(
 
 
 def _counts(total: int, fractions: Sequence[float]) -> list[int]:
-    """Whole numbers in these shares, by the largest remainders."""
+    """Return whole numbers in these fractions, by the largest-remainder method."""
     exact = [total * fraction for fraction in fractions]
     counts = [int(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda index: counts[index] - exact[index])
@@ -52,14 +51,14 @@ def _counts(total: int, fractions: Sequence[float]) -> list[int]:
 
 
 def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[str, list[str]]:
-    """Divides names by text files that hold one name a line, with or without an image suffix.
+    """Split names by text files with one name per line, with or without an image suffix.
 
     Args:
-        names: All names there are.
+        names: All existing names.
         lists: The text file of each split.
 
     Raises:
-        InputError: A file is missing, names what is not there, or names what was already named.
+        InputError: A file is missing, or a name does not exist or is listed twice.
     """
     places: dict[str, str] = {}
     result: dict[str, list[str]] = {}
@@ -81,31 +80,31 @@ def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[st
     return result
 
 
-def listed_names(path: Path, mend: str) -> list[str]:
-    """The lines of a text file that are not blank, without spaces around them.
+def listed_names(path: Path, hint: str) -> list[str]:
+    """Return the non-blank lines of a text file, stripped.
 
     Args:
         path: The file.
-        mend: What to tell the person when it is missing.
+        hint: Advice for the error message if the file is missing.
 
     Raises:
         InputError: The file is missing.
     """
     if not path.is_file():
-        raise InputError(f"The list {path.absolute()} does not exist. {mend}")
+        raise InputError(f"The list {path.absolute()} does not exist. {hint}")
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     return [line.strip().replace("\\", "/") for line in lines if line.strip()]
 
 
 def refuse_shared(kind: str, lists: Mapping[str, Sequence[str]]) -> None:
-    """Refuses a name that is listed more than once.
+    """Raise if a name is listed more than once.
 
     Args:
-        kind: What the names are names of, such as "Tile".
-        lists: The names by what lists them.
+        kind: Kind of the names, such as "Tile".
+        lists: The names by list.
 
     Raises:
-        InputError: One is.
+        InputError: A name is listed more than once.
     """
     places: dict[str, str] = {}
     for place, names in lists.items():

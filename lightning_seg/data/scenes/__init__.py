@@ -1,8 +1,8 @@
-"""Synthetic aerial scenes: streets, parcels and gardens, drawn from a seed with exact labels.
+"""Synthetic aerial scenes: streets, parcels and gardens, rendered from a seed with exact labels.
 
-The scenes take the place of a benchmark where none is at hand. They look like true orthophotos of
-a suburb at 9 cm and are built so that colour alone decides little: roofs and roads share their
-greys, tiles and soil their browns, sedum roofs and lawns their greens, and shadows fall on all.
+The scenes replace a benchmark when none is available. They resemble true orthophotos of a suburb at
+9 cm. Colour alone is a weak cue: roofs and roads share greys, tiles and soil share browns, sedum
+roofs and lawns share greens, and shadows fall on everything.
 """
 
 from itertools import pairwise
@@ -23,7 +23,7 @@ from lightning_seg.data.scenes.streets import (
 )
 
 SCENES_VERSION = 1
-"""Raised whenever the same seed gives another scene."""
+"""Incremented whenever the same seed gives a different scene."""
 
 SMALLEST_SCENE = 32
 """Least side length in pixels."""
@@ -49,7 +49,7 @@ def render_scene(seed: int, size: int = 512) -> tuple[NDArray[np.uint8], NDArray
         raise ValueError(f"seed is {seed}; a scene's seed is 0 or above")
     if size < SMALLEST_SCENE:
         raise ValueError(f"size is {size}; a scene is at least {SMALLEST_SCENE} pixels wide")
-    # What stands just off the picture still casts its shadow into it.
+    # Objects just outside the image still cast shadows into it.
     canvas = Canvas(np.random.default_rng(seed), size + 2 * _MARGIN)
     _draw_district(canvas)
     inside = slice(_MARGIN, _MARGIN + size)

@@ -1,8 +1,8 @@
 """The drawing board of the synthetic scenes: covered areas, materials, sunlight, camera.
 
-Everything is measured in metres on the ground; only this file knows about pixels. The canvas keeps
-a height for each pixel, so what stands higher hides what lies below, whatever is painted first, and
-the shadows fall out of the heights at the end.
+All units are metres on the ground; only this file knows about pixels. The canvas stores a height
+per pixel, so higher objects hide lower ones in any painting order, and shadows follow from the
+heights at the end.
 """
 
 import math
@@ -16,7 +16,7 @@ FloatArray = NDArray[np.floating]
 Colour = tuple[float, float, float]
 
 GROUND_SAMPLING = 0.09
-"""Metres on the ground a pixel, as in ISPRS Vaihingen."""
+"""Metres on the ground per pixel, as in ISPRS Vaihingen."""
 
 _SUPERSAMPLING = 4
 _OCTAVES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -59,7 +59,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Material:
-    """Two colours that blend into each other in blotches, roughened by fine grain."""
+    """Two colours that blend in blotches, with fine grain."""
 
     first: Colour
     second: Colour
@@ -67,7 +67,7 @@ class Material:
     blotches: float = 0.3
 
     def tinted(self, rng: np.random.Generator, amount: float = 0.06) -> "Material":
-        """The same material as it looks elsewhere: a little brighter, duller, another hue."""
+        """A random variant of the material, with slightly different brightness and hue."""
         factor = 1 + rng.uniform(-amount, amount) + rng.uniform(-amount, amount, 3) / 5
         first, second = (
             (float(c[0] * factor[0]), float(c[1] * factor[1]), float(c[2] * factor[2]))
@@ -131,7 +131,7 @@ class Canvas:
         return Patch((slice(top, bottom), slice(left, right)), np.ones_like(x), x, y)
 
     def polygon(self, points: NDArray[np.float64]) -> Patch | None:
-        """What a polygon (N, 2) in metres covers; None where it lies off the canvas."""
+        """The area covered by a polygon (N, 2) in metres; None off the canvas."""
         patch = self.area(points)
         if patch is None:
             return None
@@ -195,10 +195,10 @@ class Canvas:
         return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
     def _shadow(self) -> FloatArray:
-        """How far each pixel lies in cast shadow, 0 to 1.
+        """Cast shadow at each pixel, 0 to 1.
 
-        The highest thing towards the sun, lowered by the sun's slope, is found in strides that
-        double, so 8 shifts reach 255 pixels.
+        The highest object towards the sun, lowered by the sun's slope, is computed with doubling
+        strides, so that 8 shifts reach 255 pixels.
         """
         reach = self.height
         for step in (1, 2, 4, 8, 16, 32, 64, 128):

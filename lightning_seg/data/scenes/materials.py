@@ -1,4 +1,4 @@
-"""What the synthetic scenes are made of: the colours overlap between classes on purpose."""
+"""Materials of the synthetic scenes; colours overlap between classes on purpose."""
 
 from lightning_seg.data.scenes.canvas import Colour, Material
 

@@ -1,4 +1,4 @@
-"""What stands in the synthetic scenes: buildings, cars, plants and clutter, one function each."""
+"""Objects of the synthetic scenes: buildings, cars, plants and clutter, one function each."""
 
 import math
 
@@ -208,7 +208,7 @@ def foliage(
     Args:
         canvas: where to paint.
         patch: the box around the plant.
-        distance: 0 at the middle, 1 at the rim, one value a pixel.
+        distance: 0 at the middle, 1 at the rim, one value per pixel.
         radius: metres from the middle to the rim.
         heights: of the rim and of the top in metres.
         leaves: their colour.

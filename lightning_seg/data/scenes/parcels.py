@@ -121,7 +121,7 @@ def _house_and_garden(canvas: Canvas, parcel: Parcel) -> None:
 
 
 def _garden(canvas: Canvas, parcel: Parcel, start: float) -> None:
-    """What lies and grows behind the house: beds, a pool or trampoline, shrubs, trees."""
+    """The garden behind the house: beds, a pool or trampoline, shrubs and trees."""
     rng = canvas.rng
     frame, half, depth = parcel.frame, parcel.width / 2, parcel.depth
     if rng.random() < 0.5:

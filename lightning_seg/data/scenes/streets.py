@@ -1,4 +1,4 @@
-"""The streets of the synthetic scenes: where they run, what they are made of, who stands there."""
+"""Streets of the synthetic scenes: layout, surface, cars and trees."""
 
 from dataclasses import dataclass
 
