@@ -47,7 +47,7 @@ class PredictionPanels(ChosenSamples):
         over_image: Paint ground truth and prediction over the image.
 
     Raises:
-        InputError: As `BoundaryMetrics`; (in setup) ``positive_class`` is no class.
+        InputError: As in `BoundaryMetrics`. (in setup) ``positive_class`` is not a class.
     """
 
     def __init__(
