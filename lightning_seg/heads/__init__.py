@@ -1,4 +1,4 @@
-"""Heads: features to named predictions, and the target of each."""
+"""Heads map features to named predictions and provide the target of each."""
 
 from lightning_seg.heads.auxiliary import AuxiliaryHead
 from lightning_seg.heads.classification import ClassificationHead

@@ -1,4 +1,4 @@
-"""A classifier on the features of an earlier stage."""
+"""Auxiliary classifier on the features of an earlier stage."""
 
 from torch import Tensor, nn
 
@@ -9,15 +9,15 @@ from lightning_seg.networks.conv_norm_relu import ConvNormReLU
 
 
 class AuxiliaryHead(Head):
-    """A classifier of an earlier stage, which helps the training of deep networks.
+    """Auxiliary classifier of an earlier stage, for deep supervision.
 
-    That of Zhao et al. (2017), section 3.3: a 3 x 3 convolution to a quarter of the channels, batch
-    normalisation, ReLU, dropout, and a 1 x 1 convolution. Its loss has a weight of 0.4 there.
+    As in Zhao et al. (2017), section 3.3: a 3 x 3 convolution to a quarter of the channels, batch
+    normalisation, ReLU, dropout, and a 1 x 1 convolution. The paper weights its loss by 0.4.
 
     Args:
-        network: The network whose feature ``auxiliary`` is classified: the third stage of a ResNet.
+        network: Network with the feature ``auxiliary``, such as the third stage of a ResNet.
         num_classes: K, at least 2.
-        dropout: Share of the features dropped in training, channel by channel.
+        dropout: Share of channels dropped in training.
 
     Raises:
         InputError: The network has no feature ``auxiliary``.
@@ -42,5 +42,5 @@ class AuxiliaryHead(Head):
         )
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Features under ``auxiliary`` to class scores (B, K, h, w) of their size."""
+        """Return class scores (B, K, h, w) of the feature ``auxiliary`` (B, C, h, w)."""
         return {"auxiliary": self.auxiliary(features["auxiliary"])}

@@ -1,4 +1,4 @@
-"""The edges that a network itself predicts."""
+"""Edges predicted by the network itself."""
 
 from collections.abc import Collection
 
@@ -11,10 +11,10 @@ from lightning_seg.targets import SemanticEdges
 
 
 class EdgeHead(Head):
-    """The edges between classes that the shape stream of `GSCNN` predicts.
+    """Edges between classes, predicted by the shape stream of `GSCNN`.
 
     Args:
-        network: The network whose feature ``edge`` holds the logits of edges.
+        network: Network whose feature ``edge`` holds edge logits.
         num_classes: K, at least 2.
 
     Raises:
@@ -35,16 +35,16 @@ class EdgeHead(Head):
         self.target_of = {"edge": self.target}
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Features under ``edge`` to probabilities (B, 1, H, W), float32."""
-        # In half precision a probability would soon be 0 or 1, and its gradient lost.
+        """Return edge probabilities (B, 1, H, W), float32, of the feature ``edge``."""
+        # Half precision would round probabilities to 0 or 1 and lose their gradient.
         return {"edge": features["edge"].float().sigmoid()}
 
     def channels_of(self, prediction: str) -> int:
-        """One."""
+        """Return 1."""
         del prediction
         return 1
 
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-        """``edge``: 1 where a pixel has a neighbour of another class, (B, 1, H, W) float32."""
+        """Return ``edge`` (B, 1, H, W) float32, 1 next to another class."""
         del image
         return {"edge": self.target(mask, self.num_classes)} if "edge" in wanted else {}

@@ -1,4 +1,4 @@
-"""What every head is: features in, named predictions out, and the target of each."""
+"""Base class of the heads."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -13,26 +13,24 @@ class Target(Protocol):
 
     @property
     def key(self) -> str:
-        """Name and parameters."""
+        """Name and options, usable as a file name."""
 
 
 class Head(nn.Module):
     """Maps a network's features to named predictions.
 
     ``forward`` returns a dict with ``logits`` (B, K, h, w) and, in subclasses, regressed maps such
-    as ``distance``. All but class scores are activated and in their target's units, so a loss can
-    compare the two as they are.
+    as ``distance``. Regressed maps are activated and in the units of their target, so a loss can
+    compare the two directly.
 
     Args:
-        in_channels: Channels of the features under ``decoder``.
+        in_channels: Channels of the feature ``decoder``.
         num_classes: K, at least 2 (a binary task is two classes).
 
     Attributes:
-        predictions: Names of the predictions, the keys of the task's ``losses``.
-        scores: Names of those that are class scores, ``logits`` among them; an auxiliary
-            classifier's may be further ones.
-        target_of: The target object of each regressed prediction. A batch may bring the map under
-            ``targets``, by the key of this object.
+        predictions: Names of all predictions, to which the losses of the task refer.
+        scores: Names of the predictions that are class scores.
+        target_of: Target object of each regressed prediction; its ``key`` identifies cached maps.
     """
 
     predictions: tuple[str, ...] = ("logits",)
@@ -50,21 +48,21 @@ class Head(nn.Module):
         self.target_of: dict[str, Target] = {}
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Features (B, C, h, w) by name to predictions (B, K, h, w) by name."""
+        """Map features (B, C, h, w) by name to predictions (B, K, h, w) by name."""
         raise NotImplementedError
 
     def channels_of(self, prediction: str) -> int:
-        """Channels of a prediction, by default K."""
+        """Return the number of channels of a prediction, by default K."""
         del prediction
         return self.num_classes
 
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-        """The target of each wanted regressed prediction, on the batch's device.
+        """Return the targets of the wanted regressed predictions, on the device of the batch.
 
         Args:
             image: (B, C, H, W) in [0, 1].
             mask: (B, H, W) int64.
-            wanted: Names out of ``predictions`` without ``scores``.
+            wanted: Names of regressed predictions.
 
         Returns:
             Maps (B, C, H, W) by name.
@@ -75,6 +73,6 @@ class Head(nn.Module):
     def statistics(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
     ) -> dict[str, Tensor]:
-        """Scalars worth watching in training, by name; none by default."""
+        """Return scalars to log in training, by name; none by default."""
         del predictions, targets, mask
         return {}

@@ -1,4 +1,4 @@
-"""Segmentation, boundaries, distances and colours at once: ResUNet-a's multi-task endings."""
+"""Multi-task heads of ResUNet-a: segmentation, boundaries, distances and colours."""
 
 import math
 from collections.abc import Collection
@@ -14,27 +14,27 @@ from lightning_seg.targets import HSV, ClassBoundary, PatchDistance
 
 
 class MultiTaskHead(Head):
-    """Four tasks side by side (Diakogiannis et al. 2020, section 3.1.2, "mtsk").
+    """Four independent tasks (Diakogiannis et al. 2020, section 3.1.2, "mtsk").
 
-    The segmentation and the boundary of every class are predicted from the features after pyramid
-    pooling; the distances inside every class and the image's colours, hue, saturation and value,
-    from the features as they are, because pooling leaves large squares in such maps.
+    Segmentation and class boundaries are predicted from the features after pyramid pooling.
+    Distances inside each class and the colours of the image (hue, saturation, value) are predicted
+    from the unpooled features, because pooling leaves large square artefacts in such maps.
 
     Args:
-        in_channels: Channels of the features under ``decoder``.
+        in_channels: Channels of the feature ``decoder``.
         num_classes: K, at least 2.
-        channels: Channels within the head, at least 4. The paper has as many as the network at
-            full resolution.
-        distance_activation: ``sigmoid``, or ``softmax`` over the classes as in the authors' code;
-            the distances that it is to learn do not sum to 1.
-        boundary_width: How often the one-pixel boundaries are grown, see `ClassBoundary`.
-        void: Whether distances are measured past void pixels, see `PatchDistance`.
-        boundary_prior: What the predicted boundaries are about before training, in (0, 1): the
-            share of pixels on a class's boundary, .01 to .03 in crops of 256 pixels. As in Lin et
-            al. (2017, section 4.1) the last convolution's bias starts there, so that sparse maps
-            need not be walked down to. None starts at .5, as the paper does.
-        distance_prior: The same of the distances, whose targets' mean is .03 to .06. A softmax, the
-            same for any bias, starts at 1 / K.
+        channels: Channels within the head, at least 4. The paper uses those of the network at full
+            resolution.
+        distance_activation: ``sigmoid``, or ``softmax`` over the classes as in the authors' code,
+            although the target distances do not sum to 1.
+        boundary_width: Number of dilations of the one-pixel boundaries, see `ClassBoundary`.
+        void: Treatment of void in distances, see `PatchDistance`.
+        boundary_prior: Initial value of the predicted boundaries, in (0, 1): the share of pixels on
+            a class boundary, .01 to .03 in crops of 256 pixels. Sets the bias of the last
+            convolution, as in Lin et al. (2017, section 4.1), so that training does not start far
+            above sparse targets. None starts at .5, as in the paper.
+        distance_prior: Initial value of the predicted distances, whose targets have a mean of .03
+            to .06. A softmax ignores it and starts at 1 / K.
 
     Raises:
         InputError: An unknown activation, or a prior outside (0, 1).
@@ -75,12 +75,12 @@ class MultiTaskHead(Head):
         self.boundary = _convolutions(channels + seen, channels, num_classes, depth=1)
         self.classifier = _convolutions(channels + 2 * seen, channels, num_classes, depth=2)
         self.color = nn.Conv2d(in_channels, 3, 1)
-        _start_at("boundary_prior", boundary_prior, self.boundary)
+        _initialize_bias("boundary_prior", boundary_prior, self.boundary)
         if distance_activation == "sigmoid":
-            _start_at("distance_prior", distance_prior, self.distance)
+            _initialize_bias("distance_prior", distance_prior, self.distance)
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``decoder`` (B, C, h, w) to four maps (B, K, h, w), ``color`` having 3 channels.
+        """Map ``decoder`` (B, C, h, w) to four predictions (B, K, h, w); ``color`` has 3 channels.
 
         All but ``logits`` are in [0, 1].
         """
@@ -98,11 +98,11 @@ class MultiTaskHead(Head):
         }
 
     def channels_of(self, prediction: str) -> int:
-        """K, but three of ``color``."""
+        """Return 3 for ``color``, else K."""
         return 3 if prediction == "color" else self.num_classes
 
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-        """``boundary`` and ``distance`` (B, K, H, W), ``color`` (B, 3, H, W), all in [0, 1]."""
+        """Return ``boundary``, ``distance`` (B, K, H, W) and ``color`` (B, 3, H, W) in [0, 1]."""
         targets = {}
         if "boundary" in wanted:
             targets["boundary"] = self._boundary(mask, self.num_classes)
@@ -119,17 +119,17 @@ class MultiTaskHead(Head):
 
 
 class ConditionedMultiTaskHead(MultiTaskHead):
-    """Four tasks, each seeing those before it (Diakogiannis et al. 2020, figure 2, "cmtsk").
+    """Four tasks, each conditioned on earlier ones (Diakogiannis et al. 2020, fig. 2, "cmtsk").
 
-    As `MultiTaskHead`, but boundaries are predicted from pooled features and distances, and the
-    segmentation from pooled features, boundaries and distances. Gradients flow back through all.
+    Like `MultiTaskHead`, but boundaries are predicted from pooled features and distances, and the
+    segmentation from pooled features, boundaries and distances. Gradients flow through all of them.
     """
 
     conditioned = True
 
 
 def _convolutions(in_channels: int, channels: int, out_channels: int, depth: int) -> nn.Sequential:
-    """``depth`` normed 3 x 3 convolutions with ReLU, and a 1 x 1 convolution."""
+    """Stack ``depth`` 3 x 3 convolutions with batch norm and ReLU, and a 1 x 1 convolution."""
     layers: list[nn.Module] = []
     for _ in range(depth):
         layers += [ConvNorm(in_channels, channels, kernel_size=3), nn.ReLU()]
@@ -137,8 +137,8 @@ def _convolutions(in_channels: int, channels: int, out_channels: int, depth: int
     return nn.Sequential(*layers, nn.Conv2d(in_channels, out_channels, 1))
 
 
-def _start_at(name: str, prior: float | None, convolutions: nn.Sequential) -> None:
-    """Sets the last bias to the logit of ``prior``."""
+def _initialize_bias(name: str, prior: float | None, convolutions: nn.Sequential) -> None:
+    """Set the last bias to the logit of ``prior``."""
     if prior is None:
         return
     if not 0 < prior < 1:

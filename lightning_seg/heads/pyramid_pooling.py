@@ -1,4 +1,4 @@
-"""A classifier that sees the image around every pixel."""
+"""Classifier with pyramid pooling."""
 
 from torch import Tensor, nn
 
@@ -7,13 +7,13 @@ from lightning_seg.networks import PSPPooling
 
 
 class PyramidPoolingHead(Head):
-    """Pyramid pooling and a classifier: ResUNet-a's single-task ending.
+    """Pyramid pooling and a classifier, the single-task head of ResUNet-a.
 
-    Layers 30 and 31 of Diakogiannis et al. (2020), table 1, with the ReLU between them that the
-    authors' code has.
+    Layers 30 and 31 of Diakogiannis et al. (2020), table 1, with the ReLU between them from the
+    authors' code.
 
     Args:
-        in_channels: Channels of the features under ``decoder``.
+        in_channels: Channels of the feature ``decoder``.
         num_classes: K, at least 2.
         channels: Channels of the pooled features, at least 4.
     """
@@ -24,5 +24,5 @@ class PyramidPoolingHead(Head):
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``decoder`` (B, C, h, w) to ``logits`` (B, K, h, w)."""
+        """Return ``logits`` (B, K, h, w) of the feature ``decoder`` (B, C, h, w)."""
         return {"logits": self.classifier(self.pooling(features["decoder"]))}

@@ -1,4 +1,4 @@
-"""A clamp to [-1, 1] that what it has clamped can leave again."""
+"""Clamp to [-1, 1] with gradients that let saturated values recover."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def recoverable_clamp(x: Tensor) -> Tensor:
-    """``x`` clamped to [-1, 1], as `torch.nn.functional.hardtanh` gives it.
+    """Clamp ``x`` to [-1, 1], like `torch.nn.functional.hardtanh`.
 
-    Gradients pass inside [-1, 1] and, unlike hardtanh's, also outside where a descent along them
-    leads back; those that would lead farther out are 0.
+    Gradients pass inside [-1, 1]. Unlike with hardtanh they also pass outside if a descent step
+    leads back towards [-1, 1]; gradients that lead farther out become 0.
     """
     return _RecoverableClamp.apply(x)
 

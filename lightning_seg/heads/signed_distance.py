@@ -1,4 +1,4 @@
-"""The cascade that regresses signed distances and classifies from them."""
+"""Signed-distance regression followed by classification."""
 
 from collections.abc import Collection
 from typing import Literal
@@ -19,28 +19,28 @@ Clamp = Literal["recoverable", "plain", "distance_loss_only"]
 class SignedDistanceHead(Head):
     """Signed-distance cascade of Audebert et al. (2019), section 3.
 
-    The features are convolved to K distance maps, clamped to [-1, 1] as their targets are; features
-    and distances together are convolved to the class scores. Without a loss
-    on ``distance`` it is the cross-entropy baseline of equal size. With ``classify=False`` it is
-    the paper's regression alone: the class of the largest distance is predicted.
+    A convolution maps the features to K distance maps, clamped to [-1, 1] like their targets. A
+    second convolution maps features and distances to the class scores. Without a loss on
+    ``distance`` it is the cross-entropy baseline of equal size. With ``classify=False`` it is the
+    paper's pure regression, which predicts the class with the largest distance.
 
     Args:
-        in_channels: Channels of the features under ``decoder``.
+        in_channels: Channels of the feature ``decoder``.
         num_classes: K, at least 2.
         clip: Distance in pixels at which targets saturate; the paper gives no figure.
-        void: ``ignore`` measures to valid pixels only, ``background`` takes void for background of
-            every class, as the paper does.
-        kernel_size: Odd side of both convolutions; the paper gives none for the second.
-        clamp: Which gradients pass where a distance is saturated, outside [-1, 1]. None with the
-            ``"plain"`` clamp, the paper's: a distance saturated on the wrong side never learns
-            again, and a class whose whole map saturates is lost. Those that lead back into [-1, 1]
-            with ``"recoverable"``, be they the distance loss's or, through the classifier, that of
-            the class scores, which pulls rightly saturated distances back, too. Of these the
-            distance loss's alone with ``"distance_loss_only"``; there is none without such a loss.
-        classify: Whether the class scores are convolved from features and distances. If not they
-            are the distances before the clamp, whose order it would not change.
-        recoverable: In configurations of before ``clamp`` had three choices, True for
-            ``"recoverable"`` and False for ``"plain"``; it goes before ``clamp``.
+        void: ``ignore`` measures to valid pixels only; ``background`` treats void as background of
+            every class, as in the paper.
+        kernel_size: Odd kernel size of both convolutions; the paper gives none for the second.
+        clamp: Gradients that pass where a distance is saturated, outside [-1, 1]. ``"plain"``, the
+            paper's, passes none: a distance saturated on the wrong side never recovers, and a
+            class whose whole map saturates is lost. ``"recoverable"`` passes gradients that lead
+            back into [-1, 1], both of the distance loss and, through the classifier, of the class
+            scores; the latter also pull correctly saturated distances back.
+            ``"distance_loss_only"`` passes only those of the distance loss.
+        classify: Compute class scores from features and distances. If False they are the distances
+            before the clamp, which have the same argmax.
+        recoverable: Old form of ``clamp``, which it overrides: True is ``"recoverable"``, False is
+            ``"plain"``.
 
     Raises:
         ValueError: An unknown clamp.
@@ -78,7 +78,7 @@ class SignedDistanceHead(Head):
         nn.init.zeros_(self.distance.bias)
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
-        """``decoder`` (B, C, h, w) to ``logits`` and ``distance`` in [-1, 1], each (B, K, h, w)."""
+        """Return ``logits`` and ``distance`` in [-1, 1], both (B, K, h, w), of ``decoder``."""
         x = features["decoder"]
         unclamped = self.distance(x)
         plain = self.clamp == "plain"
@@ -89,37 +89,37 @@ class SignedDistanceHead(Head):
         return {"logits": self._classify(self.classifier, x, seen), "distance": distance}
 
     def _classify(self, classifier: nn.Conv2d, x: Tensor, distance: Tensor) -> Tensor:
-        """The convolution of both side by side, without the cost of laying them so."""
+        """Convolve the concatenation of ``x`` and ``distance`` without concatenating them."""
         of_features, of_distance = classifier.weight.split([self.in_channels, self.num_classes], 1)
         scores = F.conv2d(x, of_features, classifier.bias, padding="same")
         return scores + F.conv2d(distance, of_distance, padding="same")
 
     def targets(self, image: Tensor, mask: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-        """``distance``: signed distances divided by ``clip``, (B, K, H, W) in [-1, 1]."""
+        """Return ``distance`` (B, K, H, W): signed distances divided by ``clip``, in [-1, 1]."""
         del image
         return {"distance": self.target(mask, self.num_classes)} if "distance" in wanted else {}
 
     def statistics(
         self, predictions: dict[str, Tensor], targets: dict[str, Tensor], mask: Tensor
     ) -> dict[str, Tensor]:
-        """What a glance at the distances of a batch would tell.
+        """Return statistics of the predicted distances of a batch.
 
-        ``distance_stuck`` is the share of distances saturated on the wrong side of the boundary;
-        ``positive/0`` to ``positive/K-1`` are the shares of each class's pixels whose distance to
-        its boundary is predicted as inside, NaN without such pixels. Where one stays 0 the channel
-        has learnt that its class is nowhere.
+        ``distance_stuck`` is the share of distances saturated on the wrong side of the boundary.
+        ``positive/0`` to ``positive/K-1`` are the shares of the pixels of each class whose distance
+        is predicted as inside; NaN without such pixels. If one stays at 0 the channel has learnt to
+        predict its class nowhere.
         """
         if "distance" not in targets:
             return {}
         distance, target = predictions["distance"], targets["distance"]
         valid = mask != self.target.ignore_index
         stuck = (distance.abs() >= 1) & (distance * target < 0) & valid.unsqueeze(1)
-        found = {"distance_stuck": stuck.sum() / (valid.sum() * self.num_classes).clamp(min=1)}
+        shares = {"distance_stuck": stuck.sum() / (valid.sum() * self.num_classes).clamp(min=1)}
         labels = mask.masked_fill(~valid, 0)
         own = distance.gather(1, labels.unsqueeze(1)).squeeze(1)
         inside, pixels = (
             sum_by_class(counted.float(), labels, self.num_classes).sum(dim=0)
             for counted in ((own > 0) & valid, valid)
         )
-        shares = inside / torch.where(pixels > 0, pixels, torch.nan)
-        return found | {f"positive/{label}": share for label, share in enumerate(shares)}
+        positive = inside / torch.where(pixels > 0, pixels, torch.nan)
+        return shares | {f"positive/{label}": share for label, share in enumerate(positive)}

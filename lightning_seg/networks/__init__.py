@@ -1,4 +1,4 @@
-"""Networks: image to features. Encoders come from timm; decoders live here."""
+"""Networks that map an image to features. Encoders come from timm; decoders are defined here."""
 
 from lightning_seg.networks.ccnet import CCNet
 from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm

@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling (ASPP) as DeepLab v3 has it."""
+"""Atrous spatial pyramid pooling (ASPP) of DeepLab v3."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,19 @@ from lightning_seg.networks.conv_norm_relu import ConvNormReLU
 
 
 class AtrousPyramid(nn.Module):
-    """Parallel convolutions of growing dilation and the image's mean, joined.
+    """Parallel convolutions with increasing dilation, fused with image-level features.
 
-    A 1 x 1 convolution, one 3 x 3 convolution a rate, and the mean over the whole map (Chen et al.
-    2018, "Encoder-decoder with atrous separable convolution", section 3.1), each with batch
-    normalisation and ReLU; a 1 x 1 convolution joins them.
+    A 1 x 1 convolution, one 3 x 3 convolution per rate, and the mean over the whole map (Chen et
+    al. 2018, "Encoder-decoder with atrous separable convolution", section 3.1), each with batch
+    normalisation and ReLU, fused by a 1 x 1 convolution.
 
     Args:
         in_channels: Channels of the map.
         channels: Channels of each branch and of the output.
         rates: Dilations.
-        dropout: Share of the output's values dropped in training.
-        separable: Atrous separable convolutions.
-        extra_channels: Channels of a further map to join, see `forward`.
+        dropout: Dropout rate of the output.
+        separable: Use atrous separable convolutions.
+        extra_channels: Channels of an additional map to fuse, see `forward`.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class AtrousPyramid(nn.Module):
         )
 
     def forward(self, x: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Map (B, in_channels, h, w), and one (B, extra_channels, h, w), to (B, channels, h, w)."""
+        """Fuse (B, in_channels, h, w) and (B, extra_channels, h, w) to (B, channels, h, w)."""
         maps = [branch(x) for branch in self.branches]
         maps.append(self.whole(x.mean(dim=(2, 3), keepdim=True)).expand_as(maps[0]))
         if extra is not None:

@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 def bin_means(x: Tensor, bins: int) -> Tensor:
-    """Means of (B, C, h, w) in ``bins`` x ``bins`` cells: (B, C, bins, bins).
+    """Average (B, C, h, w) over ``bins`` x ``bins`` cells, (B, C, bins, bins).
 
     The cells are those of `torch.nn.functional.adaptive_avg_pool2d`, which does not export for
-    sizes that are not known, and whose gradient on GPUs differs from run to run.
+    dynamic sizes and whose gradient on GPUs is not deterministic.
     """
     if bins == 1:
         return x.mean(dim=(2, 3), keepdim=True)
@@ -18,7 +18,7 @@ def bin_means(x: Tensor, bins: int) -> Tensor:
 
 
 def _cells(length: int, bins: int, like: Tensor) -> Tensor:
-    """(bins, length): what each place counts in the mean of each cell."""
+    """Weights (bins, length) of each position in the mean of each cell."""
     place = torch.arange(length, device=like.device)
     cell = torch.arange(bins, device=like.device)[:, None]
     start = cell * length // bins

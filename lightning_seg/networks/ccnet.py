@@ -8,23 +8,23 @@ from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.encoder_network import EncoderNetwork
 from lightning_seg.networks.initialization import he_initialization
 
-EXCLUDED = -1e4  # as good as minus infinity for a score, and a number in half precision, too
+EXCLUDED = -1e4  # acts as minus infinity for a score, and is finite in half precision
 
 
 class CCNet(EncoderNetwork):
-    """CCNet: every place attends to its row and its column, repeatedly, and so to the whole map.
+    """CCNet: recurrent attention of each position to its row and column, and so to the whole map.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name.
+        encoder: Name of a timm model.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights to load instead, see `Encoder`.
+        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the attention and of the features; 8 in the paper.
         channels: Channels of the attention and of the features.
-        recurrence: How often the attention is applied, with the same weights; 2 reaches every
-            place from every other.
-        dropout: Share of the features dropped in training, channel by channel.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
+        recurrence: Number of applications of the attention, with shared weights; 2 connects all
+            positions.
+        dropout: Share of feature channels dropped in training.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
         InputError: See `Encoder`.
@@ -58,9 +58,9 @@ class CCNet(EncoderNetwork):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
 
-        ``auxiliary`` is the encoder's last map but one, the third stage of a ResNet.
+        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
         """
         maps = self.encoder(image)
         x = self.reduce(maps[-1])
@@ -71,12 +71,12 @@ class CCNet(EncoderNetwork):
 
 
 class CrissCrossAttention(nn.Module):
-    """Attention of every place to the places of its row and column (section 3.2).
+    """Attention of each position to its row and column (section 3.2).
 
-    Memory grows with h w (h + w), not with the square of h w.
+    Memory grows with h w (h + w) instead of (h w)^2.
 
     Args:
-        channels: Channels of the map; queries and keys have an eighth.
+        channels: Channels of the map; queries and keys have an eighth of them.
     """
 
     def __init__(self, channels: int) -> None:
@@ -88,26 +88,26 @@ class CrissCrossAttention(nn.Module):
         self.scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same shape; the map itself at the start of training."""
+        """Map (B, C, h, w) to the same shape; the identity at the start of training."""
         # As (B, h, w, C) for rows, and as (B, w, h, C) for columns.
         query, key, value = (
             convolution(x).permute(0, 2, 3, 1) for convolution in (self.query, self.key, self.value)
         )
         of_row, row_weight = _attention(query @ key.transpose(2, 3), value)
         query, key, value = (maps.transpose(1, 2) for maps in (query, key, value))
-        # Each place is in its row already: in its column it counts no second time. (One operation
-        # adds what excludes it: of others the export of any height cannot prove the strides.)
+        # The row already contains the position itself, so exclude it from the column. (A single
+        # baddbmm, because the export of dynamic heights cannot prove the strides of other forms.)
         itself = torch.eye(x.shape[2], dtype=query.dtype, device=x.device) * EXCLUDED
         scores = torch.baddbmm(itself, query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2))
         scores = scores.unflatten(0, (x.shape[0], x.shape[3]))
         of_column, column_weight = _attention(scores, value)
-        # One softmax over both is two, weighed by a softmax of their denominators' logarithms.
+        # A softmax over both equals two, weighted by the softmax of their log-sum-exps.
         share = (row_weight - column_weight.transpose(1, 2)).sigmoid()
         seen = share * of_row + (1 - share) * of_column.transpose(1, 2)
         return x + self.scale * seen.permute(0, 3, 1, 2)
 
 
 def _attention(scores: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of the values (..., n, C) by scores (..., m, n), and the logarithm of its weight."""
+    """Attend to values (..., n, C) by scores (..., m, n); also return the log-sum-exp."""
     mean = scores.softmax(dim=3).to(value.dtype) @ value
     return mean, scores.logsumexp(dim=3, keepdim=True)

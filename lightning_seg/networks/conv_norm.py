@@ -5,15 +5,15 @@ from torch import Tensor, nn
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that has an answer for a single value a channel.
+    """Batch normalisation that accepts a single value per channel in training.
 
-    The mean of one value is the value itself: normalised by it, any map is 0, and PyTorch refuses.
-    Here the running statistics, those of evaluation, stand in and stay as they are. It is what a
-    pyramid's coarsest map needs where a batch, or an epoch's last one, holds a single image.
+    Batch statistics of a single value are meaningless, and PyTorch raises an error. Here the
+    running statistics are used instead and are not updated. The coarsest map of a pyramid needs
+    this when a batch, such as the last of an epoch, holds a single image.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, C, H, W), normalised a channel."""
+        """Normalise (B, C, H, W) per channel."""
         if self.training and input.shape[0] * input.shape[2] * input.shape[3] == 1:
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
@@ -22,12 +22,12 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution without bias, and batch normalisation; height and width stay.
+    """Convolution without bias and batch normalisation; keeps height and width.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        kernel_size: Odd side of the convolution.
+        kernel_size: Odd kernel size.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 1) -> None:

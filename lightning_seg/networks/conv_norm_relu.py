@@ -6,14 +6,14 @@ from lightning_seg.networks.conv_norm import BatchNorm
 
 
 class ConvNormReLU(nn.Sequential):
-    """A convolution without bias, batch normalisation, ReLU; height and width stay.
+    """Convolution without bias, batch normalisation and ReLU; keeps height and width.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        kernel_size: Odd side of the convolution.
-        dilation: Distance of its taps.
-        separable: One such convolution for each channel by itself, then a 1 x 1 convolution.
+        kernel_size: Odd kernel size.
+        dilation: Dilation of the convolution.
+        separable: Use a depthwise convolution followed by a 1 x 1 convolution.
     """
 
     def __init__(

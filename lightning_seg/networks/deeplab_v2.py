@@ -1,4 +1,4 @@
-"""DeepLab v2 (Chen et al. 2017) over any timm encoder that dilates."""
+"""DeepLab v2 (Chen et al. 2017) on any timm encoder that supports dilation."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,21 @@ from lightning_seg.networks.encoder_network import EncoderNetwork
 
 
 class DeepLabV2(EncoderNetwork):
-    """DeepLab v2: parallel dilated convolutions of an encoder's last map, summed.
+    """DeepLab v2: sum of parallel dilated convolutions of the last encoder map.
 
-    The paper's convolutions give class scores. Here they give ``channels`` features, for any head,
-    with nothing between them and the head: with a 1 x 1 classifier
-    (``ClassificationHead(kernel_size=1)``) and at least as many channels as classes both compute
-    the same set of functions.
+    In the paper the convolutions output class scores. Here they output ``channels`` features for
+    any head, without an activation. With a 1 x 1 classifier (``ClassificationHead(kernel_size=1)``)
+    and at least as many channels as classes both represent the same functions.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name.
+        encoder: Name of a timm model.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights to load instead, see `Encoder`.
+        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the features; 8 in the paper.
         rates: Dilations; the paper's large ones (ASPP-L).
-        channels: Channels of the features; no fewer than there are classes.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
+        channels: Channels of the features; at least the number of classes.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
         InputError: See `Encoder`.
@@ -52,9 +51,9 @@ class DeepLabV2(EncoderNetwork):
         )
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
 
-        ``auxiliary`` is the encoder's last map but one, the third stage of a ResNet.
+        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
         """
         maps = self.encoder(image)
         first, *others = [branch(maps[-1]) for branch in self.branches]

@@ -1,4 +1,4 @@
-"""DeepLab v3+ (Chen et al. 2018) over any timm encoder that dilates."""
+"""DeepLab v3+ (Chen et al. 2018) on any timm encoder that supports dilation."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -19,34 +19,34 @@ Variant = Literal["paper", "smp"]
 
 
 class DeepLabV3Plus(EncoderNetwork):
-    """DeepLab v3+: atrous pyramid, joined with low-level features at stride 4.
+    """DeepLab v3+: atrous pyramid fused with low-level features at stride 4.
 
-    Chen et al. (2018) convolve twice after the join. With ``variant="smp"`` it is the network of
-    segmentation-models-pytorch: one of the two convolutions comes before the pyramid is made
-    larger, with its corners on the corners; all are separable, with rates 12, 24 and 36; and the
-    encoder's convolutions dilate alike throughout a stage. Its head is a
+    Chen et al. (2018) apply two convolutions after the fusion. ``variant="smp"`` is the network of
+    segmentation-models-pytorch: one of the two convolutions precedes the upsampling of the pyramid,
+    which uses ``align_corners=True``; all are separable, with rates 12, 24 and 36; and all
+    convolutions of an encoder stage have the same dilation. Its head is
     ``ClassificationHead(kernel_size=1)``, and its ``mobilenet_v2`` is ``mobilenetv2_100`` with
     ``last_convolution``.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name; Xception (``xception71``), ResNets and MobileNets dilate.
+        encoder: Name of a timm model; Xception (``xception71``), ResNets and MobileNets dilate.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights to load instead, see `Encoder`.
+        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the atrous pyramid, 8 or 16 in the paper.
-        rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8,
+        rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8
             and halved at stride 32; 12, 24 and 36 in the variant ``smp``.
         channels: Channels of the pyramid and of the decoder.
-        low_level_channels: Channels that the features at stride 4 are reduced to.
-        separable: Separable convolutions in pyramid and decoder, as the paper has with Xception; by
-            default in the variant ``smp`` alone.
-        dropout: Share of the pyramid's values dropped in training; the paper gives none.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
+        low_level_channels: Channels of the reduced features at stride 4.
+        separable: Separable convolutions in pyramid and decoder, as in the paper with Xception; by
+            default only in the variant ``smp``.
+        dropout: Dropout rate after the pyramid; the paper does not state it.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
         variant: ``paper`` or ``smp``, see above.
         last_convolution: See `Encoder`.
 
     Raises:
-        InputError: See `Encoder`, an encoder without features at stride 4, an unknown variant.
+        InputError: See `Encoder`; an encoder without features at stride 4; an unknown variant.
     """
 
     stride = 4
@@ -103,9 +103,9 @@ class DeepLabV3Plus(EncoderNetwork):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` at stride 4 and ``auxiliary``.
+        """Map a normalised image (B, C, H, W) to ``decoder`` at stride 4 and ``auxiliary``.
 
-        ``auxiliary`` is the encoder's last map but one.
+        ``auxiliary`` is the second-to-last map of the encoder.
         """
         maps = self.encoder(image)
         low = self.reduce(maps[self.low_level])

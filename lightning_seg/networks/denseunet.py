@@ -1,4 +1,4 @@
-"""U-Net of densely connected blocks over a DenseNet."""
+"""U-Net with dense blocks on a DenseNet encoder."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,26 +14,26 @@ from lightning_seg.networks.initialization import he_initialization
 
 
 class DenseUNet(EncoderNetwork):
-    """A DenseNet, and dense blocks on the way up again.
+    """DenseNet encoder with a decoder of dense blocks.
 
-    Audebert et al. (2019) name a DenseUNet and give no layers. The decoder is that of Jégou et al.
-    (2017), section 3: at each step the map is doubled by a transposed convolution and joined with
-    the encoder's of that size, and a dense block passes on the features that it has added. The
-    last step, at full resolution, has no map to join and passes on what it was given, too.
+    Audebert et al. (2019) use a DenseUNet without specifying its layers. The decoder follows Jégou
+    et al. (2017), section 3: each step doubles the map by a transposed convolution, concatenates
+    the encoder map of that size, and passes on the features that a dense block adds. The last step,
+    at full resolution, has no encoder map and also passes on its input.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name.
+        encoder: Name of a timm model.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights to load instead, see `Encoder`.
+        weights: File with encoder weights to load instead, see `Encoder`.
         growth: Channels that each layer of a dense block adds.
-        layers: Layers of the decoder's blocks, coarse to fine; there must be one for each halving
-            of the encoder. Five by default, as in the FC-DenseNet103.
-        dropout: Share of a layer's output dropped in training.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
+        layers: Number of layers of each decoder block, coarse to fine, one block per halving of the
+            encoder; by default those of FC-DenseNet103.
+        dropout: Dropout rate after each layer.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
-        InputError: Another number of blocks than the encoder has halvings; see `Encoder`.
+        InputError: Not one block per halving of the encoder; see `Encoder`.
     """
 
     stride = 1
@@ -69,7 +69,7 @@ class DenseUNet(EncoderNetwork):
         self.steps.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` (B, out_channels, H, W)."""
+        """Map a normalised image (B, C, H, W) to ``decoder`` (B, out_channels, H, W)."""
         *maps, x = self.encoder(image)
         skips = dict(zip(self.encoder.strides, maps))
         stride = self.encoder.strides[-1]
@@ -80,7 +80,7 @@ class DenseUNet(EncoderNetwork):
 
 
 class _Step(nn.Module):
-    """Doubles the map's size, joins a skip, and adds features by a dense block."""
+    """Upsampling by 2, concatenation with a skip, and a dense block."""
 
     def __init__(
         self, in_channels: int, skip_channels: int, growth: int, layers: int, dropout: float
@@ -100,7 +100,7 @@ class _Step(nn.Module):
         )
 
     def forward(self, x: Tensor, skip: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the block is given and what it adds."""
+        """Return the input of the dense block and the features that it adds."""
         x = self.up(x)
         given = x if skip is None else torch.cat([x, skip], dim=1)
         added: list[Tensor] = []

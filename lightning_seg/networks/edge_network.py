@@ -1,4 +1,4 @@
-"""The network that finds edges in label maps, for SEMEDA (Chen et al. 2020)."""
+"""Edge detection network on label maps, for SEMEDA (Chen et al. 2020)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -19,20 +19,20 @@ RECIPE = (
 
 
 def activated(maps: Tensor, layer: int) -> Tensor:
-    """What a layer's convolution gives, through its softmax (the last one) or ReLU, in place."""
+    """Apply the activation of a layer: softmax for the last one, else ReLU in place."""
     return maps.softmax(dim=1) if layer == len(WIDTHS) - 1 else maps.relu_()
 
 
 class EdgeNetwork(nn.Module):
-    """Three convolutions, K -> 16 -> 32 -> 2 channels, that find the edges of a label map.
+    """Three convolutions, K -> 16 -> 32 -> 2 channels, that detect edges of a label map.
 
-    Chen et al. (2020), section 3.4; kernels are 3x3 with a bias, padded with zeros. Void pixels of
-    its input are zero in all channels, as are those beyond the border. It computes in the precision
-    of its input, whatever its own weights are in.
+    Chen et al. (2020), section 3.4; kernels are 3 x 3 with a bias and zero padding. Void pixels of
+    the input are zero in all channels. The network computes in the precision of its input,
+    regardless of that of its weights.
 
     Args:
         num_classes: K, the number of classes of the label maps, background included.
-        class_names: Their names in order, where they are known.
+        class_names: Names of the classes in order, if known.
     """
 
     def __init__(self, num_classes: int, class_names: Sequence[str] | None = None) -> None:
@@ -45,10 +45,10 @@ class EdgeNetwork(nn.Module):
         )
 
     def check_num_classes(self, num_classes: int) -> None:
-        """Refuses another number of classes than this network was made for.
+        """Raise unless the network is for this number of classes.
 
         Raises:
-            InputError: It is another.
+            InputError: Another number of classes.
         """
         if num_classes != self.num_classes:
             raise InputError(
@@ -57,11 +57,11 @@ class EdgeNetwork(nn.Module):
             )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """One-hot or class probabilities (B, K, H, W) to logits (B, 2, H, W): no edge, edge."""
+        """Return logits (B, 2, H, W) of no edge and edge for class maps (B, K, H, W)."""
         return self._convolve(2, self.embeddings(maps, layers=2)[-1])
 
     def embeddings(self, maps: Tensor, layers: int = len(WIDTHS)) -> list[Tensor]:
-        """The outputs of the first layers, (B, 16 | 32 | 2, H, W), after ReLU, ReLU and softmax."""
+        """Return the activated outputs (B, 16 | 32 | 2, H, W) of the first layers."""
         outputs: list[Tensor] = []
         for layer in range(layers):
             maps = activated(self._convolve(layer, maps), layer)
@@ -69,7 +69,7 @@ class EdgeNetwork(nn.Module):
         return outputs
 
     def layers(self, number: int) -> list[tuple[Tensor, Tensor]]:
-        """Kernels and biases of the first layers."""
+        """Return kernels and biases of the first layers."""
         return [self._layer(layer) for layer in range(number)]
 
     def _layer(self, layer: int) -> tuple[Tensor, Tensor]:
@@ -84,17 +84,17 @@ class EdgeNetwork(nn.Module):
 
     @classmethod
     def from_state_dict(cls, weights: dict[str, Tensor]) -> Self:
-        """The network of these weights; they say how many classes there are."""
+        """Build the network from its weights, which determine the number of classes."""
         network = cls(num_classes=weights["convs.0.weight"].shape[1])
         network.load_state_dict(weights)
         return network
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Self:
-        """The network in a checkpoint of `EdgeDetectionTask`, on the CPU.
+        """Load the network from a checkpoint of `EdgeDetectionTask`, on the CPU.
 
         Raises:
-            InputError: There is no such file, or it is no such checkpoint.
+            InputError: A missing file, or another kind of file.
         """
         path = Path(path)
         if not path.is_file():

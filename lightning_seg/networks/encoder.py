@@ -1,4 +1,4 @@
-"""Any timm model with ``features_only`` as a pyramid of feature maps."""
+"""Feature pyramid of any timm model that supports ``features_only``."""
 
 import difflib
 import re
@@ -19,30 +19,31 @@ class Encoder(nn.Module):
     """Feature pyramid of a timm model, finest map first.
 
     Args:
-        name: A timm model name (``resnet18``, ``convnext_tiny``, ``vgg16_bn``, ...).
+        name: Name of a timm model (``resnet18``, ``convnext_tiny``, ``vgg16_bn``, ...).
         in_channels: Number of image channels; pretrained first layers are adapted to it.
-        pretrained: Load timm's pretrained weights (needs the network or timm's cache).
-        weights: A file with a state dict of this timm model (``.safetensors``, ``.pth``), loaded
+        pretrained: Load timm's pretrained weights (needs internet access or timm's cache).
+        weights: File with a state dict of this timm model (``.safetensors``, ``.pth``), loaded
             instead of timm's own pretrained weights.
         output_stride: Stride of the last map, 8, 16 or 32: later stages dilate their convolutions
             instead of striding. None leaves the model as it is.
-        checkpointing: Compute the blocks' inner activations again in the backward pass instead of
+        checkpointing: Recompute the activations of the blocks in the backward pass instead of
             keeping them: less memory, a third more time.
-        last_convolution: Give, as the last map, what the 1 x 1 convolution after the last stage of
-            a MobileNet or EfficientNet makes of it (1,280 channels in MobileNetV2).
-        dilate_first: With ``output_stride``, dilate all convolutions of a stage alike. Otherwise,
-            as in DeepLab, the one that would have strided has the dilation of the stage before.
+        last_convolution: Apply the 1 x 1 convolution after the last stage of a MobileNet or
+            EfficientNet to the last map (1,280 channels in MobileNetV2).
+        dilate_first: With ``output_stride``, use one dilation for all convolutions of a stage.
+            Otherwise, as in DeepLab, the convolution whose stride is removed keeps the dilation of
+            the previous stage.
 
     Attributes:
         channels: Channels of each map.
         strides: Stride of each map relative to the image.
-        mean, std: The normalisation that the weights were trained with.
+        mean, std: Normalisation that the weights were trained with.
         normalized_stride: Stride of the last map if the model has batch normalisation, else 1.
 
     Raises:
-        InputError: Unknown model name, a model without feature maps, a stride that it does not
-            have, weights that cannot be had or do not fit, nothing to checkpoint, or no
-            convolution after the last stage.
+        InputError: An unknown model, a model without feature maps, an unsupported stride, weights
+            that cannot be loaded or do not fit, a model without blocks to checkpoint, or without
+            a convolution after the last stage.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Encoder(nn.Module):
             self.last = _last_convolution(name, _create(name, *source, options))
             self.channels[-1] = self.last[0].out_channels
         if dilate_first:
-            _dilate_alike(self.model)
+            _unify_dilation(self.model)
         self.strides: list[int] = info.reduction()
         self.mean, self.std = _normalization(name)
         normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules())
@@ -80,24 +81,24 @@ class Encoder(nn.Module):
         self.checkpointing = checkpointing
         if checkpointing and not any(_has_blocks(m) for m in self._stages().values()):
             raise InputError(
-                f"checkpointing: true, but the encoder {name!r} does not lend itself to it; set "
+                f"checkpointing: true, but the encoder {name!r} does not support it; set "
                 "checkpointing: false, or choose one whose stages are lists of blocks: resnet50"
             )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Image (B, C, H, W), normalised, to maps (B, channels[i], H/strides[i], W/strides[i]).
+        """Map a normalised image (B, C, H, W) to maps (B, channels[i], H/strides[i], W/strides[i]).
 
-        Where H or W is no multiple of a stride some models round up and others down.
+        If H or W is not a multiple of a stride, some models round up and others down.
         """
         try:
             maps: list[Tensor] = (
                 self._recomputed(image) if self.checkpointing else self.model(image)
             )
-        except AssertionError as error:  # how timm's models refuse a size
+        except AssertionError as error:  # timm models assert on unsupported sizes
             raise InputError(
                 f"the encoder {self.name!r} cannot take an image of {image.shape[-2]} x "
-                f"{image.shape[-1]} pixels ({error}). Train and predict by windows of a size that "
-                "it takes, or choose an encoder for any size such as resnet34 or convnext_tiny"
+                f"{image.shape[-1]} pixels ({error}). Train and predict with windows of a size it "
+                "accepts, or choose an encoder for any size, such as resnet34 or convnext_tiny"
             ) from error
         if getattr(self.model, "output_fmt", "NCHW") == "NHWC":  # Swin, MambaOut
             maps = [m.permute(0, 3, 1, 2).contiguous() for m in maps]
@@ -106,10 +107,10 @@ class Encoder(nn.Module):
         return maps
 
     def index_of_stride(self, stride: int) -> int:
-        """Which map has this stride, the first of them.
+        """Return the index of the first map with this stride.
 
         Raises:
-            InputError: There is none.
+            InputError: No map has this stride.
         """
         if stride not in self.strides:
             raise InputError(
@@ -119,7 +120,7 @@ class Encoder(nn.Module):
         return self.strides.index(stride)
 
     def _stages(self) -> dict[str, nn.Module]:
-        """The model's modules in the order of their calls, where timm keeps it as such a list."""
+        """Return the modules in call order if timm stores the model as a list, else nothing."""
         from timm.models import FeatureHookNet, FeatureListNet
 
         if isinstance(self.model, FeatureListNet | FeatureHookNet) and "body" not in self.model:
@@ -135,7 +136,7 @@ class Encoder(nn.Module):
                 x = recomputed(block, x) if _has_blocks(block) else block(x)
             if name in taps:
                 maps.append(x[0] if isinstance(x, tuple | list) else x)  # as timm does
-        hooks: Any = getattr(self.model, "hooks", None)  # Xception's maps lie within its blocks
+        hooks: Any = getattr(self.model, "hooks", None)  # Xception's maps are inside its blocks
         return maps if hooks is None else list(hooks.get_output(image.device).values())
 
 
@@ -144,7 +145,7 @@ def _has_blocks(module: nn.Module) -> bool:
 
 
 def _last_convolution(name: str, whole: nn.Module) -> nn.Sequential:
-    """The convolution and the normed activation between the last stage and the classifier."""
+    """Return convolution, norm and activation between the last stage and the classifier."""
     conv, norm = getattr(whole, "conv_head", None), getattr(whole, "bn2", None)
     if not isinstance(conv, nn.Conv2d) or norm is None:
         raise InputError(
@@ -155,8 +156,8 @@ def _last_convolution(name: str, whole: nn.Module) -> nn.Sequential:
     return nn.Sequential(conv, norm)
 
 
-def _dilate_alike(model: nn.Module) -> None:
-    """Gives all convolutions of a stage, but those of 1 x 1, the greatest dilation among them."""
+def _unify_dilation(model: nn.Module) -> None:
+    """Give all convolutions of a stage, except 1 x 1, the largest dilation among them."""
     for name, stage in model.named_modules():
         if not re.fullmatch(r"layer\d+|blocks\.\d+", name):
             continue
@@ -198,15 +199,15 @@ def _check_name(name: str) -> None:
 
 
 def _striding(name: str, output_stride: int | None) -> dict[str, int]:
-    """The option of timm's that gives the stride, if one is needed."""
+    """Return the timm option for the output stride, if one is needed."""
     if output_stride is None:
         return {}
     if _stride_of(name) == output_stride:
         return {}
     if _stride_of(name, output_stride=output_stride) == output_stride:
         return {"output_stride": output_stride}
-    found = {_stride_of(name), *(_stride_of(name, output_stride=s) for s in OUTPUT_STRIDES)}
-    choices = sorted(stride for stride in found if stride is not None)
+    strides = {_stride_of(name), *(_stride_of(name, output_stride=s) for s in OUTPUT_STRIDES)}
+    choices = sorted(stride for stride in strides if stride is not None)
     nearest = min(choices, key=lambda stride: abs(stride - output_stride))
     raise InputError(
         f"the encoder {name!r} has no output_stride {output_stride}; it has "
@@ -216,7 +217,7 @@ def _striding(name: str, output_stride: int | None) -> dict[str, int]:
 
 
 def _stride_of(name: str, **options: Any) -> int | None:
-    """The stride of the last map; None where the model does not take the options."""
+    """Return the stride of the last map, or None if the model rejects the options."""
     import timm
 
     try:
@@ -251,7 +252,7 @@ def _with_weights(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
             f"the weights {path} do not fit the encoder {name!r}: {first}\n"
             f"Give a state dict of timm's {name!r}, or name the encoder that the file is of"
         ) from error
-    # timm passes over what a file lacks; its names differ by how deep modules are nested.
+    # timm ignores missing tensors, and its names depend on how deep modules are nested.
     given = {_flat(key) for key in state}
     wanted = [key for key, value in model.state_dict().items() if value.is_floating_point()]
     missing = [key for key in wanted if _flat(key) not in given]
@@ -280,7 +281,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _source(name: str, state: dict[str, Tensor]) -> dict[str, Any]:
-    """What tells timm to load this state dict, of an image with as many channels as it has."""
+    """Return timm's configuration to load this state dict, with its number of image channels."""
     config = _config(name)
     source: dict[str, Any] = {"state_dict": dict(state)}
     first = state.get(f"{config.first_conv}.weight")

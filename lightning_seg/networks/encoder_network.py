@@ -1,18 +1,18 @@
-"""What the networks over an encoder of timm's have in common."""
+"""Base class of the networks on a timm encoder."""
 
 from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.network import Network
 
 
 class EncoderNetwork(Network):
-    """A network over a timm encoder, whose normalisation it takes on.
+    """Network on a timm encoder, with the normalisation of the encoder.
 
-    Sizes are multiples of the encoder's last stride, so that maps of all strides lie exactly above
-    each other.
+    Images are padded to a multiple of the encoder's last stride, so that maps of all strides align
+    exactly.
 
     Args:
         in_channels: Number of image channels.
-        encoder: The encoder.
+        encoder: Encoder.
     """
 
     def __init__(self, in_channels: int, encoder: Encoder) -> None:

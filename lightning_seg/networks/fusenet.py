@@ -12,24 +12,24 @@ RGB = 3
 
 
 class FuseNet(Network):
-    """FuseNet: a SegNet whose encoder also adds the features of a second one, of the depth.
+    """FuseNet: a SegNet with a second encoder for depth, added to the first.
 
-    Before each pooling the depth's features are added to the image's ("sparse fusion"). Pretrained
-    weights fill both encoders; the depth's first convolution gets the mean over RGB.
+    Depth features are added to the image features before each pooling ("sparse fusion"). Both
+    encoders get pretrained weights; the first depth convolution gets the mean over RGB.
 
     Args:
-        in_channels: Number of image channels: red, green, blue, then depth (or any other raster).
+        in_channels: Number of image channels: red, green, blue, then depth (or other rasters).
         encoder: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``.
         pretrained: Load timm's pretrained weights into both encoders.
-        weights: A file with encoder weights of timm's to load instead.
+        weights: File with timm encoder weights to load instead.
         width: Channels of the first stage; pretrained weights have 64.
-        dropout: Share of values dropped in training after the third to fifth pooling, and after the
-            first three stages of the decoder.
-        checkpointing: Compute the stages' inner activations again in the backward pass.
+        dropout: Dropout rate after the third to fifth pooling and after the first three stages of
+            the decoder.
+        checkpointing: Recompute the stages' activations in the backward pass to save memory.
 
     Raises:
-        InputError: No channel beside RGB, another encoder, or weights that cannot be had or do not
-            fit.
+        InputError: No channel beside RGB, another encoder, or weights that cannot be loaded or do
+            not fit.
     """
 
     stride = 1
@@ -47,8 +47,8 @@ class FuseNet(Network):
     ) -> None:
         if in_channels <= RGB:
             raise InputError(
-                f"FuseNet joins RGB and depth, but in_channels is {in_channels}; give images of at "
-                "least 4 channels, the first three RGB, or choose SegNet"
+                f"FuseNet joins RGB and depth, but in_channels is {in_channels}; use images "
+                "with at least 4 channels, the first three RGB, or choose SegNet"
             )
         depth_channels = in_channels - RGB
         super().__init__(
@@ -67,7 +67,7 @@ class FuseNet(Network):
         self.checkpointing = checkpointing
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` (B, width, H, W)."""
+        """Map a normalised image (B, C, H, W) to ``decoder`` (B, width, H, W)."""
         x, depth, places = image[:, :RGB], image[:, RGB:], []
         for i, (stage, depth_stage) in enumerate(
             zip(self.encoder, self.depth_encoder, strict=True)

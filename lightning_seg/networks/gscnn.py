@@ -1,4 +1,4 @@
-"""GSCNN (Takikawa et al. 2019) over any timm encoder that dilates."""
+"""GSCNN (Takikawa et al. 2019) on any timm encoder that supports dilation."""
 
 from collections.abc import Sequence
 
@@ -17,32 +17,32 @@ from lightning_seg.networks.resizing import resized_as
 
 
 class GSCNN(EncoderNetwork):
-    """Gated-SCNN: a network of narrow layers at full resolution finds the edges of classes.
+    """Gated-SCNN: a gated shape stream at full resolution predicts the edges of classes.
 
-    This "shape stream" starts from the encoder's finest map; in three steps deeper maps open and
-    close its gates. What it finds, and the image's gradients, join the atrous pyramid of a DeepLab.
-    The paper has the WideResNet-38, whose stand-in here is any encoder of timm's (its layers 3, 4
-    and 7 are the maps at strides 4 and 8 and the last one), and Canny's edges in place of the
-    gradients, which export.
+    The shape stream starts from the finest encoder map; deeper maps gate it in three steps. Its
+    edges and the gradients of the image are fused into the atrous pyramid of a DeepLab. The paper
+    uses WideResNet-38; here any timm encoder takes its place (layers 3, 4 and 7 become the maps at
+    strides 4 and 8 and the last one). The paper uses Canny edges; image gradients replace them,
+    because they can be exported.
 
     The feature ``edge`` (B, 1, H, W) is the logit of an edge; `EdgeHead` supervises it.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name.
+        encoder: Name of a timm model.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights to load instead, see `Encoder`.
+        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the atrous pyramid; 8 in the paper.
-        rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8,
+        rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8
             and halved at stride 32.
         channels: Channels of the pyramid and of the decoder.
-        low_level_channels: Channels that the features at stride 4 are reduced to.
-        shape_channels: Channels that the shape stream starts with; each step halves them.
-        dropout: Share of the pyramid's values dropped in training.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
+        low_level_channels: Channels of the reduced features at stride 4.
+        shape_channels: Initial channels of the shape stream; each step halves them.
+        dropout: Dropout rate after the pyramid.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
-        InputError: See `Encoder`, and an encoder without features at strides 4 and 8.
+        InputError: See `Encoder`; an encoder without features at strides 4 and 8.
     """
 
     stride = 4
@@ -86,9 +86,9 @@ class GSCNN(EncoderNetwork):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` at stride 4, ``edge`` and ``auxiliary``.
+        """Map a normalised image (B, C, H, W) to ``decoder``, ``edge`` and ``auxiliary``.
 
-        ``auxiliary`` is the encoder's last map but one.
+        ``auxiliary`` is the second-to-last map of the encoder.
         """
         maps = self.encoder(image)
         edge = self.shape_stream(resized_as(maps[0], image), [maps[i] for i in self.gating])
@@ -102,7 +102,7 @@ class GSCNN(EncoderNetwork):
 
 
 class _ShapeStream(nn.Module):
-    """Residual blocks that narrow, each followed by a gate (section 3.1)."""
+    """Residual blocks with decreasing width, each followed by a gate (section 3.1)."""
 
     def __init__(self, in_channels: int, gating_channels: Sequence[int], channels: int) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class _ShapeStream(nn.Module):
         self.leave = nn.Conv2d(channels, 1, 1, bias=False)
 
     def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """The encoder's finest map at full resolution, and the gating ones, to (B, 1, H, W)."""
+        """Return edge logits (B, 1, H, W) of the upsampled finest map and the gating maps."""
         x = self.enter(x)
         for step, gating in zip(self.steps, maps, strict=True):
             x = step(x, gating)
@@ -123,7 +123,7 @@ class _ShapeStream(nn.Module):
 
 
 class _Step(nn.Module):
-    """A residual block, half the channels, and a gate opened by a map of the encoder."""
+    """Residual block, reduction to half the channels, and a gate driven by an encoder map."""
 
     def __init__(self, channels: int, gating_channels: int) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class _Step(nn.Module):
         self.leave = nn.Conv2d(narrow, narrow, 1, bias=False)
 
     def forward(self, x: Tensor, gating: Tensor) -> Tensor:
-        """(B, C, H, W) and a map (B, C', h, w) to (B, C / 2, H, W)."""
+        """Map (B, C, H, W) and a gating map (B, C', h, w) to (B, C / 2, H, W)."""
         x = self.narrow(F.relu(x + self.block(x)))
         openness = self.gate(torch.cat([x, resized_as(self.gating(gating), x)], dim=1))
         gated: Tensor = self.leave(x * (1 + openness))

@@ -1,4 +1,4 @@
-"""What every network of this room is: an image in, a dict of features out."""
+"""Base class of the networks."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -16,26 +16,26 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Network(nn.Module):
     """Maps an image to features for a head.
 
-    `forward` takes any height and width: it normalises the image, pads it at the bottom and on the
-    right to a size that the network can take, calls `features`, and crops every feature back to
-    the image's size divided by the feature's own stride, rounded up. Subclasses implement
+    `forward` accepts any height and width. It normalises the image, pads it at the bottom and on
+    the right to a multiple of ``size_multiple``, calls `features`, and crops every feature to the
+    size of the image divided by the stride of the feature, rounded up. Subclasses implement
     `features`.
 
     Args:
         in_channels: Number of image channels.
-        mean: Per-channel mean of the images in [0, 1]; repeated where there are more channels.
-        std: Per-channel standard deviation, likewise.
+        mean: Per-channel mean of the images in [0, 1]; repeated cyclically for more channels.
+        std: Per-channel standard deviation; repeated cyclically for more channels.
 
     Attributes:
         out_channels: Channels of the feature ``decoder``.
         stride: Stride of the features relative to the image.
-        feature_strides: Strides by name of the features whose stride is another.
-        auxiliary_channels: Channels of the feature ``auxiliary``, 0 where there is none.
-        edge_channels: Channels of the feature ``edge``, 0 where there is none.
-        size_multiple: What the height and the width given to `features` are multiples of; a
-            multiple of every feature's stride. 1 where any size will do.
-        normalized_stride: Stride of the coarsest map that is batch-normalised. In training that map
-            must have more than one value a channel.
+        feature_strides: Strides by name of the features with another stride.
+        auxiliary_channels: Channels of the feature ``auxiliary``; 0 if there is none.
+        edge_channels: Channels of the feature ``edge``; 0 if there is none.
+        size_multiple: Height and width passed to `features` are multiples of this, a multiple of
+            every feature's stride; 1 if any size works.
+        normalized_stride: Stride of the coarsest batch-normalised map. In training that map must
+            have more than one value per channel.
     """
 
     out_channels: int
@@ -60,11 +60,11 @@ class Network(nn.Module):
         self.register_buffer("std", _per_channel(std, in_channels), persistent=False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Image (B, C, H, W) in [0, 1] to features (B, C', ceil(H / stride), ceil(W / stride)).
+        """Map an image (B, C, H, W) in [0, 1] to features (B, C', ceil(H / stride), ...).
 
         Raises:
             InputError: A wrong number of channels, an empty image, or, in training, a single image
-                so small that batch normalisation has a single value a channel.
+                so small that batch normalisation has a single value per channel.
         """
         x = self.normalize(image)
         self._check_size(x)
@@ -80,19 +80,19 @@ class Network(nn.Module):
         return cropped
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Features of an image that is normalised and of a size that the network can take.
+        """Return the features of a normalised image whose size is a multiple of ``size_multiple``.
 
         Args:
             image: (B, C, H, W); H and W are multiples of ``size_multiple``.
 
         Returns:
-            A dict with at least ``decoder`` (B, out_channels, H / stride, W / stride), rounded up;
-            some networks add ``stem``, ``auxiliary`` or ``edge``.
+            Dict with at least ``decoder`` (B, out_channels, H / stride, W / stride), rounded up;
+            some networks add ``auxiliary`` or ``edge``.
         """
         raise NotImplementedError
 
     def normalize(self, image: Tensor) -> Tensor:
-        """``(image - mean) / std`` a channel; image (B, C, H, W) in [0, 1]."""
+        """Return ``(image - mean) / std`` per channel; image (B, C, H, W) in [0, 1]."""
         if image.shape[1] != self.in_channels:
             raise InputError(
                 f"the image has {image.shape[1]} channels but the network was built for "
@@ -107,34 +107,34 @@ class Network(nn.Module):
         batch, _, height, width = image.shape
         if height < 1 or width < 1:
             raise InputError(
-                f"the image is {height} x {width} pixels, but the least is 1 x 1; "
+                f"the image is {height} x {width} pixels, but the minimum is 1 x 1; "
                 "check the crop that it comes from"
             )
         least = self.normalized_stride + 1
         if self.training and batch == 1 and max(self._padded(height), self._padded(width)) < least:
             raise InputError(
                 f"a single image of {height} x {width} pixels cannot be trained on: batch "
-                f"normalisation at stride {self.normalized_stride} has a single value a channel. "
+                f"normalisation at stride {self.normalized_stride} has a single value per channel. "
                 f"Give images of at least {least} pixels on one side, or a batch of two"
             )
 
 
 def _quotient(length: int, divisor: int) -> int:
-    """Rounded up; of positive numbers, for ONNX rounds negative ones another way."""
+    """Divide positive integers, rounding up; ONNX rounds negative ones differently."""
     return (length + divisor - 1) // divisor
 
 
 def _extend(image: Tensor, dim: int, length: int) -> Tensor:
-    """Reflects the end of a dimension up to a length; repeats what comes after the last pixel."""
-    # Indices rather than F.pad: no case depends on the size, so the export of any size is one.
+    """Pad the end of a dimension by reflection to a length; repeat once the image is exhausted."""
+    # Index instead of F.pad: without size-dependent branches one export serves every size.
     last = image.shape[dim] - 1
     index = torch.arange(length, device=image.device)
     return image.index_select(dim, (last - (index - last).abs()).clamp(min=0))
 
 
 def _shorten(maps: Tensor, dim: int, length: int) -> Tensor:
-    """The start of a dimension."""
-    if is_exporting():  # where the bounds of a slice would have to be proven
+    """Crop a dimension to a length."""
+    if is_exporting():  # which would have to prove the bounds of a slice
         return maps.index_select(dim, torch.arange(length, device=maps.device))
     return maps.narrow(dim, 0, length)
 

@@ -1,4 +1,4 @@
-"""Whether weights are read from elsewhere when a model is built."""
+"""Switch for loading pretrained weights when a model is built."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _wanted: ContextVar[bool] = ContextVar("pretrained_weights_wanted", default=True
 
 @contextmanager
 def no_pretrained_weights() -> Iterator[None]:
-    """Within it nothing reads pretrained weights: a checkpoint is about to fill them anyway."""
+    """Skip pretrained weights within this context, because a checkpoint will be loaded."""
     token = _wanted.set(False)
     try:
         yield
@@ -18,5 +18,5 @@ def no_pretrained_weights() -> Iterator[None]:
 
 
 def pretrained_weights_wanted() -> bool:
-    """False within `no_pretrained_weights`."""
+    """Return False within `no_pretrained_weights`, else True."""
     return _wanted.get()

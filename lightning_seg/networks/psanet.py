@@ -1,4 +1,4 @@
-"""PSANet (Zhao et al. 2018) over any timm encoder that dilates."""
+"""PSANet (Zhao et al. 2018) on any timm encoder that supports dilation."""
 
 import torch
 import torch.nn.functional as F
@@ -13,29 +13,29 @@ from lightning_seg.networks.resizing import resized_as
 
 
 class PSANet(EncoderNetwork):
-    """PSANet: every place learns which others to collect from, and which to distribute to.
+    """PSANet: each position learns from which others to collect and to which to distribute.
 
-    A convolution predicts, at every place, one score for each relative position. The paper's has
-    as many as a training crop needs, so that its network takes crops of that size alone. Here
-    places farther apart than the scores reach have no part in each other's attention, and an image
-    of any size will do: on crops up to the reach it is the paper's network.
+    A convolution predicts one score per position and relative offset. In the paper the offsets
+    cover exactly one training crop, which restricts the network to that size. Here positions
+    farther apart than the offsets reach do not attend to each other, so any image size works; on
+    crops within reach it is the paper's network.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name.
+        encoder: Name of a timm model.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights to load instead, see `Encoder`.
+        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the features; 8 in the paper.
-        mask_size: Odd side of the square of relative positions; by default what ``crop_size``
-            needs for any place to reach any other.
+        mask_size: Odd side of the square of relative offsets; by default just large enough for
+            ``crop_size`` to connect all positions.
         channels: Channels of the attention and of the features.
-        shrink: Factor by which the map is made smaller for the attention.
-        dropout: Share of the features dropped in training, channel by channel.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
-        crop_size: Longer side in pixels of the crops that it is trained on, and of the windows
-            that it is tested by. The attention's map has n = (crop_size - 1) // (output_stride *
-            shrink) + 1 places a side, and so relative positions 2 n - 1: 59 for the 465 pixels of
-            the paper and of Yin et al. (2022).
+        shrink: Downscaling factor of the map for the attention.
+        dropout: Share of feature channels dropped in training.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
+        crop_size: Longer side in pixels of the training crops and of the test windows. The
+            attention map has n = (crop_size - 1) // (output_stride * shrink) + 1 positions per
+            side and so 2 n - 1 offsets: 59 for the 465 pixels of the paper and of Yin et al.
+            (2022).
 
     Raises:
         InputError: An even ``mask_size``, a ``crop_size`` below 1; see `Encoder`.
@@ -59,7 +59,7 @@ class PSANet(EncoderNetwork):
             mask_size = _mask_size(crop_size, output_stride * shrink)
         if mask_size % 2 == 0 or mask_size < 1:
             raise InputError(
-                f"mask_size is {mask_size}, but the relative positions have a middle: choose "
+                f"mask_size is {mask_size}, but must be odd and positive: choose "
                 f"{max(mask_size - 1, 1)} or {max(mask_size, 0) + 1}"
             )
         pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
@@ -78,9 +78,9 @@ class PSANet(EncoderNetwork):
         self.decoder.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
 
-        ``auxiliary`` is the encoder's last map but one, the third stage of a ResNet.
+        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
         """
         maps = self.encoder(image)
         x = maps[-1]
@@ -90,7 +90,7 @@ class PSANet(EncoderNetwork):
 
 
 class _Branch(nn.Module):
-    """Collects or distributes by attention between any two places (section 3.3)."""
+    """Collect or distribute branch, attention between all pairs of positions (section 3.3)."""
 
     def __init__(self, in_channels: int, channels: int, mask_size: int, distributes: bool) -> None:
         super().__init__()
@@ -103,13 +103,13 @@ class _Branch(nn.Module):
         )
 
     def forward(self, x: Tensor, shrink: int) -> Tensor:
-        """(B, in_channels, h, w) to (B, channels, h / shrink, w / shrink), rounded up."""
+        """Map (B, in_channels, h, w) to (B, channels, h / shrink, w / shrink), rounded up."""
         x = self.reduce(x)
         if shrink > 1:
             size = [(side + shrink - 1) // shrink for side in x.shape[-2:]]
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         scores = between_places(self.scores(x), self.mask_size)
-        if self.distributes:  # the scores at a place tell where to, not where from
+        if self.distributes:  # scores at a position refer to targets, not sources
             scores = scores.transpose(1, 2)
         attention = scores.softmax(dim=1).to(x.dtype)
         return (x.flatten(2) @ attention).view_as(x)
@@ -117,27 +117,28 @@ class _Branch(nn.Module):
 
 def _mask_size(crop_size: int, stride: int) -> int:
     if crop_size < 1:
-        raise InputError(f"crop_size is {crop_size}, but a crop has at least 1 pixel a side")
+        raise InputError(f"crop_size is {crop_size}, but must be at least 1")
     places = (crop_size - 1) // stride + 1
     return 2 * places - 1
 
 
 def between_places(scores: Tensor, mask_size: int) -> Tensor:
-    """Scores of relative positions as scores of any two places.
+    """Turn scores of relative offsets into scores of pairs of positions.
 
     Args:
-        scores: (B, mask_size ** 2, h, w): at each place, for each position relative to it.
-        mask_size: Odd; the middle score is the place's own.
+        scores: (B, mask_size ** 2, h, w), for each position and offset.
+        mask_size: Odd side of the square of offsets; the centre is offset 0.
 
     Returns:
-        (B, h w, h w): in column j the scores at place j for each place i; minus infinity where i
-        lies farther from j than the relative positions reach.
+        (B, h w, h w) with the scores at position j for each position i in column j; minus infinity
+        where i is out of reach of j.
     """
     height, width = scores.shape[-2:]
     reach = mask_size // 2
     row = torch.arange(height, device=scores.device)
     column = torch.arange(width, device=scores.device)
-    down = (row[:, None] - row)[:, None, :, None]  # of place i (2 dimensions) from place j (2)
+    # Offsets from position j (last two dimensions) to position i (first two).
+    down = (row[:, None] - row)[:, None, :, None]
     right = (column[:, None] - column)[None, :, None, :]
     reached = (down.abs() <= reach) & (right.abs() <= reach)
     index = (down.clamp(-reach, reach) + reach) * mask_size + right.clamp(-reach, reach) + reach

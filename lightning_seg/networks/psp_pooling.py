@@ -1,4 +1,4 @@
-"""Pyramid scene parsing pooling as ResUNet-a has it."""
+"""Pyramid scene parsing pooling of ResUNet-a."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from lightning_seg.networks.exporting import is_exporting
 
 
 class PSPPooling(nn.Module):
-    """Joins every place with the maxima of ever larger parts of the map around it.
+    """Pyramid pooling with maxima over grid cells of several sizes.
 
-    The map is pooled to its maximum in each cell of several grids; every pooled map is convolved to
-    an equal share of the channels and brought back to size by nearest upsampling, normed there, so
-    that a cell counts in the statistics as its pixels do; all of them and the map itself are
-    convolved to the output (Diakogiannis et al. 2020, figure 1c). As in the authors' code each grid
-    pools all channels, where the text splits them among the grids.
+    The map is max-pooled in each cell of several grids. Each pooled map is convolved to an equal
+    share of the channels, upsampled by nearest neighbour and then batch-normalised, so that cells
+    of unequal size are weighted by their pixels. A last convolution fuses these maps and the input
+    (Diakogiannis et al. 2020, figure 1c). As in the authors' code each grid pools all channels; the
+    text splits them among the grids.
 
     Args:
         in_channels: Channels of the map.
-        out_channels: Channels of the output, at least one a grid.
-        grids: Cells along each side of the map; a grid that is finer than the map is the map.
+        out_channels: Channels of the output, at least one per grid.
+        grids: Number of cells along each side, per grid; a grid finer than the map is the map.
 
     Raises:
         InputError: Fewer output channels than grids.
@@ -48,8 +48,8 @@ class PSPPooling(nn.Module):
         maps = [x]
         for grid, branch in zip(self.grids, self.branches, strict=True):
             conv, norm = branch.children()
-            # A 1 x 1 convolution of the cells is the same as one of the full map, and cheaper. So
-            # is the normalisation by running statistics, and that of a single value, see BatchNorm.
+            # A 1 x 1 convolution of the cells equals one of the full map and is cheaper. The same
+            # holds for normalisation by running statistics or of a single value, see BatchNorm.
             cells = conv(_maxima(_maxima(x, 2, grid), 3, grid))
             full = norm.training and cells.numel() > cells.shape[1]
             pooled = _spread(_spread(cells if full else norm(cells), 2, height), 3, width)
@@ -58,25 +58,25 @@ class PSPPooling(nn.Module):
         return joined
 
 
-# Pixel i of a side lies in cell i * grid // side. Unlike those of adaptive pooling, the cells never
-# overlap, and by their indices a map of any height and width can be exported.
+# Pixel i of a side lies in cell i * grid // side. Unlike in adaptive pooling cells never overlap,
+# and indexing by cell allows the export of any height and width.
 
 
 def _maxima(x: Tensor, dim: int, grid: int) -> Tensor:
-    """The maximum of every cell along one dimension."""
+    """Maximum of each cell along one dimension."""
     side = x.shape[dim]
     if _equal_cells(side, grid):
         return x.unflatten(dim, (grid, side // grid)).amax(dim=dim + 1)
-    # Rounded up without negative numbers, which ONNX divides another way.
+    # Round up without negative numbers, which ONNX divides differently.
     edges = (torch.arange(grid + 1, device=x.device) * side + grid - 1) // grid
-    length = (side + grid - 1) // grid + 1  # one to spare: 1 would be exported as a constant
+    length = (side + grid - 1) // grid + 1  # one spare: 1 would be exported as a constant
     index = edges[:-1, None] + torch.arange(length, device=x.device)
     index = torch.minimum(index, edges[1:, None] - 1)
     return x.movedim(dim, -1)[..., index].amax(dim=-1).movedim(-1, dim)
 
 
 def _spread(cells: Tensor, dim: int, side: int) -> Tensor:
-    """Every pixel of a side gets the value of its cell."""
+    """Repeat the value of each cell for its pixels."""
     grid = cells.shape[dim]
     if _equal_cells(side, grid):
         return cells.repeat_interleave(side // grid, dim)
@@ -85,5 +85,5 @@ def _spread(cells: Tensor, dim: int, side: int) -> Tensor:
 
 
 def _equal_cells(side: int, grid: int) -> bool:
-    """Whether the quick way will do; an export must not depend on the size."""
+    """Return True if all cells have the same size; never in an export of dynamic sizes."""
     return not is_exporting() and side % grid == 0

@@ -1,4 +1,4 @@
-"""PSPNet (Zhao et al. 2017) over any timm encoder."""
+"""PSPNet (Zhao et al. 2017) on any timm encoder."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -19,24 +19,24 @@ Upsampling = Literal["bilinear", "transposed"]
 
 
 class PSPNet(EncoderNetwork):
-    """PSPNet: an encoder's last map joined with its means over ever smaller parts of the image.
+    """PSPNet: the last encoder map fused with its means over grids of increasing resolution.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name.
+        encoder: Name of a timm model.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights to load instead, see `Encoder`.
+        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the pyramid; 8 in the paper, 32 in Audebert et al. (2019).
-        bins: Cells along each side of the image that means are taken in.
+        bins: Number of cells along each side, per grid.
         channels: Channels of the features after the pyramid.
-        upsampling: ``bilinear`` leaves the features at ``output_stride``, and class scores are
-            interpolated; ``transposed`` brings them to full resolution, 64 channels, by transposed
-            convolutions that double the size, as Audebert et al. (2019) do (they give no widths).
-        dropout: Share of the features dropped in training, channel by channel.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
+        upsampling: ``bilinear`` keeps the features at ``output_stride``, and class scores are
+            interpolated. ``transposed`` upsamples them to full resolution with 64 channels by
+            transposed convolutions of stride 2, as in Audebert et al. (2019), who give no widths.
+        dropout: Share of feature channels dropped in training.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
-        InputError: See `Encoder`, and an unknown upsampling.
+        InputError: See `Encoder`; an unknown upsampling.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class PSPNet(EncoderNetwork):
         self.decoder.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
 
-        ``auxiliary`` is the encoder's last map but one, the third stage of a ResNet.
+        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
         """
         maps = self.encoder(image)
         return {"decoder": self.decoder(self.pooling(maps[-1])), "auxiliary": maps[-2]}
 
 
 class _PyramidPooling(nn.Module):
-    """A map and its means in the cells of several grids, resized to it (figure 3c)."""
+    """Concatenation of a map with its resized means over several grids (figure 3c)."""
 
     def __init__(self, in_channels: int, bins: Sequence[int]) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _PyramidPooling(nn.Module):
         self.out_channels = in_channels + share * len(self.bins)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, h, w) to (B, out_channels, h, w)."""
+        """Map (B, in_channels, h, w) to (B, out_channels, h, w)."""
         maps = [x]
         for bins, branch in zip(self.bins, self.branches, strict=True):
             maps.append(resized_as(branch(bin_means(x, bins)), x))

@@ -1,4 +1,4 @@
-"""Gradient checkpointing that leaves batch normalisation's running statistics right."""
+"""Gradient checkpointing that keeps batch-norm running statistics correct."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recomputed(module: nn.Module, x: Tensor) -> Tensor:
-    """``module(x)`` whose inner activations are computed again in the backward pass, not kept.
+    """Call ``module(x)`` and recompute its activations in the backward pass.
 
     Output, gradients and running statistics equal those of a plain call.
     """
@@ -20,7 +20,7 @@ def recomputed(module: nn.Module, x: Tensor) -> Tensor:
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _statistics_held(module)
 
-    if torch.compiler.is_compiling():  # counts every batch once by itself
+    if torch.compiler.is_compiling():  # already counts every batch once
         output: Tensor = checkpoint(module, x, use_reentrant=False)
     else:
         output = checkpoint(module, x, use_reentrant=False, context_fn=contexts)
@@ -29,7 +29,7 @@ def recomputed(module: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _statistics_held(module: nn.Module) -> Iterator[None]:
-    """Within it batch normalisation counts no batch: it has seen this one already."""
+    """Freeze running statistics of batch normalisation, which has already seen this batch."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     try:

@@ -29,38 +29,37 @@ _DECODER_DILATIONS = {
 class ResUNetA(Network):
     """ResUNet-a: a U-Net of residual blocks with parallel atrous convolutions.
 
-    Layers 1 to 29 of Diakogiannis et al. (2020), tables 1 to 3: all but the second pyramid pooling
-    and the outputs, which are heads (`PyramidPoolingHead`, `MultiTaskHead`,
-    `ConditionedMultiTaskHead`). Table 1 gives the decoder's blocks a single branch, which
-    contradicts the stated 52 million parameters; the authors' code has several branches there, and
-    so has this (52.9 million with five bands, six classes and the single-task head; 164.2 million
-    for d7v2).
+    Layers 1 to 29 of Diakogiannis et al. (2020), tables 1 to 3. The second pyramid pooling and the
+    outputs are heads (`PyramidPoolingHead`, `MultiTaskHead`, `ConditionedMultiTaskHead`). Table 1
+    gives the decoder blocks a single branch, which contradicts the stated 52 million parameters.
+    The authors' code has several branches there, and so does this network (52.9 million parameters
+    with five bands, six classes and the single-task head; 164.2 million for d7v2).
 
     Args:
         in_channels: Number of image channels.
-        model: ``d6`` halves the map five times, the d7 six times. In the middle d6 and ``d7v2``
-            pool by pyramid, ``d7v1`` by one max-pooling.
-        initial_filters: Channels at full resolution, doubled at each halving. The paper has 32.
+        model: ``d6`` halves the map five times, ``d7v1`` and ``d7v2`` six times. Between encoder
+            and decoder ``d6`` and ``d7v2`` have pyramid pooling, ``d7v1`` max-pooling.
+        initial_filters: Channels at full resolution, doubled at each halving; 32 in the paper.
         decoder_dilations: Dilations of the decoder's blocks, deepest first, one convolution branch
             each; by default those of the authors' code. ``[[1], [1], [1], [1], [1]]`` is table 1.
-        down_kernel: Side of the convolutions that halve the map: 1 in the paper, 3 in the code.
-        variant: ``code`` is as the authors' code in all else, too: its first convolution is
-            normed, its fourth block dilates by 5 where the paper does by 15, upsampling halves the
-            channels once more, and layer 29 joins without a convolution (``out_channels`` is
-            twice ``initial_filters``).
-        checkpointing: Compute the blocks' inner activations again in the backward pass instead of
+        down_kernel: Kernel size of the downsampling convolutions: 1 in the paper, 3 in the code.
+        variant: ``code`` follows the authors' code: the first convolution has batch normalisation,
+            the fourth block has dilation 5 instead of 15, upsampling halves the channels once more,
+            and layer 29 concatenates without a convolution (``out_channels`` is twice
+            ``initial_filters``).
+        checkpointing: Recompute the activations of the blocks in the backward pass instead of
             keeping them: less memory, a third more time.
         mean: Per-channel mean of the images in [0, 1].
-        std: Per-channel standard deviation, likewise.
+        std: Per-channel standard deviation of the images.
         encoder_dilations: Dilations of the encoder's blocks, finest first, one convolution branch
             each; by default table 1's, ``[[1, 3, 15, 31], [1, 3, 15, 31], [1, 3, 15], [1, 3, 15],
-            [1], [1]]`` for d6. With dilations of 1 throughout, and as many branches, a network of
-            the same size has no atrous convolutions.
+            [1], [1]]`` for d6. Dilations of 1 in as many branches give a network of the same
+            size without atrous convolutions.
         middle: Pooling between encoder and decoder: ``psp``, ``max_pool`` or ``none``; by default
-            the model's, see above.
+            that of ``model``.
 
     Raises:
-        InputError: Unknown model, variant, kernel or middle, or dilations for another depth.
+        InputError: An unknown model, variant, kernel or middle, or dilations for another depth.
     """
 
     stride = 1
@@ -118,7 +117,7 @@ class ResUNetA(Network):
         self.out_channels = 2 * initial_filters if code else initial_filters
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` (B, out_channels, H, W), layer 29."""
+        """Map a normalised image (B, C, H, W) to ``decoder`` (B, out_channels, H, W), layer 29."""
         stem = self.stem(image)
         skips = [self._block(self.encoder[0], stem)]
         for down, block in zip(self.down, self.encoder[1:], strict=True):
@@ -134,9 +133,9 @@ class ResUNetA(Network):
 
 
 class ResBlockA(nn.Module):
-    """Sum of a map and of one residual branch for every dilation (figure 1b).
+    """Residual block with one branch per dilation (figure 1b).
 
-    A branch is twice batch normalisation, ReLU and a dilated 3 x 3 convolution.
+    Each branch has batch normalisation, ReLU and a dilated 3 x 3 convolution, twice.
 
     Args:
         channels: Channels of input and output.
@@ -148,7 +147,7 @@ class ResBlockA(nn.Module):
         self.branches = nn.ModuleList(_branch(channels, dilation) for dilation in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         total = x
         for branch in self.branches:
             total = total + branch(x)
@@ -166,7 +165,7 @@ def _branch(channels: int, dilation: int) -> nn.Module:
 
 
 class _Down(nn.Module):
-    """A convolution that halves the map and doubles its channels."""
+    """Convolution that halves the map and doubles its channels."""
 
     def __init__(self, channels: int, kernel_size: int, bias: bool) -> None:
         super().__init__()
@@ -177,27 +176,27 @@ class _Down(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # As a stride of 2 would. With that, oneDNN 3.13's gradient of a 1 x 1 convolution of fewer
-        # than 16 channels writes beyond its memory when channels are last.
+        # Equals a stride of 2, for which oneDNN 3.13 writes out of bounds in the gradient of 1 x 1
+        # convolutions with fewer than 16 channels in channels-last layout.
         x = x[..., ::2, ::2] if self.pointwise else x
         halved: Tensor = self.conv(x)
         return halved
 
 
 class _UpSample(nn.Module):
-    """Nearest upsampling to twice the size and a normed 1 x 1 convolution."""
+    """Nearest-neighbour upsampling by 2 and a 1 x 1 convolution with batch normalisation."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv = ConvNorm(in_channels, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The convolution on the small map is the same, at a quarter of the cost.
+        # Convolving the small map first gives the same result at a quarter of the cost.
         return F.interpolate(self.conv(x), scale_factor=2, mode="nearest")
 
 
 class _Combine(nn.Module):
-    """Two maps to one, the first through a ReLU (table 2)."""
+    """Fusion of two maps by a convolution, the first after a ReLU (table 2)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -209,14 +208,14 @@ class _Combine(nn.Module):
 
 
 class _Concat(nn.Module):
-    """Two maps side by side."""
+    """Concatenation of two maps."""
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         return torch.cat([skip, x], dim=1)
 
 
 class _MaxPooledContext(nn.Module):
-    """A map joined with its maxima over 2 x 2 pixels (table 3, layers C to F)."""
+    """Fusion of a map with its maxima over 2 x 2 pixels (table 3, layers C to F)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -229,7 +228,7 @@ class _MaxPooledContext(nn.Module):
 
 
 def _pair_maxima(x: Tensor, dim: int) -> Tensor:
-    """Every value becomes its pair's maximum: pooling by 2 and nearest upsampling, of any size."""
+    """Replace each value by the maximum of its pair: pooling by 2 and nearest upsampling."""
     index = torch.arange(x.shape[dim], device=x.device)
     other = (index + 1 - 2 * (index % 2)).clamp(max=x.shape[dim] - 1)
     return torch.maximum(x, x.index_select(dim, other))

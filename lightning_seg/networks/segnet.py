@@ -8,27 +8,27 @@ from lightning_seg.networks.vgg import load_vgg, pooled, run, unpooled, vgg_deco
 
 
 class SegNet(Network):
-    """SegNet: VGG's convolutions and their mirror image, with max-unpooling in between.
+    """SegNet: a VGG encoder and its mirror image as decoder, with max-unpooling.
 
-    Each value of the decoder goes back to where the encoder's pooling took its maximum from. With
-    one 3 x 3 convolution as its head (`ClassificationHead`) it is the network of Audebert et al.
-    (2019): 29,446,470 parameters for three bands and six classes.
+    Unpooling places each value where the encoder's pooling took its maximum. With one 3 x 3
+    convolution as head (`ClassificationHead`) it is the network of Audebert et al. (2019):
+    29,446,470 parameters for three bands and six classes.
 
-    Max-unpooling has no deterministic mode in PyTorch: ``deterministic: true`` refuses it on GPUs
-    (``warn`` does not), although its windows do not overlap and so its results do not differ.
+    Max-unpooling has no deterministic mode in PyTorch: ``deterministic: true`` raises an error on
+    GPUs (``warn`` does not), although the windows do not overlap and results are reproducible.
 
     Args:
         in_channels: Number of image channels.
-        encoder: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``. The mirror image of
-            ``vgg11_bn`` ends in an unpooling, three quarters of whose pixels are zeros: it needs a
-            head of 3 x 3 convolutions.
+        encoder: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``. The decoder of
+            ``vgg11_bn`` ends in an unpooling with three quarters of its pixels zero, so it needs a
+            head with 3 x 3 convolutions.
         pretrained: Load timm's pretrained encoder weights.
-        weights: A file with encoder weights of timm's to load instead.
+        weights: File with timm encoder weights to load instead.
         width: Channels of the first stage; pretrained weights have 64.
-        checkpointing: Compute the stages' inner activations again in the backward pass.
+        checkpointing: Recompute the stages' activations in the backward pass to save memory.
 
     Raises:
-        InputError: Another encoder, or weights that cannot be had or do not fit.
+        InputError: Another encoder, or weights that cannot be loaded or do not fit.
     """
 
     stride = 1
@@ -52,7 +52,7 @@ class SegNet(Network):
         self.checkpointing = checkpointing
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Normalised image (B, C, H, W) to ``decoder`` (B, width, H, W)."""
+        """Map a normalised image (B, C, H, W) to ``decoder`` (B, width, H, W)."""
         x, places = image, []
         for stage in self.encoder:
             x, where = pooled(run(stage, x, self.checkpointing))

@@ -1,4 +1,4 @@
-"""U-Net over any timm encoder (Ronneberger et al. 2015)."""
+"""U-Net (Ronneberger et al. 2015) on any timm encoder."""
 
 from collections.abc import Sequence
 from math import log2
@@ -13,17 +13,17 @@ from lightning_seg.networks.initialization import he_initialization
 
 
 class Unet(EncoderNetwork):
-    """U-Net: an encoder's pyramid, merged from coarse to fine by nearest upsampling and skips.
+    """U-Net: encoder pyramid merged from coarse to fine by nearest upsampling and skips.
 
     Args:
         in_channels: Number of image channels.
-        encoder: A timm model name.
+        encoder: Name of a timm model.
         pretrained: Load timm's pretrained encoder weights.
-        decoder_channels: Channels of the decoder's steps, coarse to fine; the last is at full
-            resolution, the one before at half, and so on; steps coarser than the first share it.
-        weights: A file with encoder weights to load instead, see `Encoder`.
-        checkpointing: Compute the encoder's inner activations again in the backward pass.
-        last_convolution: Begin with the 1 x 1 convolution after the last stage of a MobileNet or
+        decoder_channels: Channels of the decoder steps, coarse to fine. The last is at full
+            resolution, the one before at half, and so on; even coarser steps use the first.
+        weights: File with encoder weights to load instead, see `Encoder`.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
+        last_convolution: Start with the 1 x 1 convolution after the last stage of a MobileNet or
             EfficientNet, see `Encoder`; segmentation-models-pytorch's ``mobilenet_v2`` does.
 
     Raises:

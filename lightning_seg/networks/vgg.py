@@ -1,4 +1,4 @@
-"""VGG's convolutions (Simonyan and Zisserman 2015) and their mirror image, stage by stage."""
+"""Stages of VGG (Simonyan and Zisserman 2015) and of its mirror image."""
 
 import difflib
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ PRETRAINED_WIDTH = 64
 
 
 def vgg_encoder(name: str, in_channels: int, width: int = 64) -> nn.ModuleList:
-    """The five stages of a VGG with batch normalisation, without the pooling after each.
+    """Build the five stages of a VGG with batch normalisation, without the pooling layers.
 
     Args:
         name: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``.
@@ -32,7 +32,7 @@ def vgg_encoder(name: str, in_channels: int, width: int = 64) -> nn.ModuleList:
         width: Channels of the first stage; 64 in the paper.
 
     Raises:
-        InputError: Another name.
+        InputError: An unknown name.
     """
     if name not in CONVOLUTIONS:
         near = difflib.get_close_matches(name, CONVOLUTIONS, n=1, cutoff=0.5)
@@ -50,9 +50,9 @@ def vgg_encoder(name: str, in_channels: int, width: int = 64) -> nn.ModuleList:
 
 
 def vgg_decoder(name: str, width: int = 64) -> nn.ModuleList:
-    """The mirror image of `vgg_encoder`, deepest stage first, without the last convolution.
+    """Build the mirror image of `vgg_encoder`, deepest stage first, without the last convolution.
 
-    That one is the classifier, so the last stage has ``width`` channels in and out.
+    That convolution is the classifier, so the last stage outputs ``width`` channels.
     """
     stages = []
     for stage in range(4, -1, -1):
@@ -65,10 +65,10 @@ def vgg_decoder(name: str, width: int = 64) -> nn.ModuleList:
 def load_vgg(
     stages: nn.ModuleList, name: str, in_channels: int, pretrained: bool, weights: str | Path | None
 ) -> bool:
-    """Fills the stages of `vgg_encoder` with weights of timm's, see `Encoder`; False if with none.
+    """Load timm weights into the stages of `vgg_encoder`; return False if none are requested.
 
     Raises:
-        InputError: See `Encoder`, and stages of another width than the paper's.
+        InputError: See `Encoder`; stages with another width than the paper's.
     """
     if not (pretrained or weights) or not pretrained_weights_wanted():
         return False
@@ -86,18 +86,18 @@ def load_vgg(
 
 
 def pooled(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima of 2 x 2 pixels, and where they were."""
+    """Return the maxima of 2 x 2 pixels and their positions."""
     maxima, places = F.max_pool2d(x, 2, return_indices=True)
     return maxima, places
 
 
 def unpooled(x: Tensor, places: Tensor) -> Tensor:
-    """Every value at the place that `pooled` found, zeros elsewhere."""
+    """Place values at the positions from `pooled`, zeros elsewhere."""
     return F.max_unpool2d(x, places, [2, 2])
 
 
 def run(stage: nn.Module, x: Tensor, checkpointing: bool) -> Tensor:
-    """The stage's output; checkpointed, its inner activations are not kept."""
+    """Run a stage; with checkpointing its activations are recomputed, not kept."""
     output: Tensor = recomputed(stage, x) if checkpointing else stage(x)
     return output
 

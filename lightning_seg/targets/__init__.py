@@ -1,4 +1,4 @@
-"""Targets: what heads regress, computed from a label map."""
+"""Regression targets of the heads, computed from label maps or images."""
 
 from lightning_seg.targets.boundary_distance import BoundaryDistance, boundary_distance
 from lightning_seg.targets.class_boundary import ClassBoundary, class_boundary

@@ -1,4 +1,4 @@
-"""Boxes around the components of every label, found on a coarse grid."""
+"""Bounding boxes of the components of every label, computed on a coarse grid."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,7 +12,7 @@ _WORD = 32
 
 
 class Box(NamedTuple):
-    """Rows top..bottom and columns left..right, the ends excluded."""
+    """Rows top..bottom and columns left..right, ends excluded."""
 
     top: int
     bottom: int
@@ -30,7 +30,7 @@ class Box(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grown(self, margin: int, shape: tuple[int, ...]) -> "Box":
-        """The box with ``margin`` more pixels on each side, cut at the image's border."""
+        """Return the box grown by ``margin`` pixels on each side, cut at the image border."""
         height, width = shape
         return Box(
             max(self.top - margin, 0),
@@ -43,14 +43,14 @@ class Box(NamedTuple):
 def label_boxes(
     labels: NDArray[np.unsignedinteger], num_labels: int, reach: int
 ) -> Iterator[tuple[int, Box]]:
-    """Boxes that hold every pixel of every label, each with its label.
+    """Yield labels and boxes that together cover every pixel of every label.
 
-    Grown by ``reach``, the boxes of one label do not overlap, so that no pixel is within ``reach``
-    of two of them.
+    The boxes of one label do not overlap even when grown by ``reach``, so no pixel is within
+    ``reach`` of two of them.
 
     Args:
         labels: (H, W) label map.
-        num_labels: Labels from this one on get no boxes.
+        num_labels: Only labels below this number get boxes.
         reach: Distance in pixels.
     """
     margin = -(-reach // _BLOCK)
@@ -59,19 +59,19 @@ def label_boxes(
         _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(blocks, near), connectivity=8)
         boxes: list[Box] = []
         for left, top, width, height, _ in (stats[1:] * _BLOCK).tolist():
-            found = Box(top, top + height, left, left + width).grown(0, labels.shape)
-            boxes = _with_box(boxes, _tightened(found, labels, label), reach)
+            box = Box(top, top + height, left, left + width).grown(0, labels.shape)
+            boxes = _with_box(boxes, _tightened(box, labels, label), reach)
         yield from ((label, box) for box in boxes)
 
 
 def _blocks_by_label(
     labels: NDArray[np.unsignedinteger], num_labels: int
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Whether each block of 16 x 16 pixels holds a label, for the labels that are present."""
+    """Yield each present label and a map of the 16 x 16 blocks that contain it."""
     height, width = labels.shape
     rows, columns = np.arange(0, height, _BLOCK), np.arange(0, width, _BLOCK)
     for first in range(0, num_labels, _WORD):
-        # One bit a label; others, wrapped to large numbers, are shifted out of the word.
+        # One bit per label; other labels wrap to large numbers and are shifted out of the word.
         bits = np.left_shift(np.uint32(1), labels - labels.dtype.type(first))
         blocks = np.bitwise_or.reduceat(bits, rows, axis=0)
         blocks = np.bitwise_or.reduceat(blocks, columns, axis=1)
@@ -89,7 +89,7 @@ def _tightened(box: Box, labels: NDArray[np.unsignedinteger], label: int) -> Box
 
 
 def _with_box(boxes: list[Box], box: Box, reach: int) -> list[Box]:
-    """The boxes with one more; those that overlap when grown are joined."""
+    """Add a box and merge boxes that overlap when grown."""
     while near := [other for other in boxes if _overlap(box, other, reach)]:
         boxes = [other for other in boxes if other not in near]
         tops, bottoms, lefts, rights = zip(box, *near)
@@ -98,7 +98,7 @@ def _with_box(boxes: list[Box], box: Box, reach: int) -> list[Box]:
 
 
 def _overlap(one: Box, other: Box, reach: int) -> bool:
-    """Whether the two overlap, each grown by ``reach``."""
+    """Return True if the boxes overlap when each is grown by ``reach``."""
     return (
         max(one.top, other.top) < min(one.bottom, other.bottom) + 2 * reach
         and max(one.left, other.left) < min(one.right, other.right) + 2 * reach

@@ -1,4 +1,4 @@
-"""Inner distances on the CPU: OpenCV's exact transform in boxes around every class."""
+"""Inner distances on the CPU: OpenCV's exact transform in boxes around each class."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +19,13 @@ from lightning_seg.targets._signed_distance_opencv import (
 
 
 class _Job(NamedTuple):
-    """One box around pixels of one label: all that a thread needs."""
+    """Box around pixels of one label, with everything that a thread needs."""
 
     labels: NDArray[np.unsignedinteger]  # (H, W)
     distances: NDArray[np.float32]  # (H, W), the output
     label: int
     box: Box
-    void: int | None  # the label of pixels that bound nothing, if there are any
+    void: int | None  # label of void pixels if they are ignored
     chessboard: bool
 
 
@@ -34,7 +34,7 @@ def opencv_inner_distance(
 ) -> Tensor:
     """See `lightning_seg.targets.inner_distance`.
 
-    What bounds a component lies right around it, so its box needs one pixel more on each side.
+    The boundary of a component is adjacent to it, so a margin of one pixel around its box suffices.
     """
     output = np.zeros(mask.shape, np.float32)
     labels = compact_labels(mask.numpy(), num_classes, ignore_index)
@@ -44,7 +44,7 @@ def opencv_inner_distance(
         void = None if void_bounds else num_classes
         boxes = label_boxes(image, num_classes, reach=1)
         jobs += [_Job(image, distances, *labelled, void, chessboard) for labelled in boxes]
-    jobs.sort(key=lambda job: job.box.area, reverse=True)  # the largest last leaves threads idle
+    jobs.sort(key=lambda job: job.box.area, reverse=True)  # largest first keeps all threads busy
     threads = min(len(jobs), torch.get_num_threads())
     if threads > 1 and sum(job.box.area for job in jobs) >= PARALLEL_FROM:
         with ThreadPoolExecutor(threads) as pool:
@@ -56,12 +56,12 @@ def opencv_inner_distance(
 
 
 def _measure(job: _Job) -> None:
-    """Write the distances of the box's pixels of the label."""
+    """Write the distances of the pixels in the box that have the label."""
     member = job.labels[job.box.slices] == job.label
     around = job.box.grown(1, job.labels.shape)
     distance = _distance_within(job, around)
     if job.void is not None:
-        # Beyond void, which bounds nothing, pixels outside may be nearer, but none farther away.
+        # Pixels beyond void may lie outside the margin, but no farther away than this distance.
         farthest = math.ceil(distance.max(where=member, initial=0))
         wider = job.box.grown(farthest, job.labels.shape)
         if farthest > 2 and wider != around:
@@ -70,7 +70,7 @@ def _measure(job: _Job) -> None:
 
 
 def _distance_within(job: _Job, around: Box) -> NDArray[np.float32]:
-    """Distances of the job's box to what bounds its label in the box around it."""
+    """Distances in the box of the job, measured within the box ``around`` it."""
     labels = job.labels[around.slices]
     inner = labels == job.label
     if job.void is not None:

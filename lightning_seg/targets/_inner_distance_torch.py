@@ -1,4 +1,4 @@
-"""Inner distances by two separable passes in torch, on any device and without a host sync."""
+"""Inner distances by two separable passes in torch, on any device, without a host sync."""
 
 import math
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_NONE = -1  # the label of void, and of rows that hold no valid pixel
+_NONE = -1  # label of void, and of rows without a valid pixel
 
 
 class Rows(NamedTuple):
-    """What every pixel (B, H, W) sees in its own row; ``far`` where there is nothing to see."""
+    """Nearest labels in the row of each pixel (B, H, W); ``far`` where there is none."""
 
-    nearest_label: Tensor  # that of the nearest valid pixel
+    nearest_label: Tensor  # label of the nearest valid pixel
     to_nearest: Tensor  # columns to that pixel
-    to_other: Tensor  # columns to the nearest valid pixel of another label than that one's
+    to_other: Tensor  # columns to the nearest valid pixel with a label other than that
     far: int  # more than any distance in the image
 
     def to_foreign(self, labels: Tensor, rows: slice) -> Tensor:
-        """Columns, in some of the rows, to the nearest valid pixel that has not these labels."""
-        nearest_label, to_nearest, to_other = (each[:, rows] for each in self[:3])
+        """Columns to the nearest valid pixel with another label, for a slice of the rows."""
+        nearest_label, to_nearest, to_other = (x[:, rows] for x in self[:3])
         return torch.where(nearest_label != labels, to_nearest, to_other)
 
 
@@ -37,26 +37,26 @@ def torch_inner_distance(
 ) -> Tensor:
     """See `lightning_seg.targets.inner_distance`.
 
-    Two distances a pixel say, for whatever label it is seen from, how far away its row has another
-    one: so one map serves all classes. A column pass then takes in the rows one by one; what it
-    holds are a dozen maps of the mask's size.
+    Two distances per pixel give, for any label, the distance to another label within the row, so
+    one map serves all classes. A column pass then adds the rows one by one. Memory is about a dozen
+    maps of the mask's size.
     """
     height, width = mask.shape[1:]
     labels = mask.int()
     void = num_classes if void_is_background else _NONE
     labels = labels.masked_fill(labels == ignore_index, void)
-    rows = _see_rows(labels)
+    rows = _scan_rows(labels)
     distance = (column_pass or _measure_columns)(labels, rows, chessboard)
     filled = max(height, width) if chessboard else math.hypot(height, width)
     distance = distance.masked_fill(distance >= rows.far, filled)
     return torch.where((labels >= 0) & (labels < num_classes), distance, 0.0).unsqueeze(1)
 
 
-def _see_rows(labels: Tensor) -> Rows:
+def _scan_rows(labels: Tensor) -> Rows:
     height, width = labels.shape[1:]
     far = height + width
-    left_label, left_nearest, left_other = _look_left(labels, far)
-    mirrored = (each.flip(2) for each in _look_left(labels.flip(2), far))
+    left_label, left_nearest, left_other = _scan_left(labels, far)
+    mirrored = (x.flip(2) for x in _scan_left(labels.flip(2), far))
     right_label, right_nearest, right_other = mirrored
     nearest_label = torch.where(left_nearest <= right_nearest, left_label, right_label)
     return Rows(
@@ -70,11 +70,11 @@ def _see_rows(labels: Tensor) -> Rows:
     )
 
 
-def _look_left(labels: Tensor, far: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Label of the last valid pixel up to each, columns to it, and to the last of another label."""
+def _scan_left(labels: Tensor, far: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Last valid label to the left, columns to it, and columns to the last other label."""
     x = torch.arange(labels.shape[2], device=labels.device, dtype=torch.int32).expand_as(labels)
     last = torch.where(labels != _NONE, x, _NONE).cummax(2).values
-    label = labels.gather(2, last.clamp(min=0).long())  # void itself where nothing came before
+    label = labels.gather(2, last.clamp(min=0).long())  # void if there is none to the left
     changed = torch.zeros_like(labels, dtype=torch.bool)
     changed[..., 1:] = label[..., 1:] != label[..., :-1]
     before = torch.where(changed, x - 1, _NONE).cummax(2).values
@@ -83,7 +83,7 @@ def _look_left(labels: Tensor, far: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _measure_columns(labels: Tensor, rows: Rows, chessboard: bool) -> Tensor:
-    """Distance to the nearest valid pixel of another label, ``far`` or more where there is none."""
+    """Distance to the nearest valid pixel of another label; ``far`` or more if there is none."""
     dtype = torch.int32 if 2 * rows.far**2 < 2**31 else torch.int64
     nearest = _with_step(rows.to_foreign(labels, slice(None)).to(dtype), 0, chessboard)
     height = labels.shape[1]
@@ -100,5 +100,5 @@ def _measure_columns(labels: Tensor, rows: Rows, chessboard: bool) -> Tensor:
 
 
 def _with_step(across: Tensor, step: int, chessboard: bool) -> Tensor:
-    """Squared distance (not squared on the chessboard) over so many columns and rows."""
+    """Squared distance over columns and rows; for the chessboard metric, not squared."""
     return across.clamp(min=step) if chessboard else across.square() + step * step

@@ -1,6 +1,6 @@
-"""The column pass of inner distances on the GPU, as a Triton kernel.
+"""Column pass of inner distances on the GPU as a Triton kernel.
 
-It runs under Triton's interpreter on CPU tensors too (``TRITON_INTERPRET=1``).
+Also runs on CPU tensors under Triton's interpreter (``TRITON_INTERPRET=1``).
 """
 
 import torch
@@ -16,21 +16,21 @@ _MAX_FAR = 30000  # the sum of two squares fits int32
 
 
 def triton_fits(mask: Tensor) -> bool:
-    """Whether the kernel can do it: others must take larger images."""
+    """Return True if the image is small enough for the kernel."""
     return mask.numel() > 0 and mask.shape[1] + mask.shape[2] <= _MAX_FAR
 
 
 def triton_column_pass(labels: Tensor, rows: Rows, chessboard: bool) -> Tensor:
-    """Labels (B, H, W) int32, negative where void, and their rows to distances (B, H, W) float32.
+    """Return distances (B, H, W) float32 of labels (B, H, W) int32, negative at void.
 
-    They are ``rows.far`` or more where no other label is.
+    Distances are ``rows.far`` or more where there is no other label.
     """
     batch, height, width = labels.shape
     labels, nearest_label, to_nearest, to_other = (
-        each.contiguous() for each in (labels, rows.nearest_label, rows.to_nearest, rows.to_other)
+        x.contiguous() for x in (labels, rows.nearest_label, rows.to_nearest, rows.to_other)
     )
     output = torch.empty(labels.shape, device=labels.device)
-    with torch.cuda.device_of(labels):  # where Triton launches
+    with torch.cuda.device_of(labels):  # Triton launches on the current device
         _measure_columns[(triton.cdiv(width, _TILE_X), triton.cdiv(height, _TILE_Y), batch)](
             labels, nearest_label, to_nearest, to_other, output, height, width, rows.far,
             CHESSBOARD=chessboard, TILE_Y=_TILE_Y, TILE_X=_TILE_X, num_warps=4,
@@ -38,8 +38,8 @@ def triton_column_pass(labels: Tensor, rows: Rows, chessboard: bool) -> Tensor:
     return output
 
 
-# Parameters of kernels have no types: those of tensors are pointers, those in capitals constants of
-# the compilation.
+# Kernel parameters are untyped: tensors arrive as pointers, names in capitals are compile-time
+# constants.
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
 # ruff: noqa: ANN001, ANN202
 
@@ -49,10 +49,10 @@ def _measure_columns(
     labels_at, nearest_label, to_nearest, to_other, output, height, width, far,
     CHESSBOARD: tl.constexpr, TILE_Y: tl.constexpr, TILE_X: tl.constexpr,
 ):  # fmt: skip
-    """One tile of one image.
+    """Process one tile of one image.
 
-    Rows are taken in from the tile outwards, until those farther out cannot be nearest to any of
-    its pixels.
+    Rows are added from the tile outwards until rows farther out cannot be nearest to any pixel of
+    the tile.
     """
     image = tl.program_id(2).to(tl.int64) * height * width
     top = tl.program_id(1) * TILE_Y
@@ -61,7 +61,7 @@ def _measure_columns(
     inside = (y < height)[:, None] & (x < width)[None, :]
     pixels = image + y[:, None] * width + x[None, :]
     labels = tl.load(labels_at + pixels, mask=inside, other=-1)
-    # Distances are squared, but not on the chessboard.
+    # Distances are squared except for the chessboard metric.
     nearest = tl.zeros_like(labels) + (far if CHESSBOARD else far * far)
     for own in range(TILE_Y):
         nearest = _with_row(
@@ -71,7 +71,7 @@ def _measure_columns(
     step = 1
     farthest = tl.max(tl.where(labels >= 0, nearest, 0))
     while (step < height) & ((step if CHESSBOARD else step * step) < farthest):
-        for more in range(4):  # asking whether to go on takes longer than a row
+        for more in range(4):  # the loop condition costs more than a row
             above, below = top - step - more, top + TILE_Y - 1 + step + more
             nearest = _with_row(
                 nearest, labels, nearest_label, to_nearest, to_other, image, above, y, x, height,
@@ -92,7 +92,7 @@ def _with_row(
     nearest, labels, nearest_label, to_nearest, to_other, image, other, y, x, height, width, far,
     CHESSBOARD: tl.constexpr,
 ):  # fmt: skip
-    """The tile's distances with what row ``other`` brings near."""
+    """Return the distances of the tile, lowered by row ``other``."""
     row = tl.zeros_like(x) + other
     inside = (x < width) & (row >= 0) & (row < height)
     pixels = image + row * width + x

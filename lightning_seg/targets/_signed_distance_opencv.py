@@ -1,4 +1,4 @@
-"""Signed distances on the CPU: OpenCV's exact transform where a class is, and nowhere else."""
+"""Signed distances on the CPU: OpenCV's exact transform in boxes around each class."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_seg.targets._boxes import Box, label_boxes
 
-PARALLEL_FROM = 1 << 18  # pixels; for fewer, starting threads costs more than it saves
+PARALLEL_FROM = 1 << 18  # pixels; below that threads cost more than they save
 
 
 class _Image(NamedTuple):
@@ -24,7 +24,7 @@ class _Image(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """One box around pixels of one label: all that a thread needs."""
+    """Box around pixels of one label, with everything that a thread needs."""
 
     image: _Image
     label: int
@@ -42,14 +42,13 @@ def opencv_signed_distance(
 ) -> Tensor:
     """See `lightning_seg.targets.signed_distance`; ``limit`` is its clip.
 
-    Distances to a class from outside are transformed in boxes around its components; farther away
-    they are the limit. A pixel's distance inside its own class is the smallest of its distances to
-    all others, so it needs no transform. OpenCV lets go of the interpreter lock, so boxes run in
-    parallel, in as many threads as torch uses (one in a data loader's worker).
+    Distances from outside a class are computed in boxes around its components; farther away they
+    equal the limit. The distance inside the own class is the minimum of the distances to all other
+    classes, so it needs no transform. OpenCV releases the interpreter lock, so boxes run in
+    parallel, in as many threads as torch uses (one in a data loader worker).
     """
     batch, height, width = mask.shape
-    # NumPy asks for huge pages where torch does not, and fresh memory is most of the cost of large
-    # images.
+    # NumPy requests huge pages, torch does not; allocation dominates the cost for large images.
     output = np.full((batch, num_classes, height, width), -limit, np.float32)
     nearest = np.full((batch, height, width), limit, np.float32)
     labels = compact_labels(mask.numpy(), num_classes, ignore_index)
@@ -59,7 +58,7 @@ def opencv_signed_distance(
         for image in map(_Image, labels, output, nearest, (Lock() for _ in range(batch)))
         for label, box in label_boxes(image.labels, num_classes + void_is_background, reach)
     ]
-    jobs.sort(key=lambda job: job.area, reverse=True)  # the largest last would leave threads idle
+    jobs.sort(key=lambda job: job.area, reverse=True)  # largest first keeps all threads busy
     threads = min(len(jobs), torch.get_num_threads())
     if threads > 1 and sum(job.area for job in jobs) >= PARALLEL_FROM:
         with ThreadPoolExecutor(threads) as pool:
@@ -77,7 +76,7 @@ def opencv_signed_distance(
 def compact_labels(
     mask: NDArray[np.integer], num_classes: int, ignore_index: int
 ) -> NDArray[np.unsignedinteger]:
-    """The mask with void as ``num_classes``, in bytes where they suffice: fast to read."""
+    """Return the mask with void as ``num_classes``, as bytes if they suffice."""
     kind: type[np.unsignedinteger] = np.uint8 if num_classes < 256 else np.uint32
     labels = mask.astype(kind)
     np.copyto(labels, num_classes, where=mask == ignore_index)
@@ -85,7 +84,7 @@ def compact_labels(
 
 
 def _measure_outside(job: _Job) -> None:
-    """Lower the distances around the box, and the distance to the nearest other label there."""
+    """Write the distances around the box and lower the distances to the nearest other label."""
     image = job.image
     around = job.box.grown(job.reach, image.labels.shape).slices
     away = (image.labels[around] != job.label).view(np.uint8)
@@ -102,8 +101,8 @@ def _measure_outside(job: _Job) -> None:
 def exact_distance(away: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Distance to the nearest 0, correctly rounded."""
     distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # OpenCV's last digit depends on where the array lies in memory. Squares are whole numbers: back
-    # from them, equal masks have equal distances to the bit.
+    # OpenCV's last digit depends on memory alignment. Squared distances are integers: rounding them
+    # makes the distances of equal masks bit-exact.
     return np.sqrt(np.rint(np.square(distance, out=distance), out=distance), out=distance)
 
 

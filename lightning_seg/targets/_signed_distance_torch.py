@@ -1,11 +1,11 @@
-"""Signed distances by separable passes in torch, on any device and without a host sync."""
+"""Signed distances by separable passes in torch, on any device, without a host sync."""
 
 import math
 
 import torch
 from torch import Tensor
 
-_CHUNK = 1 << 25  # pixels times labels at once: temporaries of at most 128 MiB in int32
+_CHUNK = 1 << 25  # pixels x labels per chunk: temporaries of at most 128 MiB in int32
 
 
 def torch_signed_distance(
@@ -13,18 +13,19 @@ def torch_signed_distance(
 ) -> Tensor:
     """See `lightning_seg.targets.signed_distance`; ``limit`` is its clip.
 
-    Only a window of the limit's radius matters: the passes shift and take minima, as often as that
-    radius (or the image) is high. A pixel's distance inside its own class is the smallest of its
-    distances to all others, so it needs no passes. Some images and labels are done at a time, so
-    that besides the output five temporaries of 128 MiB are held, or as many of one image and label.
+    Only a window with the radius of the limit matters: the passes shift and take minima, as many
+    times as that radius (or the image height). The distance inside the own class is the minimum of
+    the distances to all other classes, so it needs no passes. Images and labels are processed in
+    chunks: besides the output there are five temporaries of 128 MiB, or of one image and label if
+    that is larger.
     """
     batch, height, width = mask.shape
     num_labels = num_classes + void_is_background
     label_map = mask.int().masked_fill(mask.int() == ignore_index, num_classes).unsqueeze(1)
     output = torch.empty((batch, num_classes, height, width), device=mask.device)
     images = max(1, _CHUNK // max(1, num_labels * height * width))
-    for some, distances in zip(label_map.split(images), output.split(images)):
-        _fill(distances, some, num_labels, limit)
+    for chunk, distances in zip(label_map.split(images), output.split(images)):
+        _fill(distances, chunk, num_labels, limit)
     return output if void_is_background else output.masked_fill_(label_map == num_classes, 0)
 
 
@@ -55,14 +56,14 @@ def _smallest_integer(largest: int) -> torch.dtype:
 
 
 def _clipped_root(squared: Tensor, reach: int, limit: float) -> Tensor:
-    """Distance of squared distances; ``reach`` stands for all that is as far, or not there."""
+    """Root of squared distances; ``reach`` or more means the limit."""
     return squared.float().sqrt_().clamp_(max=limit).masked_fill_(squared >= reach * reach, limit)
 
 
 def _squared_distance(member: Tensor, reach: int, dtype: torch.dtype) -> Tensor:
-    """Squared distance to the nearest member where it is below ``reach``, else its square or more.
+    """Squared distance to the nearest member if below ``reach``, else ``reach**2`` or more.
 
-    The shape is (B, L, H, W), the type one that holds twice the square of reach.
+    The shape is (B, L, H, W); ``dtype`` must hold ``2 * reach**2``.
     """
     squared_rows = _row_distance(member, reach, dtype).square_()
     nearest = squared_rows.clone()

@@ -1,6 +1,6 @@
 """Signed distances on the GPU in two Triton kernels.
 
-The kernels run under Triton's interpreter on CPU tensors too (``TRITON_INTERPRET=1``).
+Also run on CPU tensors under Triton's interpreter (``TRITON_INTERPRET=1``).
 """
 
 import math
@@ -12,12 +12,12 @@ from torch import Tensor
 
 _TILE_Y = 16
 _TILE_X = 64
-_MAX_WIDTH = 16384  # a whole row of labels is held in one program's registers
+_MAX_WIDTH = 16384  # one program holds a whole row of labels in registers
 _MAX_REACH = 30000  # row distances fit int16, and sums of two squares int32
 
 
 def triton_fits(mask: Tensor, limit: float) -> bool:
-    """Whether the kernels can do it: others must take larger images."""
+    """Return True if the image is small enough for the kernels."""
     return mask.numel() > 0 and mask.shape[2] <= _MAX_WIDTH and _reach(mask, limit) <= _MAX_REACH
 
 
@@ -26,9 +26,9 @@ def triton_signed_distance(
 ) -> Tensor:
     """See `lightning_seg.targets.signed_distance`; ``limit`` is its clip.
 
-    The first kernel measures along rows, the second across them; between the two lie row distances
-    of one or two bytes a pixel and label. Every output is written once, and the host waits for
-    nothing.
+    The first kernel measures along rows, the second along columns. Row distances of one or two
+    bytes per pixel and label are passed between them. Every output is written once, without a host
+    sync.
     """
     batch, height, width = mask.shape
     mask = _contiguous(mask)
@@ -41,7 +41,7 @@ def triton_signed_distance(
     output = torch.empty((batch, num_classes, height, width), device=mask.device)
     block = max(triton.next_power_of_2(width), _TILE_X)
     halo = triton.next_power_of_2(min(height, _TILE_Y + 2 * reach - 2))
-    with torch.cuda.device_of(mask):  # where Triton launches
+    with torch.cuda.device_of(mask):  # Triton launches on the current device
         _measure_rows[(batch * height,)](
             mask, rows, lowest, labels, num_classes, ignore_index, height, width, strips, reach,
             BLOCK=block, TILE_X=_TILE_X, num_warps=max(1, min(16, block // 128)),
@@ -63,8 +63,8 @@ def _contiguous(mask: Tensor) -> Tensor:
     return mask.view(torch.uint8) if mask.dtype == torch.bool else mask
 
 
-# Parameters of kernels have no types: those of tensors are pointers, those in capitals constants of
-# the compilation.
+# Kernel parameters are untyped: tensors arrive as pointers, names in capitals are compile-time
+# constants.
 # mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
 # ruff: noqa: ANN001, ANN202
 
@@ -81,7 +81,7 @@ def _sooner(one, other):
 
 @triton.jit
 def _load_labels(mask, offsets, inside, ignore_index, num_classes):
-    """Labels; void is ``num_classes``, what lies outside the image -1."""
+    """Load labels; void becomes ``num_classes``, pixels outside the image -1."""
     labels = tl.load(mask + offsets, mask=inside, other=0).to(tl.int32)
     labels = tl.where(labels == ignore_index, num_classes, labels)
     return tl.where(inside, labels, -1)
@@ -92,9 +92,9 @@ def _measure_rows(
     mask, rows, lowest, num_labels, num_classes, ignore_index, height, width, strips, reach,
     BLOCK: tl.constexpr, TILE_X: tl.constexpr,
 ):  # fmt: skip
-    """One row of one image: of each label the distance to its nearest pixel, at most ``reach``.
+    """Measure the distance to each label along one row of one image, at most ``reach``.
 
-    The lowest of every strip of ``TILE_X`` pixels tells the next kernel what it need not read.
+    The minimum over every strip of ``TILE_X`` pixels lets the next kernel skip strips.
     """
     row = tl.program_id(0).to(tl.int64)
     image, y = row // height, row % height
@@ -122,9 +122,9 @@ def _measure_rows(
 
 @triton.jit
 def _with_row(lowered, y, rows, line, top, other, x, height, width, reach):
-    """A tile's squared distances, less y squared, with what row ``top + other`` brings near.
+    """Return the squared distances of the tile minus ``y^2``, lowered by row ``top + other``.
 
-    ``(y - other)^2 + d^2`` less ``y^2`` is one multiplication and one addition a pixel.
+    ``(y - other)^2 + d^2 - y^2`` takes one multiplication and one addition per pixel.
     """
     row = tl.zeros_like(x) + top + other
     inside = (x < width) & (row >= 0) & (row < height)
@@ -140,11 +140,10 @@ def _measure_columns(
     reach, limit, HALO: tl.constexpr, TILE_Y: tl.constexpr, TILE_X: tl.constexpr,
     VOID_IS_BACKGROUND: tl.constexpr,
 ):  # fmt: skip
-    """One tile of one image: signed distances to all classes.
+    """Compute the signed distances to all classes for one tile of one image.
 
-    Rows are taken in from the tile outwards, until those farther out cannot be nearest to any of
-    its pixels. A pixel's distance inside its own class is the smallest of its distances to all
-    other labels.
+    Rows are added from the tile outwards until rows farther out cannot be nearest to any pixel of
+    the tile. The distance inside the own class is the minimum of the distances to all other labels.
     """
     image = tl.program_id(2).to(tl.int64)
     top = tl.program_id(1) * TILE_Y
@@ -168,7 +167,7 @@ def _measure_columns(
             step = 1
             farthest = _highest(lowered + y_squared, inside)
             while (step < height) & (step * step < farthest):
-                for more in range(4):  # asking whether to go on takes longer than a row
+                for more in range(4):  # the loop condition costs more than a row
                     above, below = -step - more, TILE_Y - 1 + step + more
                     lowered = _with_row(lowered, y, rows, line, top, above, x, height, width, reach)
                     lowered = _with_row(lowered, y, rows, line, top, below, x, height, width, reach)
@@ -195,6 +194,6 @@ def _highest(values, inside):
 
 @triton.jit
 def _clipped_root(squared, far, limit):
-    """Distance of squared distances; ``far`` stands for all that is as far, or not there."""
+    """Root of squared distances; ``far`` or more means the limit."""
     root = tl.minimum(tl.sqrt_rn(squared.to(tl.float32)), limit)
     return tl.where(squared >= far, limit, root)

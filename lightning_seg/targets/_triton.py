@@ -1,4 +1,4 @@
-"""Whether Triton can be used here."""
+"""Availability of Triton."""
 
 import functools
 import warnings
@@ -8,9 +8,9 @@ import torch
 
 @functools.cache
 def triton_works() -> bool:
-    """Whether Triton compiles and runs a kernel on the CUDA device; warns once where it does not.
+    """Return True if Triton compiles and runs a kernel on the CUDA device; warn once if not.
 
-    Torch brings Triton for most platforms, but it also needs a C compiler where it runs.
+    Torch ships Triton for most platforms, but Triton also needs a C compiler at run time.
     """
     try:
         from lightning_seg.targets._triton_probe import launch_nothing
@@ -19,7 +19,7 @@ def triton_works() -> bool:
     except Exception as error:
         warnings.warn(
             f"Triton does not work here ({type(error).__name__}: {error}); distances on the GPU "
-            "are computed by torch alone: the same to the last digits, but slower",
+            "are computed by torch alone: the same up to rounding, but slower",
             stacklevel=2,
         )
         return False
@@ -27,5 +27,5 @@ def triton_works() -> bool:
 
 
 def runs_triton(device: torch.device) -> bool:
-    """Whether distances on this device are computed by Triton kernels."""
+    """Return True if Triton kernels compute the distances on this device."""
     return device.type == "cuda" and torch.version.hip is None and triton_works()

@@ -1,4 +1,4 @@
-"""The smallest Triton kernel: it runs where any does."""
+"""Minimal Triton kernel to test whether Triton works."""
 
 import torch
 import triton
@@ -11,5 +11,5 @@ def _nothing(pointer):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
 
 
 def launch_nothing() -> None:
-    """Compile and launch a kernel, or raise what is in the way."""
+    """Compile and launch an empty kernel; raise the error if that fails."""
     _nothing[(1,)](torch.empty(1, dtype=torch.int32, device="cuda"))

@@ -1,4 +1,4 @@
-"""Distances of every class's pixels to the nearest pixel outside the class."""
+"""Distance of each pixel to the nearest pixel of another class."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -23,27 +23,34 @@ def inner_distance(
     ignore_index: int = 255,
     void: Void = "ignore",
 ) -> Tensor:
-    """Exact, unclipped distance of every pixel to the nearest pixel of another class.
+    """Exact, unclipped distance of each pixel to the nearest pixel of another class.
 
-    The distance transforms of all classes in one map: each is 0 outside its class, so that no two
-    meet (Gül 2023, section 3.2, step 1). Computed on the mask's device and without waiting for it.
+    One map holds the distance transforms of all classes, because each is 0 outside its class (Gül
+    2023, section 3.2, step 1). Computed on the mask's device, without a sync.
 
     Args:
         mask: (B, H, W) integers, labels 0..num_classes-1 or ``ignore_index``.
         num_classes: K.
-        metric: ``euclidean``, or ``chessboard``: the larger of the two coordinates' differences,
-            as the default of SciPy's ``distance_transform_cdt`` to which the thesis refers.
+        metric: ``euclidean``, or ``chessboard``: the larger of the two coordinate differences, the
+            default of SciPy's ``distance_transform_cdt``, which the thesis refers to.
         ignore_index: Label of void pixels.
         void: ``ignore``: distances are measured between valid pixels only. ``background``: void
             bounds the classes that it touches.
 
     Returns:
-        (B, 1, H, W) float32 in pixels, between pixel centres: 0 at void pixels, at least 1 at
-        others. A class that fills an image (with ``ignore``: its valid pixels) has the image's
-        diagonal (``chessboard``: its longer side) all over, which no other distance reaches.
+        (B, 1, H, W) float32 in pixels, between pixel centres: 0 at void pixels, at least 1
+        elsewhere. A class that fills an image (with ``ignore``: its valid pixels) gets the diagonal
+        of the image (``chessboard``: its longer side), which exceeds every other distance.
 
     Raises:
         ValueError: Wrong shape or dtype, no class, an unknown ``metric`` or ``void``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.targets import inner_distance
+        >>> mask = torch.tensor([[[0, 0, 1, 1]]])
+        >>> inner_distance(mask, num_classes=2)[0, :, 0]
+        tensor([[2., 1., 1., 2.]])
     """
     check_mask(mask, num_classes)
     check_metric(metric)
@@ -82,19 +89,26 @@ _operator = as_operator(
 
 
 def check_metric(metric: str) -> None:
-    """Refuse an unknown metric."""
+    """Raise unless the metric is known."""
     if metric not in get_args(Metric):
         raise ValueError(f"metric is {metric!r}, but must be 'euclidean' or 'chessboard'")
 
 
 @dataclass(frozen=True)
 class InnerDistance:
-    """What the distance-transform loss weighs pixels by: `inner_distance` in pixels.
+    """Distance map of the distance-transform loss: `inner_distance` in pixels.
 
     Args:
         metric: See `inner_distance`.
         void: See `inner_distance`.
         ignore_index: Label of void pixels.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.targets import InnerDistance
+        >>> mask = torch.tensor([[[0, 0, 1, 1]]])
+        >>> InnerDistance()(mask, num_classes=2)[0, :, 0]
+        tensor([[2., 1., 1., 2.]])
     """
 
     metric: Metric = "euclidean"
@@ -107,9 +121,9 @@ class InnerDistance:
 
     @property
     def key(self) -> str:
-        """Name and parameters, fit for a file name."""
+        """Name and options, usable as a file name."""
         return f"inner_distance-metric={self.metric}-void={self.void}-ignore={self.ignore_index}"
 
     def __call__(self, mask: Tensor, num_classes: int) -> Tensor:
-        """Mask (B, H, W) to (B, 1, H, W) float32 in pixels, on the mask's device."""
+        """Return the map (B, 1, H, W) float32 in pixels of a mask (B, H, W), on its device."""
         return inner_distance(mask, num_classes, self.metric, self.ignore_index, self.void)

@@ -1,8 +1,8 @@
-"""Signed distances to the boundary of every class."""
+"""Signed distance to the boundary of each class."""
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -23,31 +23,39 @@ def signed_distance(
     ignore_index: int = 255,
     void: Void = "ignore",
 ) -> Tensor:
-    """Exact Euclidean distance of every pixel to the boundary of every class.
+    """Exact signed Euclidean distance of each pixel to the boundary of each class.
 
-    Inside a class it is the distance to the nearest pixel of another class, outside minus the
-    distance to the nearest pixel of the class, between pixel centres; so its size is never below 1
-    (Audebert et al. 2019, section 3.1). Computed on the mask's device and without waiting for it:
-    by OpenCV on the CPU, by Triton kernels on NVIDIA GPUs, by separable passes in torch elsewhere.
+    Inside a class it is the distance to the nearest pixel of another class, outside it is minus the
+    distance to the nearest pixel of the class. Distances are between pixel centres, so they are at
+    least 1 in magnitude (Audebert et al. 2019, section 3.1). Computed on the mask's device, without
+    a sync: by OpenCV on the CPU, by Triton kernels on NVIDIA GPUs, by separable passes in torch
+    elsewhere.
 
     Args:
         mask: (B, H, W) integers, labels 0..num_classes-1 or ``ignore_index``.
         num_classes: K.
-        clip: Largest distance in pixels, not necessarily a whole number; by default the image's
-            diagonal, which no distance reaches.
+        clip: Largest distance in pixels, not necessarily an integer; by default the diagonal of the
+            image, which exceeds every distance.
         ignore_index: Label of void pixels.
-        void: ``ignore``: distances are measured between valid pixels only, and are 0 at void ones.
-            ``background``: void lies outside every class and bounds those it touches (the paper's
-            way).
+        void: ``ignore``: distances are measured between valid pixels only, and are 0 at void.
+            ``background``: void lies outside every class and bounds the classes that it touches, as
+            in the paper.
 
     Returns:
-        (B, K, H, W) float32 in pixels within [-clip, clip], positive inside. A class absent from
-        an image is -clip all over it; one that fills it (with ``ignore``: its valid pixels) is
-        +clip there.
+        (B, K, H, W) float32 in pixels within [-clip, clip], positive inside. A class absent from an
+        image is -clip everywhere; one that fills it (with ``ignore``: its valid pixels) is +clip.
 
     Raises:
         ValueError: Wrong shape or dtype, no class, a clip that is not positive, or an unknown
             ``void``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.targets import signed_distance
+        >>> mask = torch.tensor([[[0, 0, 1, 1]]])
+        >>> signed_distance(mask, num_classes=2)[0, :, 0]
+        tensor([[ 2.,  1., -1., -2.],
+                [-2., -1.,  1.,  2.]])
     """
     check_mask(mask, num_classes)
     if clip is not None:
@@ -93,14 +101,14 @@ def _check_clip(clip: float) -> None:
 
 
 def check_void(void: str) -> None:
-    """Refuse an unknown policy."""
+    """Raise unless the void policy is known."""
     if void not in get_args(Void):
         raise ValueError(f"void is {void!r}, but must be 'ignore' or 'background'")
 
 
 @dataclass(frozen=True)
 class SignedDistance:
-    """The target of signed-distance regression: `signed_distance` over its clip, in [-1, 1].
+    """Target of distance regression: `signed_distance` divided by its clip, in [-1, 1].
 
     With ``clip=1`` it is ``2 * one_hot - 1``, the binary-mask regression of the paper's ablation.
 
@@ -108,7 +116,20 @@ class SignedDistance:
         clip: Distance in pixels at which the target saturates.
         void: See `signed_distance`.
         ignore_index: Label of void pixels.
+
+    Attributes:
+        bounds: Lowest and highest possible value.
+
+    Example:
+        >>> import torch
+        >>> from lightning_seg.targets import SignedDistance
+        >>> mask = torch.tensor([[[0, 0, 1, 1]]])
+        >>> SignedDistance(clip=2.0)(mask, num_classes=2)[0, :, 0]
+        tensor([[ 1.0000,  0.5000, -0.5000, -1.0000],
+                [-1.0000, -0.5000,  0.5000,  1.0000]])
     """
+
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     clip: float = 10.0
     void: Void = "ignore"
@@ -120,11 +141,11 @@ class SignedDistance:
 
     @property
     def key(self) -> str:
-        """Name and parameters, fit for a file name."""
-        clip = float(self.clip)  # 10 and 10.0 are one target
+        """Name and options, usable as a file name."""
+        clip = float(self.clip)  # 10 and 10.0 are the same target
         return f"signed_distance-clip={clip}-void={self.void}-ignore={self.ignore_index}"
 
     def __call__(self, mask: Tensor, num_classes: int) -> Tensor:
-        """Mask (B, H, W) to (B, K, H, W) float32 in [-1, 1], on the mask's device."""
+        """Return the map (B, K, H, W) float32 in [-1, 1] of a mask (B, H, W), on its device."""
         distance = signed_distance(mask, num_classes, self.clip, self.ignore_index, self.void)
         return distance.div_(self.clip)

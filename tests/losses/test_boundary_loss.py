@@ -108,7 +108,7 @@ def test_equals_the_reference(reference_case, key, classes):
     ("options", "message"),
     [
         ({"void": "drop"}, "void is 'drop', but must be 'ignore' or 'background'"),
-        ({"classes": []}, r"classes is \[\], but must name labels"),
+        ({"classes": []}, r"classes is \[\], but must name distinct labels"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(options, message):

@@ -186,9 +186,9 @@ def test_equals_the_reference_of_one_class(reference_case):
         ({"metric": "cityblock"}, "metric is 'cityblock', but must be 'euclidean' or 'chessboard'"),
         ({"reduce": "mean"}, "reduce is 'mean', expected one of: 'mean_present'"),
         ({"void": "drop"}, "void is 'drop', but must be 'ignore' or 'background'"),
-        ({"classes": []}, r"classes is \[\], but must name labels"),
+        ({"classes": []}, r"classes is \[\], but must name distinct labels"),
         ({"classes": [1, 1]}, r"classes is \[1, 1\], but must name distinct labels"),
-        ({"classes": [-1]}, r"classes is \[-1\], but must name labels"),
+        ({"classes": [-1]}, r"classes is \[-1\], but must name distinct labels"),
     ],
 )
 def test_bad_arguments_are_refused_at_once(options, message):

@@ -188,7 +188,7 @@ def test_a_models_checkpoint_without_an_edge_network_leaves_the_files(path, foll
 def test_an_edge_network_that_never_came_is_named(path):
     with no_pretrained_weights():
         loss = SemedaLoss(path)
-    with pytest.raises(InputError, match="was not read"):
+    with pytest.raises(InputError, match="is not loaded"):
         value(loss)
 
 

@@ -77,5 +77,5 @@ def test_the_papers_crop_is_the_default():
 
 
 def test_a_crop_without_pixels_is_refused():
-    with pytest.raises(InputError, match="crop_size is 0, but a crop has at least 1 pixel"):
+    with pytest.raises(InputError, match="crop_size is 0, but must be at least 1"):
         PSANet(3, "test_resnet", crop_size=0)
