@@ -252,7 +252,7 @@ def test_the_command_line_goes_over_the_file(tmp_path, capsys):
     [
         (["missing.yaml"], "missing.yaml cannot be read"),
         (["--overlay", "a.yaml", "--sweep_dir", "a"], "write NAME=FILE.yaml"),
-        (["--overlay", "a=b", "--overlay", "a=c", "--sweep_dir", "a"], "an overlay a already"),
+        (["--overlay", "a=b", "--overlay", "a=c", "--sweep_dir", "a"], "a is already defined"),
         (["--grid", "x", "--sweep_dir", "a"], "write OPTION=VALUE,VALUE"),
         (["--grid", "x=[1", "--sweep_dir", "a"], "cannot be read as values"),
         (["--only", "seed9", "--sweep_dir", "a"], "no such run, but seed1"),
@@ -272,7 +272,7 @@ def test_devices_and_threads_are_shared_out_among_the_runs_at_a_time():
     shared = sweep.environments(3, None, ["0", "1"], 1)
     assert [one["CUDA_VISIBLE_DEVICES"] for one in shared] == ["0", "1", "0"]
     assert sweep.environments(None, None, [], 1) == [{}]
-    with pytest.raises(InputError, match="3 devices cannot be shared out 2 a run"):
+    with pytest.raises(InputError, match="3 devices cannot be divided into 2 per run"):
         sweep.environments(None, None, ["0", "1", "2"], 2)
 
 
