@@ -105,7 +105,7 @@ def test_a_killed_sweep_of_trainings_goes_on(sweep):
     assert epochs("cross_entropy/seed1") == epochs("distance/seed1") == list(range(15))
     said = Path("said").read_text()
     assert "2 runs in sweep: 0 finished, 1 begun, 1 new; 1 at a time" in said
-    assert "cross_entropy/seed1: fit goes on" in said
+    assert "cross_entropy/seed1: fit resumes" in said
     assert "distance/seed1: fit starts" in said
 
 

@@ -208,7 +208,7 @@ def test_a_sweep_killed_with_its_group_leaves_no_process_and_goes_on():
     assert epochs("a/seed1") == epochs("b/seed1") == list(range(8))
     said = Path("said").read_text()
     assert "2 runs in sweep: 0 finished, 2 begun, 0 new; 2 at a time" in said
-    assert "a/seed1: fit goes on" in said
+    assert "a/seed1: fit resumes" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -239,7 +239,7 @@ def test_a_killed_run_fails_alone_and_goes_on_next_time():
     assert epochs("b/seed1") == list(range(6))
     failed, said = run(content)
     assert failed == {}
-    assert "a/seed1: fit goes on" in said
+    assert "a/seed1: fit resumes" in said
     assert epochs("a/seed1") == list(range(6))
 
 
@@ -272,8 +272,8 @@ def test_a_run_made_by_another_command_is_refused_before_anything_starts():
     before = len(notes())
     with pytest.raises(InputError) as error:
         run(spec(fit_args="--lr 0.2 --epochs 1", seeds=[1, 2]))
-    assert "sweep/a/seed1 (and 1 more) was made otherwise" in str(error.value)
-    assert "had --lr 0.1 where it would now have --lr 0.2" in str(error.value)
+    assert "sweep/a/seed1 (and 1 more) has other settings" in str(error.value)
+    assert "had --lr 0.1 and would now have --lr 0.2" in str(error.value)
     assert len(notes()) == before
 
 
@@ -294,7 +294,7 @@ def test_a_configuration_that_says_something_else_now_is_refused(changed):
     file.write_text("# The weight of the paper's table 3.\n" + file.read_text())
     assert run(content)[0] == {}
     file.write_text(file.read_text() + "more: 1\n")
-    with pytest.raises(InputError, match=f"fit read {changed}, whose content is another now"):
+    with pytest.raises(InputError, match=f"fit read {changed}, which has changed since"):
         run(content)
 
 
@@ -302,7 +302,7 @@ def test_a_folder_that_no_sweep_made_is_left_alone():
     (SWEEP / "a/seed1").mkdir(parents=True)
     (SWEEP / "a/seed1/epochs.jsonl").write_text("{}\n")
     failed, _ = run(spec())
-    assert "it is no run of a sweep" in failed["a/seed1"]
+    assert "it is not a run of a sweep" in failed["a/seed1"]
     assert (SWEEP / "a/seed1/epochs.jsonl").read_text() == "{}\n"
 
 
