@@ -212,7 +212,7 @@ def test_methods_can_be_named(runs):
     assert [result.method.name for result in found.results] == ["plain", "ours"]
     assert found.results[1].difference.baseline == "plain"
     assert found.results[1].difference.trainings == 1
-    assert any("another seed may turn" in note for note in found.notes)
+    assert any("another seed may reverse" in note for note in found.notes)
 
 
 def test_seeds_that_only_one_method_has_stay_out_of_the_difference(runs, copies):

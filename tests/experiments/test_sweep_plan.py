@@ -254,7 +254,7 @@ def test_the_command_line_goes_over_the_file(tmp_path, capsys):
         (["--overlay", "a.yaml", "--sweep_dir", "a"], "write NAME=FILE.yaml"),
         (["--overlay", "a=b", "--overlay", "a=c", "--sweep_dir", "a"], "a is already defined"),
         (["--grid", "x", "--sweep_dir", "a"], "write OPTION=VALUE,VALUE"),
-        (["--grid", "x=[1", "--sweep_dir", "a"], "cannot be read as values"),
+        (["--grid", "x=[1", "--sweep_dir", "a"], "cannot be read as comma-separated values"),
         (["--only", "seed9", "--sweep_dir", "a"], "no such run; runs are seed1"),
         (["--jobs", "0", "--sweep_dir", "a"], "--jobs is 0"),
     ],

@@ -233,5 +233,5 @@ def _number(value: float) -> float | None:
 
 
 def _html_cell(text: str) -> str:
-    """Its interval and its verdict below the figure, for tables to stay narrow."""
+    """Put interval and verdict below the score, to keep tables narrow."""
     return html.escape(text).replace(" [", "<br>[").replace("] ", "]<br>")
