@@ -2,8 +2,8 @@
 
     python examples/foreign_module.py
 
-The callback finds predictions and ground truth in what the module's forward pass and its batches
-hold, logs ``val/boundary_iou`` and more, and prints a table.
+The callback takes predictions from the module's forward pass and ground truth from its batches,
+logs ``val/boundary_iou`` and more, and prints a table.
 """
 
 import torch
@@ -15,33 +15,33 @@ from lightning_seg.callbacks import BoundaryMetrics
 
 
 class Theirs(LightningModule):
-    """Anybody's segmentation module."""
+    """Any segmentation module."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 2, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Image (B, 3, H, W) to class scores (B, 2, H, W)."""
+        """Map images (B, 3, H, W) to class scores (B, 2, H, W)."""
         return self.net(image)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross entropy."""
+        """Return the cross entropy."""
         image, mask = batch
         return nn.functional.cross_entropy(self(image), mask)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Cross entropy, logged."""
+        """Log the cross entropy."""
         image, mask = batch
         self.log("val/loss", nn.functional.cross_entropy(self(image), mask))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
+        """Return Adam."""
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
 def squares(number: int) -> list[tuple[Tensor, Tensor]]:
-    """Noisy images of one bright square each, and their masks."""
+    """Return noisy images of one bright square each, and their masks."""
     generator = torch.Generator().manual_seed(number)
     samples = []
     for _ in range(number):

@@ -2,8 +2,8 @@
 
     python examples/plain_pytorch.py
 
-Draws discs, trains a small U-Net on them twice, with cross entropy alone and with the equipotential
-line loss beside it, and prints the boundary IoU of both on discs that neither has seen.
+Draws discs, trains a small U-Net on them twice, with cross entropy alone and with an additional
+equipotential line loss, and prints the boundary IoU of both on unseen discs.
 """
 
 import torch
@@ -18,7 +18,7 @@ SIZE, NUM_CLASSES, STEPS = 64, 2, 60
 
 
 def draw(number: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Noisy images (B, 3, H, W) of one disc each, and their masks (B, H, W) of 0 and 1."""
+    """Return noisy images (B, 3, H, W) of one disc each, and their masks (B, H, W) of 0 and 1."""
     generator = torch.Generator().manual_seed(seed)
     center = torch.rand(number, 2, 1, 1, generator=generator) * 32 + 16
     radius = torch.rand(number, 1, 1, generator=generator) * 10 + 6
@@ -29,7 +29,7 @@ def draw(number: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def train(losses: list[nn.Module]) -> float:
-    """Trains a network by the sum of losses; returns its boundary IoU on new images."""
+    """Train a network with the sum of the losses; return its boundary IoU on new images."""
     torch.manual_seed(0)
     network = Unet(3, encoder="resnet18", decoder_channels=(32, 16, 16, 16, 16))
     head = ClassificationHead(network.out_channels, NUM_CLASSES)
@@ -38,7 +38,7 @@ def train(losses: list[nn.Module]) -> float:
     for step in range(STEPS):
         images, masks = draw(8, seed=step)
         logits = model(images)["logits"]
-        loss = sum(one(logits, masks) for one in losses)
+        loss = sum(criterion(logits, masks) for criterion in losses)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

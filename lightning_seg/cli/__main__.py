@@ -1,4 +1,4 @@
-"""``python -m lightning_seg.cli``, as ``lightning-seg``."""
+"""``python -m lightning_seg.cli``, the same as ``lightning-seg``."""
 
 from lightning_seg.cli.segmentation_cli import main
 

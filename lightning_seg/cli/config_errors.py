@@ -180,7 +180,8 @@ def _accepted(hint: Any) -> str:
     """Return the values that a type admits, in words."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_accepted(arg) for arg in args))
+        kinds = (kind for arg in args for kind in _accepted(arg).split(" or "))
+        return " or ".join(dict.fromkeys(kinds))
     if origin is Literal:
         return " or ".join(map(str, args))
     if origin is Callable:

@@ -1,4 +1,4 @@
-"""The configurations that come with the package, and the short names that they go by."""
+"""Configurations shipped with the package, and their short names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,30 +19,30 @@ _OPTIONS = (
 
 
 def configs_folder() -> Path:
-    """The folder of the configurations: in the installed package, or beside it in a checkout."""
+    """Return the folder of the configurations, in the installed package or a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
 
 def with_found_configs(args: Sequence[str]) -> list[str]:
-    """A command line whose short names and missing files are those of the package.
+    """Replace short names of configurations in a command line by paths to the package's files.
 
-    ``--config camvid/unet`` is ``configs/experiment/camvid/unet.yaml``, ``--config method/epl`` and
-    ``--data data/voc`` are files of these folders. A path that starts with ``configs`` names the
-    package's file, too. Files that exist where the command is run come first.
+    ``--config camvid/unet`` is ``configs/experiment/camvid/unet.yaml``. ``--config method/epl``
+    and ``--data data/voc`` name files in those folders. Paths starting with ``configs`` are looked
+    up in the package, too. Files that exist relative to the working directory take precedence.
     """
-    found = list(args)
+    replaced = list(args)
     for place, word in enumerate(args):
         option, equals, value = word.partition("=")
         if option in _OPTIONS and equals:
-            found[place] = f"{option}={_found(value)}"
+            replaced[place] = f"{option}={_resolved(value)}"
         elif place and args[place - 1] in _OPTIONS:
-            found[place] = _found(word)
-    return found
+            replaced[place] = _resolved(word)
+    return replaced
 
 
-def _found(value: str) -> str:
+def _resolved(value: str) -> str:
     if not value or Path(value).is_file():
         return value
     path = Path(value)

@@ -1,4 +1,4 @@
-"""Options as they were given: what jsonargparse does to them on the way is undone."""
+"""Corrections to how jsonargparse merges options."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,16 +14,16 @@ from lightning_seg.losses import WeightedLoss
 
 @contextmanager
 def faithful_parsing() -> Iterator[None]:
-    """Parses what was said, and nothing else.
+    """Parse options exactly as given.
 
-    - No option of a class is carried over to the class that replaces it, in a later config or
-      option. jsonargparse keeps those that the new class happens to accept: AdamW's weight decay
-      would silently become SGD's.
-    - A file's losses replace earlier ones as a whole. jsonargparse merges terms of one name, so a
-      method would inherit the class weights of the experiment's cross entropy. An option
+    - When a later config or option replaces a class, the old class's options are dropped.
+      jsonargparse keeps those that the new class accepts: AdamW's weight decay would silently
+      become SGD's.
+    - The losses of a file replace all earlier ones. jsonargparse merges terms of the same name, so
+      a method would inherit the class weights of the experiment's cross entropy. An option
       (``--model.losses.line.weight 0.5``) still changes one setting of one term.
-    - The value of an option inside another (``--model.optimization.step_schedule null``) is handed
-      on as it is. jsonargparse hands on how Python prints it: None, which it then refuses.
+    - The value of a nested option (``--model.optimization.step_schedule null``) is passed on as
+      JSON. jsonargparse passes on its Python form, None, and then rejects it.
     """
     as_namespace, adapt = _typehints.subclass_spec_as_namespace, _typehints.adapt_typehints
     replaced: dict[str, Callable[..., Any]] = {
@@ -62,5 +62,5 @@ def _as_json(value: Any) -> Any:
         return value
     try:
         return NestedArg(value.key, json.dumps(value.val, allow_nan=False))
-    except (TypeError, ValueError):  # JSON has no such value
+    except (TypeError, ValueError):  # not representable in JSON
         return value

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-# Lightning still calls jsonargparse by names of older versions; nobody here can mend that.
+# Lightning still uses deprecated names of jsonargparse.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 from jsonargparse import ArgumentError
@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-# Imported for their classes: what has been imported can be named shortly in a config.
+# Imported so that configurations can name their classes without a module path.
 from lightning_seg import data, heads, inference, losses, networks, tasks  # noqa: F401
 from lightning_seg.callbacks import (
     AtomicCheckpointIO,
@@ -40,7 +40,7 @@ from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.prediction import PredictionFiles
 from lightning_seg.prediction.predict import plan_prediction
 
-# Commands beside Lightning's, each a module with ``run(argv)``, imported when called for.
+# Commands in addition to Lightning's. Each is a module with ``run(argv)``, imported on demand.
 COMMANDS = {
     "compare": "lightning_seg.cli.commands.compare",
     "data": "lightning_seg.cli.commands.data",
@@ -52,35 +52,35 @@ COMMANDS = {
 FROM_DATA = ("num_classes", "in_channels")
 
 _ABOUT = {
-    "fit": "Trains a model, and measures it on the validation images as it goes.",
-    "validate": "Measures a checkpoint on the validation images.",
-    "test": "Measures a checkpoint on the test images.",
-    "predict": "Writes a checkpoint's label maps of images, which need no labels.",
+    "fit": "Train a model and evaluate it on the validation images.",
+    "validate": "Evaluate a checkpoint on the validation images.",
+    "test": "Evaluate a checkpoint on the test images.",
+    "predict": "Write a checkpoint's label maps for images without labels.",
 }
 
 
 class RunConfig(SaveConfigCallback):
-    """Saves the configuration in the run's folder, whatever the logger is."""
+    """Save the configuration in the run's folder, independent of the logger."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes it, over one of an earlier start."""
+        """Write the configuration, replacing that of an earlier start."""
         path = run_folder(trainer) / self.config_filename
         path.parent.mkdir(parents=True, exist_ok=True)
         self.parser.save(self.config, path, skip_none=False, overwrite=True)
 
 
 class SegmentationCLI(LightningCLI):
-    """LightningCLI in subclass mode, with one folder for each run.
+    """LightningCLI in subclass mode, with one folder per run.
 
-    ``run_dir`` receives the config, checkpoints (``last``, and ``best`` by boundary IoU or by what
-    ``best_by`` names), figures, pictures and TensorBoard files. ``--ckpt_path last`` and ``best``
-    are those of ``run_dir``.
+    ``run_dir`` receives the config, checkpoints (``last``, and ``best`` by boundary IoU or
+    ``best_by``), scores, pictures and TensorBoard files. ``--ckpt_path last`` and ``best`` refer to
+    the checkpoints in ``run_dir``.
     """
 
     parsers: ClassVar[list[LightningArgumentParser]] = []
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
-        """A parser that takes no abbreviations and raises instead of exiting."""
+        """Return a parser that accepts no abbreviations and raises instead of exiting."""
         parser = super().init_parser(**kwargs, allow_abbrev=False, exit_on_error=False)
         self.parsers.append(parser)
         return parser
@@ -91,9 +91,9 @@ class SegmentationCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         parser.usage = f"lightning-seg {subcommand} --config FILE.yaml [--OPTION VALUE ...]"
         parser.description = (
-            f"{_ABOUT[subcommand]} Everything stands in configuration files (configs/experiment "
-            "holds whole ones); later files and options go over earlier ones. For the settings of "
-            f"a class: lightning-seg {subcommand} --model.help SegmentationTask."
+            f"{_ABOUT[subcommand]} Settings come from configuration files (complete ones are in "
+            "configs/experiment); later files and options override earlier ones. For the settings "
+            f"of a class: lightning-seg {subcommand} --model.help SegmentationTask."
         )
         if subcommand in ("validate", "test"):
             parser.set_defaults({"verbose": False})  # BoundaryMetrics prints the one table
@@ -107,17 +107,17 @@ class SegmentationCLI(LightningCLI):
             choice.help = _ABOUT[choice.dest]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parses what was said, and nothing else."""
+        """Parse options exactly as given."""
         with faithful_parsing():
             super().parse_arguments(parser, args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the run's folder, its callbacks and the links from the data to the model."""
+        """Add the run's folder, its callbacks and the links from the data to the model."""
         parser.add_argument(
             "--run_dir",
             type=str,
             default="runs/unnamed",
-            help="Folder of this run: config, checkpoints, figures, pictures, TensorBoard files.",
+            help="Folder of this run: config, checkpoints, scores, pictures, TensorBoard files.",
         )
         parser.link_arguments("run_dir", "trainer.default_root_dir")
         for name in FROM_DATA:
@@ -126,10 +126,10 @@ class SegmentationCLI(LightningCLI):
             "--best_by",
             type=str,
             default="val/boundary_iou",
-            help="The logged value that is highest in the checkpoint `best`.",
+            help="The logged value to maximise in the checkpoint `best`.",
         )
         for key, callback, about in (
-            ("boundary_metrics", BoundaryMetrics, "Figures along boundaries and of regions"),
+            ("boundary_metrics", BoundaryMetrics, "Metrics of boundaries and regions"),
             ("panels", PredictionPanels, "Pictures of predictions"),
         ):
             default = {"class_path": f"lightning_seg.callbacks.{callback.__name__}"}
@@ -140,15 +140,15 @@ class SegmentationCLI(LightningCLI):
             "--predictions",
             type=PredictionFiles,
             default=PredictionFiles(),
-            help="Files that predict writes.",
+            help="Files written by predict.",
         )
 
     def _parse_ckpt_path(self) -> None:
-        # Lightning would write the checkpoint's hyper-parameters over the command line's.
+        # Lightning would override the command line with the checkpoint's hyper-parameters.
         return
 
     def before_instantiate_classes(self) -> None:
-        """Finds the checkpoint, and refuses to mix two runs in one folder."""
+        """Find the checkpoint; raise if two runs would share a folder."""
         config = self.config[self.subcommand]
         _refuse_given_by_data(config.model)
         run_dir = Path(config.run_dir)
@@ -168,10 +168,10 @@ class SegmentationCLI(LightningCLI):
         }
 
     def instantiate_classes(self) -> None:
-        """The data, the model and the trainer; without pretrained weights if a checkpoint follows.
+        """Create data, model and trainer, without pretrained weights if a checkpoint is loaded.
 
         Raises:
-            InputError: A value that a class refuses.
+            InputError: If a class rejects a value.
         """
         followed = self._get(self.config, "ckpt_path") is not None
         try:
@@ -181,7 +181,7 @@ class SegmentationCLI(LightningCLI):
             raise InputError(_first_cause(error)) from error
 
     def before_predict(self) -> None:
-        """Images of any size are predicted by windows, read and written some rows at a time."""
+        """Set up windowed prediction, which reads and writes images of any size row by row."""
         files: PredictionFiles = self._get(self.config_init, "predictions")
         plan = plan_prediction(
             self.model,
@@ -199,7 +199,7 @@ class SegmentationCLI(LightningCLI):
         return Path(files.output_dir or Path(self._get(self.config, "run_dir"), "predictions"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer with the run's logger, checkpoints and records."""
+        """Create the trainer with the run's logger, checkpoints and records."""
         config = self._get(self.config, "trainer")
         run_dir = self._get(self.config, "run_dir")
         if config.logger in (None, True):
@@ -243,26 +243,26 @@ def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
 
 
 def _say_where(run_dir: Path, predictions: Path) -> None:
-    found = {
+    folders = {
         "Pictures": run_dir / "pictures",
         "Predictions": predictions,
         "Checkpoints": run_dir / CHECKPOINTS,
     }
-    lines = [f"{name + ':':13}{path}" for name, path in found.items() if path.is_dir()]
+    lines = [f"{name + ':':13}{path}" for name, path in folders.items() if path.is_dir()]
     if any(run_dir.glob("events.out.tfevents*")):
         lines.append(f"{'TensorBoard:':13}tensorboard --logdir {run_dir}")
     print("\n".join(lines))
 
 
 def _refuse_given_by_data(model: Any) -> None:
-    """Links override silently what a person set."""
+    """Raise if the user set a value that a link would silently override."""
     parameters = inspect.signature(import_object(model.class_path)).parameters
     for name in FROM_DATA:
         given = model.init_args.get(name)
         if given is not None and given != parameters[name].default:
             raise InputError(
-                f"model.{name} is set to {given}, but the model takes it from the data. Take it "
-                f"out, or set data.{name} if the data has that setting."
+                f"model.{name} is set to {given}, but the model takes it from the data. "
+                f"Remove it, or set data.{name} if the data has that setting."
             )
 
 
@@ -270,14 +270,14 @@ def _refuse_given_by_data(model: Any) -> None:
 def _refuse_second_run(run_dir: Path) -> None:
     if any((run_dir / CHECKPOINTS).glob("*.ckpt")) or (run_dir / "epochs.jsonl").exists():
         raise InputError(
-            f"{run_dir} already holds a run. Go on with it (--ckpt_path last), give the new run a "
-            "folder of its own (--run_dir ...), or remove the old one."
+            f"{run_dir} already contains a run. Resume it (--ckpt_path last), give the new run "
+            "another folder (--run_dir ...), or remove the old one."
         )
 
 
 def main() -> None:
-    """Runs the command line; errors of the person's making end in one message and status 2."""
-    sys.path.append(str(Path.cwd()))  # classes of the person's own are found where they work
+    """Run the command line; user errors end with one message and status 2."""
+    sys.path.append(str(Path.cwd()))  # finds the user's own classes in the working directory
     filter_warnings()
     SegmentationCLI.parsers.clear()
     sys.argv[1:] = with_found_configs(sys.argv[1:])
@@ -292,10 +292,10 @@ def main() -> None:
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=42,
-            trainer_defaults={"num_sanity_val_steps": 0},  # data and classes are checked by name
+            trainer_defaults={"num_sanity_val_steps": 0},  # data and classes have their own checks
             auto_configure_optimizers=False,
             parser_kwargs={
-                "description": "Boundary-aware semantic segmentation: trains, measures, predicts. "
+                "description": "Boundary-aware semantic segmentation: train, evaluate, predict. "
                 f"Further commands: {', '.join(COMMANDS)} (each with --help)."
             },
         )
@@ -304,24 +304,24 @@ def main() -> None:
         types = {o: getattr(a, "_typehint", None) for a in actions for o in a.option_strings}
         _fail(explain(str(error), sys.argv[1:], types))
     except SIGTERMException:
-        sys.exit(128 + signal.SIGTERM)  # Lightning's own status is 0, as if all were done
+        sys.exit(128 + signal.SIGTERM)  # Lightning would exit with status 0
     except InputError as error:
-        # From a loader's worker process it comes with the worker's traceback before it.
+        # Errors from a data worker have the worker's traceback in front.
         _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
     except MisconfigurationException as error:
         _fail(" ".join(str(error).split()))
     except RuntimeError as error:
         if "loading state_dict" not in str(error):
             raise
-        told = " ".join(str(error).split())[:400]
+        reason = " ".join(str(error).split())[:400]
         _fail(
-            f"the checkpoint does not fit the configured model ({told} ...). Use the config.yaml "
+            f"the checkpoint does not fit the configured model ({reason} ...). Use the config.yaml "
             "of the checkpoint's own run."
         )
 
 
 def _first_cause(error: BaseException) -> str:
-    """What was said first, before jsonargparse told of its options."""
+    """Return the message of the original error, without jsonargparse's additions."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None:

@@ -1,13 +1,13 @@
-"""Leaves out what libraries say that the person at the keyboard can do nothing about."""
+"""Filters for library warnings that users cannot act on."""
 
 import logging
 import warnings
 
 
 def filter_warnings() -> None:
-    """Drops advertisements, and warnings that are Lightning's own affair.
+    """Suppress advertisements and warnings about Lightning's internals.
 
-    Each is named by its words and its source: all others come through.
+    Each filter matches a specific message; all other warnings pass.
     """
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
     warnings.filterwarnings(
@@ -16,13 +16,13 @@ def filter_warnings() -> None:
         category=FutureWarning,
         module=r"lightning\.pytorch\.utilities\._pytree",
     )
-    # A resumed run goes on in its folder; a second one there is refused.
+    # A resumed run continues in its folder; a second run there is an error.
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
-    # Windows say themselves where they belong, and predictions may all be there already.
+    # Windows carry their own positions, and all predictions may already exist.
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices fetched")
     warnings.filterwarnings("ignore", message="Total length of `DataLoader` across ranks is zero")
 
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    told = record.getMessage()
-    return not told.startswith(("\N{ELECTRIC LIGHT BULB} Tip:", "TPU available: False"))
+    message = record.getMessage()
+    return not message.startswith(("\N{ELECTRIC LIGHT BULB} Tip:", "TPU available: False"))

@@ -1,1 +1,1 @@
-"""Many runs: started together, and compared by what stands in their folders."""
+"""Sweeps of many runs, and comparisons of runs from the files in their folders."""

@@ -1,4 +1,4 @@
-"""A score over a setting that was swept, such as the weight of a loss."""
+"""Plot of a score over a swept setting, such as the weight of a loss."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -25,23 +25,22 @@ def draw_setting_curve(
     baseline: Sequence[float] | None = None,
     baseline_name: str = "baseline",
 ) -> "Figure":
-    """The mean over seeds with a band of one standard deviation, and every run as a dot.
+    """Plot the mean over seeds with a band of one standard deviation, and every run as a dot.
 
-    As figure 8 of Audebert et al. (2019), the accuracy over the weight of the distance loss. The
-    band is the sample standard deviation (divisor n - 1), and missing where there is one seed.
-    Values of which the largest is 20 times the smallest above 0, or more, stand on a logarithmic
-    scale that is linear next to 0.
+    Similar to figure 8 of Audebert et al. (2019), accuracy over the weight of the distance loss.
+    The band is the sample standard deviation (divisor n - 1), absent for a single seed. If the
+    largest value is at least 20 times the smallest positive one, the axis is symlog.
 
     Args:
-        points: The setting's value, and the scores of its seeds, in any order.
-        setting: What is along the x axis.
-        score: What is along the y axis.
-        title: Stands above all.
-        baseline: Scores of runs without the setting, drawn across in grey.
-        baseline_name: What these are called.
+        points: Pairs of a value and the scores of its seeds, in any order.
+        setting: Label of the x axis.
+        score: Label of the y axis.
+        title: Title of the figure.
+        baseline: Scores of runs without the setting, drawn as a grey band.
+        baseline_name: Label of the baseline.
 
     Raises:
-        InputError: There is no point, one without scores, two of the same value, or a number that
+        InputError: If there are no points, a point has no scores, a value occurs twice, or a number
             is not finite.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -65,7 +64,7 @@ def draw_setting_curve(
             label="± one standard deviation",
         )  # fmt: skip
     axes.plot(values, means, color="tab:blue", marker="o", label="mean")
-    dots = [(value, one) for value, scores in by_value.items() for one in scores]
+    dots = [(value, score) for value, scores in by_value.items() for score in scores]
     axes.plot(*zip(*dots), ".", color="black", markersize=4, alpha=0.6, label="runs")
     _set_scale(axes, values)
     axes.set_xlabel(setting)
@@ -79,10 +78,10 @@ def draw_setting_curve(
 def _by_value(
     points: Iterable[tuple[float, Sequence[float]]], setting: str
 ) -> dict[float, list[float]]:
-    """Scores by value, the smallest first."""
-    found: dict[float, list[float]] = {}
+    """Return the scores by value, in ascending order."""
+    by_value: dict[float, list[float]] = {}
     for value, scores in points:
-        if value in found:
+        if value in by_value:
             raise InputError(f"{setting} {value:g} stands twice among the points. Join its scores.")
         if not scores:
             raise InputError(f"{setting} {value:g} has no score. Leave it out.")
@@ -90,10 +89,10 @@ def _by_value(
             raise InputError(
                 f"{setting} {value:g} has the scores {list(scores)}, which must be finite numbers."
             )
-        found[value] = list(scores)
-    if not found:
+        by_value[value] = list(scores)
+    if not by_value:
         raise InputError(f"There is no value of {setting} to draw. Give at least one.")
-    return dict(sorted(found.items()))
+    return dict(sorted(by_value.items()))
 
 
 def _spread(scores: Sequence[float]) -> float:

@@ -158,7 +158,7 @@ def test_help_speaks_of_this_program(run):
     status, out, _ = run("--help")
     assert status in (0, None)
     assert "Boundary-aware semantic segmentation" in out
-    assert "Measures a checkpoint on the test images." in out
+    assert "Evaluate a checkpoint on the test images." in out
     status, out, _ = run("fit", "--help")
     assert status in (0, None)
     assert out.startswith("usage: lightning-seg fit --config FILE.yaml [--OPTION VALUE ...]")

@@ -66,7 +66,7 @@ def test_the_data_of_every_experiment_is_understood(path):
 def test_what_is_right_is_counted_and_ends_with_0(run, camvid):
     status, out, _ = check(run, camvid, "--data.test_split=test")
     assert status == 0
-    assert "Nothing wrong was found" in out
+    assert "No problems found" in out
     for said in ("11 classes", "64 x 48", "2 .png", "pedestrian", "64 64 0", "weight", "6.2%"):
         assert said in out
 
@@ -81,7 +81,7 @@ def test_everything_that_is_wrong_is_told_and_ends_with_1(run, camvid):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(camvid / "testannot" / "Seq05VD_f00000.png")
     status, out, _ = check(run, camvid, "--data.test_split=test")
     assert status == 1
-    lines = [line for line in out.splitlines() if line.startswith("Wrong: ")]
+    lines = [line for line in out.splitlines() if line.startswith("Problem: ")]
     for file, split, told in (
         ("0001TP_006690.png", "train", "without a label"),
         ("0006R0_f00930.png", "train", "cannot be read as an image"),
@@ -90,7 +90,7 @@ def test_everything_that_is_wrong_is_told_and_ends_with_1(run, camvid):
         ("Seq05VD_f00000.png", "test", "is 9 x 9"),
     ):
         (line,) = [line for line in lines if file in line and told in line]
-        assert line.startswith(f"Wrong: {split}: ")
+        assert line.startswith(f"Problem: {split}: ")
     assert f"{len(lines)} problem(s)." in out
 
 
@@ -142,13 +142,13 @@ def test_samples_are_drawn_with_their_targets(run, tmp_path):
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ([], "data needs a word more. There are check, show"),
-        (["chek"], "data has no chek. There are check, show"),
+        ([], "data needs a subcommand. Choose one of check, show"),
+        (["chek"], "data has no subcommand chek. Choose one of check, show"),
         (["check"], "data"),
         (["check", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["check", *CAMVID, "--data.rot", "x"], "Did you mean root?"),
         (["show", *CAMVID, "--samples", "0"], "--samples is 0. Set it to 1 or more"),
-        (["show", *CAMVID, "--output", "a.jpg"], "a PNG is written"),
+        (["show", *CAMVID, "--output", "a.jpg"], "must end in .png"),
         (["show", *CAMVID, "--split", "predict"], "expected train or val or test"),
     ],
 )

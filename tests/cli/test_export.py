@@ -68,7 +68,7 @@ def test_labels_of_one_size_in_a_torch_export_file(task, run):
     arguments = ("--output", "model.pt2", "--result", "labels", "--size", "70", "96")
     status, out, err = run("export", "--ckpt_path", "a.ckpt", *arguments)
     assert status == 0, err
-    assert "this size alone" in out
+    assert "this size only" in out
     assert re.search(r"\d+ of 13440 pixels differ from the checkpoint's", out)
     files = {"metadata.json": ""}
     program = torch.export.load("model.pt2", extra_files=files).module()

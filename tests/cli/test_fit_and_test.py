@@ -93,7 +93,7 @@ def test_resuming_keeps_what_the_command_line_says(fitted, run):
 
 
 def test_a_second_run_in_the_same_folder_is_refused(fitted, refused):
-    assert "run already holds a run" in refused(*FIT)
+    assert "run already contains a run" in refused(*FIT)
 
 
 def test_predict_writes_label_maps(fitted, run):
@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_run_starts_a_run_of_its_own(fitted, run, refuse
     assert status == 0, err
     assert Path("second/config.yaml").exists()
     third = ("fit", "--config", "config.yaml", "--run_dir", "second")
-    assert "already holds a run" in refused(*third, *other)
+    assert "already contains a run" in refused(*third, *other)
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])

@@ -115,9 +115,9 @@ def test_it_refuses_what_cannot_be_compared(tmp_path, runs):
         ([first, str(other)], "pixels to small, but"),
         ([first, first], "Several runs are called a"),
         ([first, "--names", "nothing"], "--names nothing: there is no such image in val"),
-        ([first, "--positive_class", "car"], "--positive_class car is no class"),
+        ([first, "--positive_class", "car"], "--positive_class car is not a class"),
         ([first, "--output", "x.bmp"], "--output is x.bmp"),
-        ([str(tmp_path / "none")], "is no run"),
+        ([str(tmp_path / "none")], "is not a run"),
     ):
         with pytest.raises(InputError, match=message):
             run(["--output", str(tmp_path / "x.png"), *arguments])

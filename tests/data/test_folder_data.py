@@ -337,7 +337,10 @@ def test_images_of_different_sizes_in_one_batch_are_named(tmp_path):
         ({"num_classes": 3, "class_names": ["a", "b"]}, "num_classes 3, class_names 2"),
         ({"num_classes": 2, "palette": [(0, 0, 0), (0, 0, 256)]}, "no colour"),
         ({"num_classes": 2, "palette": [0, (0, 0, 255)]}, "numbers alone"),
-        ({"num_classes": 2, "palette": [(0, 0, 0), (1, 1, 1)], "ignored": [3]}, "3 is not a colour"),
+        (
+            {"num_classes": 2, "palette": [(0, 0, 0), (1, 1, 1)], "ignored": [3]},
+            "3 is not a colour",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, message):

@@ -212,7 +212,7 @@ def test_methods_can_be_named(runs):
     assert [result.method.name for result in found.results] == ["plain", "ours"]
     assert found.results[1].difference.baseline == "plain"
     assert found.results[1].difference.trainings == 1
-    assert any("another seed may turn" in note for note in found.notes)
+    assert any("another seed may reverse" in note for note in found.notes)
 
 
 def test_seeds_that_only_one_method_has_stay_out_of_the_difference(runs, copies):
@@ -224,7 +224,7 @@ def test_seeds_that_only_one_method_has_stay_out_of_the_difference(runs, copies)
     ]
     row = found.measures.index("boundary_iou")
     assert found.results[1].difference.mean[row, 0] == pytest.approx(each[0] - each[1], abs=1e-8)
-    assert "is taken over the 1 that both have" in str(found.notes)
+    assert "is computed over the 1 shared ones" in str(found.notes)
 
 
 def test_without_evaluations_the_last_epochs_are_compared_without_intervals(copies, tmp_path):

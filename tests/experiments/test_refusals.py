@@ -40,7 +40,7 @@ def test_other_settings(setting, value, told, copies):
     settings = json.loads(path.read_text())["settings"]
     change(path, settings=settings | {setting: value})
     message = refused(copies)
-    assert f"evaluated as {copies}/cross_entropy/seed1" in message
+    assert f"evaluated like {copies}/cross_entropy/seed1" in message
     assert f"{copies}/distance_regression/seed1: {told}" in message
     assert "distance_regression/seed2" not in message
 
@@ -74,9 +74,9 @@ def test_other_images(copies):
     images = json.loads(metrics(copies).read_text())["images"]
     rename(copies / "distance_regression" / "seed1", {images[0]: "new"})
     message = refused(copies)
-    assert f"it lacks {images[0]} and has new; {len(images) - 1} are common" in message
+    assert f"it lacks {images[0]} and has new; {len(images) - 1} are shared" in message
     rename(copies / "distance_regression" / "seed1", {name: f"{name}x" for name in images[1:]})
-    assert "no images are common" in refused(copies)
+    assert "no images are shared" in refused(copies)
 
 
 def test_another_truth_of_the_same_images(copies):
@@ -88,7 +88,7 @@ def test_another_truth_of_the_same_images(copies):
     cells[column] = str(before + 1)
     lines[1] = ",".join(cells)
     (folder / "counts_per_image.csv").write_text("\n".join(lines) + "\n")
-    assert "the files are not of one evaluation" in refused(copies)
+    assert "the files are not from the same evaluation" in refused(copies)
     # As if the evaluation itself had found it so.
     record = json.loads((folder / "metrics.json").read_text())
     from lightning_seg.experiments.comparison import evaluation
@@ -99,14 +99,16 @@ def test_another_truth_of_the_same_images(copies):
         read = evaluation.read_evaluation(Run(folder.parent), "test")
     scalars = dict(zip(read.scale.measures, read.figures[:, 0].tolist()))
     change(folder / "metrics.json", scalars=record["scalars"] | scalars, truth="another")
-    told = f"the truth of {cells[0]} is another: {before + 1} pixels of {cells[1]}, not {before}"
+    told = (
+        f"the ground truth of {cells[0]} differs: {before + 1} pixels of {cells[1]}, not {before}"
+    )
     assert told in refused(copies)
 
 
 def test_folders_without_runs(copies, tmp_path):
-    assert "is not there" in refused(tmp_path / "nowhere")
+    assert "does not exist" in refused(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    assert "holds no run" in refused(tmp_path / "empty")
+    assert "contains no run" in refused(tmp_path / "empty")
     assert "names no runs" in refused("name=")
     assert "No runs were given" in refused()
 
@@ -119,7 +121,7 @@ def test_a_baseline_that_is_not_there(copies):
 def test_test_figures_that_are_not_there(copies):
     shutil.rmtree(copies / "cross_entropy" / "seed2" / "test")
     message = refused(copies, split="test")
-    assert "cross_entropy/seed2 has no test figures of each image" in message
+    assert "cross_entropy/seed2 has no per-image test counts" in message
 
 
 def test_a_file_that_cannot_be_read(copies):
@@ -137,7 +139,7 @@ def test_two_runs_of_a_method_with_one_seed(copies):
     shutil.copytree(copies / "cross_entropy" / "seed1", copies / "cross_entropy" / "again")
     message = refused(copies)
     assert "again and" in message
-    assert "seed1 are runs of one method, cross_entropy, with one seed, 1" in message
+    assert "seed1 are runs of the same method, cross_entropy, with the same seed, 1" in message
 
 
 def test_a_run_that_is_given_under_two_names(copies):

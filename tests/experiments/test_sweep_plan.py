@@ -179,18 +179,18 @@ def test_a_run_that_others_read_can_itself_read_one():
         ("{sweep_dir: a, axes: {m: {before: --x}}}", "'before' cannot be a name"),
         ("{sweep_dir: a, axes: {m: {..: --x}}}", "'..' cannot be a name"),
         ("{sweep_dir: a, axes: {m: {x: {fits: --x}}}}", "axes.m.x has no 'fits'"),
-        ("{sweep_dir: a, axes: {m: {x: 3}}}", "axes.m.x is 3, but must be a command line's words"),
+        ("{sweep_dir: a, axes: {m: {x: 3}}}", "axes.m.x is 3, but must be command-line arguments"),
         ("{sweep_dir: a, axes: {seed: {x: --x}}}", "axes.seed"),
         ("{sweep_dir: a, grid: {m.x: 3}}", "grid.m.x is 3, but must be a list"),
         ("{sweep_dir: a, grid: {m.x: ['1 2', '1,2']}}", "two values are called m.x=1_2"),
-        ("{sweep_dir: a, grid: {a.m.x: [1], b.m.x: [2]}}", "there is an axis m.x already"),
-        ("{sweep_dir: a, folds: [a/f.yaml, b/f.yaml]}", "have one name"),
+        ("{sweep_dir: a, grid: {a.m.x: [1], b.m.x: [2]}}", "the axis m.x is already defined"),
+        ("{sweep_dir: a, folds: [a/f.yaml, b/f.yaml]}", "have the same name"),
         ("{sweep_dir: a, seeds: [1, 1]}", "seeds is [1, 1]"),
         ("{sweep_dir: a, seeds: [one]}", "seeds is ['one']"),
         ("{sweep_dir: a, evaluate: fit}", "evaluate is 'fit'"),
         ("{sweep_dir: a, devices_per_run: 0}", "devices_per_run is 0"),
         ('{sweep_dir: a, fit_args: "--x \'y"}', "cannot be split into words"),
-        ("{sweep_dir: a, before: {e: --config e.yaml}}", "before.e is read by no run"),
+        ("{sweep_dir: a, before: {e: --config e.yaml}}", "before.e is used by no run"),
         ("{sweep_dir: a, before: {e: {per: [m]}}}", "before.e.per names m"),
         (
             "{sweep_dir: a, fit_args: '{f}', seeds: [1], folds: [x.yaml],"
@@ -252,10 +252,10 @@ def test_the_command_line_goes_over_the_file(tmp_path, capsys):
     [
         (["missing.yaml"], "missing.yaml cannot be read"),
         (["--overlay", "a.yaml", "--sweep_dir", "a"], "write NAME=FILE.yaml"),
-        (["--overlay", "a=b", "--overlay", "a=c", "--sweep_dir", "a"], "an overlay a already"),
+        (["--overlay", "a=b", "--overlay", "a=c", "--sweep_dir", "a"], "a is already defined"),
         (["--grid", "x", "--sweep_dir", "a"], "write OPTION=VALUE,VALUE"),
-        (["--grid", "x=[1", "--sweep_dir", "a"], "cannot be read as values"),
-        (["--only", "seed9", "--sweep_dir", "a"], "no such run, but seed1"),
+        (["--grid", "x=[1", "--sweep_dir", "a"], "cannot be read as comma-separated values"),
+        (["--only", "seed9", "--sweep_dir", "a"], "no such run; runs are seed1"),
         (["--jobs", "0", "--sweep_dir", "a"], "--jobs is 0"),
     ],
 )
@@ -272,7 +272,7 @@ def test_devices_and_threads_are_shared_out_among_the_runs_at_a_time():
     shared = sweep.environments(3, None, ["0", "1"], 1)
     assert [one["CUDA_VISIBLE_DEVICES"] for one in shared] == ["0", "1", "0"]
     assert sweep.environments(None, None, [], 1) == [{}]
-    with pytest.raises(InputError, match="3 devices cannot be shared out 2 a run"):
+    with pytest.raises(InputError, match="3 devices cannot be divided into 2 per run"):
         sweep.environments(None, None, ["0", "1", "2"], 2)
 
 

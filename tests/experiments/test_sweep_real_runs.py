@@ -104,8 +104,8 @@ def test_a_killed_sweep_of_trainings_goes_on(sweep):
     assert sweep(*words).wait(900) == 0, Path("said").read_text()
     assert epochs("cross_entropy/seed1") == epochs("distance/seed1") == list(range(15))
     said = Path("said").read_text()
-    assert "2 runs in sweep: 0 finished, 1 begun, 1 new; 1 at a time" in said
-    assert "cross_entropy/seed1: fit goes on" in said
+    assert "2 runs in sweep: 0 finished, 1 started, 1 new; 1 at a time" in said
+    assert "cross_entropy/seed1: fit resumes" in said
     assert "distance/seed1: fit starts" in said
 
 
@@ -129,4 +129,4 @@ def test_two_methods_with_two_seeds_killed_once_end_in_a_comparison(sweep):
         assert [name for name, step in steps.items() if "ended" in step] == ["fit", "test"]
     assert list(Path("sweep/comparison").glob("*.html"))
     assert sweep("--no-compare", *words).wait(500) == 0
-    assert "4 runs in sweep: 4 finished, 0 begun, 0 new; 2 at a time" in Path("said").read_text()
+    assert "4 runs in sweep: 4 finished, 0 started, 0 new; 2 at a time" in Path("said").read_text()

@@ -99,7 +99,7 @@ def test_every_run_is_fitted_and_then_evaluated():
         for name in ("a/seed1", "b/seed1", "a/seed2", "b/seed2")
         for stage in ("fit", "validate", "test")
     ]
-    assert said[0] == "4 runs in sweep: 0 finished, 0 begun, 4 new; 1 at a time"
+    assert said[0] == "4 runs in sweep: 0 finished, 0 started, 4 new; 1 at a time"
     assert said[-1].startswith("b/seed2: finished in ")
     assert said[-1].endswith("no run is left")
     log = (SWEEP / "a/seed1/test.log").read_text()
@@ -132,7 +132,7 @@ def test_finished_runs_are_left_alone_and_new_ones_added():
     before = len(notes())
     failed, said = run(spec())
     assert (failed, len(notes())) == ({}, before)
-    assert said == ["2 runs in sweep: 2 finished, 0 begun, 0 new; 1 at a time"]
+    assert said == ["2 runs in sweep: 2 finished, 0 started, 0 new; 1 at a time"]
     run(spec(seeds=[1, 2]))
     assert {n["run"] for n in notes()[before:]} == {"sweep/a/seed2", "sweep/b/seed2"}
 
@@ -155,7 +155,7 @@ def test_a_failed_run_stops_no_other_and_is_tried_again():
     Path("mended").touch()
     failed, said = run(content)
     assert failed == {}
-    assert said[0] == "2 runs in sweep: 1 finished, 1 begun, 0 new; 1 at a time"
+    assert said[0] == "2 runs in sweep: 1 finished, 1 started, 0 new; 1 at a time"
     assert epochs("a/seed1") == [0, 1]
 
 
@@ -192,7 +192,7 @@ def test_a_run_that_others_read_is_made_before_them():
 
 def test_runs_that_read_a_failed_one_do_not_start():
     failed, _ = run(spec(axes=READER, before={"edge": "--fail_unless mended"}))
-    assert failed["a/seed1"] == "not started, for before/edge failed"
+    assert failed["a/seed1"] == "not started, because before/edge failed"
     assert {n["run"] for n in notes()} == {"sweep/before/edge", "sweep/b/seed1"}
 
 
@@ -207,8 +207,8 @@ def test_a_sweep_killed_with_its_group_leaves_no_process_and_goes_on():
     assert started(content, jobs=2).wait(60) == 0
     assert epochs("a/seed1") == epochs("b/seed1") == list(range(8))
     said = Path("said").read_text()
-    assert "2 runs in sweep: 0 finished, 2 begun, 0 new; 2 at a time" in said
-    assert "a/seed1: fit goes on" in said
+    assert "2 runs in sweep: 0 finished, 2 started, 0 new; 2 at a time" in said
+    assert "a/seed1: fit resumes" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -239,7 +239,7 @@ def test_a_killed_run_fails_alone_and_goes_on_next_time():
     assert epochs("b/seed1") == list(range(6))
     failed, said = run(content)
     assert failed == {}
-    assert "a/seed1: fit goes on" in said
+    assert "a/seed1: fit resumes" in said
     assert epochs("a/seed1") == list(range(6))
 
 
@@ -248,7 +248,7 @@ def test_two_sweeps_in_one_folder_are_refused():
     wait_for(checkpoints)
     second = started(spec(fit_args="--seconds 0.2 --epochs 100"))
     assert second.wait(20) == 1
-    assert "sweep: another sweep is at work in this folder" in Path("said").read_text()
+    assert "sweep: another sweep is running in this folder" in Path("said").read_text()
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     with sweep_lock(SWEEP):  # the killed one has left none
@@ -272,8 +272,8 @@ def test_a_run_made_by_another_command_is_refused_before_anything_starts():
     before = len(notes())
     with pytest.raises(InputError) as error:
         run(spec(fit_args="--lr 0.2 --epochs 1", seeds=[1, 2]))
-    assert "sweep/a/seed1 (and 1 more) was made otherwise" in str(error.value)
-    assert "had --lr 0.1 where it would now have --lr 0.2" in str(error.value)
+    assert "sweep/a/seed1 (and 1 more) has other settings" in str(error.value)
+    assert "had --lr 0.1 and would now have --lr 0.2" in str(error.value)
     assert len(notes()) == before
 
 
@@ -294,7 +294,7 @@ def test_a_configuration_that_says_something_else_now_is_refused(changed):
     file.write_text("# The weight of the paper's table 3.\n" + file.read_text())
     assert run(content)[0] == {}
     file.write_text(file.read_text() + "more: 1\n")
-    with pytest.raises(InputError, match=f"fit read {changed}, whose content is another now"):
+    with pytest.raises(InputError, match=f"fit read {changed}, which has changed since"):
         run(content)
 
 
@@ -302,7 +302,7 @@ def test_a_folder_that_no_sweep_made_is_left_alone():
     (SWEEP / "a/seed1").mkdir(parents=True)
     (SWEEP / "a/seed1/epochs.jsonl").write_text("{}\n")
     failed, _ = run(spec())
-    assert "it is no run of a sweep" in failed["a/seed1"]
+    assert "it is not a run of a sweep" in failed["a/seed1"]
     assert (SWEEP / "a/seed1/epochs.jsonl").read_text() == "{}\n"
 
 

@@ -1,1 +1,1 @@
-"""Commands beside training, ``lightning-seg data|export``: each a module with ``run(argv)``."""
+"""Further commands, ``lightning-seg data|export|...``; each is a module with ``run(argv)``."""

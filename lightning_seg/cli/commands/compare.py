@@ -1,4 +1,4 @@
-"""``lightning-seg compare``: runs against each other, from what stands in their folders."""
+"""``lightning-seg compare``: compare runs from the files in their folders."""
 
 import argparse
 from pathlib import Path
@@ -14,11 +14,11 @@ from lightning_seg.experiments.comparison.records import export_records
 
 
 def run(argv: list[str]) -> None:
-    """Compares runs as the arguments after ``lightning-seg compare`` say.
+    """Run ``lightning-seg compare`` with these arguments.
 
     Raises:
-        InputError: No runs, runs that cannot be compared, no such baseline, or files that cannot
-            be read or written.
+        InputError: If there are no runs or no such baseline, the runs are not comparable, or files
+            cannot be read or written.
     """
     arguments = _parser().parse_args(argv)
     comparison = compare(
@@ -31,7 +31,7 @@ def run(argv: list[str]) -> None:
     try:
         files = write_comparison(comparison, arguments.output)
         if arguments.records:
-            runs = [found for one in arguments.runs for found in find_runs(one)]
+            runs = [run for argument in arguments.runs for run in find_runs(argument)]
             export_records(runs, arguments.records)
     except OSError as error:
         raise InputError(f"The comparison cannot be written: {error}") from error
@@ -68,9 +68,9 @@ def _goal(text: str | None) -> tuple[str, float] | None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "lightning-seg compare",
-        description="Compares methods by their runs: scores with means and deviations over seeds, "
+        description="Compare methods by their runs: scores with means and deviations over seeds, "
         "differences from a baseline with intervals over images and seeds, trimap curves, classes, "
-        "superiority, epochs to reach a score, time and memory. Reads run folders alone; see "
+        "superiority, epochs to reach a score, time and memory. Reads only run folders; see "
         "docs/comparing.md.",
         allow_abbrev=False,
     )
@@ -78,36 +78,35 @@ def _parser() -> argparse.ArgumentParser:
         "runs",
         nargs="+",
         metavar="RUN",
-        help="A run's folder, a folder that holds runs at any depth, or NAME=RUN[,RUN...]. "
-        "Without a name, runs that differ in the seed (or fold) alone are one method.",
+        help="A run's folder, a folder with runs at any depth, or NAME=RUN[,RUN...]. "
+        "Without a name, runs that differ only in seed (or fold) are one method.",
     )
     parser.add_argument("--output", default="comparison", help="Folder. Default: comparison.")
     parser.add_argument(
         "--baseline",
         metavar="NAME",
-        help="The method that others are compared with. Default: the one called cross_entropy, "
-        "else the first.",
+        help="The baseline method. Default: cross_entropy if there is one, else the first.",
     )
     parser.add_argument(
         "--split",
         choices=("test", "val"),
-        help="What is compared. Default: test if all runs were tested, else val.",
+        help="The split to compare on. Default: test if all runs were tested, else val.",
     )
     parser.add_argument(
         "--reach",
         metavar="MEASURE=SCORE",
-        help="Tell after how many epochs a validation score was reached. Default: the boundary IoU "
-        "with which the baseline ends.",
+        help="Report after how many epochs a validation score was reached. Default: the final "
+        "boundary IoU of the baseline.",
     )
     parser.add_argument(
         "--resamples",
         type=int,
         default=2000,
-        help="How often images and seeds are drawn for an interval. Default: 2000.",
+        help="Bootstrap resamples for an interval. Default: 2000.",
     )
     parser.add_argument(
         "--records",
         metavar="FOLDER",
-        help="Copy there, for each run, the small files that a comparison needs.",
+        help="Copy the small files that a comparison needs to this folder, for each run.",
     )
     return parser

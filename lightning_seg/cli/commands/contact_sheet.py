@@ -1,4 +1,4 @@
-"""Samples of a dataset and the targets that heads regress, one sample a row."""
+"""Contact sheet of dataset samples and the targets that heads regress, one sample per row."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
@@ -28,10 +28,10 @@ def draw_samples(
     class_colors: Sequence[Color],
     clip: float = 10.0,
 ) -> "Figure":
-    """A row for each sample: image, label, distance, boundaries, hue and further channels.
+    """Draw one row per sample: image, label, distance, boundaries, hue and extra channels.
 
-    The distance is each pixel's to the end of its own class, up to ``clip`` pixels, which is the
-    largest of the signed distances.
+    The distance is measured from each pixel to the boundary of its own class, up to ``clip``
+    pixels; it is the largest of the signed distances.
 
     Args:
         samples: Samples with masks.

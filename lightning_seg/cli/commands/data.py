@@ -1,4 +1,4 @@
-"""``lightning-seg data check|show``: looks at a dataset before anything is trained on it."""
+"""``lightning-seg data check|show``: inspect a dataset before training."""
 
 import sys
 from argparse import Namespace
@@ -17,9 +17,9 @@ from lightning_seg.data import SegmentationDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
 
-# Each is a module, imported when it is called for, with `ABOUT: str`,
+# Each is a module, imported on demand, with `ABOUT: str`,
 # `add_arguments(parser: ArgumentParser) -> None` and
-# `run(data: SegmentationDataModule, options: Namespace) -> int`, the exit status.
+# `run(data: SegmentationDataModule, options: Namespace) -> int`, which returns the exit status.
 SUBCOMMANDS = {
     "check": "lightning_seg.cli.commands.data_check",
     "show": "lightning_seg.cli.commands.data_show",
@@ -29,19 +29,19 @@ _USAGE = "lightning-seg data {} --config FILE.yaml [--data.OPTION VALUE ...]"
 
 
 def run(argv: list[str]) -> None:
-    """Runs one sub-command on the data of an experiment's configuration.
+    """Run one subcommand on the data of an experiment's configuration.
 
     Raises:
-        InputError: There is no such sub-command, or a setting cannot be used.
-        SystemExit: The sub-command found something wrong (status 1), or help was asked for.
+        InputError: If there is no such subcommand, or a setting is invalid.
+        SystemExit: If the subcommand reports problems (status 1), or help was requested.
     """
     name = argv[0] if argv else None
     if name in ("-h", "--help"):
         print(_help())
         return
     if name not in SUBCOMMANDS:
-        said = f"data has no {name}." if name else "data needs a word more."
-        raise InputError(f"{said} There are {', '.join(SUBCOMMANDS)}.")
+        problem = f"data has no subcommand {name}." if name else "data needs a subcommand."
+        raise InputError(f"{problem} Choose one of {', '.join(SUBCOMMANDS)}.")
     command = import_module(SUBCOMMANDS[name])
     parser = _parser(name, command.ABOUT, argv[1:])
     command.add_arguments(parser)
@@ -58,15 +58,15 @@ def _help() -> str:
 
 
 def _parser(name: str, about: str, argv: Sequence[str]) -> ArgumentParser:
-    """Takes experiments' files, of which it uses the part ``data``, and options over it."""
+    """Return a parser for experiment files, which uses only their section ``data``."""
     parser = ArgumentParser(
         prog=f"lightning-seg data {name}",
         usage=_USAGE.format(name),
-        description=f"{about} Of an experiment's file, only the part `data` is used.",
+        description=f"{about} Only the section `data` of an experiment file is used.",
         exit_on_error=False,
         allow_abbrev=False,
     )
-    parser.add_argument("--config", action="config", help="A YAML file with a part `data`.")
+    parser.add_argument("--config", action="config", help="A YAML file with a section `data`.")
     parser.add_subclass_arguments(SegmentationDataModule, "data", required=True)
     for key in _other_keys(argv):
         parser.add_argument(f"--{key}", type=Any, help="Not used here.")
@@ -74,7 +74,7 @@ def _parser(name: str, about: str, argv: Sequence[str]) -> ArgumentParser:
 
 
 def _other_keys(argv: Sequence[str]) -> list[str]:
-    """What else stands at the top of the configuration files: model, trainer and so on."""
+    """Return the other top-level keys of the configuration files, such as model and trainer."""
     words = [word for word in argv if not word.startswith("--config=")]
     paths = [word for option, word in pairwise(words) if option == "--config"]
     paths += [word.removeprefix("--config=") for word in argv if word.startswith("--config=")]
@@ -83,14 +83,14 @@ def _other_keys(argv: Sequence[str]) -> list[str]:
         try:
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            continue  # the parser says what is wrong with it
+            continue  # the parser reports the error
         if isinstance(content, dict):
             keys |= dict.fromkeys(map(str, content))
     return [key for key in keys if key != "data"]
 
 
 def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDataModule, Namespace]:
-    """The DataModule that the settings describe, and the sub-command's own options."""
+    """Return the configured DataModule and the subcommand's own options."""
     try:
         with faithful_parsing():
             config = parser.parse_args(list(argv))
@@ -105,14 +105,14 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDat
 
 
 def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataModule:
-    """The DataModule that a run's ``config.yaml`` describes.
+    """Return the DataModule of a run's ``config.yaml``.
 
     Args:
         config: The file.
-        options: Options over it, such as ``--data.root FOLDER``.
+        options: Options that override it, such as ``--data.root FOLDER``.
 
     Raises:
-        InputError: A setting cannot be used.
+        InputError: If a setting is invalid.
     """
     argv = ["--config", str(config), *options]
     return _parse(_parser("show", "", argv), argv)[0]

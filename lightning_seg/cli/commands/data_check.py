@@ -1,4 +1,4 @@
-"""``lightning-seg data check``: reads a dataset whole, and reports all that is wrong."""
+"""``lightning-seg data check``: read a whole dataset and report all problems."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.inspection import DataReport, inspect_dataset
 from lightning_seg.data.sampling.class_counts import balanced_weights
 
-ABOUT = "Reads every file of a dataset, counts its classes and reports all that is wrong."
+ABOUT = "Read every file of a dataset, count its classes and report all problems."
 
 _SHOWN_SIZES = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """This command has no options of its own."""
+    """Add no options."""
 
 
 def run(data: SegmentationDataModule, options: Namespace) -> int:
-    """Prints the report; 1 if anything is wrong, else 0."""
+    """Print the report; return 1 if there are problems, else 0."""
     data.prepare_data()
     report = inspect_dataset(data, _with_progress)
     console = Console(highlight=False, soft_wrap=True)
@@ -36,14 +36,14 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     for note in report.notes:
         console.print(f"Note: {note}", markup=False)
     for problem in report.problems:
-        console.print(f"Wrong: {problem}", markup=False)
+        console.print(f"Problem: {problem}", markup=False)
     count = len(report.problems)
-    console.print(f"{count} problem(s)." if count else "Nothing wrong was found.")
+    console.print(f"{count} problem(s)." if count else "No problems found.")
     return 1 if count else 0
 
 
-def _with_progress(found: Iterator, count: int, split: str) -> Iterator:
-    yield from track(found, f"Reading {split}", total=count, disable=not count, transient=True)
+def _with_progress(items: Iterator, count: int, split: str) -> Iterator:
+    yield from track(items, f"Reading {split}", total=count, disable=not count, transient=True)
 
 
 def _splits(report: DataReport) -> Table:

@@ -1,4 +1,4 @@
-"""``lightning-seg data show``: a contact sheet of samples with their targets."""
+"""``lightning-seg data show``: draw a contact sheet of samples with their targets."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -14,11 +14,11 @@ from lightning_seg.data.reading.pairs import check_sizes
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
 
-ABOUT = "Draws samples with their labels, distances, boundaries and colours on one sheet."
+ABOUT = "Draw samples with their labels, distances, boundaries and colours on one sheet."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """The picture's file, and what it shows."""
+    """Add the options for the output file and its content."""
     parser.add_argument("--output", type=str, default="samples.png", help="The PNG to write.")
     parser.add_argument(
         "--split",
@@ -26,18 +26,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="train",
         help="Samples of this split, after its transforms.",
     )
-    parser.add_argument("--samples", type=int, default=6, help="How many, spread over the split.")
+    parser.add_argument(
+        "--samples", type=int, default=6, help="Number of samples, spread over the split."
+    )
     parser.add_argument("--clip", type=float, default=10.0, help="Largest distance, in pixels.")
-    parser.add_argument("--seed", type=int, default=0, help="Other crops and augmentations.")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of crops and augmentations.")
 
 
 def run(data: SegmentationDataModule, options: Namespace) -> int:
-    """Writes the sheet."""
+    """Write the sheet."""
     if options.samples < 1:
         raise InputError(f"--samples is {options.samples}. Set it to 1 or more.")
     output = Path(options.output)
     if output.suffix.lower() != ".png":
-        raise InputError(f"--output is {output}, but a PNG is written. Give a name that ends so.")
+        raise InputError(f"--output is {output}, but must end in .png.")
     data.prepare_data()
     pairs = data.pairs(options.split)
     if not pairs:

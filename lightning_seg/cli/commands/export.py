@@ -1,4 +1,4 @@
-"""``lightning-seg export``: a checkpoint as one file for other programs, ONNX or torch.export."""
+"""``lightning-seg export``: export a checkpoint to one ONNX or torch.export file."""
 
 import argparse
 import logging
@@ -36,12 +36,12 @@ Run = Callable[[Tensor], Tensor]
 
 
 def run(argv: list[str]) -> None:
-    """Exports as the arguments after ``lightning-seg export`` say.
+    """Run ``lightning-seg export`` with these arguments.
 
     Raises:
-        InputError: No such checkpoint, another suffix, missing packages, a network that cannot
-            take every size, or not the one given, or that such a file cannot hold, or an output
-            that cannot be written.
+        InputError: If the checkpoint does not exist, the suffix is unknown, packages are missing,
+            the network does not support the size or the file format, or the output cannot be
+            written.
     """
     arguments = _parser().parse_args(argv)
     output = Path(arguments.output)
@@ -72,9 +72,9 @@ def run(argv: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "lightning-seg export",
-        description="Writes a checkpoint's network and head as one file for other programs: an "
-        "image in [0, 1] goes in, class scores or labels of its size come out. Normalising and "
-        "padding are within. Names and colours of the classes and the sizes stand in the metadata.",
+        description="Export a checkpoint's network and head to one file for other programs. It "
+        "maps an image in [0, 1] to class scores or labels of the same size, including "
+        "normalisation and padding. The metadata holds class names and colours and the sizes.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -89,14 +89,14 @@ def _parser() -> argparse.ArgumentParser:
         choices=("logits", "labels"),
         default="logits",
         help="logits: (B, K, H, W) float32, class scores before the softmax. labels: (B, H, W) "
-        "uint8 (int32 from 257 classes on), the class of the largest. Default: logits.",
+        "uint8 (int32 from 257 classes on), their argmax. Default: logits.",
     )
     parser.add_argument(
         "--size",
         type=int,
         nargs=2,
         metavar=("HEIGHT", "WIDTH"),
-        help="The one size that the file takes. Default: any.",
+        help="Fixed input size. Default: any size.",
     )
     return parser
 
@@ -110,7 +110,7 @@ def _load(path: str | None) -> SegmentationTask:
     except Exception as error:
         raise InputError(
             f"{path} is not a checkpoint of a SegmentationTask ({' '.join(str(error).split())}); "
-            "give one that lightning-seg fit has written"
+            "give one written by lightning-seg fit"
         ) from error
 
 
@@ -148,11 +148,11 @@ def _write(
     metadata: dict[str, Any],
     size: list[int] | None,
 ) -> str:
-    """Writes the file, runs it, and moves it to its place; says how it differs from the network.
+    """Write the file, run it, move it into place and describe its deviation from the network.
 
     Raises:
-        InputError: The format cannot hold the network, or gives other results.
-        OSError: The file cannot be written.
+        InputError: If the format does not support the network or the results differ.
+        OSError: If the file cannot be written.
     """
     with tempfile.TemporaryDirectory(dir=output.parent) as folder, _quiet():
         path = Path(folder) / output.name
@@ -161,29 +161,29 @@ def _write(
         else:
             with _size_option(size):
                 save_program(program, path, metadata)
-        image = example_image(predictor, size or (256, 416))  # other than the traced one
+        image = example_image(predictor, size or (256, 416))  # not the traced size
         with torch.no_grad():
-            found, expected = _runner(path, predictor.result)(image), predictor(image)
-        difference, close = _compared(found, expected)
+            actual, expected = _runner(path, predictor.result)(image), predictor(image)
+        difference, close = _compared(actual, expected)
         if not close:
             raise InputError(
                 f"{output} would give other {predictor.result} than the checkpoint: {difference}; "
-                "nothing is written. Try the other file format, or --size"
+                "nothing was written. Try the other file format, or --size"
             )
         for written in Path(folder).iterdir():
             written.replace(output.parent / written.name)
     return difference
 
 
-def _compared(found: Tensor, expected: Tensor) -> tuple[str, bool]:
-    """How a file's result differs from the network's, and whether it is close enough."""
+def _compared(actual: Tensor, expected: Tensor) -> tuple[str, bool]:
+    """Describe the deviation of a file's result, and return whether it is small enough."""
     if not expected.is_floating_point():
-        wrong, pixels = int((found != expected).sum()), expected.numel()
-        # Where two classes are as good as equal, rounding decides.
+        wrong, pixels = int((actual != expected).sum()), expected.numel()
+        # Rounding can change the argmax of nearly equal scores.
         return f"{wrong} of {pixels} pixels differ from the checkpoint's", wrong <= 1e-3 * pixels
-    difference = float((found - expected).abs().max())
+    difference = float((actual - expected).abs().max())
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
-    return f"differs from the checkpoint by {difference:.1e} at most", difference <= limit
+    return f"differs from the checkpoint by at most {difference:.1e}", difference <= limit
 
 
 @contextmanager
@@ -192,14 +192,14 @@ def _cannot_write(output: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"--output {output} cannot be written ({error}); give a file in a folder that you "
-            "may write to, on a disk with room for it"
+            f"--output {output} cannot be written ({error}); give a file in a writable folder, on "
+            "a disk with enough space"
         ) from error
 
 
 @contextmanager
 def _size_option(size: list[int] | None) -> Iterator[None]:
-    """Adds to what asks for a size how the command line is given one."""
+    """Append the option for a fixed size to error messages that suggest one."""
     try:
         yield
     except InputError as error:
@@ -220,7 +220,7 @@ def _runner(path: Path, result: str) -> Run:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back what PyTorch's exporter says of its own workings."""
+    """Silence messages of PyTorch's exporter about its internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     with warnings.catch_warnings():
@@ -235,10 +235,10 @@ def _quiet() -> Iterator[None]:
 def _summary(
     task: SegmentationTask, metadata: dict[str, Any], output: Path, difference: str
 ) -> str:
-    size = "any size" if metadata["height"] == "any" else "this size alone"
+    size = "any size" if metadata["height"] == "any" else "this size only"
     if metadata.get("minimum_size", 1) > 1:
         size = f"any size from {metadata['minimum_size']} x {metadata['minimum_size']} pixels"
-    names = ", ".join(task.class_names) if task.class_names else "whose names it does not know"
+    names = ", ".join(task.class_names) if task.class_names else "names unknown"
     lines = [
         f"{output}: {metadata['network']} with {metadata['head']}",
         f"  {metadata['input']}, {size}",
@@ -249,5 +249,5 @@ def _summary(
         lines.append(f"  metadata: torch.export.load(path, extra_files={{{METADATA!r}: ''}})")
     if task.inference is not None:
         kind = type(task.inference).__name__
-        lines.append(f"  {kind} is not in the file: windows, scales and flips are its caller's")
+        lines.append(f"  {kind} is not in the file: windows, scales and flips are up to the caller")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The same frames by several runs, on one sheet.
+"""Predictions of several runs for the same frames, on one sheet.
 
 python -m lightning_seg.cli.commands.same_frames RUN [NAME=RUN ...] [--names FRAME ...]
     [--output frames.jpg] [--rows prediction boundaries] [--checkpoint best]
@@ -52,14 +52,14 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.figure import Figure
 
 ROWS = ("prediction", "over_image", "errors", "boundaries", "entropy")
-"""What can be shown of every frame: classes, classes over the image, errors in the whole image and
-along boundaries, entropy."""
+"""Rows that can be shown: classes, classes over the image, errors in the whole image and along
+boundaries, entropy."""
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass
 class Method:
-    """A trained task and the data that its run was measured on."""
+    """A trained task and the data it was evaluated on."""
 
     name: str
     task: SegmentationTask
@@ -68,12 +68,12 @@ class Method:
 
 @dataclass
 class Frame:
-    """An image, its truth and what each method makes of it.
+    """An image, its ground truth and the logits of each method.
 
     Args:
         name: The image's name.
         image: (H, W, 3) uint8.
-        truth: (H, W) class numbers; others are void.
+        truth: (H, W) class indices; other values are ignored.
         logits: (K, H, W) by method.
     """
 
@@ -83,37 +83,37 @@ class Frame:
     logits: dict[str, torch.Tensor]
 
 
-def load_method(said: str, checkpoint: str, data_options: Sequence[str] = ()) -> Method:
-    """The method of ``NAME=RUN`` or ``RUN``, a run's folder or one of its checkpoints.
+def load_method(argument: str, checkpoint: str, data_options: Sequence[str] = ()) -> Method:
+    """Load the method of ``NAME=RUN`` or ``RUN``, a run's folder or one of its checkpoints.
 
     Args:
-        said: What was given.
+        argument: The command-line argument.
         checkpoint: ``best`` or ``last``, for folders.
-        data_options: Options over those of the run's data, such as ``--data.root``.
+        data_options: Options that override the run's data settings, such as ``--data.root``.
 
     Raises:
-        InputError: No such run or checkpoint, or it was not trained by a `SegmentationTask`.
+        InputError: If the run or checkpoint does not exist, or is not of a `SegmentationTask`.
     """
-    name, _, given = said.rpartition("=")
+    name, _, given = argument.rpartition("=")
     path = Path(given)
     is_file = path.is_file()
     run_dir = path.resolve().parent.parent if is_file else path
     config = run_dir / "config.yaml"
     if not config.is_file():
         raise InputError(
-            f"{given} is no run: there is no {config}. Give the folder of a run, or one of the "
-            "checkpoints in it."
+            f"{given} is not a run: there is no {config}. Give the folder of a run, or one of "
+            "its checkpoints."
         )
-    found = find_checkpoint(str(path) if is_file else checkpoint, run_dir)
-    assert found is not None
+    resolved = find_checkpoint(str(path) if is_file else checkpoint, run_dir)
+    assert resolved is not None
     try:
-        task = SegmentationTask.load_from_checkpoint(found, map_location="cpu").eval()
+        task = SegmentationTask.load_from_checkpoint(resolved, map_location="cpu").eval()
     except InputError:
         raise
     except Exception as error:
         raise InputError(
-            f"{found} is not a checkpoint of a SegmentationTask "
-            f"({' '.join(str(error).split())[:200]}). Give one that lightning-seg fit has written."
+            f"{resolved} is not a checkpoint of a SegmentationTask "
+            f"({' '.join(str(error).split())[:200]}). Give one written by lightning-seg fit."
         ) from error
     return Method(name or run_dir.name, task, data_of_run(config, data_options))
 
@@ -121,17 +121,17 @@ def load_method(said: str, checkpoint: str, data_options: Sequence[str] = ()) ->
 def see_frames(
     methods: Sequence[Method], split: Split, names: Sequence[str] | None, count: int
 ) -> list[Frame]:
-    """What all methods make of the same frames.
+    """Run all methods on the same frames.
 
     Args:
-        methods: Those that are compared; image and truth are the first one's.
-        split: Where the frames come from.
-        names: Their names; by default ``count`` are spread over the split.
-        count: How many, without names.
+        methods: Methods to compare; image and ground truth are taken from the first.
+        split: Split of the frames.
+        names: Names of the frames; by default ``count`` frames spread over the split.
+        count: Number of frames if there are no names.
 
     Raises:
-        InputError: Methods that share a name or know other classes, a frame that is not there, or
-            whose size differs between methods.
+        InputError: If methods share a name or differ in classes, a frame does not exist, or its
+            size differs between methods.
     """
     _check(methods)
     chosen = _chosen(methods[0].data, split, names, count)
@@ -148,7 +148,7 @@ def see_frames(
                 raise InputError(
                     f"{frame.name} is {mask.shape[1]} x {mask.shape[0]} pixels to {method.name}, "
                     f"but {frame.truth.shape[1]} x {frame.truth.shape[0]} to {methods[0].name}. "
-                    "Compare runs whose evaluation images have one size (data.eval_transforms)."
+                    "Compare runs with the same size of evaluation images (data.eval_transforms)."
                 )
             with torch.inference_mode():
                 predictions = method.task.infer(sample["image"][None].to(device))
@@ -165,22 +165,22 @@ def draw_frames(
     positive: int | None = None,
     title: str = "",
 ) -> "Figure":
-    """Image and truth in the first column, a column for each method, some rows for each frame.
+    """Draw image and ground truth in the first column, then one column per method.
 
     Args:
-        frames: What to show.
+        frames: Frames to show.
         class_names: K names.
         class_colors: K colours.
-        rows: Of `ROWS`, what is shown of each frame.
-        positive: The class whose true and false positives and false negatives are shown, in place
-            of right and wrong of all classes.
-        title: Stands above all; may be empty.
+        rows: Rows of each frame, from `ROWS`.
+        positive: Class whose true positives, false positives and false negatives are shown instead
+            of correct and wrong pixels of all classes.
+        title: Title of the sheet; may be empty.
     """
     sheet_rows: list[Row] = []
     for frame in frames:
         seen = _Seen(frame, class_names, class_colors, positive)
         given = [seen.image, seen.truth]
-        # A single row has room for both before it; of several, each has one.
+        # A single row holds both; otherwise the first two rows hold one each.
         first = [given] if len(rows) == 1 else [[cell] for cell in given]
         for number, kind in enumerate(rows):
             before: list[Cell | None] = [*first[number]] if number < len(first) else [None]
@@ -198,7 +198,7 @@ def draw_frames(
 
 @dataclass
 class _Seen:
-    """The cells of one frame."""
+    """Cells of one frame."""
 
     frame: Frame
     class_names: Sequence[str]
@@ -258,7 +258,7 @@ class _Seen:
 
     def _entropy(self, logits: torch.Tensor) -> Cell:
         shown = entropy(logits[None, :, :: self.step, :: self.step])[0].numpy()
-        return Cell(f"entropy {shown.mean():.3f} in the mean", partial(_show_entropy, shown=shown))
+        return Cell(f"entropy {shown.mean():.3f} on average", partial(_show_entropy, shown=shown))
 
     def _picture(self, title: str, pixels: Pixels) -> Cell:
         return picture_cell(title, pixels, self.step)
@@ -280,14 +280,14 @@ def _check(methods: Sequence[Method]) -> None:
     names = [method.name for method in methods]
     if len(set(names)) < len(names):
         raise InputError(
-            f"Several runs are called {max(names, key=names.count)}. Name them: NAME=RUN."
+            f"Several runs are called {max(names, key=names.count)}. Give them names: NAME=RUN."
         )
     first = methods[0]
     for method in methods:
         if method.data.class_names != first.data.class_names:
             raise InputError(
-                f"{method.name} knows the classes {', '.join(method.data.class_names)}, but "
-                f"{first.name} {', '.join(first.data.class_names)}. Compare runs of one dataset."
+                f"{method.name} has the classes {', '.join(method.data.class_names)}, but "
+                f"{first.name} {', '.join(first.data.class_names)}. Compare runs on one dataset."
             )
 
 
@@ -304,14 +304,14 @@ def _chosen(
     missing = [name for name in names if name not in there]
     if missing:
         raise InputError(
-            f"--names {missing[0]}: there is no such image in {split}. There are, among others: "
+            f"--names {missing[0]}: there is no such image in {split}. Available are, e.g., "
             f"{', '.join(there[:3])}."
         )
     return list(names)
 
 
 def _samples(method: Method, split: Split, names: Sequence[str]) -> list[Any]:
-    """The samples of these names as the method is evaluated on them."""
+    """Return the samples with these names, transformed as for the method's evaluation."""
     pairs = {pair.name: pair for pair in method.data.pairs(split)}
     missing = [name for name in names if name not in pairs]
     if missing:
@@ -321,10 +321,10 @@ def _samples(method: Method, split: Split, names: Sequence[str]) -> list[Any]:
 
 
 def run(argv: list[str]) -> None:
-    """Draws the sheet that the arguments ask for.
+    """Run ``lightning-seg frames`` with these arguments.
 
     Raises:
-        InputError: As `load_method` and `see_frames`; another suffix, an unknown class.
+        InputError: As in `load_method` and `see_frames`; if the suffix or class is unknown.
     """
     parser = _parser()
     options, data_options = parser.parse_known_args(argv)
@@ -333,14 +333,14 @@ def run(argv: list[str]) -> None:
     output = Path(options.output)
     if output.suffix.lower() not in _SUFFIXES:
         raise InputError(f"--output is {output}. Give a name that ends in {', '.join(_SUFFIXES)}.")
-    methods = [load_method(said, options.checkpoint, data_options) for said in options.runs]
+    methods = [load_method(run, options.checkpoint, data_options) for run in options.runs]
     frames = see_frames(methods, options.split, options.names, options.count)
     data = methods[0].data
     positive = None
     if options.positive_class is not None:
         if options.positive_class not in data.class_names:
             raise InputError(
-                f"--positive_class {options.positive_class} is no class. The classes are: "
+                f"--positive_class {options.positive_class} is not a class. The classes are: "
                 f"{', '.join(data.class_names)}."
             )
         positive = data.class_names.index(options.positive_class)
@@ -356,9 +356,9 @@ def run(argv: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "lightning-seg frames",
-        description="Draws the same frames by several runs: image and truth, and each run's "
-        "prediction and errors. Settings of the data (--data.root FOLDER) go over those of all "
-        "runs.",
+        description="Draw predictions of several runs for the same frames: image and ground truth, "
+        "and each run's prediction and errors. Data options (--data.root FOLDER) override those "
+        "of all runs.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -366,19 +366,21 @@ def _parser() -> argparse.ArgumentParser:
         help="The folder of a run, or one of its checkpoints; NAME=RUN names it.",
     )  # fmt: skip
     parser.add_argument("--names", nargs="+", help="Names of the frames. Default: spread evenly.")
-    parser.add_argument("--count", type=int, default=3, help="How many, without names. Default: 3.")
+    parser.add_argument(
+        "--count", type=int, default=3, help="Number of frames without --names. Default: 3."
+    )
     parser.add_argument("--split", choices=("val", "test"), default="val", help="Default: val.")
     parser.add_argument(
         "--rows", nargs="+", choices=ROWS, default=["prediction", "boundaries"],
-        help="What is shown of each frame. Default: prediction boundaries.",
+        help="Rows of each frame. Default: prediction boundaries.",
     )  # fmt: skip
     parser.add_argument(
-        "--positive_class", help="Shows this class's true and false positives and negatives."
+        "--positive_class", help="Show true and false positives and false negatives of this class."
     )
     parser.add_argument(
         "--checkpoint", choices=("best", "last"), default="best", help="Default: best."
     )
-    parser.add_argument("--title", default="", help="Stands above all.")
+    parser.add_argument("--title", default="", help="Title of the sheet.")
     parser.add_argument(
         "--dpi", type=int, default=60, help="A frame is 4 inches wide. Default: 60."
     )

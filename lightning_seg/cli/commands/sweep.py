@@ -1,4 +1,4 @@
-"""``lightning-seg sweep``: seeds, folds and a grid of options, each a run, and their comparison."""
+"""``lightning-seg sweep``: run and compare combinations of seeds, folds and options."""
 
 import argparse
 import os
@@ -31,13 +31,13 @@ _THREADS = (
 
 
 def run(argv: list[str]) -> None:
-    """Runs or prints the sweep that the arguments after ``lightning-seg sweep`` describe.
+    """Run ``lightning-seg sweep`` with these arguments.
 
     Raises:
-        InputError: The sweep is not described as it should be, its folder holds runs made
-            otherwise, or another sweep is at work there.
-        SystemExit: A run or the comparison has failed (status 1), or a signal has stopped the
-            sweep (128 and its number).
+        InputError: If the specification is invalid, the folder has runs with other settings, or
+            another sweep is running there.
+        SystemExit: If a run or the comparison failed (status 1), or a signal stopped the sweep
+            (128 plus its number).
     """
     own, options = _split(argv)
     arguments = _parser().parse_args(own)
@@ -49,20 +49,20 @@ def run(argv: list[str]) -> None:
         return
     jobs = arguments.jobs
     if arguments.only and jobs is not None:
-        jobs = min(jobs, len(arguments.only))  # in an array job, the others are other tasks
-    each = environments(jobs, arguments.threads, arguments.devices or [], spec.devices_per_run)
+        jobs = min(jobs, len(arguments.only))  # in an array job, other runs are other tasks
+    per_job = environments(jobs, arguments.threads, arguments.devices or [], spec.devices_per_run)
     launch = launcher(spec.devices_per_run)
     try:
-        # Single runs go beside others', each under its own lock.
+        # Single runs can run next to others; each has its own lock.
         with nullcontext() if arguments.only else sweep_lock(spec.sweep_dir):
-            failed = run_all(chosen, spec.sweep_dir, each, launch, _say)
+            failed = run_all(chosen, spec.sweep_dir, per_job, launch, _say)
     except Stopped as stopped:
-        _say(f"Stopped by {stopped}. The same command goes on.")
+        _say(f"Stopped by {stopped}. Run the same command to continue.")
         sys.exit(128 + stopped.signal_number)
     for name, why in failed.items():
         print(f"{name}: {why}")
     if failed:
-        print(f"{len(failed)} of {counted(len(chosen))} failed. The same command tries them again.")
+        print(f"{len(failed)} of {counted(len(chosen))} failed. Run the same command to retry.")
     compared = arguments.only or not spec.compare or _compare(spec, runs, failed)
     if failed or not compared:
         sys.exit(1)
@@ -72,14 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "lightning-seg sweep",
         usage="lightning-seg sweep [SPEC.yaml] [--config FILE ...] [OPTION ...] [-- FIT OPTIONS]",
-        description="Trains and measures every combination of overlays, options, folds and seeds, "
-        "each as a run in a folder of its own, and compares them. Stopped in whatever way, the "
-        "same command goes on. SPEC.yaml holds the same and more, see docs/sweeps.md; what is "
-        "given here goes over it. What comes after -- goes over all else in every fit.",
+        description="Train and evaluate every combination of overlays, options, folds and seeds, "
+        "each in a run folder of its own, and compare them. After an interruption, the same "
+        "command continues. SPEC.yaml offers the same settings and more, see docs/sweeps.md; "
+        "options given here override it. Options after -- override all others in every fit.",
         allow_abbrev=False,
     )
     what = parser.add_argument_group("what is run")
-    what.add_argument("spec", nargs="?", help="A YAML file that describes the sweep.")
+    what.add_argument("spec", nargs="?", help="A YAML file with the sweep's settings.")
     what.add_argument(
         "--config", action="append", default=[], metavar="FILE", help="A fit's configuration."
     )
@@ -88,14 +88,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=FILE[,FILE]",
-        help="A configuration to lay over it, as one of several to compare. Once for each.",
+        help="A named overlay on the configuration; repeat for each overlay to compare.",
     )
     what.add_argument(
         "--grid",
         action="append",
         default=[],
         metavar="OPTION=VALUE,VALUE",
-        help="An option of fit and its values, with every overlay.",
+        help="An option of fit and its values, combined with every overlay.",
     )
     what.add_argument("--seeds", type=int, nargs="+", help="Default: 1.")
     what.add_argument("--folds", nargs="+", metavar="FILE", help="A configuration for each fold.")
@@ -103,52 +103,52 @@ def _parser() -> argparse.ArgumentParser:
         "--evaluate",
         nargs="+",
         choices=(*STAGES, "none"),
-        help="What follows a fit. Default: validate.",
+        help="Evaluation after each fit. Default: validate.",
     )
-    what.add_argument("--ckpt_path", help="The checkpoint that is evaluated. Default: best.")
+    what.add_argument("--ckpt_path", help="The checkpoint to evaluate. Default: best.")
     what.add_argument("--sweep_dir", help="The folder of all runs.")
     what.add_argument(
         "--only",
         action="append",
         metavar="RUN",
-        help="This run alone, with those it reads, beside other processes; no comparison.",
+        help="Run only this run and those it depends on, without a comparison.",
     )
     how = parser.add_argument_group("how it is run")
-    how.add_argument("--jobs", type=int, help="Runs at a time. Default: as many as --devices.")
+    how.add_argument("--jobs", type=int, help="Parallel runs. Default: as many as --devices.")
     how.add_argument(
         "--threads",
         type=int,
-        help="CPU threads of a run. Default: the libraries' own for one run at a time, otherwise "
-        "an equal share of the processors.",
+        help="CPU threads per run. Default: the libraries' default for one run at a time, "
+        "otherwise an equal share of the processors.",
     )
     how.add_argument(
         "--devices",
         nargs="+",
         metavar="GPU",
-        help="GPUs (CUDA_VISIBLE_DEVICES), shared out among the runs at a time.",
+        help="GPUs (CUDA_VISIBLE_DEVICES), divided among the parallel runs.",
     )
     how.add_argument(
-        "--devices_per_run", type=int, help="Processes, each with a GPU, of a run. Default: 1."
+        "--devices_per_run", type=int, help="Processes per run, each with a GPU. Default: 1."
     )
     how.add_argument(
         "--print",
         nargs="?",
         const="bash",
         choices=FORMS,
-        help="Print the commands instead: as a bash script, for torchrun, or as an array job.",
+        help="Only print the commands: as a bash script, for torchrun, or as a SLURM array job.",
     )
-    how.add_argument("--no-compare", action="store_true", help="Leave out the comparison.")
+    how.add_argument("--no-compare", action="store_true", help="Skip the comparison.")
     return parser
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is for the sweep, and what after ``--`` is for its fits."""
+    """Split the arguments into those of the sweep and, after ``--``, those of its fits."""
     where = argv.index("--") if "--" in argv else len(argv)
     return list(argv[:where]), list(argv[where + 1 :])
 
 
 def _content(arguments: argparse.Namespace, options: list[str]) -> dict[str, Any]:
-    """The sweep's description: the file's, and over it the command line's."""
+    """Return the sweep's settings: those of the file, overridden by the command line."""
     content = _read(arguments.spec) if arguments.spec else {}
     configs = [word for path in arguments.config for word in ("--config", path)]
     for key, more in (("fit_args", configs), ("final_args", options)):
@@ -169,44 +169,46 @@ def _read(path: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        told = " ".join(str(error).split())
-        raise InputError(f"{path} cannot be read ({told}). Give a sweep's YAML file.") from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} cannot be read ({reason}). Give a sweep's YAML file.") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no sweep. See docs/sweeps.md for its keys.")
+        raise InputError(f"{path} is not a sweep. See docs/sweeps.md for its keys.")
     return content
 
 
 def _overlays(given: Sequence[str]) -> dict[str, list[str]]:
     overlays: dict[str, list[str]] = {}
-    for one in given:
-        name, equals, files = one.partition("=")
+    for text in given:
+        name, equals, files = text.partition("=")
         if not equals or not files:
-            raise InputError(f"--overlay {one}: write NAME=FILE.yaml")
+            raise InputError(f"--overlay {text}: write NAME=FILE.yaml")
         if name in overlays:
-            raise InputError(f"--overlay {one}: there is an overlay {name} already")
+            raise InputError(f"--overlay {text}: {name} is already defined")
         overlays[name] = [word for file in files.split(",") for word in ("--config", file)]
     return overlays
 
 
 def _grids(given: Sequence[str]) -> dict[str, list[Any]]:
     grids: dict[str, list[Any]] = {}
-    for one in given:
-        key, equals, values = one.removeprefix("--").partition("=")
+    for text in given:
+        key, equals, values = text.removeprefix("--").partition("=")
         if not equals or not values:
-            raise InputError(f"--grid {one}: write OPTION=VALUE,VALUE")
+            raise InputError(f"--grid {text}: write OPTION=VALUE,VALUE")
         grids[key] = grid_values(values)
     return grids
 
 
 def _chosen(runs: list[Run], only: Sequence[str] | None) -> list[Run]:
-    """The runs named, with those they read."""
+    """Return the named runs and those they depend on."""
     if not only:
         return runs
     by_name = {run.name: run for run in runs}
     if unknown := [name for name in only if name not in by_name]:
-        raise InputError(f"--only {unknown[0]}: there is no such run, but {', '.join(by_name)}")
+        raise InputError(
+            f"--only {unknown[0]}: there is no such run; runs are {', '.join(by_name)}"
+        )
     wanted = set(only)
-    for one in reversed(runs):  # those that are read come first
+    for one in reversed(runs):  # dependencies come first
         if one.name in wanted:
             wanted |= set(one.needs.values())
     return [one for one in runs if one.name in wanted]
@@ -215,14 +217,14 @@ def _chosen(runs: list[Run], only: Sequence[str] | None) -> list[Run]:
 def environments(
     jobs: int | None, threads: int | None, devices: Sequence[str], devices_per_run: int
 ) -> list[dict[str, str]]:
-    """For each run at a time, the variables that give it its devices and threads.
+    """Return the environment variables for devices and threads of each parallel run.
 
     Raises:
-        InputError: A number below 1, or devices that cannot be shared out evenly.
+        InputError: If a number is below 1, or the devices cannot be divided evenly.
     """
     if len(devices) % devices_per_run:
         raise InputError(
-            f"--devices: {len(devices)} devices cannot be shared out {devices_per_run} a run"
+            f"--devices: {len(devices)} devices cannot be divided into {devices_per_run} per run"
         )
     shares = [
         ",".join(devices[first : first + devices_per_run])
@@ -234,15 +236,15 @@ def environments(
             raise InputError(f"{option} is {number}, but must be 1 or more")
     if threads is None and jobs > 1:
         threads = max(1, _processors() // (jobs * devices_per_run))
-    each: dict[str, str] = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
+    base: dict[str, str] = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
     return [
-        each | ({"CUDA_VISIBLE_DEVICES": shares[job % len(shares)]} if shares else {})
+        base | ({"CUDA_VISIBLE_DEVICES": shares[job % len(shares)]} if shares else {})
         for job in range(jobs)
     ]
 
 
 def _processors() -> int:
-    """Those that this process may use."""
+    """Return the number of CPUs available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -262,26 +264,26 @@ def _printed(
 
 
 def _without_print(argv: Sequence[str]) -> list[str]:
-    """The same command line, but one that runs."""
+    """Return the command line without --print."""
     own, options = _split(argv)
     where = next(i for i, word in enumerate(own) if word.partition("=")[0] == "--print")
-    spoken = own[where + 1 : where + 2]
-    skipped = 2 if own[where] == "--print" and spoken and spoken[0] in FORMS else 1
+    following = own[where + 1 : where + 2]
+    skipped = 2 if own[where] == "--print" and following and following[0] in FORMS else 1
     rest = own[:where] + own[where + skipped :]
     return [*rest, "--", *options] if options else rest
 
 
 def _compare_words(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> list[str]:
-    """The comparison of all finished runs, but for those that only others read.
+    """Return the arguments that compare all finished runs, except dependencies.
 
-    Methods are named by the axes that have several choices, so that all folds and seeds of a choice
-    are one method, whatever it consists of.
+    Methods are named by the axes with several choices, so all folds and seeds of a choice are one
+    method.
     """
     telling = [axis for axis, choices in spec.axes.items() if len(choices) > 1 and axis != "fold"]
     methods: dict[str, list[str]] = {}
     for one in runs:
         if one.name not in failed and not one.name.startswith("before/"):
-            # What stands before the first = is the name.
+            # The name ends at the first =.
             name = ", ".join(one.labels[axis] for axis in telling).replace("=", " ")
             methods.setdefault(name, []).append(str(spec.sweep_dir / one.name))
     named = [
@@ -293,10 +295,10 @@ def _compare_words(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str])
 
 
 def _compare(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> bool:
-    """Compares what has finished; returns whether that went well."""
+    """Compare the finished runs; return whether the comparison succeeded."""
     words = _compare_words(spec, runs, failed)
     if words[1] == "--output":
-        return True  # nothing has finished; that has been told
+        return True  # nothing has finished, which was already reported
     log = spec.sweep_dir / "compare.log"
     with log.open("wb") as file:
         ended = subprocess.run([*launcher(), *words], stdout=file, stderr=subprocess.STDOUT)

@@ -1,4 +1,4 @@
-"""The comparison itself: from run folders to figures."""
+"""Comparison of methods: from run folders to scores."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,13 +32,13 @@ SUPERIORITY = "boundary_iou"
 
 @dataclass
 class Difference:
-    """A method against its baseline; arrays (M, Q'), NaN where there is no value.
+    """Difference of a method from its baseline; arrays (M, Q'), NaN for missing values.
 
     Attributes:
-        baseline: The baseline's name.
-        trainings: How many trainings both have, 0 if none and all were taken.
-        mean: Differences of means over these trainings.
-        low, high: The 95 % interval; None where single images were not measured.
+        baseline: Name of the baseline.
+        trainings: Number of shared trainings; if 0, all trainings of both are used.
+        mean: Differences of the means over these trainings.
+        low, high: The 95 % interval; None without per-image counts.
     """
 
     baseline: str
@@ -48,7 +48,7 @@ class Difference:
     high: Array | None = None
 
     def verdict(self, measure: int, column: int) -> str:
-        """``helps`` or ``hurts`` where the interval leaves 0 out, else ``not shown``."""
+        """Return ``helps`` or ``hurts`` if the interval excludes 0, else ``not shown``."""
         if self.low is None or self.high is None or math.isnan(self.low[measure, column]):
             return ""
         if self.low[measure, column] > 0:
@@ -58,15 +58,15 @@ class Difference:
 
 @dataclass
 class Result:
-    """What is told of one method.
+    """Results of one method.
 
     Attributes:
         method: Its runs.
-        figures: Scores (S, M, Q') of each training: the mean over classes, then each class's.
-        difference: From its baseline; None for a baseline.
-        superiority: Share of epochs in which it leads, by seed (and fold).
-        goal: The score to reach.
-        reached: Epochs until then, by training; None where it was never reached.
+        figures: Scores (S, M, Q') of each training: the mean over classes, then each class.
+        difference: Difference from the baseline; None for the baseline.
+        superiority: Fraction of epochs in which the method leads, by seed (and fold).
+        goal: The target score.
+        reached: Epochs until the target was reached, by training; None if never.
     """
 
     method: Method
@@ -78,38 +78,38 @@ class Result:
 
     @property
     def mean(self) -> Array:
-        """Means (M, Q') over trainings."""
+        """Mean (M, Q') over trainings."""
         return nanmean(self.figures, axis=0)
 
     @property
     def deviation(self) -> Array | None:
-        """Standard deviations (M, Q') over trainings, None of one."""
+        """Standard deviation (M, Q') over trainings, None for a single one."""
         return np.std(self.figures, axis=0, ddof=1) if len(self.figures) > 1 else None
 
     @property
     def runs(self) -> list[Run]:
-        """Its runs, by image set and seed."""
+        """Runs of the method, ordered by image set and seed."""
         return list(self.method.runs.values())
 
     def cost(self, key: str) -> list[float]:
-        """What each run took; only of those that recorded it."""
+        """Return a cost of each run that recorded it."""
         values = (_COSTS[key](run) for run in self.runs)
         return [value for value in values if value is not None]
 
 
 @dataclass
 class Comparison:
-    """All that is told of several methods.
+    """Results of several methods.
 
     Attributes:
-        split: What was measured on, ``test`` or ``val``.
-        images: How many images; 0 where single images were not measured.
+        split: The evaluated split, ``test`` or ``val``.
+        images: Number of images; 0 without per-image counts.
         measures: M names.
         columns: Q' names: ``mean``, then classes and merged classes.
-        results: One for each method.
-        resamples: How often was drawn.
-        reach: The measure whose score is to be reached.
-        notes: What to bear in mind.
+        results: One per method.
+        resamples: Number of bootstrap resamples.
+        reach: The measure with a target score.
+        notes: Caveats for the reader.
     """
 
     split: str
@@ -123,12 +123,12 @@ class Comparison:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether single images were measured."""
+        """True if per-image counts are available."""
         return self.images > 0
 
     @property
     def widths(self) -> list[int]:
-        """Of the trimaps, in pixels."""
+        """Trimap widths in pixels."""
         return [int(m.split("/")[1]) for m in self.measures if m.startswith("trimap_iou/")]
 
 
@@ -139,30 +139,28 @@ def compare(
     reach: tuple[str, float] | None = None,
     resamples: int = 2000,
 ) -> Comparison:
-    """Compares the runs in folders.
+    """Compare the runs in folders.
 
     Args:
-        arguments: Folders of runs, folders that hold such at any depth, or
-            ``NAME=FOLDER[,FOLDER...]``.
-        baseline: The method that others are compared with; by default the one called cross
-            entropy, else the first.
-        split: ``test`` or ``val``; by default ``test`` if all runs were tested, else ``val``. Where
-            not all runs have figures of each image on ``val``, those of the last validated epoch
+        arguments: Run folders, folders with runs at any depth, or ``NAME=FOLDER[,FOLDER...]``.
+        baseline: The baseline method; by default cross entropy if there is one, else the first.
+        split: ``test`` or ``val``; by default ``test`` if all runs were tested, else ``val``. If
+            not all runs have per-image counts on ``val``, the scores of the last validated epoch
             are compared.
-        reach: Measure and score of which to tell when it is reached; by default the boundary IoU
-            with which the baseline ends.
-        resamples: How often images and trainings are drawn for an interval.
+        reach: Measure and target score to report the epoch of; by default the final boundary IoU
+            of the baseline.
+        resamples: Bootstrap resamples for an interval.
 
     Raises:
-        InputError: No runs, no such baseline, runs that cannot be compared, or files that cannot
-            be read.
+        InputError: If there are no runs or no such baseline, the runs are not comparable, or files
+            cannot be read.
     """
     runs = _unique([run for argument in arguments for run in find_runs(argument)])
     if resamples < 100:
         raise InputError(f"--resamples is {resamples}; an interval needs 100 or more.")
     split, by_image = _split(runs, split)
-    found = [read_evaluation(run, split) if by_image else None for run in runs]
-    methods = sort_into_methods(runs, found)
+    evaluations = [read_evaluation(run, split) if by_image else None for run in runs]
+    methods = sort_into_methods(runs, evaluations)
     if by_image:
         refuse_incomparable(methods)
         scale = next(iter(methods[0].evaluations.values())).scale
@@ -200,12 +198,12 @@ def _unique(runs: Sequence[Run]) -> list[Run]:
                 f"{run.given_name or 'itself'}; give it once."
             )
     if not by_folder:
-        raise InputError("No runs were given; give their folders, or one that holds them.")
+        raise InputError("No runs were given; give run folders, or a folder that contains runs.")
     return list(by_folder.values())
 
 
 def _split(runs: Sequence[Run], wanted: str | None) -> tuple[str, bool]:
-    """What to compare on, and whether image by image."""
+    """Return the split to compare on, and whether all runs have per-image counts."""
     if wanted not in (None, *SPLITS):
         raise InputError(f"--split is {wanted!r}; it is test or val.")
     for split in [wanted] if wanted else SPLITS:
@@ -215,7 +213,7 @@ def _split(runs: Sequence[Run], wanted: str | None) -> tuple[str, bool]:
         [first, *more] = [run for run in runs if not run.is_evaluated("test")]
         others = f" and {len(more)} more" if more else ""
         raise InputError(
-            f"{first.folder}{others} has no test figures of each image; run lightning-seg test "
+            f"{first.folder}{others} has no per-image test counts; run lightning-seg test "
             "with its checkpoint, or compare on --split val."
         )
     return "val", False
@@ -227,7 +225,7 @@ def _stack(method: Method) -> Array:
 
 
 def _order(method: Method) -> None:
-    """Trainings by fold and seed, however the runs were given."""
+    """Sort the trainings by fold and seed."""
     ranks = {key: n for n, key in enumerate(dict.fromkeys(images for images, _ in method.runs))}
 
     def rank(training: Training) -> tuple[int, int]:
@@ -241,14 +239,14 @@ def _order(method: Method) -> None:
 def _last_epochs(
     methods: Sequence[Method],
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[Result]]:
-    """Figures of the last validated epochs, for want of better."""
+    """Return the scores of the last validated epochs, for runs without per-image counts."""
     for method in methods:
         _order(method)
     runs = [run for method in methods for run in method.runs.values()]
     for run in runs:
         if not run.validated:
             raise InputError(
-                f"{run.folder} has neither figures of each image nor a validated epoch; run "
+                f"{run.folder} has neither per-image counts nor a validated epoch; run "
                 "lightning-seg validate with its checkpoint."
             )
     keys = {key for run in runs for key in run.validated[-1]}
@@ -359,25 +357,25 @@ def _notes(
     notes = []
     if not by_image:
         notes.append(
-            "Not all runs have figures of each image, so the last validated epochs are compared, "
-            "without intervals. That all runs saw the same images and were measured alike was not "
-            "recorded."
+            "Not all runs have per-image counts, so the last validated epochs are compared, "
+            "without intervals. It is not recorded whether all runs used the same images and "
+            "evaluation settings."
         )
     if by_image and any(len(result.runs) == 1 for result in results):
         notes.append(
-            "Where a method has one run, intervals say how sure a difference is on other images, "
-            "not with other seeds: another seed may turn a verdict round."
+            "For methods with a single run, intervals cover the choice of images but not of seeds: "
+            "another seed may reverse a verdict."
         )
     for results_of, base in chosen:
         notes += [_seeds_note(r, base) for r in results_of if base and _has_other_seeds(r, base)]
     runs = [run for result in results for run in result.runs]
-    for told, values in (
-        ("Checkpoints that were evaluated", [run.record(split).get("checkpoint") for run in runs]),
-        ("Devices that trained", [_hardware(run) for run in runs]),
+    for subject, values in (
+        ("Evaluated checkpoints", [run.record(split).get("checkpoint") for run in runs]),
+        ("Training devices", [_hardware(run) for run in runs]),
     ):
         kinds = sorted({str(value) for value in values if value})
         if len(kinds) > 1:
-            notes.append(f"{told} differ: {'; '.join(kinds)}.")
+            notes.append(f"{subject} differ: {'; '.join(kinds)}.")
     for results_of, base in chosen:
         if base is None:
             names = ", ".join(result.method.name for result in results_of)
@@ -391,9 +389,10 @@ def _has_other_seeds(result: Result, base: Result) -> bool:
 
 def _seeds_note(result: Result, base: Result) -> str:
     count = result.difference.trainings if result.difference else 0
-    how = f"over the {count} that both have" if count else "unpaired, for none is shared"
+    how = f"over the {count} shared ones" if count else "unpaired, as they share none"
     return (
-        f"{result.method.name} and {base.method.name} have other seeds; their difference is taken "
+        f"{result.method.name} and {base.method.name} have different seeds; their difference is "
+        "computed "
         f"{how}."
     )
 

@@ -1,4 +1,4 @@
-"""How runs got to their scores: who leads in how many epochs, and when a score is reached."""
+"""Convergence of runs: share of epochs in the lead, and epochs to reach a score."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,34 +7,34 @@ from lightning_seg.experiments.comparison.runs import VAL, Run
 
 
 def curve(run: Run, measure: str) -> dict[int, float]:
-    """A validation figure by number of epochs trained; epochs in which it was no number are out."""
+    """Return a validation score by number of trained epochs, without missing values."""
     key = f"{VAL}{measure}"
     return {e["epoch"] + 1: e[key] for e in run.validated if e.get(key) is not None}
 
 
 def final(run: Run, measure: str) -> float:
-    """A validation figure of the last validated epoch, NaN where there is none."""
+    """Return a validation score of the last validated epoch, NaN if there is none."""
     values = curve(run, measure)
     return values[max(values)] if values else math.nan
 
 
 def first_reached(run: Run, measure: str, score: float) -> int | None:
-    """Epochs trained until a validation figure was first at least ``score``; None if never."""
+    """Return the trained epochs until a score first reaches ``score``; None if never."""
     return next((epoch for epoch, v in sorted(curve(run, measure).items()) if v >= score), None)
 
 
 def superiority(runs: Mapping[str, Run], measure: str = "boundary_iou") -> dict[str, float]:
-    """The share of epochs in which each run is the best; ties share an epoch (Gül, 2023).
+    """Return the fraction of epochs in which each run is best; ties share an epoch (Gül, 2023).
 
-    Counted are the epochs that all runs validated. A run without a number in one of them is not
-    the best there.
+    Only epochs validated by all runs count. A run with a missing value is not the best in that
+    epoch.
 
     Args:
         runs: Runs of one seed, by name.
-        measure: The validation figure.
+        measure: The validation score.
 
     Returns:
-        Shares that add up to 1; empty where no epoch was validated by all runs.
+        Fractions that sum to 1; empty if no epoch was validated by all runs.
     """
     curves = {name: curve(run, measure) for name, run in runs.items()}
     validated = [{e["epoch"] + 1 for e in run.validated} for run in runs.values()]
@@ -54,7 +54,7 @@ def superiority(runs: Mapping[str, Run], measure: str = "boundary_iou") -> dict[
 
 
 def shared_curve(runs: Sequence[Run], measure: str) -> dict[int, list[float]]:
-    """A validation figure of every run, by epoch; of the epochs for which all runs have one."""
+    """Return a validation score of every run by epoch, for the epochs that all runs have."""
     curves = [curve(run, measure) for run in runs]
     epochs = set.intersection(*(set(one) for one in curves)) if curves else set()
     return {epoch: [one[epoch] for one in curves] for epoch in sorted(epochs)}

@@ -1,4 +1,4 @@
-"""The figures of one run's evaluation, image by image, and whether two are of the same."""
+"""Per-image counts of a run's evaluation, and differences between evaluations."""
 
 import csv
 import json
@@ -20,22 +20,22 @@ from lightning_seg.experiments.comparison.scores import (
     scores,
 )
 
-# Settings that do not change any figure that is compared.
+# Settings that do not affect any compared score.
 _UNUSED = ("curve_tolerances", "surface_distances")
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run measured on a split.
+    """Evaluation of a run on a split.
 
     Attributes:
         run: The run.
         scale: Names of measures and classes.
-        settings: How it was measured.
-        images: Names, in ascending order.
-        truth: Stands for the images and their truth.
-        counts: Whole numbers (N, C, Q) as float64, of N images and Q classes: rows are those of
+        settings: Evaluation settings.
+        images: Image names in ascending order.
+        truth: Hash of the images and their ground truth.
+        counts: Integers (N, C, Q) as float64, for N images and Q classes; rows as in
             `Scale.rows`.
     """
 
@@ -48,21 +48,21 @@ class Evaluation:
 
     @cached_property
     def figures(self) -> NDArray[np.float64]:
-        """Scores over all images, as `scores` has them."""
+        """Scores over all images, as in `scores`."""
         return scores(self.counts.sum(axis=0), self.scale)
 
     def true_pixels(self, image: int) -> dict[str, int]:
-        """Pixels of each class in an image's truth."""
+        """Return the pixels of each class in an image's ground truth."""
         row = self.counts[image, self.scale.rows.index("truth")]
         classes = self.scale.classes
         return {name: int(n) for name, n in zip(classes, row[: len(classes)], strict=True)}
 
 
 def read_evaluation(run: Run, split: str) -> Evaluation:
-    """What a run measured on a split.
+    """Read the evaluation of a run on a split.
 
     Raises:
-        InputError: A file cannot be read, or the counts are not those of the figures.
+        InputError: If a file cannot be read, or counts and scores do not match.
     """
     folder = run.folder / split
     record = read(folder / METRICS, json.loads)
@@ -112,17 +112,19 @@ def _inference(run: Run, split: str) -> Any:
 
 
 def _check(evaluation: Evaluation, record: Mapping[str, Any], folder: Path) -> None:
-    for measure, found in zip(evaluation.scale.measures, evaluation.figures[:, 0], strict=True):
-        said = record["scalars"].get(measure)
-        if not np.isclose(found, np.nan if said is None else said, 0, 1e-6, equal_nan=True):
+    for measure, actual in zip(evaluation.scale.measures, evaluation.figures[:, 0], strict=True):
+        recorded = record["scalars"].get(measure)
+        if not np.isclose(
+            actual, np.nan if recorded is None else recorded, 0, 1e-6, equal_nan=True
+        ):
             raise InputError(
-                f"{folder}: {COUNTS} gives {measure} {found:.6f}, {METRICS} says {said}; the files "
-                "are not of one evaluation. Evaluate the run again."
+                f"{folder}: {COUNTS} gives {measure} {actual:.6f}, {METRICS} {recorded}; the files "
+                "are not from the same evaluation. Evaluate the run again."
             )
 
 
 def differences(first: Evaluation, other: Evaluation, compare_images: bool = True) -> list[str]:
-    """In what two evaluations cannot be compared; nothing if they can."""
+    """Return the differences that make two evaluations incomparable."""
     found = [
         f"{key} is {_shown(other.settings.get(key))}, not {_shown(first.settings.get(key))}"
         for key in sorted({*first.settings, *other.settings})
@@ -139,15 +141,17 @@ def _other_images(first: Evaluation, other: Evaluation) -> str:
     if missing or added:
         parts = [f"lacks {_some(missing)}" if missing else "", f"has {_some(added)}" * bool(added)]
         common = len(set(first.images) & set(other.images))
-        shared = f"{common} are common" if common else "no images are common"
-        return f"its images are others: it {' and '.join(filter(None, parts))}; {shared}"
+        shared = f"{common} are shared" if common else "no images are shared"
+        return f"its images differ: it {' and '.join(filter(None, parts))}; {shared}"
     for i, name in enumerate(first.images):
         there, here = first.true_pixels(i), other.true_pixels(i)
         wrong = [k for k in there if there[k] != here.get(k)]
         if wrong:
             k = wrong[0]
-            return f"the truth of {name} is another: {here.get(k)} pixels of {k}, not {there[k]}"
-    return "the truth of its images is another"
+            return (
+                f"the ground truth of {name} differs: {here.get(k)} pixels of {k}, not {there[k]}"
+            )
+    return "the ground truth of its images differs"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: curves over epochs, over the width of the band, and differences."""
+"""Figures of a comparison: curves over epochs and over the band width, and differences."""
 
 import io
 import math
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which the colour-blind tell apart; used up, they come again dashed.
+# Okabe and Ito's colour-blind-safe palette; it repeats with dashed lines.
 _COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = ("-", "--", ":", "-.")
 _MARKERS = "osD^vPX"
@@ -30,20 +30,20 @@ Style = Mapping[str, object]
 
 
 def draw(comparison: Comparison) -> dict[str, bytes]:
-    """PNG files by name, of what there is to draw."""
+    """Return the figures as PNG files by name, as far as there is data."""
     results = comparison.results
     styles = {r.method.name: _style(i) for i, r in enumerate(results)}
-    found = {
+    figures = {
         "curves": _curves(results, styles),
         "trimap": _trimap(comparison, styles),
         "differences": _differences(comparison, styles),
     }
-    found |= _over_setting(comparison)
-    return {name: _png(figure) for name, figure in found.items() if figure is not None}
+    figures |= _over_setting(comparison)
+    return {name: _png(figure) for name, figure in figures.items() if figure is not None}
 
 
 def _over_setting(comparison: Comparison) -> "dict[str, Figure | None]":
-    """Scores over a swept number, where every method but baselines is named by SETTING and NUMBER."""
+    """Draw scores over a swept number, if at least three methods are named SETTING NUMBER."""
     swept = {r.method.name: _SWEPT.fullmatch(r.method.name) for r in comparison.results}
     matches = [match for match in swept.values() if match]
     if len(matches) < 3 or len({match["setting"] for match in matches}) > 1:
@@ -108,7 +108,7 @@ def _trimap(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | No
         _line(axes[0], widths, values, styles[result.method.name], _alpha(results))
     axes[0].set_title("trimap IoU", fontsize=12)
     for place, result in enumerate(compared):
-        # Beside each other, so that no interval hides another.
+        # Side by side, so intervals do not overlap.
         shift = _SHIFT * (place - (len(compared) - 1) / 2)
         _over_widths(axes[1], result, rows, [w + shift for w in widths], styles[result.method.name])
     for axis in axes:
@@ -173,7 +173,7 @@ def _whisker(axis: "Axes", result: Result, row: int, place: int, style: Style) -
 
 
 def _alpha(results: Sequence[Result]) -> float:
-    """Bands of many methods lie over each other."""
+    """Return a lower opacity for the overlapping bands of many methods."""
     return 0.16 if len(results) <= 3 else 0.08
 
 
@@ -197,7 +197,7 @@ def _line(
     style: Style,
     alpha: float,
 ) -> None:
-    """The mean over runs, and a band from the lowest to the highest."""
+    """Draw the mean over runs and a band from minimum to maximum."""
     if not along:
         return
     means = [sum(each) / len(each) for each in values]
@@ -228,6 +228,6 @@ def _legend(figure: "Figure", results: Sequence[Result], styles: Mapping[str, St
 
 def _png(figure: "Figure") -> bytes:
     content = io.BytesIO()
-    # Without the name of the library's version: the same figures are the same bytes.
+    # Omit the library version, so the same figure gives the same bytes.
     figure.savefig(content, format="png", metadata={"Software": None})
     return content.getvalue()

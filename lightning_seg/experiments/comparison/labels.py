@@ -1,4 +1,4 @@
-"""What a run is called and what makes it another method, from its configuration."""
+"""Labels of runs, and the settings that define a method, from configurations."""
 
 import json
 import re
@@ -11,31 +11,31 @@ from lightning_seg.experiments.comparison.runs import Run
 
 Settings = dict[str, str]
 
-# A method's configuration lies in a folder of this name.
+# Folder with the configurations of methods.
 _METHODS = "method"
-# Of the trainer, what makes a training another one.
+# Trainer settings that define a method.
 _TRAINER = (
     "max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val",
     "limit_train_batches", "overfit_batches",
 )  # fmt: skip
-# Of the data, what does not: where it lies, how it is read, which samples make the splits.
+# Data settings that do not: paths, loading, and the choice of samples in the splits.
 _DATA = re.compile(
     r"(root|num_workers|targets_cache|predict_root|eval_batch_size|fold|split_seed|fractions"
     r"|(train|val|test)_(?!transforms)\w+)(\..*)?"
 )
-# Of the file of another run that this one reads, such as the weights of a first stage.
+# Seed in the path of another run's file, such as the weights of a first stage.
 _SEED = re.compile(r"seed_?\d+")
 _PLAIN_HEADS = ("ClassificationHead", "PyramidPoolingHead")
 
 
 def method_label(run: Run) -> str:
-    """The names of the method files that the run was started with, else its losses and head."""
+    """Return the names of the run's method files, or else of its losses and head."""
     overlays = [Path(path).stem for path in _configs(run) if Path(path).parent.name == _METHODS]
     return "+".join(dict.fromkeys(overlays)) or _losses(run.config) or run.folder.name
 
 
 def network_label(run: Run) -> str:
-    """The network's class, and its encoder where it has one."""
+    """Return the class of the network, and its encoder if it has one."""
     network = _model(run.config).get("network")
     if not isinstance(network, Mapping):
         return ""
@@ -45,16 +45,16 @@ def network_label(run: Run) -> str:
 
 
 def seed(run: Run) -> int | None:
-    """What the run was seeded with, or None where that is not known."""
-    for found in (run.config.get("seed_everything"), run.fit.get("seeds", {})):
-        value = found.get("seed_everything") if isinstance(found, Mapping) else found
+    """Return the seed of the run, or None if unknown."""
+    for recorded in (run.config.get("seed_everything"), run.fit.get("seeds", {})):
+        value = recorded.get("seed_everything") if isinstance(recorded, Mapping) else recorded
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return None
 
 
 def settings(run: Run) -> Settings:
-    """All that makes a run another method than one of other settings, by dotted name."""
+    """Return the settings that define the run's method, by dotted name."""
     config = run.config
     trainer, data = config.get("trainer"), config.get("data")
     parts = {
@@ -67,7 +67,7 @@ def settings(run: Run) -> Settings:
 
 
 def split_settings(run: Run) -> Settings:
-    """Which samples make the run's splits."""
+    """Return the settings that choose the samples of the run's splits."""
     data = run.config.get("data")
     found = dict(_flat(_arguments(data))) if isinstance(data, Mapping) else {}
     chosen = ("fold", "split_seed", "fractions", "train_", "val_", "test_")
@@ -75,7 +75,7 @@ def split_settings(run: Run) -> Settings:
 
 
 def distinctions(groups: Sequence[Settings]) -> list[str]:
-    """For each of several settings what the others have otherwise, shortly."""
+    """Return a short text with the differing settings for each of several groups."""
     keys = sorted({key for group in groups for key in group})
     differing = [key for key in keys if len({group.get(key) for group in groups}) > 1]
     return [
@@ -100,7 +100,7 @@ def _losses(config: Mapping[str, Any]) -> str:
 
 
 def _terms(losses: Any) -> Iterator[tuple[str, Any]]:
-    """Terms by name; of older configurations, which had lists by prediction, by class."""
+    """Yield loss terms by name; for old configurations with lists by prediction, by class."""
     for name, value in losses.items() if isinstance(losses, Mapping) else ():
         if isinstance(value, list):
             for one in value:
@@ -112,7 +112,7 @@ def _terms(losses: Any) -> Iterator[tuple[str, Any]]:
 
 def _term(name: str, term: Any) -> str:
     weight = term.get("weight", 1.0) if isinstance(term, Mapping) else None
-    if not weight:  # left out, or weighed by nothing
+    if not weight:  # removed, or of weight 0
         return ""
     return name if weight == 1 else f"{weight:g} {name}"
 
@@ -134,7 +134,7 @@ def _short(chosen: Mapping[str, Any]) -> str:
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and values; what is null or empty is left out, as if it was not there."""
+    """Yield dotted names and values, without null and empty ones."""
     if isinstance(value, Mapping):
         for name, one in value.items():
             inner = key if name == "init_args" else f"{key}.{name}".lstrip(".")
@@ -151,7 +151,7 @@ def _is_split(key: str) -> bool:
 
 
 def _last(key: str, among: Sequence[str]) -> str:
-    """As little of a dotted name as tells it from the others."""
+    """Return the shortest end of a dotted name that is unique among the names."""
     key = key.removesuffix(".class_path")
     others = [one.removesuffix(".class_path") for one in among]
     parts = key.split(".")

@@ -1,4 +1,4 @@
-"""Runs sorted into methods: what is the same but for its seed (and fold) is one method."""
+"""Grouping of runs into methods: runs that differ only in seed (and fold) are one method."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from lightning_seg.experiments.comparison.labels import (
 )
 from lightning_seg.experiments.comparison.runs import Run
 
-# What tells the trainings of a method apart: the images (a fold's), and the seed.
+# Key of a training within a method: its images (those of a fold) and its seed.
 Training = tuple[str, int | None]
 
 _CROSS_ENTROPY = ("cross_entropy", "cross entropy", "ce")
@@ -25,14 +25,14 @@ _CROSS_ENTROPY = ("cross_entropy", "cross entropy", "ce")
 
 @dataclass
 class Method:
-    """One method's runs.
+    """Runs of one method.
 
     Attributes:
-        name: Unique among the methods compared.
-        label: The method's, which several networks may share.
+        name: Unique among the compared methods.
+        label: The method's label, which several networks may share.
         network: The network's label.
         runs: By training.
-        evaluations: By training; empty where figures of single images are not there.
+        evaluations: By training; empty without per-image counts.
     """
 
     name: str
@@ -45,14 +45,14 @@ class Method:
 def sort_into_methods(
     runs: Sequence[Run], evaluations: Sequence[Evaluation | None]
 ) -> list[Method]:
-    """The methods, in the order in which their first runs were given.
+    """Group runs into methods, in the order of their first runs.
 
     Args:
         runs: All runs.
-        evaluations: Theirs, or None for each.
+        evaluations: Their evaluations, or None for each.
 
     Raises:
-        InputError: Two runs of a method have the same seed.
+        InputError: If two runs of a method have the same seed.
     """
     methods: dict[str, Method] = {}
     for run, evaluation in zip(runs, evaluations, strict=True):
@@ -61,9 +61,9 @@ def sort_into_methods(
             label = run.given_name or method_label(run)
             methods[key] = Method(label, label, network_label(run))
         _add(methods[key], run, evaluation)
-    found = list(methods.values())
-    _tell_apart(found)
-    return found
+    grouped = list(methods.values())
+    _make_unique(grouped)
+    return grouped
 
 
 def _add(method: Method, run: Run, evaluation: Evaluation | None) -> None:
@@ -71,8 +71,8 @@ def _add(method: Method, run: Run, evaluation: Evaluation | None) -> None:
     training = (images, seed(run))
     if training in method.runs:
         raise InputError(
-            f"{method.runs[training].folder} and {run.folder} are runs of one method, "
-            f"{method.name}, with one seed, {training[1]}; leave one out, or name them apart: "
+            f"{method.runs[training].folder} and {run.folder} are runs of the same method, "
+            f"{method.name}, with the same seed, {training[1]}; leave one out, or give them names: "
             "NAME=RUN OTHER=RUN."
         )
     method.runs[training] = run
@@ -80,8 +80,8 @@ def _add(method: Method, run: Run, evaluation: Evaluation | None) -> None:
         method.evaluations[training] = evaluation
 
 
-def _tell_apart(methods: list[Method]) -> None:
-    """Names the network where there are several, and the settings where labels are the same."""
+def _make_unique(methods: list[Method]) -> None:
+    """Add the network to names if there are several, and settings if labels coincide."""
     unnamed = [m for m in methods if not next(iter(m.runs.values())).given_name]
     if len({method.network for method in unnamed}) > 1:
         for method in unnamed:
@@ -90,19 +90,19 @@ def _tell_apart(methods: list[Method]) -> None:
     for name, same in groupby(ordered, key=lambda method: method.name):
         several = list(same)
         if len(several) > 1:
-            told = distinctions([settings(next(iter(m.runs.values()))) for m in several])
-            for method, text in zip(several, told, strict=True):
+            texts = distinctions([settings(next(iter(m.runs.values()))) for m in several])
+            for method, text in zip(several, texts, strict=True):
                 method.name = f"{name} ({text})"
                 method.label = f"{method.label} ({text})"
     names = [method.name for method in methods]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"Two methods are called {twice[0]!r}; name them apart: NAME=RUN.")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"Two methods are called {repeated[0]!r}; give them names: NAME=RUN.")
 
 
 def peers(methods: Sequence[Method]) -> list[list[Method]]:
-    """The methods that are compared with each other: those of one network.
+    """Return the groups of methods to compare: those with the same network.
 
-    Where names were given, it is all of them.
+    If names were given, all methods form one group.
     """
     if any(run.given_name for method in methods for run in method.runs.values()):
         return [list(methods)]
@@ -111,9 +111,9 @@ def peers(methods: Sequence[Method]) -> list[list[Method]]:
 
 
 def find_baseline(methods: Sequence[Method], name: str | None) -> Method | None:
-    """The one of that name; by default the one called cross entropy, else the first.
+    """Return the method of that name; by default cross entropy, or else the first.
 
-    None where there is none of that name.
+    Return None if there is no method of that name.
     """
     if name is not None:
         return next((m for m in methods if name in (m.name, m.label)), None)
@@ -124,29 +124,29 @@ def find_baseline(methods: Sequence[Method], name: str | None) -> Method | None:
 
 
 def refuse_incomparable(methods: Sequence[Method]) -> None:
-    """Says which evaluations are of other images or other settings than the first, and in what.
+    """Raise if evaluations differ from the first in images or settings.
 
     Raises:
-        InputError: There are such.
+        InputError: If there are any; the message names the differences.
     """
     [reference, *_] = methods
     by_images = {one.truth: one for one in reference.evaluations.values()}
     first = next(iter(reference.evaluations.values()))
-    told = []
+    problems = []
     for method in methods:
         for evaluation in method.evaluations.values():
-            found = differences(first, evaluation, compare_images=False)
+            differing = differences(first, evaluation, compare_images=False)
             if evaluation.truth not in by_images:
-                found += differences(first, evaluation)[len(found) :]
-            if found:
-                told.append(f"{evaluation.run.folder}: {', '.join(found)}")
+                differing += differences(first, evaluation)[len(differing) :]
+            if differing:
+                problems.append(f"{evaluation.run.folder}: {', '.join(differing)}")
         lacking = set(by_images) - {one.truth for one in method.evaluations.values()}
-        if lacking and len(method.evaluations) and not told:
+        if lacking and len(method.evaluations) and not problems:
             missed = next(one for truth, one in by_images.items() if truth in lacking)
-            told.append(f"{method.name} has no run on the images of {missed.run.folder}")
-    if told:
+            problems.append(f"{method.name} has no run on the images of {missed.run.folder}")
+    if problems:
         raise InputError(
-            f"Not all runs were evaluated as {first.run.folder}, so they cannot be compared. "
-            + ". ".join(told)
+            f"Not all runs were evaluated like {first.run.folder}, so they cannot be compared. "
+            + ". ".join(problems)
             + "."
         )

@@ -1,4 +1,4 @@
-"""How measures are called and numbers are written, for people."""
+"""Display names of measures and formats of numbers."""
 
 import math
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ NONE = "–"
 
 
 def label(measure: str) -> str:
-    """A measure as a heading."""
+    """Return the heading of a measure."""
     if measure.startswith("trimap_iou/"):
         return f"trimap IoU {measure.split('/')[1]} px"
     return _LABELS.get(measure, measure)
 
 
 def labels(measures: Sequence[str]) -> str:
-    """Several measures in a sentence, the trimaps as one."""
+    """Join several measures for a sentence, with all trimaps as one."""
     start = "trimap_iou/"
     widths = [m.removeprefix(start) for m in measures if m.startswith(start)]
-    told = [label(m) for m in measures if not m.startswith(start)]
-    return ", ".join([*told, *([f"trimap IoU ({', '.join(widths)} px)"] if widths else [])])
+    names = [label(m) for m in measures if not m.startswith(start)]
+    return ", ".join([*names, *([f"trimap IoU ({', '.join(widths)} px)"] if widths else [])])
 
 
 def score(value: float, deviation: float | None = None) -> str:
-    """A score, and the deviation where there is one."""
+    """Format a score, with its deviation if there is one."""
     if math.isnan(value):
         return NONE
     spread = "" if deviation is None or math.isnan(deviation) else f" ± {deviation:.4f}"
@@ -37,12 +37,12 @@ def score(value: float, deviation: float | None = None) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference, with its sign."""
+    """Format a difference with its sign."""
     return NONE if math.isnan(value) else f"{value:+.4f}".replace("-", "−")
 
 
 def duration(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds where it is less than an hour."""
+    """Format hours and minutes, or minutes and seconds below an hour."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
@@ -50,5 +50,5 @@ def duration(seconds: float) -> str:
 
 
 def mean_of(values: Sequence[float]) -> float:
-    """Their mean, NaN of none."""
+    """Return the mean, NaN for an empty sequence."""
     return sum(values) / len(values) if values else math.nan

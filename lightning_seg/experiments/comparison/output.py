@@ -1,4 +1,4 @@
-"""Writes a comparison: Markdown, CSV, JSON, pictures, and one HTML page that stands alone."""
+"""Output of a comparison: Markdown, CSV, JSON, pictures and a self-contained HTML page."""
 
 import base64
 import csv
@@ -40,7 +40,7 @@ figure { margin: 1rem 0; } figcaption { color: #555; font-size: 0.9rem; }
 
 
 def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
-    """Writes ``comparison.md``, ``.csv``, ``.json``, ``.html`` and the pictures; returns them.
+    """Write ``comparison.md``, ``.csv``, ``.json``, ``.html`` and the pictures; return their paths.
 
     The same runs give the same bytes.
     """
@@ -60,7 +60,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
 
 
 def markdown(blocks: Sequence[Block]) -> str:
-    """The page as GitHub's Markdown."""
+    """Return the page as GitHub Markdown."""
     return "\n".join(_markdown(block) for block in blocks)
 
 
@@ -135,7 +135,7 @@ def _csv(comparison: Comparison) -> str:
 
 
 def _rows(comparison: Comparison, result: Result) -> Iterator[dict[str, Any]]:
-    """Rows of one method: a measure of a class (or ``mean``) each, then the training's."""
+    """Yield the rows of one method: one per measure and class (or mean), then training costs."""
     method, count = result.method, len(result.runs)
     start = {"method": method.name, "network": method.network}
     for row, measure in enumerate(comparison.measures):
@@ -228,10 +228,10 @@ def _run(comparison: Comparison, result: Result, number: int) -> dict[str, Any]:
 
 
 def _number(value: float) -> float | None:
-    """As JSON knows it, without digits that depend on the machine."""
+    """Return a number for JSON, rounded to machine-independent digits."""
     return None if math.isnan(value) else round(float(value), _DIGITS)
 
 
 def _html_cell(text: str) -> str:
-    """Its interval and its verdict below the figure, for tables to stay narrow."""
+    """Put interval and verdict below the score, to keep tables narrow."""
     return html.escape(text).replace(" [", "<br>[").replace("] ", "]<br>")

@@ -1,4 +1,4 @@
-"""A comparison as a page of texts, tables and pictures, written as Markdown or as HTML."""
+"""Page of a comparison as texts, tables and pictures, for Markdown or HTML."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _ABOVE, _BELOW = "▲", "▼"
 
 @dataclass(frozen=True)
 class Heading:
-    """A section's title."""
+    """Title of a section."""
 
     text: str
     level: int = 2
@@ -46,7 +46,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells below headings; the first column names the row, others are numbers or text."""
+    """Rows of cells below headings; the first column names the row."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -55,7 +55,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file of the comparison's folder, and what it shows."""
+    """PNG file in the comparison's folder, and its caption."""
 
     name: str
     about: str
@@ -65,11 +65,11 @@ Block = Heading | Text | Items | Table | Picture
 
 
 def page(comparison: Comparison, pictures: Sequence[str]) -> list[Block]:
-    """All blocks, from the verdicts to the runs.
+    """Return all blocks, from the verdicts to the runs.
 
     Args:
-        comparison: The figures.
-        pictures: Names of those that were drawn.
+        comparison: The comparison.
+        pictures: Names of the available pictures.
     """
     blocks: list[Block] = [Heading(_title(comparison), 1), Text(_about(comparison))]
     if comparison.notes:
@@ -94,10 +94,10 @@ def _about(comparison: Comparison) -> str:
     where = (
         f"{comparison.images} {split} images"
         if comparison.has_intervals
-        else f"the {split} figures of the last validated epoch"
+        else f"the {split} scores of the last validated epoch"
     )
     spread = " Means over runs ± their standard deviation." if counts[-1] > 1 else ""
-    return f"{where[0].upper()}{where[1:]}, {runs} {several} a method.{spread}"
+    return f"{where[0].upper()}{where[1:]}, {runs} {several} per method.{spread}"
 
 
 def _compared(comparison: Comparison) -> list[Result]:
@@ -111,13 +111,15 @@ def _verdicts(comparison: Comparison) -> Iterator[Block]:
     lines = []
     for result in _compared(comparison):
         assert result.difference is not None
-        said: dict[str, list[str]] = {"helps": [], "hurts": [], "not shown": []}
+        by_verdict: dict[str, list[str]] = {"helps": [], "hurts": [], "not shown": []}
         for row, measure in enumerate(comparison.measures):
             if verdict := result.difference.verdict(row, 0):
-                said[verdict].append(measure)
-        parts = [f"{word} {labels(said[word])}" for word in ("helps", "hurts") if said[word]]
-        if said["not shown"]:
-            parts.append(f"not shown for {labels(said['not shown'])}")
+                by_verdict[verdict].append(measure)
+        parts = [
+            f"{word} {labels(by_verdict[word])}" for word in ("helps", "hurts") if by_verdict[word]
+        ]
+        if by_verdict["not shown"]:
+            parts.append(f"not shown for {labels(by_verdict['not shown'])}")
         lines.append(f"{result.method.name} against {result.difference.baseline}: "
                      f"{'; '.join(parts)}.")  # fmt: skip
     yield Items(lines)
@@ -146,7 +148,7 @@ def _scores(comparison: Comparison) -> Iterator[Block]:
     rows = _plain(comparison)
     yield Heading("Scores")
     yield _score_table(comparison, rows, [label(comparison.measures[row]) for row in rows])
-    yield Text("Means over the classes that have a value and are not left out of means.")
+    yield Text("Means over the classes with a value that are not excluded from means.")
 
 
 def _difference_table(
@@ -189,8 +191,8 @@ def _baselines(comparison: Comparison) -> str:
     text = f"From {', '.join(names)}" + (" of the same network." if len(names) > 1 else ".")
     if comparison.has_intervals:
         text += (
-            " In brackets the 95 % interval: helps where it lies above 0, hurts where it lies "
-            "below, else not shown."
+            " In brackets the 95 % interval: helps if it lies above 0, hurts if it lies below, "
+            "else not shown."
         )
     return text
 
@@ -214,7 +216,7 @@ def _classes(comparison: Comparison) -> Iterator[Block]:
     if comparison.has_intervals and _compared(comparison):
         yield Text(
             f"{_ABOVE} and {_BELOW}: the 95 % interval of the difference from the baseline lies "
-            "above or below 0. Of many classes some will do so by chance."
+            "above or below 0. Among many classes, some will do so by chance."
         )
     for measure in _BY_CLASS:
         if measure not in comparison.measures:
@@ -277,8 +279,8 @@ def _training(comparison: Comparison) -> Iterator[Block]:
         "(without validation), peak memory and trained parameters."
     )
     if any(shared_curve(result.runs, "iou") for result in comparison.results):
-        yield Picture("curves", "Validation scores over the epochs; bands from the lowest run to "
-                      "the highest")  # fmt: skip
+        yield Picture("curves", "Validation scores over the epochs; bands from minimum to "
+                      "maximum")  # fmt: skip
 
 
 def _share(shares: Sequence[float]) -> str:
@@ -326,19 +328,18 @@ def _runs(comparison: Comparison) -> Iterator[Block]:
     headings = ["method", "network", "seed", "epochs", "measured", "commit", "folder"]
     yield Table(headings, rows, has_numbers=False)
     if any(row[5].endswith("*") for row in rows):
-        yield Text("* with changes that were not committed.")
+        yield Text("* with uncommitted changes.")
 
 
 def _how(comparison: Comparison) -> Iterator[Block]:
     if not comparison.has_intervals:
         return
-    yield Heading("How the intervals were made")
+    yield Heading("How the intervals are computed")
     yield Text(
-        f"{comparison.resamples} times, as many images as there are were drawn with replacement, "
-        "the same for all runs, and scores taken from the summed counts of the drawn images; their "
-        "differences were averaged over the seeds that both methods have. To that was added, of "
-        "the differences as measured, how far the average over as many seeds drawn with "
-        "replacement is from that over all, widened as Student's distribution has it for so few. "
-        "The interval holds the middle 95 % of the sums. Nothing is corrected for the number of "
-        "comparisons."
+        f"The images are resampled with replacement {comparison.resamples} times, identically for "
+        "all runs. Scores are computed from the summed counts of the drawn images, and their "
+        "differences averaged over the seeds that both methods share. To this is added the "
+        "deviation of the measured differences under resampling of the seeds, widened according to "
+        "Student's t distribution for few seeds. The interval is the central 95 % of the sums. "
+        "There is no correction for multiple comparisons."
     )

@@ -1,4 +1,4 @@
-"""The small files of a run that a comparison reads, copied to keep."""
+"""Export of the small files of a run that a comparison reads."""
 
 import shutil
 from collections.abc import Sequence
@@ -29,25 +29,25 @@ FILES = (
 
 
 def export_record(run_dir: str | Path, output: str | Path) -> list[Path]:
-    """Copies the files that `compare` reads, text of some hundred kilobytes, and returns them.
+    """Copy the files that `compare` reads, a few hundred kB of text, and return their paths.
 
     Raises:
-        InputError: There is none of them, or they would be copied onto themselves.
+        InputError: If there are none, or source and destination are the same.
     """
     run_dir, output = Path(run_dir), Path(output)
-    found = [name for name in FILES if (run_dir / name).is_file()]
-    if not found:
-        raise InputError(f"{run_dir} holds no run's records.")
+    names = [name for name in FILES if (run_dir / name).is_file()]
+    if not names:
+        raise InputError(f"{run_dir} has no records of a run.")
     if run_dir.resolve() == output.resolve():
         raise InputError(f"{output} is the run itself; give another folder for its records.")
-    for name in found:
+    for name in names:
         (output / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run_dir / name, output / name)
-    return [output / name for name in found]
+    return [output / name for name in names]
 
 
 def export_records(runs: Sequence[Run], output: str | Path) -> None:
-    """Copies the records of several runs, into folders that lie to each other as the runs do."""
+    """Copy the records of several runs, preserving their relative folders."""
     folders = [run.folder.resolve() for run in runs]
     top = Path(commonpath(folders)) if len(folders) > 1 else folders[0].parent
     for folder in folders:

@@ -1,4 +1,4 @@
-"""Run folders, and what is read of them."""
+"""Run folders and the files read from them."""
 
 import csv
 import json
@@ -15,10 +15,10 @@ from lightning_seg.errors import InputError
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
 METRICS, COUNTS, RECORD = "metrics.json", "counts_per_image.csv", "record.json"
-# The splits, and the command that measures on each.
+# The splits, and the command that evaluates on each.
 SPLITS = {"test": "test", "val": "validate"}
 
-# Of validation figures in `epochs.jsonl`.
+# Prefix of validation scores in `epochs.jsonl`.
 VAL = "val/"
 
 T = TypeVar("T")
@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """One run's folder; files are read when they are asked for.
+    """Folder of one run; files are read on demand.
 
     Args:
-        folder: Where it is.
-        given_name: The method's name if it was given, else None.
+        folder: Path of the folder.
+        given_name: Name of the method if given on the command line, else None.
     """
 
     folder: Path
@@ -38,21 +38,21 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The configuration; empty where there is none."""
+        """Configuration; empty if there is none."""
         return self._config(CONFIG)
 
     def evaluation_config(self, split: str) -> dict[str, Any]:
-        """The configuration of the evaluation, or that of the fit where it has none of its own."""
+        """Return the configuration of the evaluation, or else that of fit."""
         return self._config(f"config_{SPLITS[split]}.yaml") or self.config
 
     @cached_property
     def fit(self) -> dict[str, Any]:
-        """What the training took; empty where it was not recorded."""
+        """Record of the training; empty if there is none."""
         return read(self.folder / FIT, json.loads) or {}
 
     @cached_property
     def validated(self) -> list[dict[str, Any]]:
-        """The epochs that have validation figures."""
+        """Epochs with validation scores."""
         return [epoch for epoch in self.epochs if any(key.startswith(VAL) for key in epoch)]
 
     @cached_property
@@ -62,7 +62,7 @@ class Run:
 
     @cached_property
     def last_per_class(self) -> dict[str, dict[str, float | None]]:
-        """The figures of each class in the last validated epoch, by class and name."""
+        """Scores of each class in the last validated epoch, by class and name."""
         rows = read(self.folder / CLASSES, _rows) or []
         last = rows[-1]["epoch"] if rows else ""
         return {
@@ -72,29 +72,29 @@ class Run:
         }
 
     def record(self, split: str) -> dict[str, Any]:
-        """What the evaluation was and took; empty where it was not recorded."""
+        """Return the record of the evaluation; empty if there is none."""
         return read(self.folder / split / RECORD, json.loads) or {}
 
     def is_evaluated(self, split: str) -> bool:
-        """Whether there are figures of each image of a split."""
+        """Return whether there are per-image counts of a split."""
         return all((self.folder / split / name).is_file() for name in (METRICS, COUNTS))
 
     def _config(self, name: str) -> dict[str, Any]:
-        found = read(self.folder / name, yaml.safe_load)
-        return found if isinstance(found, dict) else {}
+        content = read(self.folder / name, yaml.safe_load)
+        return content if isinstance(content, dict) else {}
 
 
 _KEYS = ("epoch", "class")
 
 
 def find_runs(argument: str | Path) -> list[Run]:
-    """The runs that an argument names: a run's folder, or one that holds runs at any depth.
+    """Return the runs of an argument: a run's folder, or a folder with runs at any depth.
 
     Args:
         argument: A folder, or ``NAME=FOLDER[,FOLDER...]``, which gives the method's name.
 
     Raises:
-        InputError: There is no such folder, or no run in it.
+        InputError: If there is no such folder, or no run in it.
     """
     text = str(argument)
     name, equals, folders = text.partition("=")
@@ -102,19 +102,19 @@ def find_runs(argument: str | Path) -> list[Run]:
         return [Run(folder) for folder in _folders(Path(text))]
     if not name or not folders:
         raise InputError(f"{text!r} names no runs; write RUN or NAME=RUN,RUN.")
-    return [Run(found, name) for folder in folders.split(",") for found in _folders(Path(folder))]
+    return [Run(path, name) for folder in folders.split(",") for path in _folders(Path(folder))]
 
 
 def _folders(top: Path) -> list[Path]:
     if not top.is_dir():
-        raise InputError(f"{top} is not there; give a run's folder, or one that holds runs.")
-    found = list(_walk(top))
-    if not found:
+        raise InputError(f"{top} does not exist; give a run's folder, or a folder with runs.")
+    folders = list(_walk(top))
+    if not folders:
         raise InputError(
-            f"{top} holds no run: no folder in it has {FIT}, {EPOCHS}, test/{METRICS} or "
+            f"{top} contains no run: no folder in it has {FIT}, {EPOCHS}, test/{METRICS} or "
             f"val/{METRICS}."
         )
-    return found
+    return folders
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -129,10 +129,10 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def read(path: Path, parse: Callable[[str], T]) -> T | None:
-    """A file's content, or None where there is no such file.
+    """Return the parsed content of a file, or None if it does not exist.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: If it cannot be read.
     """
     try:
         return parse(path.read_text(encoding="utf-8"))
@@ -140,8 +140,8 @@ def read(path: Path, parse: Callable[[str], T]) -> T | None:
         return None
     except (OSError, ValueError, KeyError, yaml.YAMLError, csv.Error) as error:
         raise InputError(
-            f"{path} cannot be read ({' '.join(str(error).split())}); leave the run out or make "
-            "it again."
+            f"{path} cannot be read ({' '.join(str(error).split())}); leave the run out or "
+            "repeat it."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Scores of summed counts: the figures that `BoundaryMetrics` has, for many sums at once."""
+"""Scores of summed counts: those of `BoundaryMetrics`, vectorised over many sums."""
 
 import warnings
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ CONTOURS = (
     "contour_truth",
     "contour_truth_matched",
 )
-# The boundary F of an image in steps of 2^-32, so that sums are whole numbers and exact.
+# Boundary F of an image in steps of 2^-32, so sums are integers and exact.
 _ONE = 2.0**32
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Names of what is counted and scored.
+    """Names of counts and scores.
 
     Args:
         classes: K classes.
-        merged: Merged and pooled classes, which stand beside them.
-        widths: Of trimaps in pixels, ascending.
-        excluded: Classes that are left out of means.
+        merged: Merged and pooled classes, listed in addition.
+        widths: Trimap widths in pixels, ascending.
+        excluded: Classes excluded from means.
     """
 
     classes: tuple[str, ...]
@@ -39,30 +39,30 @@ class Scale:
 
     @cached_property
     def rows(self) -> tuple[str, ...]:
-        """What is counted: the columns of the counts' file, then two that follow from them."""
+        """Names of counts: the columns of the counts file, then two derived ones."""
         parts = ("intersection", "union")
         trimaps = [f"trimap_{part}/{w}" for w in self.widths for part in parts]
         return (*REGIONS, *BANDS, *CONTOURS, *trimaps, "contour_score", "contour_present")
 
     @cached_property
     def measures(self) -> tuple[str, ...]:
-        """What is scored, by the names of ``metrics.json``."""
+        """Names of scores, as in ``metrics.json``."""
         return measures(self.widths)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """What each score is of: ``mean`` over the classes, then each class."""
+        """Names of score columns: ``mean`` over the classes, then each class."""
         return ("mean", *self.classes, *self.merged)
 
 
 def measures(widths: tuple[int, ...]) -> tuple[str, ...]:
-    """All measures with trimaps of these widths."""
+    """Return all measures with trimaps of these widths."""
     trimaps = (f"trimap_iou/{width}" for width in widths)
     return ("iou", "f1", "boundary_iou", "boundary_f", *trimaps, "accuracy")
 
 
 def contour_sums(contours: Array) -> Array:
-    """Boundary F of each image and class in whole steps, and 1 where there is one.
+    """Return the fixed-point boundary F of each image and class, and 1 where it is defined.
 
     Args:
         contours: Counts (N, 4, Q) in the order of `CONTOURS`.
@@ -70,30 +70,30 @@ def contour_sums(contours: Array) -> Array:
     Returns:
         (N, 2, Q).
     """
-    predicted, hit, truth, found = np.moveaxis(contours, 1, 0)
+    predicted, predicted_hits, truth, truth_hits = np.moveaxis(contours, 1, 0)
     present = predicted + truth > 0
-    precision = _share(hit, predicted)
-    recall = _share(found, truth)
+    precision = _share(predicted_hits, predicted)
+    recall = _share(truth_hits, truth)
     both = precision + recall
     score = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
     return np.stack([np.round(score * _ONE) * present, present.astype(float)], axis=1)
 
 
 def _share(part: Array, whole: Array) -> Array:
-    """1 where there is no contour: what the other map has is then counted by the other share."""
+    """Divide, giving 1 if there is no contour; the other ratio then counts the errors."""
     return np.divide(part, whole, out=np.ones_like(whole), where=whole > 0)
 
 
 def scores(sums: Array, scale: Scale) -> Array:
-    """All measures of counts that were summed over images.
+    """Return all scores of counts summed over images.
 
     Args:
         sums: (..., C, Q), rows as in `Scale.rows`, columns the classes and the merged ones.
         scale: Their names.
 
     Returns:
-        (..., M, 1 + Q), of M measures the mean over the classes that have a value and are not
-        excluded, then each class's; NaN where there is none.
+        (..., M, 1 + Q): for M measures, the mean over the classes with a value that are not
+        excluded, then each class; NaN for missing values.
     """
     count = dict(zip(scale.rows, np.moveaxis(sums, -2, 0), strict=True))
     right, truth, predicted = (count[name] for name in REGIONS)
@@ -106,7 +106,7 @@ def scores(sums: Array, scale: Scale) -> Array:
     for width in scale.widths:
         pair = (count[f"trimap_{part}/{width}"] for part in ("intersection", "union"))
         by_class[f"trimap_iou/{width}"] = _ratio(*pair)
-    # Of the classes together alone: merged ones count the same pixels again.
+    # Over the original classes only: merged ones would count pixels twice.
     own = slice(len(scale.classes))
     by_class["accuracy"] = np.full_like(right, np.nan)
     kept = [k for k, name in enumerate(scale.classes) if name not in scale.excluded]
@@ -122,9 +122,9 @@ def scores(sums: Array, scale: Scale) -> Array:
 
 
 def nanmean(values: Array, axis: int) -> Array:
-    """Mean of what is not NaN, NaN where all is."""
+    """Return the mean without NaNs, NaN if all are NaN."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # an empty mean is NaN, as it should be
+        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN
         return np.nanmean(values, axis=axis)
 
 

@@ -1,4 +1,4 @@
-"""Seeds, folds and a grid of options, each a run of its own: described, run, printed."""
+"""Sweeps over seeds, folds and a grid of options: specification, execution and scripts."""
 
 from lightning_seg.experiments.sweep.plan import Run, Step, plan
 from lightning_seg.experiments.sweep.running import Stopped, run_all

@@ -1,4 +1,4 @@
-"""The runs that a sweep is made of, and the command line of each step."""
+"""Runs of a sweep, and the command line of each step."""
 
 import shlex
 import sys
@@ -13,10 +13,10 @@ from lightning_seg.experiments.sweep.spec import Arguments, Before, Choice, Swee
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a run: its stage (fit, validate or test) and what was asked of it.
+    """One command of a run: its stage (fit, validate or test) and its arguments.
 
-    ``arguments`` leave out the run's folder and what only goes on with an earlier start, so that
-    equal arguments mean equal work.
+    ``arguments`` exclude the run's folder and options for resuming, so equal arguments mean equal
+    work.
     """
 
     stage: str
@@ -28,10 +28,10 @@ class Run:
     """One run of a sweep.
 
     Args:
-        name: Its folder below the sweep's, unique in the sweep.
-        labels: The name of its choice on each axis, and its seed.
-        steps: What is done, in this order.
-        needs: The names of the runs that it reads, by what they are called in arguments.
+        name: Folder relative to that of the sweep; unique.
+        labels: Name of the choice on each axis, and the seed.
+        steps: Steps in order.
+        needs: Names of the runs it depends on, by their placeholder in arguments.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Run:
     needs: Mapping[str, str]
 
     def command(self, step: Step, sweep_dir: Path, resume: bool = False) -> list[str]:
-        """The words after ``lightning-seg`` that do one step in this run's folder."""
+        """Return the arguments of ``lightning-seg`` for one step in this run's folder."""
         run_dir = str(sweep_dir / self.name)
         words = list(step.arguments)
         for called, needed in self.needs.items():
@@ -52,7 +52,7 @@ class Run:
 
 
 def launcher(devices_per_run: int = 1) -> list[str]:
-    """What starts ``lightning-seg`` in this Python, in as many processes as share a run."""
+    """Return the command that starts ``lightning-seg`` in this Python, with torchrun if needed."""
     module = ["-m", "lightning_seg.cli"]
     if devices_per_run == 1:
         return [sys.executable, *module]
@@ -61,12 +61,12 @@ def launcher(devices_per_run: int = 1) -> list[str]:
 
 
 def plan(spec: SweepSpec) -> list[Run]:
-    """All runs, those that others read first, then seed by seed and fold by fold.
+    """Return all runs: dependencies first, then seed by seed and fold by fold.
 
-    So that one run of everything is there to be looked at before the second of anything starts.
+    One run of every choice thus finishes before the second of any starts.
 
     Raises:
-        InputError: A run to be made before others that none of them reads.
+        InputError: If no run depends on a run in ``before``.
     """
     before = spec.before or {}
     runs = [_before_run(spec, name, labels) for name in before for labels in _each(spec, name)]
@@ -74,8 +74,8 @@ def plan(spec: SweepSpec) -> list[Run]:
     read = {called for run in runs for called in run.needs}
     if unread := [name for name in before if name not in read]:
         raise InputError(
-            f"before.{unread[0]} is read by no run. Write {{{unread[0]}}} in the arguments of "
-            "those that read it; it becomes the path of its folder."
+            f"before.{unread[0]} is used by no run. Write {{{unread[0]}}} in the arguments of "
+            "runs that use it; it is replaced by the path of its folder."
         )
     return runs
 
@@ -151,11 +151,11 @@ def _assembled(
     seed = ("--seed_everything", labels["seed"])
     steps = [Step("fit", (*fit, *devices, *seed))]
     steps += [Step(stage, ("--ckpt_path", spec.ckpt_path, *evaluation)) for stage in stages]
-    said = " ".join((*fit, *evaluation))
+    text = " ".join((*fit, *evaluation))
     needs = {
         called: _needed(name, labels, called, other.per)
         for called, other in readable.items()
-        if f"{{{called}}}" in said
+        if f"{{{called}}}" in text
     }
     return Run(name, labels, tuple(steps), needs)
 
@@ -163,8 +163,8 @@ def _assembled(
 def _needed(name: str, labels: Mapping[str, str], called: str, per: tuple[str, ...]) -> str:
     if lacking := [axis for axis in per if axis not in labels]:
         raise InputError(
-            f"{name} reads before.{called}, of which there is one for each {lacking[0]}, but is "
-            f"itself not made for each. Add {lacking[0]} to its own per."
+            f"{name} uses before.{called}, which has one run per {lacking[0]}, but has no "
+            f"{lacking[0]} itself. Add {lacking[0]} to its own per."
         )
     shared = {axis: label for axis, label in labels.items() if axis in per}
     return _before_path(called, shared)
@@ -175,5 +175,5 @@ def _before_path(called: str, labels: Mapping[str, str]) -> str:
 
 
 def written(words: list[str]) -> str:
-    """A command as a person types it."""
+    """Return a command as typed in a shell."""
     return shlex.join(["lightning-seg", *words])

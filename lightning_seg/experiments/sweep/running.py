@@ -1,4 +1,4 @@
-"""Runs a plan: some runs at a time, each step a process of its own, gone on with after any stop."""
+"""Parallel execution of a plan, one process per step, resumable after any interruption."""
 
 import os
 import re
@@ -20,16 +20,16 @@ from lightning_seg.experiments.sweep.state import RunState, locked_file
 _PROMPT = "$ "
 _ERROR = re.compile(r"(\[rank\d+\]: )?([\w.]+(Error|Exception)|lightning-seg: error): \S")
 _TICK = 0.1
-_GRACE = 30.0  # seconds in which a stopped run ends its batch
-_PATIENCE = 60.0  # seconds in which what a killed sweep left running ends
+_GRACE = 30.0  # seconds for a stopped run to finish its batch
+_PATIENCE = 60.0  # seconds for processes of a killed sweep to end
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """The sweep was told to stop, and has.
+    """Raised after a signal has stopped the sweep.
 
     Args:
-        signal_number: By which signal.
+        signal_number: Number of the signal.
     """
 
     def __init__(self, signal_number: int) -> None:
@@ -39,7 +39,7 @@ class Stopped(Exception):
 
 @dataclass
 class _Job:
-    """A run at work: the step that runs now, and the process that does it."""
+    """A run in progress: its current step and process."""
 
     run: Run
     slot: int
@@ -65,13 +65,13 @@ class _Sweep:
     busy_since: dict[str, float] = field(default_factory=dict)
 
     def start_some(self) -> None:
-        """Starts what can be started in the free slots."""
+        """Start runs in the free slots."""
         for run in list(self.waiting):
             slots = set(range(len(self.environments))) - {job.slot for job in self.running}
             if not slots:
                 return
-            if lost := [name for name in run.needs.values() if name in self.failed]:
-                self._fail(run, f"not started, for {lost[0]} failed")
+            if failed := [name for name in run.needs.values() if name in self.failed]:
+                self._fail(run, f"not started, because {failed[0]} failed")
             elif all(name in self.finished for name in run.needs.values()):
                 self._start(run, min(slots))
 
@@ -80,13 +80,13 @@ class _Sweep:
         if lock is None:
             since = self.busy_since.setdefault(run.name, time.monotonic())
             if time.monotonic() - since > _PATIENCE:
-                self._fail(run, "not started, for another process is at work on it")
+                self._fail(run, "not started, because another process is using it")
             return
         self.waiting.remove(run)
         self._next_step(run, slot, lock, RunState(run, self.sweep_dir))
 
     def _next_step(self, run: Run, slot: int, lock: IO[bytes], state: RunState) -> None:
-        """Starts what is the first of a run's unfinished steps, or ends the run."""
+        """Start the first unfinished step of a run, or finish the run."""
         if not state.left():
             lock.close()
             self.finished.add(run.name)
@@ -103,7 +103,7 @@ class _Sweep:
         step = state.left()[0]
         resume = state.begin(step)
         words = run.command(step, self.sweep_dir, resume)
-        self.say(f"{run.name}: {step.stage} {'goes on' if resume else 'starts'}")
+        self.say(f"{run.name}: {step.stage} {'resumes' if resume else 'starts'}")
         with (state.folder / f"{step.stage}.log").open("ab") as log:
             log.write(f"\n{_PROMPT}{written(words)}\n".encode())
             log.flush()
@@ -116,13 +116,13 @@ class _Sweep:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environments[slot]},
-                start_new_session=True,  # so that Ctrl-C comes to it from here alone, and once
-                pass_fds=[lock.fileno()],  # held as long as any of its processes lives
+                start_new_session=True,  # so that it receives Ctrl-C only from here, once
+                pass_fds=[lock.fileno()],  # locked while any of its processes lives
             )
         return _Job(run, slot, lock, state, step, process, time.monotonic())
 
-    def look(self) -> None:
-        """Takes note of processes that have ended, and starts their runs' next steps."""
+    def poll(self) -> None:
+        """Handle processes that have ended, and start the next steps of their runs."""
         for job in list(self.running):
             status = job.process.poll()
             if status is None:
@@ -134,8 +134,8 @@ class _Sweep:
                 job.lock.close()
                 log = job.state.folder / f"{job.step.stage}.log"
                 how = f"status {status}" if status > 0 else signal.Signals(-status).name
-                told = f"{job.step.stage} ended with {how}: {last_words(log)} ({log})"
-                self._fail(job.run, told)
+                reason = f"{job.step.stage} ended with {how}: {last_words(log)} ({log})"
+                self._fail(job.run, reason)
                 continue
             job.state.end(job.step, seconds)
             self._next_step(job.run, job.slot, job.lock, job.state)
@@ -150,14 +150,14 @@ class _Sweep:
         left = len(self.waiting) + len(self.running)
         if not left:
             return "no run is left"
-        told = f"{left} of {counted(self.total)} left"
+        text = f"{left} of {counted(self.total)} left"
         if not self.seconds:
-            return told
+            return text
         mean = sum(self.seconds) / len(self.seconds)
-        return f"{told}, about {duration(mean * left / len(self.environments))}"
+        return f"{text}, about {duration(mean * left / len(self.environments))}"
 
     def end(self, again: Callable[[], bool]) -> None:
-        """Ends all processes: asks first, and kills after a while or when told once more."""
+        """Terminate all processes; kill them after a grace period or a second signal."""
         for job in self.running:
             job.process.terminate()
         deadline = time.monotonic() + _GRACE
@@ -178,21 +178,22 @@ def run_all(
     launch: Sequence[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> dict[str, str]:
-    """Runs what has not finished yet; a run that fails stops no other, but those that read it.
+    """Run all unfinished runs; a failure only stops the runs that depend on it.
 
     Args:
-        runs: A plan's runs.
-        sweep_dir: Their folder.
-        environments: What each run at a time adds to the environment: as many as run at a time.
-        launch: What takes ``fit ...`` and ``test ...``; by default this Python's lightning-seg.
-        say: Takes a line at each start and each end.
+        runs: The runs of a plan.
+        sweep_dir: Folder of the sweep.
+        environments: Extra environment variables of each parallel run; one entry per slot.
+        launch: Command that takes ``fit ...`` and ``test ...``; by default this Python's
+            lightning-seg.
+        say: Called with one line at each start and end.
 
     Returns:
-        Why each run that has not finished has failed, by its name.
+        The reason of each failure, by the name of the run.
 
     Raises:
-        InputError: A run in the folder was made by another command; nothing has been started.
-        Stopped: SIGINT, SIGTERM or SIGHUP came; all processes have ended.
+        InputError: If a run in the folder has other settings; nothing is started.
+        Stopped: On SIGINT, SIGTERM or SIGHUP, after all processes have ended.
     """
     states = {run.name: RunState(run, sweep_dir) for run in runs}
     refuse_other_commands(states, sweep_dir)
@@ -200,7 +201,7 @@ def run_all(
     seconds = [states[name].seconds() for name in finished]
     begun = sum(bool(state.steps) for state in states.values()) - len(finished)
     say(
-        f"{counted(len(runs))} in {sweep_dir}: {len(finished)} finished, {begun} begun, "
+        f"{counted(len(runs))} in {sweep_dir}: {len(finished)} finished, {begun} started, "
         f"{len(runs) - len(finished) - begun} new; {len(environments)} at a time"
     )
     waiting = [run for run in runs if run.name not in finished]
@@ -211,11 +212,11 @@ def run_all(
         try:
             while sweep.waiting or sweep.running:
                 if signals:
-                    say(f"Stopping {counted(len(sweep.running))}; once more kills")
+                    say(f"Stopping {counted(len(sweep.running))}; a second signal kills")
                     raise Stopped(signals[0])
                 sweep.start_some()
                 time.sleep(_TICK)
-                sweep.look()
+                sweep.poll()
         finally:
             asked = len(signals)
             sweep.end(lambda: len(signals) > asked)
@@ -223,23 +224,23 @@ def run_all(
 
 
 def refuse_other_commands(states: Mapping[str, RunState], sweep_dir: Path) -> None:
-    """Refuses to mix what was begun with other settings into a sweep.
+    """Raise if the sweep would mix runs with different settings.
 
     Raises:
-        InputError: A run was begun by another command; the message says how they differ.
+        InputError: If a run was started with other settings; the message names the difference.
     """
-    others = {name: told for name, state in states.items() if (told := state.differences())}
+    others = {name: text for name, state in states.items() if (text := state.differences())}
     if others:
-        name, told = next(iter(others.items()))
+        name, text = next(iter(others.items()))
         more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
         raise InputError(
-            f"{sweep_dir / name}{more} was made otherwise: {told}. Give another --sweep_dir, or "
-            "remove the folders of the runs that are to be made again."
+            f"{sweep_dir / name}{more} has other settings: {text}. Give another --sweep_dir, or "
+            "remove the folders of the runs to repeat."
         )
 
 
 def last_words(log: Path) -> str:
-    """The error that the last command of a log ended with; where none is told, its last line."""
+    """Return the error of the last command in a log, or else its last line."""
     try:
         text = log.read_bytes()[-100_000:].decode(errors="replace")
     except OSError:
@@ -252,12 +253,12 @@ def last_words(log: Path) -> str:
 
 
 def counted(runs: int) -> str:
-    """A number of runs."""
+    """Format a number of runs."""
     return f"{runs} run" if runs == 1 else f"{runs} runs"
 
 
 def duration(seconds: float) -> str:
-    """A time as people tell it: ``2 h 05 min``, ``3 min 20 s``, ``12 s``."""
+    """Format a duration: ``2 h 05 min``, ``3 min 20 s``, ``12 s``."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
@@ -266,7 +267,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Collects signals to stop instead of following them; leaves alone what nohup ignores."""
+    """Collect stop signals instead of acting on them, except those that nohup ignores."""
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -282,7 +283,7 @@ def _noted_signals() -> Iterator[list[int]]:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kills what is left of a process and those it has started."""
+    """Kill what is left of a process and its children."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

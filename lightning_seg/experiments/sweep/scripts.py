@@ -1,4 +1,4 @@
-"""A plan as a shell script, to be run elsewhere or by hand."""
+"""Shell scripts of a plan, to run elsewhere or by hand."""
 
 import re
 import shlex
@@ -9,12 +9,12 @@ from lightning_seg.experiments.sweep.plan import Run, written
 
 
 def bash_script(runs: Sequence[Run], sweep_dir: Path) -> str:
-    """The commands of all runs, one after another; a run that fails stops no other."""
+    """Return a script that runs all commands in sequence; a failed run does not stop the rest."""
     return _script(runs, sweep_dir, "")
 
 
 def torchrun_script(runs: Sequence[Run], sweep_dir: Path, devices: int) -> str:
-    """The same, each in as many processes as there are devices for it."""
+    """Return the same script with torchrun, one process per device."""
     return _script(
         runs, sweep_dir, f"torchrun --standalone --nproc-per-node={devices} --no-python "
     )
@@ -36,15 +36,15 @@ def slurm_script(
     devices: int,
     compare_words: Sequence[str] | None,
 ) -> str:
-    """A script that submits itself as array jobs, a task for each run, and goes on after requeues.
+    """Return a script that submits itself as array jobs, one task per run, and resumes on requeue.
 
     Args:
         runs: The plan.
-        sweep_dir: Its folder.
-        sweep_words: The arguments of ``lightning-seg sweep`` that make this plan.
-        at_a_time: How many tasks SLURM may run at once.
-        devices: Devices of each run.
-        compare_words: The arguments of ``lightning-seg`` that compare the runs afterwards.
+        sweep_dir: Folder of the sweep.
+        sweep_words: Arguments of ``lightning-seg sweep`` for this plan.
+        at_a_time: Maximum number of parallel tasks.
+        devices: Devices per run.
+        compare_words: Arguments of ``lightning-seg`` for the final comparison.
     """
     groups = _groups(runs)
     names = [run.name for group, _ in groups for run in group]
@@ -72,7 +72,7 @@ def slurm_script(
 #!/bin/bash
 # {len(names)} runs of a sweep into {sweep_dir}.
 # Add your cluster's own options (partition, account, memory) below, and submit all with: bash FILE
-# Submitting it again goes on with what is unfinished.
+# Submit it again to continue unfinished runs.
 #SBATCH --job-name={re.sub(r"[^A-Za-z0-9_.-]+", "_", sweep_dir.name)}
 #SBATCH --nodes=1
 #SBATCH --ntasks=1
@@ -96,7 +96,7 @@ runs=(
 )
 run=${{runs[$SLURM_ARRAY_TASK_ID]}}
 
-# Three minutes before its time is up a task ends its batch, and queues again.
+# Three minutes before its time limit, a task finishes its batch and requeues itself.
 again() {{
     kill -TERM "$child"
     wait "$child"
@@ -110,7 +110,7 @@ trap 'kill -TERM "$child"' TERM
 child=$!
 wait "$child"
 status=$?
-# A signal breaks off the first wait; the second has the child's own status.
+# A signal interrupts the first wait; the next one returns the child's status.
 while kill -0 "$child" 2>/dev/null; do
     wait "$child"
     status=$?
@@ -120,14 +120,13 @@ exit "$status"
 
 
 def _groups(runs: Sequence[Run]) -> list[tuple[list[Run], int | None]]:
-    """Runs for one array job each, and the number of the group that must have succeeded before.
+    """Group runs into array jobs, each with the index of the group that must succeed first.
 
-    First those that others read, by how many stand behind each other, then their readers, and last
-    those that read nothing and are read by none.
+    Dependencies come first, by depth, then the runs that use them, then independent runs.
     """
     read = {name for run in runs for name in run.needs.values()}
     depth: dict[str, int] = {}
-    for run in runs:  # those that are read come first
+    for run in runs:  # dependencies come first
         depth[run.name] = max((depth[name] + 1 for name in run.needs.values()), default=0)
     levels: dict[int, list[Run]] = {}
     for run in runs:

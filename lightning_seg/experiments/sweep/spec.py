@@ -1,4 +1,4 @@
-"""What a sweep is: a mapping, as a YAML file or a command line gives it, checked."""
+"""Specification of a sweep, parsed and checked from a YAML file or the command line."""
 
 import json
 import re
@@ -13,7 +13,7 @@ import yaml
 from lightning_seg.errors import InputError
 
 STAGES = ("validate", "test")
-RESERVED = ("before", "comparison")  # folders of the sweep's own beside those of its runs
+RESERVED = ("before", "comparison")  # the sweep's own folders
 _NAME = re.compile(r"[\w=+-][\w.=+-]*", re.ASCII)
 
 Arguments = tuple[str, ...]
@@ -21,7 +21,7 @@ Arguments = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Choice:
-    """One value of an axis: what it adds to the arguments of fit and of the evaluation."""
+    """One choice of an axis: its additional arguments of fit and evaluation."""
 
     fit_args: Arguments = ()
     evaluate_args: Arguments = ()
@@ -29,7 +29,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Before:
-    """A run that others read: it is made first, once for each value of the axes ``per``."""
+    """A run that others depend on; it runs first, once per choice of the axes ``per``."""
 
     fit_args: Arguments
     evaluate: tuple[str, ...] = ()
@@ -39,20 +39,20 @@ class Before:
 
 @dataclass(frozen=True)
 class SweepSpec:
-    """A sweep: every choice of every axis, with every seed.
+    """A sweep over all combinations of choices and seeds.
 
     Args:
-        sweep_dir: The folder of all runs.
-        fit_args: Arguments of every fit, as ``lightning-seg fit`` takes them, before the axes'.
-        final_args: Arguments of every fit that go over the axes'.
+        sweep_dir: Folder of all runs.
+        fit_args: Arguments of every ``lightning-seg fit``, before those of the axes.
+        final_args: Arguments of every fit that override those of the axes.
         axes: For each axis its choices by name; folds are the axis ``fold``.
-        seeds: What ``--seed_everything`` is set to.
+        seeds: Values of ``--seed_everything``.
         evaluate: Stages after a fit: ``validate``, ``test``, both or none.
-        ckpt_path: The checkpoint that is evaluated: ``best``, ``last`` or a path.
+        ckpt_path: Checkpoint to evaluate: ``best``, ``last`` or a path.
         evaluate_args: Arguments of every evaluation.
-        before: Runs that others read, by name; ``{NAME}`` in arguments is such a run's folder.
-        devices_per_run: Processes, each with a device, that share a run.
-        compare: Whether a comparison of the runs follows.
+        before: Runs that others depend on, by name; ``{NAME}`` in arguments is such a run's folder.
+        devices_per_run: Processes per run, each with a device.
+        compare: Compare the runs at the end.
         compare_args: Arguments of the comparison.
     """
 
@@ -77,10 +77,10 @@ _KEYS = (
 
 
 def read_spec(content: Mapping[str, Any]) -> SweepSpec:
-    """The sweep that a mapping with the keys of docs/sweeps.md describes.
+    """Parse a mapping with the keys of docs/sweeps.md.
 
     Raises:
-        InputError: A key or value that a sweep does not have, or names that are not unique.
+        InputError: If a key or value is invalid, or names are not unique.
     """
     _refuse_other_keys("the sweep", content, _KEYS)
     axes = {
@@ -90,12 +90,12 @@ def read_spec(content: Mapping[str, Any]) -> SweepSpec:
     for key, values in _mapping(content.get("grid"), "grid").items():
         axis = short_name(key)
         if axis in axes:
-            raise InputError(f"grid.{key}: there is an axis {axis} already. Give one of them up.")
+            raise InputError(f"grid.{key}: the axis {axis} is already defined. Remove one of them.")
         axes[axis] = _grid(key, values)
     if folds := content.get("folds"):
         axes["fold"] = _folds(folds)
     if "seed" in axes:
-        raise InputError("axes.seed: seeds are no axis of options. Write seeds: [1, 2, 3].")
+        raise InputError("axes.seed: seeds are not an axis. Write seeds: [1, 2, 3].")
     compare = content.get("compare", True)
     return SweepSpec(
         sweep_dir=_sweep_dir(content.get("sweep_dir")),
@@ -114,10 +114,10 @@ def read_spec(content: Mapping[str, Any]) -> SweepSpec:
 
 
 def split_words(value: Any, where: str) -> Arguments:
-    """Words of a command line, written as such a line or as a list of its words.
+    """Split a command line, given as a string or a list of words.
 
     Raises:
-        InputError: It is neither.
+        InputError: If it is neither.
     """
     if value is None:
         return ()
@@ -129,27 +129,27 @@ def split_words(value: Any, where: str) -> Arguments:
     if isinstance(value, list) and all(isinstance(word, str | int | float) for word in value):
         return tuple(word if isinstance(word, str) else json.dumps(word) for word in value)
     raise InputError(
-        f"{where} is {value!r}, but must be a command line's words: --config FILE --OPTION VALUE"
+        f"{where} is {value!r}, but must be command-line arguments: --config FILE --OPTION VALUE"
     )
 
 
 def short_name(key: str) -> str:
-    """The end of an option's dotted name that tells it: ``line.weight``."""
+    """Return the last two parts of an option's dotted name: ``line.weight``."""
     parts = [part for part in key.split(".") if part not in ("init_args", "dict_kwargs")]
     return ".".join(parts[-2:])
 
 
 def grid_values(text: str) -> list[Any]:
-    """The values of ``0.1,0.2`` or ``[8,8],[16,16]``, read as YAML.
+    """Parse ``0.1,0.2`` or ``[8,8],[16,16]`` as YAML values.
 
     Raises:
-        InputError: YAML cannot read it.
+        InputError: If it is not valid YAML.
     """
     try:
         return list(yaml.safe_load(f"[{text}]"))
     except yaml.YAMLError as error:
         raise InputError(
-            f"--grid: {text!r} cannot be read as values with commas between them, like 0.1,0.2"
+            f"--grid: {text!r} cannot be read as comma-separated values, such as 0.1,0.2"
         ) from error
 
 
@@ -162,7 +162,7 @@ def _grid(key: str, values: Any) -> dict[str, Choice]:
         words = re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII).strip("_.") or "none"
         name = f"{short_name(key)}={words}"
         if name in found:
-            raise InputError(f"grid.{key}: two values are called {name}. Give up one of them.")
+            raise InputError(f"grid.{key}: two values are called {name}. Remove one of them.")
         found[name] = Choice((f"--{key}={text}",))
     return found
 
@@ -171,7 +171,7 @@ def _folds(folds: Any) -> dict[str, Choice]:
     if isinstance(folds, list):
         found = {Path(str(path)).stem: Choice(("--config", str(path))) for path in folds}
         if len(found) < len(folds):
-            raise InputError(f"folds: two of the files {folds} have one name. Name each apart.")
+            raise InputError(f"folds: two of the files {folds} have the same name. Rename one.")
         return {_name(name, "folds"): choice for name, choice in found.items()}
     return _choices(folds, "folds")
 
@@ -227,7 +227,7 @@ def _name(name: Any, where: str) -> str:
     if not _NAME.fullmatch(text) or text in RESERVED:
         raise InputError(
             f"{where}: {text!r} cannot be a name. Use letters, digits and . _ + = - (it names a "
-            f"folder), and neither of {', '.join(RESERVED)}."
+            f"folder), but none of {', '.join(RESERVED)}."
         )
     return text
 
@@ -242,7 +242,7 @@ def _seeds(value: Any) -> tuple[int, ...]:
     given = value if isinstance(value, list) else [value]
     whole = all(isinstance(seed, int) and not isinstance(seed, bool) for seed in given)
     if not given or not whole or min(given) < 0 or len(set(given)) < len(given):
-        raise InputError(f"seeds is {value!r}, but must be different whole numbers from 0 on")
+        raise InputError(f"seeds is {value!r}, but must be distinct integers, 0 or more")
     return tuple(given)
 
 
@@ -256,7 +256,7 @@ def _stages(value: Any, where: str) -> tuple[str, ...]:
 
 def _count(value: Any, where: str) -> int:
     if not isinstance(value, int) or value < 1:
-        raise InputError(f"{where} is {value!r}, but must be a whole number from 1 on")
+        raise InputError(f"{where} is {value!r}, but must be an integer, 1 or more")
     return value
 
 

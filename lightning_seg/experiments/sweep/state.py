@@ -1,4 +1,4 @@
-"""How far a run is: what its own folder tells, and who may write there."""
+"""Progress of runs, stored in their folders, and locks on the folders."""
 
 import fcntl
 import hashlib
@@ -25,10 +25,9 @@ _LOCKS = ".locks"
 
 
 class RunState:
-    """The file ``sweep.json`` of a run's folder: each step that was begun, and when it ended.
+    """The file ``sweep.json`` in a run's folder: each started step, and when it ended.
 
-    A step counts as finished when its process ended with status 0; a kill at any time leaves it
-    begun.
+    A step is finished if its process ended with status 0; a killed step stays unfinished.
     """
 
     def __init__(self, run: Run, sweep_dir: Path) -> None:
@@ -41,40 +40,40 @@ class RunState:
             self.steps = {}
 
     def left(self) -> list[Step]:
-        """The steps that have not finished."""
+        """Return the unfinished steps."""
         return [step for step in self.run.steps if "ended" not in self.steps.get(step.stage, {})]
 
     def seconds(self) -> float:
-        """What the finished steps took, without what was lost to kills."""
+        """Return the time of the finished steps, without interrupted attempts."""
         return float(sum(step.get("seconds", 0.0) for step in self.steps.values()))
 
     def differences(self) -> str | None:
-        """How what was begun here differs from what is asked for now."""
+        """Describe how the started steps differ from the requested ones; None if they agree."""
         for step in self.run.steps:
             known = self.steps.get(step.stage)
             if known is None:
                 continue
-            if told := _difference(known["arguments"], list(step.arguments)):
-                return f"{step.stage} {told}"
+            if text := _difference(known["arguments"], list(step.arguments)):
+                return f"{step.stage} {text}"
             for name, digest in config_digests(step.arguments).items():
                 if known["files"].get(name, digest) != digest:
-                    return f"{step.stage} read {name}, whose content is another now"
+                    return f"{step.stage} read {name}, which has changed since"
         return None
 
     def begin(self, step: Step) -> bool:
-        """Notes that a step starts; returns whether it goes on from a checkpoint.
+        """Record the start of a step; return whether it resumes from a checkpoint.
 
-        What a fit left that has no checkpoint is removed, but for logs.
+        Files of a fit without a checkpoint are removed, except logs.
 
         Raises:
-            InputError: The folder holds what no sweep has put there.
+            InputError: If the folder has files that are not from a sweep.
         """
         resume = False
         if step.stage == "fit":
             resume = is_zipfile(self.folder / CHECKPOINTS / "last.ckpt")
             if not self.steps and self.folder.is_dir() and any(self.folder.iterdir()):
                 raise InputError(
-                    f"{self.folder} holds files, but no {STATE}: it is no run of a sweep. Move it "
+                    f"{self.folder} has files, but no {STATE}: it is not a run of a sweep. Move it "
                     "away, or give another --sweep_dir."
                 )
             if not resume:
@@ -87,7 +86,7 @@ class RunState:
         return resume
 
     def end(self, step: Step, seconds: float) -> None:
-        """Notes that a step's process has ended with status 0."""
+        """Record that a step's process ended with status 0."""
         ended = datetime.now(UTC).isoformat(timespec="seconds")
         self.steps[step.stage] |= {"ended": ended, "seconds": round(seconds, 3)}
         self._write()
@@ -105,9 +104,9 @@ class RunState:
 
 
 def config_digests(words: tuple[str, ...]) -> dict[str, str]:
-    """A hash of what each YAML file named by these words says, with the files it names itself.
+    """Return hashes of the YAML files named in these arguments, and of the files they include.
 
-    Comments and layout do not count.
+    Comments and formatting are ignored.
     """
     found: dict[str, str] = {}
     for word in words:
@@ -124,7 +123,7 @@ def _add_digest(word: str, folder: Path, found: dict[str, str]) -> None:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return  # fit says what is wrong with it
+        return  # fit reports the error
     text = json.dumps(content, sort_keys=True, default=str)
     found[os.path.normpath(path)] = hashlib.sha256(text.encode()).hexdigest()[:16]
     for value in _strings(content):
@@ -147,11 +146,11 @@ def _difference(before: list[str], now: list[str]) -> str | None:
     new = [word for word in now_is if word not in was]
     if not gone and not new:
         gone, new = was, now_is
-    return f"had {' '.join(gone) or 'nothing'} where it would now have {' '.join(new) or 'nothing'}"
+    return f"had {' '.join(gone) or 'nothing'} and would now have {' '.join(new) or 'nothing'}"
 
 
 def _options(words: list[str]) -> list[str]:
-    """Each option with its values as one text."""
+    """Join each option with its values."""
     options: list[str] = []
     for word in words:
         if word.startswith("--") or not options:
@@ -163,15 +162,15 @@ def _options(words: list[str]) -> list[str]:
 
 @contextmanager
 def sweep_lock(sweep_dir: Path) -> Iterator[None]:
-    """Keeps a second sweep out of the folder; the system takes the lock back from the dead.
+    """Lock the folder against a second sweep; the lock ends with the process.
 
     Raises:
-        InputError: A sweep is at work there.
+        InputError: If another sweep holds the lock.
     """
     file = locked_file(sweep_dir, "sweep")
     if file is None:
         raise InputError(
-            f"{sweep_dir}: another sweep is at work in this folder. Wait for its end, stop it, or "
+            f"{sweep_dir}: another sweep is running in this folder. Wait for it, stop it, or "
             "give another --sweep_dir."
         )
     with file:
@@ -179,9 +178,9 @@ def sweep_lock(sweep_dir: Path) -> Iterator[None]:
 
 
 def locked_file(sweep_dir: Path, name: str) -> IO[bytes] | None:
-    """An open file that holds a lock until it, and all that inherited it, is closed.
+    """Return an open file that holds a lock until all its handles are closed.
 
-    None where another process holds the lock.
+    Return None if another process holds the lock.
     """
     path = sweep_dir / _LOCKS / name.replace("/", "__")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""``python -m lightning_seg.experiments.sweep.tied PARENT COMMAND...``: ends with its parent.
+"""``python -m lightning_seg.experiments.sweep.tied PARENT COMMAND...``: end with the parent.
 
-The command takes this process's place, and Linux sends it SIGTERM when the process numbered PARENT,
-which has started it, dies in whatever way. Other systems have no such thing; there it outlives a
-parent that is killed with SIGKILL.
+The command replaces this process. On Linux it receives SIGTERM when its parent process PARENT dies
+for any reason. Other systems lack this feature; there it outlives a parent killed with SIGKILL.
 """
 
 import ctypes
@@ -14,7 +13,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(parent: str, *command: str) -> None:
-    """Becomes the command, unless the parent is gone already."""
+    """Replace this process by the command, unless the parent has already ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != int(parent):
