@@ -335,7 +335,7 @@ def test_images_of_different_sizes_in_one_batch_are_named(tmp_path):
         ({"num_classes": None}, "Set num_classes or class_names"),
         ({"num_classes": 1}, "Give at least 2"),
         ({"num_classes": 3, "class_names": ["a", "b"]}, "num_classes 3, class_names 2"),
-        ({"num_classes": 2, "palette": [(0, 0, 0), (0, 0, 256)]}, "no colour"),
+        ({"num_classes": 2, "palette": [(0, 0, 0), (0, 0, 256)]}, "is not a colour"),
         ({"num_classes": 2, "palette": [0, (0, 0, 255)]}, "numbers alone"),
         (
             {"num_classes": 2, "palette": [(0, 0, 0), (1, 1, 1)], "ignored": [3]},
