@@ -23,7 +23,7 @@ from lightning_seg.callbacks.run_record import is_trial, run_folder
 
 
 class BoundaryMetrics(Callback):
-    """Measures boundaries and regions in validation and test, in any project.
+    """Measure boundaries and regions in validation and test, in any project.
 
     Logs, as ``val/NAME`` and ``test/NAME``, means over the classes that occur: ``iou``, ``f1``,
     ``precision``, ``recall``, ``boundary_iou``, ``boundary_f``, ``boundary_precision``,
@@ -110,7 +110,7 @@ class BoundaryMetrics(Callback):
         self._reports: list[Report] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the number and the names of the classes."""
+        """Find the number and the names of the classes."""
         if stage == "predict":
             return
         num_classes = find_num_classes(trainer, pl_module, self.num_classes)
@@ -131,26 +131,26 @@ class BoundaryMetrics(Callback):
         )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drops recorded epochs that are about to be trained again."""
+        """Drop recorded epochs that will be trained again."""
         folder = run_folder(trainer)
         if trainer.is_global_zero and not is_trial(trainer):
             for path in folder.glob("epochs_per_class*.csv"):
                 forget_epochs(path, trainer.current_epoch)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts from nothing."""
+        """Reset the metrics."""
         if not trainer.sanity_checking:
             self._start(trainer, pl_module, "val")
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts from nothing."""
+        """Reset the metrics."""
         self._start(trainer, pl_module, "test")
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Lets the extractor prepare."""
+        """Prepare the extractor."""
         if not trainer.sanity_checking and isinstance(self.extractor, Extractor):
             self.extractor.start_step(pl_module, batch)
 
@@ -158,7 +158,7 @@ class BoundaryMetrics(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Lets the extractor prepare."""
+        """Prepare the extractor."""
         if isinstance(self.extractor, Extractor):
             self.extractor.start_step(pl_module, batch)
 
@@ -166,7 +166,7 @@ class BoundaryMetrics(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Adds the batch's images."""
+        """Add the images of a batch."""
         if not trainer.sanity_checking:
             self._update(trainer, pl_module, outputs, batch, dataloader_idx)
 
@@ -174,30 +174,30 @@ class BoundaryMetrics(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Adds the batch's images."""
+        """Add the images of a batch."""
         self._update(trainer, pl_module, outputs, batch, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the figures; keeps them for the report after ``trainer.validate``."""
+        """Log the scores; keep them for the report of ``trainer.validate``."""
         fitting = trainer.state.fn == TrainerFn.FITTING
         self._finish(trainer, pl_module, "val", report=not fitting)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the figures and keeps them for the report."""
+        """Log the scores and keep them for the report."""
         self._finish(trainer, pl_module, "test", report=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints and writes what ``trainer.validate`` measured."""
+        """Print and write the report of ``trainer.validate``."""
         self._publish(trainer, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints and writes what ``trainer.test`` measured."""
+        """Print and write the report of ``trainer.test``."""
         self._publish(trainer, "test")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Leaves no hook on the module."""
+        """Remove hooks from the module."""
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
 

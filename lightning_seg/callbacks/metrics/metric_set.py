@@ -1,4 +1,4 @@
-"""The measures of one dataloader, image by image and for all of it."""
+"""All metrics of one dataloader, for each image and for the whole set."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ BOUNDARY_COUNTS = (
 
 @dataclass(frozen=True)
 class MetricSettings:
-    """What is measured and how; see `BoundaryMetrics` for the meaning."""
+    """Settings of all metrics, see `BoundaryMetrics`."""
 
     num_classes: int
     ignore_index: int | None = 255
@@ -123,7 +123,7 @@ class Results:
 
 @dataclass
 class MetricSet:
-    """Adds up one dataloader's images; the result does not depend on how they were shared out.
+    """Accumulate the images of one dataloader; bit-exact on any number of processes.
 
     Args:
         settings: What is measured.
@@ -163,7 +163,7 @@ class MetricSet:
         return {name: metric.to(self.device) for name, metric in metrics.items()}
 
     def update(self, labels: Tensor, mask: Tensor, name: str, number: int) -> None:
-        """Adds one image: predicted labels and truth (H, W) int64, its name and its number."""
+        """Add one image: predicted labels and ground truth (H, W) int64, its name and number."""
         pred, target = labels.unsqueeze(0), mask.unsqueeze(0)
         before = self._counted() if self.thorough else None
         # Calling a metric adds the image and gives the image's own value in one go.
@@ -199,7 +199,7 @@ class MetricSet:
         return measured
 
     def count_names(self) -> list[str]:
-        """What each row of an image's counts is."""
+        """Names of the rows of the counts of an image."""
         widths = sorted(set(self.settings.trimap_widths))
         bands = [f"trimap_{part}/{w}" for w in widths for part in ("intersection", "union")]
         return [*REGION_COUNTS, *BOUNDARY_COUNTS, *bands]
