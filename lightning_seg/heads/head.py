@@ -30,7 +30,7 @@ class Head(nn.Module):
     Attributes:
         predictions: Names of all predictions, to which the losses of the task refer.
         scores: Names of the predictions that are class scores.
-        target_of: Target object of each regressed prediction; its ``key`` identifies maps in the batch.
+        target_of: Target object of each regressed prediction; its ``key`` identifies maps in a batch.
     """
 
     predictions: tuple[str, ...] = ("logits",)
