@@ -30,12 +30,8 @@ class Head(nn.Module):
     Attributes:
         predictions: Names of all predictions, to which the losses of the task refer.
         scores: Names of the predictions that are class scores.
-<<<<<<< HEAD
         target_of: Target object of each regressed prediction; its ``key`` identifies maps in a
             batch.
-=======
-        target_of: Target object of each regressed prediction; its ``key`` identifies maps in a batch.
->>>>>>> en_data
     """
 
     predictions: tuple[str, ...] = ("logits",)
