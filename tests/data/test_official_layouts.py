@@ -439,7 +439,7 @@ def test_helen_may_train_on_validation_faces_but_not_test_on_them(tmp_path):
     module = HELENDataModule(tmp_path, train_on_val=True, **QUICK)
     assert [p.name for p in module.pairs("train")][-1] == "10405146_1"
     assert [p.name for p in module.pairs("test")] == ["107635070_1"]
-    with pytest.raises(InputError, match="test would measure what is trained on"):
+    with pytest.raises(InputError, match="test would evaluate training images"):
         HELENDataModule(tmp_path, train_on_val=True, test_split="val_and_test")
 
 

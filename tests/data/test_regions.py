@@ -146,7 +146,7 @@ def test_regions_of_one_tile_are_not_reported_as_shared_images(tmp_path):
     ("settings", "message"),
     [
         ({"val_region": (0.5, 0.0, 0.5, 1.0)}, r"val_region is \[0.5, 0.0, 0.5, 1.0\]"),
-        ({"val_region": (0.0, 0.0, 1.0, 1.2)}, "as shares of each raster's height and width"),
+        ({"val_region": (0.0, 0.0, 1.0, 1.2)}, "as fractions of each raster's height and width"),
         (
             {"val_region": LOWER_RIGHT, "test_region": (0.6, 0.4, 1, 0.6), "test_tiles": None},
             "overlap",
