@@ -102,6 +102,11 @@ def _wrong_value(
     if hint is None:
         return None
     given = "null" if given == "None" else given
+    if problem.keys[-1] == "losses" and given.startswith("[{'loss'"):
+        return (
+            f"{problem.where}lists of losses by prediction were the format before version 0.2. "
+            "Name each term: losses: {distance: {prediction: distance, loss: MapL1Loss}}."
+        )
     return (
         f"{problem.where}expected {_accepted(hint)}, but got {given!r}{_line_of(key, args)}."
         f"{_classes_like(given, hint)}"

@@ -122,6 +122,10 @@ def test_null_takes_an_option_inside_another_back(run):
         ("--trainer.devices=some", "trainer: `devices`"),
         ("--trainer.max_epochs=-5", "trainer: `max_epochs` must be"),
         (
+            "--model.losses={logits: [{loss: {class_path: CrossEntropyLoss}}]}",
+            "model.losses: lists of losses by prediction were the format before version 0.2.",
+        ),
+        (
             "--model.losses={first: {loss: {class_path: CrossEntropy}}}",
             "model.losses.loss: expected Loss or Module, but got 'CrossEntropy'. Did you mean",
         ),

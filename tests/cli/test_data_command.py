@@ -21,6 +21,8 @@ POTSDAM = [
     '--data.train_tiles=["2_10", "7_8"]',
     '--data.val_tiles=["3_12"]',
     '--data.test_tiles=["2_13"]',
+    "--data.val_region=null",
+    "--data.test_region=null",
     "--data.crop_size=32",
     "--data.num_workers=0",
 ]
@@ -57,7 +59,7 @@ def check(run, root, *args):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_the_data_of_every_experiment_is_understood(path):
     argv = ["--config", str(path), "--data.num_workers=0"]
-    parser = command._parser("check", "", argv, ("data",))
+    parser = command._parser("check", "", argv)
     module, _ = command._parse(parser, argv)
     assert isinstance(module, SegmentationDataModule)
     assert module.num_workers == 0
