@@ -31,6 +31,7 @@ types: $(SETUP)
 
 test: lint types
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --doctest-modules lightning_seg/metrics lightning_seg/losses lightning_seg/targets
 
 # Lines that the fast tests run, as a table and as htmlcov/index.html.
 coverage: $(SETUP)

@@ -112,7 +112,7 @@ EXPORT = ("export", "--output", "model.onnx", "--ckpt_path")
 
 
 def test_a_checkpoint_that_is_not_there_is_named(workplace, refused):
-    assert "there is no file no.ckpt" in refused(*EXPORT, "no.ckpt")
+    assert "no.ckpt does not exist" in refused(*EXPORT, "no.ckpt")
 
 
 def test_another_suffix_names_those_there_are(workplace, refused):

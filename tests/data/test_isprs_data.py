@@ -7,7 +7,8 @@ import torch
 from clean_processes import in_clean_process
 from lightning.pytorch import seed_everything
 
-from lightning_seg.data import ISPRSDataModule, rasters
+from lightning_seg.data import ISPRSDataModule
+from lightning_seg.data.reading import tiff
 from lightning_seg.errors import InputError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -235,7 +236,7 @@ def test_image_and_label_tiles_of_different_sizes_are_named_before_training(root
 
 
 needs_real = pytest.mark.skipif(
-    not (REAL / "isprs_potsdam").is_dir() or rasters.rasterio is None,
+    not (REAL / "isprs_potsdam").is_dir() or tiff.rasterio is None,
     reason="the real ISPRS samples, or rasterio, are not here",
 )
 

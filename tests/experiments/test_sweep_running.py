@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,8 @@ def started(content, jobs=1, before=()):
             stdout=log,
             stderr=log,
             start_new_session=True,
+            # A shell ignores SIGINT for what it starts in the background, these tests perhaps.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
         )
     PROCESSES.append(process)
     return process
