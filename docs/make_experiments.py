@@ -22,9 +22,8 @@ INTRODUCTION = """\
 # Every row of the papers' tables
 
 One command trains a row, a second one measures it, in the project's folder, with the data where
-[its configuration says](data.md). Figures are the papers' own, "-" where a paper gives none;
-columns named "ours" were measured with these commands, where the data was to be had. How runs
-become one table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
+[its configuration says](data.md). Figures are the papers' own, "-" where a paper gives none. How
+runs become one table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
 
 This page is made by `python docs/make_experiments.py` from `configs/tables/`.
 """
