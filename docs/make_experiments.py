@@ -23,7 +23,8 @@ INTRODUCTION = """\
 
 One command trains a row, a second one measures it, in the project's folder, with the data where
 [its configuration says](data.md). Figures are the papers' own, "-" where a paper gives none. How
-runs become one table: [comparing.md](comparing.md); whole tables by one command: [sweeps.md](sweeps.md).
+runs become one table: [comparing.md](comparing.md);
+whole tables by one command: [sweeps.md](sweeps.md).
 
 This page is made by `python docs/make_experiments.py` from `configs/tables/`.
 """
