@@ -5,6 +5,7 @@ from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm
 from lightning_seg.networks.deeplab_v2 import DeepLabV2
 from lightning_seg.networks.deeplab_v3plus import DeepLabV3Plus
 from lightning_seg.networks.denseunet import DenseUNet
+from lightning_seg.networks.depthwise import depthwise_in_float32
 from lightning_seg.networks.edge_network import EdgeNetwork
 from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.fusenet import FuseNet
@@ -36,6 +37,7 @@ __all__ = [
     "ResUNetA",
     "SegNet",
     "Unet",
+    "depthwise_in_float32",
     "no_pretrained_weights",
     "pretrained_weights_wanted",
 ]

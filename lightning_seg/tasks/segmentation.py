@@ -18,7 +18,12 @@ from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.inference.label_map import label_map
 from lightning_seg.losses import Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
-from lightning_seg.networks import Network, no_pretrained_weights, pretrained_weights_wanted
+from lightning_seg.networks import (
+    Network,
+    depthwise_in_float32,
+    no_pretrained_weights,
+    pretrained_weights_wanted,
+)
 from lightning_seg.tasks.auxiliary import AuxiliarySupervision
 from lightning_seg.tasks.class_balancing import (
     announce_class_weights,
@@ -89,6 +94,7 @@ class SegmentationTask(LightningModule):
         # Convolutions are fastest in channels-last format, on CPUs and tensor cores.
         with nullcontext() if weights is None else no_pretrained_weights():
             self.network = network(in_channels).to(memory_format=torch.channels_last)
+        depthwise_in_float32(self.network)
         self.head = head(self.network.out_channels, num_classes)
         self.auxiliary_head = auxiliary.head(self.network, num_classes) if auxiliary else None
         self.terms = named_terms(losses)
