@@ -3,12 +3,11 @@
     python benchmarks/losses.py [--root data/camvid] [--repeats 9]
     python benchmarks/losses.py --device cuda --encoder resnet50 --bfloat16 --repeats 30
 
-Methods are the files of configs/method/ that share cross_entropy.yaml's network; the others are no
-losses alone and are named. All share one U-Net, with its head and losses for each. A step is what
-training does with a batch: forward, targets, losses, backward and optimiser, whose learning rate is
-0, so that every step of every method sees the same weights. Images are noise, labels are CamVid's
-enlarged twice and cut to 512 x 512; every other frame is given other class numbers, so that the
-batch holds 19 classes, of which each image has about half.
+Methods are the files of configs/method/, each a head and its losses on one shared U-Net. A step is
+what training does with a batch: forward, targets, losses, backward and optimiser, whose learning
+rate is 0, so that every step of every method sees the same weights. Images are noise, labels are
+CamVid's, enlarged twice and cut to 512 x 512; every other frame is given other class numbers, so
+that the batch holds 19 classes, of which each image has about half.
 
 The methods take turns, and each step is set against the cross entropy's of the same round; the
 median of these ratios counts. On the CPU it is processor time, summed over all threads, that is
@@ -37,7 +36,7 @@ from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 from lightning_seg import heads, inference, losses, networks, tasks  # noqa: F401
-from lightning_seg.losses import ClassWeights, SemedaLoss
+from lightning_seg.losses import ClassWeights
 from lightning_seg.networks import EdgeNetwork, no_pretrained_weights
 from lightning_seg.tasks import SegmentationTask
 
@@ -46,39 +45,28 @@ REFERENCE = "cross_entropy"
 CLASSES, CAMVID_CLASSES, VOID = 19, 11, 255
 
 
-def make_tasks(names: list[str] | None, encoder: str) -> tuple[dict[str, SegmentationTask], list]:
-    """The task of each method by name, cross entropy first, and the names left out."""
+def make_tasks(names: list[str] | None, encoder: str) -> dict[str, SegmentationTask]:
+    """The task of each method by name, cross entropy first."""
     parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
     parser.add_subclass_arguments(SegmentationTask, "model")
-    network, found, left_out = None, {}, []
+    base = ["--model=SegmentationTask", f"--model.num_classes={CLASSES}", "--model.in_channels=3"]
+    base += ["--model.network=Unet", f"--model.network.encoder={encoder}"]
+    methods: dict[str, SegmentationTask] = {}
     for name in [REFERENCE, *sorted({path.stem for path in CONFIGS.glob("*.yaml")} - {REFERENCE})]:
         if names is not None and name not in (REFERENCE, *names):
             continue
-        sizes = [f"--model.num_classes={CLASSES}", "--model.in_channels=3"]
-        config = parser.parse_args(["--model", str(CONFIGS / f"{name}.yaml"), *sizes])
-        own = config.model.init_args.network
-        if network is None:
-            network = own.clone()
-        if (own.class_path, own.init_args) != (network.class_path, network.init_args):
-            left_out.append(name)
-            continue
-        own.init_args.encoder = encoder
+        config = parser.parse_args([*base, "--config", str(CONFIGS / f"{name}.yaml")])
+        for term in config.model.init_args.losses.values():
+            if "edge_network" in term.loss.get("init_args", {}):
+                term.loss.init_args.edge_network = EdgeNetwork(CLASSES)
         with no_pretrained_weights():
-            found[name] = parser.instantiate(config).model
-        found[name].network = found[REFERENCE].network
-        complete(found[name])
-    return found, left_out
-
-
-def complete(task: SegmentationTask) -> None:
-    """Gives losses what a run would find elsewhere: class weights, and an edge network."""
-    for name, loss in task.losses.items():
-        if isinstance(loss, SemedaLoss):
-            network = EdgeNetwork(CLASSES)
-            task.losses[name] = SemedaLoss(network, loss.weights, loss.reduction, loss.ignore_index)
-    for module in task.modules():
-        if isinstance(module, ClassWeights) and module.balance is not None:
-            module.resolve([1.0] * CLASSES)
+            task = methods[name] = parser.instantiate(config).model
+        task.network = methods[REFERENCE].network
+        for module in task.modules():
+            if isinstance(module, ClassWeights) and module.balance is not None:
+                module.resolve([1.0] * CLASSES)
+    return methods
 
 
 def make_batch(options: argparse.Namespace) -> dict[str, Tensor]:
@@ -146,7 +134,7 @@ def peak_memory(name: str, options: argparse.Namespace) -> float:
     """MiB that a step of one method takes at most; to be called in a fresh process."""
     torch.set_num_threads(options.threads)
     batch, before = make_batch(options), resident("VmRSS")
-    task = make_tasks([name], options.encoder)[0][name]
+    task = make_tasks([name], options.encoder)[name]
     step = make_step(task, batch, options.bfloat16)
     for _ in range(2):
         step()
@@ -196,7 +184,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
-    methods, left_out = make_tasks(options.methods, options.encoder)
+    methods = make_tasks(options.methods, options.encoder)
     memory = {} if options.no_memory else peak_memories(list(methods), options)
     times = step_times(methods, options)
     network = methods[REFERENCE].network
@@ -216,8 +204,6 @@ def main() -> None:
         if memory:
             row += [f"{memory[name]:.0f}", f"{memory[name] / memory[REFERENCE]:.2f}x"]
         print("|", " | ".join(row), "|")
-    if left_out:
-        print(f"\nLeft out, for they have networks of their own: {', '.join(left_out)}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""Every benchmark still runs; what it measures in so small a case says nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+SMALL = {
+    "depthwise": "--encoder test_efficientnet --size 32 32 --rounds 1",
+    "distances": "--root {labels} --scales 1 --frames 1 --repeats 1",
+    "hand_written_backward": "--batch-size 1 --size 32 --repeats 1",
+    "losses": "--root {camvid} --size 32 --batch-size 2 --repeats 1 --warmup 0 --no-memory"
+    " --encoder test_resnet",
+    "metrics": "--root {labels} --repeats 1",
+    "raster_prediction": "--size 128 --repeats 1",
+    "tanimoto_weights": "{camvid} --steps 2 --frames 2",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_script_runs(name, camvid_root, tmp_path):
+    for path in sorted((camvid_root / "valannot").glob("*.png"))[:2]:
+        with Image.open(path) as labels:
+            labels.crop((150, 100, 246, 164)).save(tmp_path / path.name)
+    options = SMALL[name].format(camvid=camvid_root, labels=tmp_path).split()
+    command = [sys.executable, SCRIPTS / f"{name}.py", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_methods_of_the_step_benchmark_are_those_of_the_configurations():
+    """The method files are overlays; the benchmark once took them for whole models."""
+    code = (
+        "import losses, sys; names = losses.make_tasks(None, 'test_resnet');print(*sorted(names))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=SCRIPTS,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    methods = sorted(path.stem for path in (SCRIPTS.parent / "configs/method").glob("*.yaml"))
+    assert ended.stdout.split() == methods, ended.stderr
