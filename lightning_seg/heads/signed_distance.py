@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_seg.heads.head import Head
 from lightning_seg.heads.recoverable_clamp import recoverable_clamp
-from lightning_seg.losses._class_sums import sum_by_class
+from lightning_seg.losses._by_class import sum_by_class
 from lightning_seg.losses.base import check_choice
 from lightning_seg.targets import SignedDistance
 

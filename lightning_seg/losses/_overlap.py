@@ -1,15 +1,21 @@
 """Overlap of predicted probabilities and labels, for Dice and Jaccard."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lightning_seg.losses._class_choice import check_classes, chosen
+from lightning_seg.losses._by_class import check_classes, chosen
 from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
-from lightning_seg.losses._reduction import Reduction, pooled
-from lightning_seg.losses.base import check_choice, check_number, mean_where
+from lightning_seg.losses.base import (
+    Loss,
+    Reduction,
+    check_choice,
+    check_number,
+    mean_where,
+    pooled,
+)
 
 Average = Literal["micro", "macro"]
 Absent = Literal["exclude", "zero"]
@@ -39,34 +45,80 @@ def overlap_arguments(
     absent: Absent | None,
     classes: Sequence[int] | None,
 ) -> OverlapArguments:
-    """Return the arguments, with the values of the preset in place of None.
-
-    Raises:
-        ValueError: An unknown choice, a negative ``smooth``, ``absent="zero"`` with the micro
-            average, which has no absent classes; invalid classes.
-    """
+    """Return checked arguments, with the values of the preset in place of None."""
     check_choice("preset", preset, Preset)
     usual = PRESETS[preset]
     average = usual.average if average is None else average
     if absent is None:
         absent = "exclude" if average == "micro" else usual.absent
-    arguments = OverlapArguments(
-        average,
-        usual.smooth if smooth is None else smooth,
-        usual.reduction if reduction is None else reduction,
-        absent,
-    )
-    check_choice("average", arguments.average, Average)
-    check_choice("reduction", arguments.reduction, Reduction)
-    check_choice("absent", arguments.absent, Absent)
-    check_number("smooth", arguments.smooth)
+    smooth = usual.smooth if smooth is None else smooth
+    reduction = usual.reduction if reduction is None else reduction
+    check_choice("average", average, Average)
+    check_choice("reduction", reduction, Reduction)
+    check_choice("absent", absent, Absent)
+    check_number("smooth", smooth)
     check_classes(classes)
     if absent == "zero" and average == "micro":
         raise ValueError(
             "absent='zero' needs average='macro': the micro average sums over all classes at once, "
             "absent ones too"
         )
-    return arguments
+    return OverlapArguments(average, smooth, reduction, absent)
+
+
+class OverlapLoss(Loss):
+    """Base of the losses with a term of overlap, Dice or Jaccard.
+
+    With two classes, ``classes=[1]`` gives the loss of a binary task with one sigmoid class: the
+    softmax of two scores is the sigmoid of their difference.
+
+    Args:
+        average: ``"micro"`` sums over pixels and classes; ``"macro"`` averages the losses of the
+            classes.
+        smooth: s, added to both sides of the quotient, 0 or more.
+        reduction: ``"image"`` averages the losses of the images; ``"batch"`` sums over the batch.
+        absent: Classes without a pixel in the image (or batch): ``"exclude"`` leaves them out of
+            the macro mean, ``"zero"`` gives them a loss of 0.
+        classes: Labels of the classes to include; all by default.
+        preset: Values for whichever of the first four options is None. ``"formula"`` follows Gül
+            (2023): micro, 1, image, exclude. ``"smp"`` follows segmentation-models-pytorch, which
+            the thesis's experiments used: macro, 0, batch, zero.
+        ignore_index: Label of ignored pixels.
+
+    Raises:
+        ValueError: An unknown choice, a negative ``smooth``, ``absent="zero"`` with the micro
+            average, invalid classes.
+    """
+
+    absent: Absent = "exclude"  # for losses pickled before these options existed
+    classes: tuple[int, ...] | None = None
+
+    def __init__(
+        self,
+        average: Average | None = None,
+        smooth: float | None = None,
+        reduction: Reduction | None = None,
+        absent: Absent | None = None,
+        classes: Sequence[int] | None = None,
+        preset: Preset = "formula",
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        self.average, self.smooth, self.reduction, self.absent = overlap_arguments(
+            preset, average, smooth, reduction, absent, classes
+        )
+        self.classes = None if classes is None else tuple(classes)
+        self.ignore_index = ignore_index
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the overlap, as keyword arguments of `dice` or `jaccard`."""
+        names = ("average", "smooth", "reduction", "absent", "classes", "ignore_index")
+        return {name: getattr(self, name) for name in names}
+
+    def check_channels(self, channels: int) -> None:
+        """Raise if ``classes`` names a label outside 0..channels-1."""
+        check_classes(self.classes, channels)
 
 
 class Overlap(NamedTuple):
@@ -90,11 +142,7 @@ def overlap(
     classes: Sequence[int] | None,
     ignore_index: int,
 ) -> Overlap:
-    """Sum ``y p``, ``p`` and ``y`` with probabilities p and one-hot labels y.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class; classes outside 0..K-1.
-    """
+    """Sum ``y p``, ``p`` and ``y`` with probabilities p and one-hot labels y."""
     valid = mask != ignore_index
     counts = valid.flatten(1).any(dim=1)
     if average == "micro" and classes is None:

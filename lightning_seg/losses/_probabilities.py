@@ -10,18 +10,9 @@ from lightning_seg.losses.base import check_shapes, promote
 def masked_probabilities(
     logits: Tensor, mask: Tensor, ignore_index: int = 255
 ) -> tuple[Tensor, Tensor]:
-    """Return the softmax of the logits and the one-hot labels, both 0 at void.
+    """Return softmax probabilities, float32 or float64, and one-hot labels, bool, 0 at void.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        ignore_index: Label of void pixels.
-
-    Returns:
-        Probabilities (B, K, H, W), float32 or float64, and one-hot labels (B, K, H, W), bool.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class.
+    Both are (B, K, H, W), in the layout of the logits.
     """
     check_shapes(logits, mask)
     scores, labels = promote(logits), mask.unsqueeze(1)
@@ -44,8 +35,7 @@ def _channels_last(logits: Tensor) -> bool:
 def true_class_nll(logits: Tensor, mask: Tensor, ignore_index: int = 255) -> Tensor:
     """Negative log probability of the true class, (B, H, W), 0 at void.
 
-    Much cheaper than `masked_probabilities` for losses that need no other class; see there for
-    arguments and errors.
+    Much cheaper than `masked_probabilities` for losses that need no other class.
     """
     check_shapes(logits, mask)
     return pixel_nll(promote(logits), mask, ignore_index)

@@ -28,22 +28,11 @@ def probability_loss(
 ) -> Tensor:
     """Mean of ``term`` over the batch; 0 if there are no terms.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        term: Computes the value and its gradient; see `Term`.
-        ignore_index: Label of void pixels.
-        channels_last: Pass the probabilities to ``term`` in channels-last layout.
-
-    Returns:
-        Scalar, float32 (float64 for float64 logits), once differentiable.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class.
+    The result is once differentiable. With ``channels_last``, ``term`` is given the probabilities
+    in that layout.
     """
     check_shapes(logits, mask)
-    arguments = promote(logits), mask, term, ignore_index, channels_last
-    loss: Tensor = _ProbabilityLoss.apply(*arguments)
+    loss: Tensor = _ProbabilityLoss.apply(promote(logits), mask, term, ignore_index, channels_last)
     return loss
 
 

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, get_args
+from typing import Any, Literal, ParamSpec, get_args
 
 import torch
 from torch import Tensor, nn
 
 P = ParamSpec("P")
+Reduction = Literal["image", "batch"]
 
 
 class Loss(nn.Module):
@@ -21,22 +22,11 @@ class Loss(nn.Module):
     """
 
     def check_channels(self, channels: int) -> None:
-        """Check the options of the loss against a number of channels, before any data is read.
-
-        Args:
-            channels: Number of classes, or of channels of a map.
-
-        Raises:
-            InputError: An option of the loss does not fit that number.
-        """
+        """Raise InputError if an option does not fit a number of classes or channels of a map."""
         del channels
 
     def statistics(self, *inputs: Tensor) -> dict[str, Tensor]:
-        """Return scalars to log in training, by name; none by default.
-
-        Args:
-            inputs: The inputs of the loss.
-        """
+        """Return scalars of a call's inputs to log in training, by name; none by default."""
         del inputs
         return {}
 
@@ -61,12 +51,7 @@ def autocast_off(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
 
 
 def check_shapes(logits: Tensor, mask: Tensor) -> None:
-    """Raise if the inputs would broadcast to a wrong value.
-
-    Raises:
-        ValueError: Shapes other than (B, K, H, W) and (B, H, W), a single class, or a mask that is
-            not int64.
-    """
+    """Raise ValueError unless logits are (B, K, H, W), K > 1, and the mask (B, H, W) int64."""
     check_mask_dtype(mask)
     if logits.ndim != 4 or mask.shape != (logits.shape[0], *logits.shape[2:]):
         raise ValueError(
@@ -81,11 +66,7 @@ def check_shapes(logits: Tensor, mask: Tensor) -> None:
 
 
 def check_mask_dtype(mask: Tensor) -> None:
-    """Raise unless the mask is int64; smaller types overflow or differ between losses.
-
-    Raises:
-        ValueError: Another dtype.
-    """
+    """Raise ValueError unless the mask is int64; smaller types overflow or differ by loss."""
     if mask.dtype != torch.int64:
         raise ValueError(
             f"the mask is {mask.dtype}, expected torch.int64 labels: convert it with mask.long()"
@@ -93,11 +74,7 @@ def check_mask_dtype(mask: Tensor) -> None:
 
 
 def check_map_shapes(prediction: Tensor, target: Tensor, mask: Tensor) -> None:
-    """Raise if the inputs would broadcast to a wrong value.
-
-    Raises:
-        ValueError: Shapes other than (B, C, H, W) twice and (B, H, W), or a mask that is not int64.
-    """
+    """Raise ValueError unless shapes are (B, C, H, W) twice and (B, H, W), the mask int64."""
     check_mask_dtype(mask)
     if (
         prediction.ndim != 4
@@ -111,28 +88,25 @@ def check_map_shapes(prediction: Tensor, target: Tensor, mask: Tensor) -> None:
         )
 
 
+def pooled(sums: Tensor, reduction: Reduction) -> Tensor:
+    """Return sums per image (B, ...) unchanged, or added up over the batch, (1, ...)."""
+    return sums.sum(dim=0, keepdim=True) if reduction == "batch" else sums
+
+
 def mean_where(values: Tensor, counts: Tensor) -> Tensor:
     """Mean of ``values`` where ``counts`` (bool, same shape) is true; 0 if it is true nowhere."""
     return torch.where(counts, values, 0.0).sum() / counts.sum().clamp(min=1)
 
 
 def check_choice(name: str, value: object, choices: object) -> None:
-    """Raise unless ``value`` is one of ``choices``, a Literal.
-
-    Raises:
-        ValueError: Another value; the message names the argument and its choices.
-    """
+    """Raise ValueError unless ``value`` is one of ``choices``, a Literal."""
     if value not in get_args(choices):
         known = ", ".join(repr(choice) for choice in get_args(choices))
         raise ValueError(f"{name} is {value!r}, expected one of: {known}")
 
 
 def check_number(name: str, value: float) -> None:
-    """Raise unless ``value`` is finite and at least 0.
-
-    Raises:
-        ValueError: A negative, infinite or NaN value.
-    """
+    """Raise ValueError unless ``value`` is finite and at least 0."""
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} is {value}, expected a finite number of 0 or more")
 

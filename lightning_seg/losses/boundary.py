@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lightning_seg.losses._class_choice import check_classes, chosen
+from lightning_seg.losses._by_class import check_classes, chosen
 from lightning_seg.losses.base import Loss, autocast_off, check_shapes, promote
 from lightning_seg.targets import BoundaryDistance
 from lightning_seg.targets.signed_distance import Void
@@ -24,23 +24,13 @@ def boundary_loss(
     Probability outside a class costs more the farther it lies from the class. Classes that are
     absent from an image, or fill it, have no boundary and contribute 0.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        distance: (B, K, H, W), the `lightning_seg.targets.boundary_distance` of the mask; computed
-            on the mask's device by default.
-        classes: Labels of the classes to include; all by default. The paper uses the
-            foreground.
-        void: ``background`` lets void bound the classes that it touches, as the authors do;
-            ``ignore`` does not.
-        ignore_index: Label of void pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    ``distance`` (B, K, H, W) is the `lightning_seg.targets.boundary_distance` of the mask,
+    computed by default. Options and errors as in `BoundaryLoss`.
 
     Returns:
         Scalar in pixels, float32 (float64 for float64 logits): the mean over valid pixels and the
         chosen classes, negative for good predictions; 0 if no pixel is valid.
-
-    Raises:
-        ValueError: An unknown ``void``, classes outside 0..K-1, or mismatched shapes.
     """
     check_shapes(logits, mask)
     check_classes(classes, logits.shape[1])
@@ -64,12 +54,16 @@ class BoundaryLoss(Loss):
     Add it to a region loss with a small weight.
 
     Args:
-        classes: Labels of the classes to include; all by default.
-        void: ``background`` or ``ignore``.
+        classes: Labels of the classes to include; all by default. The paper uses the foreground.
+        void: ``background`` lets void bound the classes that it touches, as the authors do;
+            ``ignore`` does not.
         ignore_index: Label of void pixels.
 
     Attributes:
-        target: The distance map that the loss reads; its ``key`` identifies cached maps.
+        target: The distance map that the loss reads; its ``key`` identifies it.
+
+    Raises:
+        ValueError: An unknown ``void``; classes that repeat or are outside 0..K-1.
 
     Example:
         >>> import torch

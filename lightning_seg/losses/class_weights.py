@@ -56,11 +56,7 @@ class ClassWeights(nn.Module):
             self.resolve(given)
 
     def resolve(self, weights: Sequence[float], device: torch.device | None = None) -> None:
-        """Set the weights, one number per class.
-
-        Raises:
-            ValueError: A weight is negative or not finite, or none is above 0.
-        """
+        """Set the weights, one number per class, 0 or more and one above 0, or raise ValueError."""
         numbers = [float(weight) for weight in weights]
         if not all(math.isfinite(weight) and weight >= 0 for weight in numbers) or not any(numbers):
             raise ValueError(
@@ -70,11 +66,7 @@ class ClassWeights(nn.Module):
         self.values = torch.tensor(numbers, dtype=torch.float32, device=device)
 
     def check_length(self, num_classes: int) -> None:
-        """Raise unless there is one weight per class; unresolved weights pass.
-
-        Raises:
-            InputError: More or fewer weights than classes.
-        """
+        """Raise InputError unless there is one weight per class; unresolved weights pass."""
         if self.values is not None and len(self.values) != num_classes:
             raise InputError(
                 f"class_weights holds {len(self.values)} weights, but there are {num_classes} "
@@ -84,8 +76,7 @@ class ClassWeights(nn.Module):
     def forward(self, num_classes: int) -> Tensor | None:
         """Return the weights (num_classes,), or None for equal weights.
 
-        Raises:
-            InputError: More or fewer weights than classes, or a balance that is not resolved.
+        Raises InputError for another number of classes, or a balance that is not resolved.
         """
         if self.values is None and self.balance is not None:
             raise InputError(
@@ -110,11 +101,7 @@ class ClassWeights(nn.Module):
 
 
 def check_weights(class_weights: Tensor | None, channels: int) -> None:
-    """Raise if the weights would broadcast to a wrong value.
-
-    Raises:
-        ValueError: A shape other than (channels,).
-    """
+    """Raise ValueError unless the weights are None or (channels,)."""
     if class_weights is not None and class_weights.shape != (channels,):
         raise ValueError(
             f"class_weights has the shape {tuple(class_weights.shape)}, expected ({channels},): "

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from lightning_seg.losses._probabilities import pixel_nll
-from lightning_seg.losses._reduction import Reduction, pooled
 from lightning_seg.losses.base import (
     Loss,
+    Reduction,
     autocast_off,
     check_choice,
     check_shapes,
     mean_where,
+    pooled,
     promote,
 )
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
@@ -29,22 +30,11 @@ def cross_entropy(
 ) -> Tensor:
     """Mean cross entropy over the valid pixels, ``sum(w * nll) / sum(w)`` with class weights.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        class_weights: (K,) non-negative, or None for equal weights.
-        label_smoothing: Share in [0, 1] of every label that is spread evenly over all K classes.
-            As in torch, class weights also apply to the spread share.
-        reduction: ``"batch"`` takes one mean over all pixels of the batch; ``"image"`` averages the
-            means of the images.
-        ignore_index: Label of ignored pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    ``class_weights`` (K,) are not negative. Options and errors as in `CrossEntropyLoss`.
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel has any weight.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class; weights for another number of
-            classes; an invalid smoothing or reduction.
     """
     _check(label_smoothing, reduction)
     check_shapes(logits, mask)
@@ -68,6 +58,7 @@ class CrossEntropyLoss(Loss):
         class_weights: K weights, the name of a balance to count from the training labels (see
             `ClassWeights`), or None.
         label_smoothing: Share in [0, 1] of every label that is spread evenly over all classes.
+            As in torch, class weights also apply to the spread share.
         reduction: ``"batch"`` takes one mean over all pixels of the batch; ``"image"`` averages the
             means of the images.
         ignore_index: Label of ignored pixels.

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lightning_seg.losses._class_choice import check_classes
-from lightning_seg.losses._overlap import Absent, Average, Preset, overlap_arguments
-from lightning_seg.losses._reduction import Reduction
-from lightning_seg.losses.base import Loss
+from lightning_seg.losses._overlap import (
+    Absent,
+    Average,
+    OverlapLoss,
+    Preset,
+    overlap_arguments,
+)
+from lightning_seg.losses.base import Reduction
 from lightning_seg.losses.dice import dice
 from lightning_seg.losses.focal import Activation, focal, focal_arguments
 
@@ -26,37 +30,23 @@ def dice_focal(
     ignore_index: int = 255,
 ) -> Tensor:
     """`dice` plus `focal`, the Dice & Focal loss of Gül (2023); see there for the arguments."""
-    average, smooth, reduction, absent = overlap_arguments(
-        preset, average, smooth, reduction, absent, classes
-    )
-    region = dice(
-        logits, mask, average, smooth, reduction, absent, classes, ignore_index=ignore_index
-    )
-    return region + focal(logits, mask, gamma, activation, reduction, preset, ignore_index)
+    options = overlap_arguments(preset, average, smooth, reduction, absent, classes)
+    region = dice(logits, mask, *options, classes, ignore_index=ignore_index)
+    return region + focal(logits, mask, gamma, activation, options.reduction, preset, ignore_index)
 
 
-class DiceFocalLoss(Loss):
+class DiceFocalLoss(OverlapLoss):
     """Dice plus focal loss, as Gül (2023) adds them: both with weight 1.
 
     For other weights use `DiceLoss` and `FocalLoss` as two terms. With two classes,
     ``classes=[1], activation="softmax"`` gives the loss of a binary task with one sigmoid class.
 
     Args:
-        average: Dice over pixels and classes at once (``"micro"``) or class by class (``"macro"``).
+        average, smooth, reduction, absent, classes, preset, ignore_index: As in `OverlapLoss`; all
+            but ``reduction``, ``preset`` and ``ignore_index`` are Dice's.
         gamma: Exponent of the focal loss, 0 or more.
-        smooth: Added to both sides of Dice's quotient, 0 or more.
-        reduction: ``"image"`` averages the losses of the images; ``"batch"`` sums over the batch.
-        absent: Classes without a pixel: ``"exclude"`` leaves them out of the macro mean, ``"zero"``
-            gives them a loss of 0.
         activation: Activation of the focal loss: ``"softmax"``, or ``"sigmoid"`` for each class
             against the rest.
-        classes: Labels of the classes to include in Dice; all by default.
-        preset: Values for the options that are None, see `dice` and `focal`: ``"formula"`` follows
-            the thesis, ``"smp"`` segmentation-models-pytorch.
-        ignore_index: Label of ignored pixels.
-
-    Raises:
-        ValueError: An unknown choice, a negative ``gamma`` or ``smooth``, invalid classes.
 
     Example:
         >>> import torch
@@ -67,9 +57,7 @@ class DiceFocalLoss(Loss):
         tensor(0.6278)
     """
 
-    absent: Absent = "exclude"  # for losses pickled before these options existed
-    activation: Activation = "softmax"
-    classes: tuple[int, ...] | None = None
+    activation: Activation = "softmax"  # for losses pickled before this option existed
 
     def __init__(
         self,
@@ -83,30 +71,12 @@ class DiceFocalLoss(Loss):
         preset: Preset = "formula",
         ignore_index: int = 255,
     ) -> None:
-        super().__init__()
-        self.average, self.smooth, self.reduction, self.absent = overlap_arguments(
-            preset, average, smooth, reduction, absent, classes
-        )
+        super().__init__(average, smooth, reduction, absent, classes, preset, ignore_index)
         self.activation, _ = focal_arguments(gamma, activation, self.reduction, preset)
         self.gamma = gamma
-        self.classes = None if classes is None else tuple(classes)
-        self.ignore_index = ignore_index
-
-    def check_channels(self, channels: int) -> None:
-        """Raise if ``classes`` names a label outside 0..channels-1."""
-        check_classes(self.classes, channels)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `dice_focal`."""
         return dice_focal(
-            logits,
-            mask,
-            self.average,
-            self.gamma,
-            self.smooth,
-            self.reduction,
-            self.absent,
-            self.activation,
-            self.classes,
-            ignore_index=self.ignore_index,
+            logits, mask, gamma=self.gamma, activation=self.activation, **self.options
         )

@@ -6,8 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_seg.losses._class_choice import check_classes, chosen
-from lightning_seg.losses._class_sums import sum_by_class
+from lightning_seg.losses._by_class import check_classes, chosen, sum_by_class
 from lightning_seg.losses.base import (
     Loss,
     autocast_off,
@@ -43,26 +42,13 @@ def distance_transform_loss(
     pixels, a class that fills the image). Gradients flow through S as well. The thesis defines a
     set B of probabilities over 0.95 but uses it in no equation; it is not used here either.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        distance: (B, 1, H, W), the `lightning_seg.targets.inner_distance` of the mask; computed on
-            the mask's device by default.
-        metric: ``euclidean`` or ``chessboard``; see `lightning_seg.targets.inner_distance`.
-        reduce: ``mean_present`` is one minus the mean ratio over the classes in the image.
-            ``mean_all`` averages over all K classes; absent ones have a loss of 1. ``sum`` is one
-            minus the sum of the ratios, as equation 3.1 is printed, with a minimum of 1 - K.
-        classes: Labels of the classes to include; all by default.
-        void: ``background`` lets void bound the classes that it touches; ``ignore`` does not.
-        ignore_index: Label of void pixels, which have neither W nor p.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    ``distance`` (B, 1, H, W) is the `lightning_seg.targets.inner_distance` of the mask,
+    computed by default. Options and errors as in `DistanceTransformLoss`.
 
     Returns:
         Scalar in [0, 1] (``sum``: [1 - K, 1]), float32 (float64 for float64 logits): the mean over
         the images with a valid pixel (``mean_present``: with a chosen class); 0 if there is none.
-
-    Raises:
-        ValueError: An unknown ``metric``, ``reduce`` or ``void``, classes outside 0..K-1, or
-            mismatched shapes.
     """
     check_shapes(logits, mask)
     check_choice("reduce", reduce, Reduce)
@@ -117,14 +103,20 @@ class DistanceTransformLoss(Loss):
     """Distance-transform loss of Gül (2023), see `distance_transform_loss`.
 
     Args:
-        metric: ``euclidean`` or ``chessboard``.
-        reduce: ``mean_present``, ``mean_all`` or ``sum``.
+        metric: ``euclidean`` or ``chessboard``; see `lightning_seg.targets.inner_distance`.
+        reduce: ``mean_present`` is one minus the mean ratio over the classes in the image.
+            ``mean_all`` averages over all K classes; absent ones have a loss of 1. ``sum`` is one
+            minus the sum of the ratios, as equation 3.1 is printed, with a minimum of 1 - K.
         classes: Labels of the classes to include; all by default.
-        void: ``ignore`` or ``background``.
-        ignore_index: Label of void pixels.
+        void: ``background`` lets void bound the classes that it touches; ``ignore`` does not.
+        ignore_index: Label of void pixels, which have neither W nor p.
 
     Attributes:
-        target: The distance map that the loss reads; its ``key`` identifies cached maps.
+        target: The distance map that the loss reads; its ``key`` identifies it.
+
+    Raises:
+        ValueError: An unknown ``metric``, ``reduce`` or ``void``; classes that repeat or are
+            outside 0..K-1.
 
     Example:
         >>> import torch
@@ -156,14 +148,7 @@ class DistanceTransformLoss(Loss):
 
     def forward(self, logits: Tensor, mask: Tensor, distance: Tensor | None = None) -> Tensor:
         """Return the loss; ``distance`` is computed from the mask (B, H, W) unless given."""
-        target = self.target
+        metric, void, ignore = self.target.metric, self.target.void, self.target.ignore_index
         return distance_transform_loss(
-            logits,
-            mask,
-            distance,
-            target.metric,
-            self.reduce,
-            self.classes,
-            target.void,
-            target.ignore_index,
+            logits, mask, distance, metric, self.reduce, self.classes, void, ignore
         )

@@ -48,28 +48,13 @@ def dual_task(
     The authors' code divides potentials by the maximum of the batch instead. As published it skips
     both the smoothing and the gradient, so its potentials are the probabilities themselves.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        edge: (B, 1, H, W) edge probabilities.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        boundary_weight: Factor on the first term.
-        attention_weight: Factor on the second term.
-        threshold: Probability above which a pixel is an edge.
-        temperature: Temperature of the softmax that replaces the argmax; the lower, the harder. The
-            authors' code has 0.5.
-        noise: Add Gumbel noise to the logits in the first term, which turns the softmax into a
-            relaxed sample of the classes.
-        sigma: Standard deviation of the Gaussian G in pixels. The paper gives no value; 2 is that
-            of the triangle filter of radius 4 in the authors' code.
-        ignore_index: Label of ignored pixels. Prediction and labels are both 0 there, so the border
-            of void is an edge in both.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    ``edge`` (B, 1, H, W) holds edge probabilities. ``noise`` adds Gumbel noise to the logits in
+    the first term, which turns the softmax into a relaxed sample of the classes. Options and
+    errors as in `DualTaskLoss`.
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel is valid.
-
-    Raises:
-        ValueError: Mismatched shapes, a single class, a threshold outside [0, 1], or a
-            negative value of another option.
     """
     _check(boundary_weight, attention_weight, threshold, temperature, sigma)
     check_shapes(logits, mask)
@@ -142,10 +127,13 @@ class DualTaskLoss(Loss):
         boundary_weight: Factor on the boundary term; 1 in the paper.
         attention_weight: Factor on the cross entropy at predicted edges; 1 in the paper.
         threshold: Probability above which a pixel is an edge.
-        temperature: Temperature of the softmax that replaces the argmax.
+        temperature: Temperature of the softmax that replaces the argmax; the lower, the harder. The
+            authors' code has 0.5.
         gumbel: Add Gumbel noise in training, as the paper does; never in evaluation.
-        sigma: Standard deviation in pixels of the Gaussian that smooths the classes.
-        ignore_index: Label of ignored pixels.
+        sigma: Standard deviation of the Gaussian G in pixels. The paper gives no value; 2 is that
+            of the triangle filter of radius 4 in the authors' code.
+        ignore_index: Label of ignored pixels. Prediction and labels are both 0 there, so the border
+            of void is an edge in both.
 
     Raises:
         ValueError: A threshold outside [0, 1], or a negative value of another option.

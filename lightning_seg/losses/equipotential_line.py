@@ -10,13 +10,12 @@ from torch import Tensor
 
 from lightning_seg.losses._probability_loss import VOID, probability_loss
 from lightning_seg.losses._stable_ranks import between_ranks
-from lightning_seg.losses.base import Loss
+from lightning_seg.losses.base import Loss, check_choice
 from lightning_seg.losses.potential import (
     Padding,
     Plane,
     Splitter,
     Sweep,
-    check_padding,
     directions_in,
     scale_of,
     sweeps_of,
@@ -54,26 +53,13 @@ def equipotential_line_loss(
     to 0 in float64 (with ``mu=10`` a distance of 2 or more, as at thin objects) is skipped, because
     the formula is 0 / 0 there.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        kernel_size: Odd width w of the convolution, at least 3; r is ``w // 2``.
-        splitter: "A", "B", "C" or "standard"; see `anisotropic_convolution`.
-        mu: Even exponent; large values count only potentials closer than 1 to a level.
-        padding: "replicate" or "constant" (0) beyond the border.
-        reduce: "mean" over the images, classes, directions and levels that have a line, which
-            excludes classes that are absent or fill an image. "sum" over classes and levels and
-            mean over directions and images, as in Algorithm 1.
-        ignore_index: Label of ignored pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``. r
+    is ``kernel_size // 2``. Options and errors as in `EquipotentialLineLoss`.
 
     Returns:
         Scalar, float32 (float64 for float64 logits): 0 for a one-hot prediction of the labels, and
         at most 1 with "mean". EDC may slightly exceed 1, which makes the loss negative. 0 if there
         is no line.
-
-    Raises:
-        ValueError: An even kernel or one below 3, an odd or non-positive ``mu``, an unknown
-            splitter, padding or ``reduce``.
     """
     sweeps = _check(kernel_size, splitter, mu, padding, reduce)
     term = partial(
@@ -88,16 +74,13 @@ def _check(
     sweeps = sweeps_of(kernel_size, splitter)
     if kernel_size == 1:
         raise ValueError("kernel_size is 1: lines need neighbours, so it must be 3 or more.")
-    if not isinstance(mu, int):
-        raise ValueError(f"mu is {mu!r}: it must be an even and positive integer.")
-    if mu < 2 or mu % 2:
+    if not isinstance(mu, int) or mu < 2 or mu % 2:
         raise ValueError(
-            f"mu is {mu}: it must be even and positive, or potentials below a level would grow "
+            f"mu is {mu!r}: it must be even and positive, or potentials below a level would grow "
             "without bound. The paper has 10 on PASCAL VOC and 2 on Cityscapes."
         )
-    check_padding(padding)
-    if reduce not in ("mean", "sum"):
-        raise ValueError(f"reduce is {reduce!r}: it must be 'mean' or 'sum'.")
+    check_choice("padding", padding, Padding)
+    check_choice("reduce", reduce, Reduce)
     return sweeps
 
 
@@ -280,15 +263,20 @@ class EquipotentialLineLoss(Loss):
     The paper adds it to a cross entropy with a weight of 0.2 (PASCAL VOC) to 0.5 (Cityscapes).
 
     Args:
-        kernel_size: Odd width of the convolution in pixels; the paper has 7 for 256-pixel crops.
+        kernel_size: Odd width of the convolution in pixels, at least 3; the paper has 7 for
+            256-pixel crops.
         splitter: Directions: "A" (axes), "B" (diagonals), "C" (both) or "standard".
-        mu: Even exponent, 10 on PASCAL VOC and 2 on Cityscapes.
+        mu: Even exponent, 10 on PASCAL VOC and 2 on Cityscapes; large values count only potentials
+            closer than 1 to a level.
         padding: "replicate" or "constant" (0) beyond the border.
-        reduce: "mean", or "sum" as in the paper's Algorithm 1.
+        reduce: "mean" over the images, classes, directions and levels that have a line, which
+            excludes classes that are absent or fill an image. "sum" over classes and levels and
+            mean over directions and images, as in Algorithm 1.
         ignore_index: Label of ignored pixels.
 
     Raises:
-        ValueError: See `equipotential_line_loss`.
+        ValueError: An even kernel or one below 3, an odd or non-positive ``mu``, an unknown
+            splitter, padding or ``reduce``.
 
     Example:
         >>> import torch

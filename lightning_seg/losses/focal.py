@@ -8,13 +8,14 @@ from torch import Tensor
 
 from lightning_seg.losses._overlap import Preset
 from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
-from lightning_seg.losses._reduction import Reduction, pooled
 from lightning_seg.losses.base import (
     Loss,
+    Reduction,
     autocast_off,
     check_choice,
     check_number,
     mean_where,
+    pooled,
     promote,
     ratio,
 )
@@ -40,24 +41,11 @@ def focal(
 
     Lin et al. (2017), equation 4, in the softmax form of Gül (2023), without alpha.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        gamma: 0 (the cross entropy) or more.
-        activation: ``"softmax"``, or ``"sigmoid"`` for K binary tasks, one against the rest, whose
-            losses are averaged.
-        reduction: ``"image"`` averages the means of the images; ``"batch"`` takes one mean over all
-            pixels of the batch.
-        preset: Values for activation and reduction where they are None. ``"formula"`` follows Gül
-            (2023): softmax, image. ``"smp"`` is the multiclass focal loss of
-            segmentation-models-pytorch: sigmoid, batch.
-        ignore_index: Label of ignored pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    Options and errors as in `FocalLoss`.
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel is valid.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class; invalid options.
     """
     activation, reduction = focal_arguments(gamma, activation, reduction, preset)
     valid = mask != ignore_index
@@ -86,11 +74,13 @@ class FocalLoss(Loss):
 
     Args:
         gamma: Strength of the down-weighting; 0 is the cross entropy.
-        activation: ``"softmax"``, or ``"sigmoid"`` for each class against the rest.
+        activation: ``"softmax"``, or ``"sigmoid"`` for K binary tasks, each class against the rest,
+            whose losses are averaged.
         reduction: ``"image"`` averages the means of the images; ``"batch"`` takes one mean over all
             pixels of the batch.
-        preset: Values for activation and reduction where they are None: softmax and image for
-            ``"formula"``, sigmoid and batch for ``"smp"``.
+        preset: Values for activation and reduction where they are None. ``"formula"`` follows Gül
+            (2023): softmax, image. ``"smp"`` is the multiclass focal loss of
+            segmentation-models-pytorch: sigmoid, batch.
         ignore_index: Label of ignored pixels.
 
     Raises:
@@ -120,24 +110,14 @@ class FocalLoss(Loss):
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `focal`."""
-        return focal(
-            logits,
-            mask,
-            self.gamma,
-            self.activation,
-            self.reduction,
-            ignore_index=self.ignore_index,
-        )
+        options = self.gamma, self.activation, self.reduction
+        return focal(logits, mask, *options, ignore_index=self.ignore_index)
 
 
 def focal_arguments(
     gamma: float, activation: Activation | None, reduction: Reduction | None, preset: Preset
 ) -> tuple[Activation, Reduction]:
-    """Return the arguments, with the values of the preset in place of None.
-
-    Raises:
-        ValueError: A negative or infinite gamma, an unknown choice.
-    """
+    """Return checked arguments, with the values of the preset in place of None."""
     check_choice("preset", preset, Preset)
     check_number("gamma", gamma)
     usual = PRESETS[preset]

@@ -19,23 +19,12 @@ def generalized_dice(
 
     Sudre et al. (2017), equation 3. An absent class gets the largest weight of the present ones.
 
-    Args:
-        logits: (B, K, H, W) floating point, turned into the probabilities p by softmax.
-        mask: (B, H, W) int64 with labels 0..K-1 (one-hot: y) or ``ignore_index``.
-        volume_weights: ``"inverse_square"``, one over the squared pixel count of the class, as in
-            the paper; ``"inverse"``; or None for equal weights.
-        volumes: Volumes of each ``"image"``, or their mean over the ``"batch"``.
-        smooth: Added to numerator and denominator after the weights are divided by the largest; 0
-            or more.
-        ignore_index: Label of ignored pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    Options and errors as in `GeneralizedDiceLoss`.
 
     Returns:
         Scalar in [0, 1], float32 (float64 for float64 logits): the mean over the images with a
         valid pixel; 0 if there is none.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class; an unknown choice, a negative
-            ``smooth``.
     """
     formula = _formula(volume_weights, volumes, smooth)
     return tanimoto(logits, mask, formula, ignore_index)
@@ -58,10 +47,11 @@ class GeneralizedDiceLoss(Loss):
     """Dice weighted by inverse class volumes (Sudre et al. 2017); see `generalized_dice`.
 
     Args:
-        volume_weights: ``"inverse_square"`` of the pixel count, ``"inverse"``, or None for equal
-            weights.
+        volume_weights: ``"inverse_square"`` of the pixel count, as in the paper, ``"inverse"``, or
+            None for equal weights.
         volumes: Volumes of each ``"image"``, or their mean over the ``"batch"``.
-        smooth: Added to numerator and denominator, 0 or more.
+        smooth: Added to numerator and denominator after the weights are divided by the largest; 0
+            or more.
         ignore_index: Label of ignored pixels.
 
     Raises:

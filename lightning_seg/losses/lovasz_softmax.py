@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_seg.losses._probabilities import masked_probabilities
-from lightning_seg.losses._reduction import Reduction
-from lightning_seg.losses.base import Loss, autocast_off, check_choice, mean_where
+from lightning_seg.losses.base import Loss, Reduction, autocast_off, check_choice, mean_where
 
 Classes = Literal["present", "all"]
 
@@ -27,21 +26,11 @@ def lovasz_softmax(
     order. Each is weighted by the increase of the Jaccard loss if that pixel is misclassified in
     addition to all before it.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        classes: Average over the classes ``"present"`` in the labels, or over ``"all"``, where an
-            absent class costs its largest probability.
-        reduction: ``"batch"`` sorts all pixels of the batch together; ``"image"`` averages the
-            losses of the images.
-        ignore_index: Label of ignored pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    Options and errors as in `LovaszSoftmaxLoss`.
 
     Returns:
         Scalar in [0, 1], float32 (float64 for float64 logits); 0 if no pixel is valid.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class; unknown ``classes`` or an
-            unknown reduction.
     """
     _check(classes, reduction)
     probabilities, labels = masked_probabilities(logits, mask, ignore_index)
@@ -102,8 +91,10 @@ class LovaszSoftmaxLoss(Loss):
     """Lovász-softmax loss (Berman et al. 2018), a surrogate of the mean IoU.
 
     Args:
-        classes: Average over the classes ``"present"`` in the labels, or over ``"all"``.
-        reduction: IoU over all pixels of the ``"batch"``, or of each ``"image"``.
+        classes: Average over the classes ``"present"`` in the labels, or over ``"all"``, where an
+            absent class costs its largest probability.
+        reduction: ``"batch"`` sorts all pixels of the batch together; ``"image"`` averages the
+            losses of the images.
         ignore_index: Label of ignored pixels.
 
     Raises:

@@ -29,9 +29,6 @@ def map_binary_cross_entropy(
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 predictions); 0 if no pixel is valid.
-
-    Raises:
-        ValueError: Mismatched shapes.
     """
     check_map_shapes(prediction, target, mask)
     prediction = promote(prediction)

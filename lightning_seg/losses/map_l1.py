@@ -47,9 +47,6 @@ def map_l1(
     Returns:
         Scalar >= 0, float32 (float64 for float64 predictions); 0 if no pixel is valid or all valid
         pixels have weight 0.
-
-    Raises:
-        ValueError: Mismatched shapes, or an unknown ``weigh``.
     """
     check_choice("weigh", weigh, Weigh)
     check_map_shapes(prediction, target, mask)

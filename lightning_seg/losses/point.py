@@ -6,13 +6,12 @@ from typing import Literal
 from torch import Tensor
 
 from lightning_seg.losses._probability_loss import VOID, probability_loss
-from lightning_seg.losses.base import Loss
+from lightning_seg.losses.base import Loss, check_choice
 from lightning_seg.losses.potential import (
     Padding,
     Plane,
     Splitter,
     Sweep,
-    check_padding,
     directions_in,
     scale_of,
     sweeps_of,
@@ -36,21 +35,12 @@ def point_loss(
     equation has a plain sum over pixels, which cannot balance a cross entropy with the paper's
     weight of 0.1; the authors' code takes the mean as well.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        kernel_size: Odd width w of the convolution; potentials are in [0, w // 2 + 1].
-        splitter: "A", "B", "C" or "standard"; see `anisotropic_convolution`.
-        norm: "l1" for the absolute difference, "l2" for its square.
-        padding: "replicate" or "constant" (0) beyond the border.
-        ignore_index: Label of ignored pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``. r
+    is ``kernel_size // 2``. Options and errors as in `PointLoss`.
 
     Returns:
         Scalar in [0, r + 1] ("l1") or [0, (r + 1) ** 2] ("l2"), float32 (float64 for float64
         logits); 0 if no pixel is valid.
-
-    Raises:
-        ValueError: An even kernel, an unknown splitter, norm or padding.
     """
     sweeps = _check(kernel_size, splitter, norm, padding)
     term = partial(_terms, sweeps=sweeps, kernel_size=kernel_size, norm=norm, padding=padding)
@@ -58,9 +48,8 @@ def point_loss(
 
 
 def _check(kernel_size: int, splitter: Splitter, norm: str, padding: str) -> tuple[Sweep, ...]:
-    if norm not in ("l1", "l2"):
-        raise ValueError(f"norm is {norm!r}: it must be 'l1' or 'l2'.")
-    check_padding(padding)
+    check_choice("norm", norm, Norm)
+    check_choice("padding", padding, Padding)
     return sweeps_of(kernel_size, splitter)
 
 

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_seg.losses.base import check_choice
+
 Splitter = Literal["A", "B", "C", "standard"]
 Padding = Literal["replicate", "constant"]
 
@@ -40,25 +42,17 @@ class Sweep:
 
 
 def sweeps_of(kernel_size: int, splitter: Splitter) -> tuple[Sweep, ...]:
-    """Return the sweeps that cover every direction of ``splitter``.
-
-    Raises:
-        ValueError: A kernel that is even, not positive or not an integer; an unknown splitter.
-    """
-    if not isinstance(kernel_size, int):
-        raise ValueError(f"kernel_size is {kernel_size!r}: it must be an odd and positive integer.")
-    if kernel_size < 1 or kernel_size % 2 == 0:
+    """Return the sweeps that cover every direction, or raise ValueError for invalid arguments."""
+    check_choice("splitter", splitter, Splitter)
+    if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(
-            f"kernel_size is {kernel_size}: it must be odd and positive, because it "
-            f"reaches kernel_size // 2 pixels to each side. Try {max(kernel_size, 0) + 1}."
+            f"kernel_size is {kernel_size!r}: it must be odd and positive, because it reaches "
+            "kernel_size // 2 pixels to each side."
         )
     reach = kernel_size // 2
     if splitter == "standard":
         runs = ((1, 0, kernel_size), (0, 1, kernel_size))
         return (Sweep(runs, ((-reach, -reach),), kernel_size**2),)
-    if splitter not in _AXES:
-        known = ", ".join(repr(name) for name in (*_AXES, "standard"))
-        raise ValueError(f"splitter is {splitter!r}: it must be one of {known}.")
     return tuple(
         Sweep(((dy, dx, reach + 1),), ((-reach * dy, -reach * dx), (0, 0)), reach + 1)
         for dy, dx in _AXES[splitter]
@@ -68,12 +62,6 @@ def sweeps_of(kernel_size: int, splitter: Splitter) -> tuple[Sweep, ...]:
 def directions_in(sweeps: Sequence[Sweep]) -> int:
     """Number of directions, |S|."""
     return sum(len(sweep.starts) for sweep in sweeps)
-
-
-def check_padding(padding: str) -> None:
-    """Raise ValueError unless ``padding`` is "replicate" or "constant"."""
-    if padding not in ("replicate", "constant"):
-        raise ValueError(f"padding is {padding!r}: it must be 'replicate' or 'constant'.")
 
 
 @dataclass(frozen=True)
@@ -196,7 +184,7 @@ def anisotropic_convolution(
                 [0., 0., 1., 2.],
                 [0., 1., 2., 2.]])
     """
-    check_padding(padding)
+    check_choice("padding", padding, Padding)
     batch, channels, height, width = fields.shape
     sweeps = sweeps_of(kernel_size, splitter)
     plane = Plane(height, width, kernel_size // 2, padding)

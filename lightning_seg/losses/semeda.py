@@ -12,11 +12,7 @@ from torch import Tensor
 
 from lightning_seg.errors import InputError
 from lightning_seg.losses._probability_loss import VOID, probability_loss
-from lightning_seg.losses.base import (
-    Loss,
-    check_choice,
-    check_shapes,
-)
+from lightning_seg.losses.base import Loss, check_choice, check_shapes
 from lightning_seg.networks import EdgeNetwork, pretrained_weights_wanted
 from lightning_seg.networks.edge_network import WIDTHS, activated
 from lightning_seg.targets._one_hot import one_hot
@@ -40,21 +36,11 @@ def semeda(
 
     Void pixels are 0 in all channels of both inputs, and the layers' outputs there are ignored.
 
-    Args:
-        logits: (B, K, H, W) floating point.
-        mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
-        edge_network: A trained network for K classes.
-        weights: One per layer.
-        reduction: ``"mean"`` averages over the channels of a layer and the valid pixels;
-            ``"pixel"`` sums over the channels, which makes the terms 16, 32 and 2 times larger.
-        ignore_index: Label of ignored pixels.
+    Logits are (B, K, H, W), the mask (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
+    Options and errors as in `SemedaLoss`.
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel is valid.
-
-    Raises:
-        InputError: The network is for another number of classes.
-        ValueError: Mismatched shapes; a single class; invalid weights or reduction.
     """
     _check(weights, reduction)
     check_shapes(logits, mask)
@@ -137,9 +123,11 @@ class SemedaLoss(Loss):
         edge_network: Path of its checkpoint, or the network itself, which is frozen.
         weights: One for each of its three layers. The paper has (2, 4, 0) for VOC and (4, 2, 0) for
             Cityscapes; the last layer did not help.
-        reduction: ``"mean"`` or ``"pixel"``, see `semeda`. The paper allows both readings, but its
-            weights suggest the mean: with (2, 4, 0) the gradient is about that of the cross
-            entropy, while that of ``"pixel"`` is some 20 to 50 times larger.
+        reduction: ``"mean"`` averages over the channels of a layer and the valid pixels;
+            ``"pixel"`` sums over the channels, which makes the terms 16, 32 and 2 times larger. The
+            paper allows both readings, but its weights suggest the mean: with (2, 4, 0) the
+            gradient is about that of the cross entropy, while that of ``"pixel"`` is some 20 to 50
+            times larger.
         ignore_index: Label of ignored pixels.
 
     Raises:

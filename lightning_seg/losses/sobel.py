@@ -38,9 +38,6 @@ def sobel(
 
     Returns:
         Scalar >= 0, float32 (float64 for float64 logits); 0 if no pixel is valid.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class; an unknown reduction.
     """
     check_choice("reduction", reduction, Reduction)
     check_shapes(logits, mask)

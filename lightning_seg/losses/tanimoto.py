@@ -2,16 +2,10 @@
 
 from torch import Tensor
 
-from lightning_seg.losses._class_sums import sum_by_class
+from lightning_seg.losses._by_class import sum_by_class
 from lightning_seg.losses._probabilities import masked_probabilities
-from lightning_seg.losses.base import Loss, autocast_off
-from lightning_seg.losses.tanimoto_formula import (
-    Coefficient,
-    DualWeights,
-    TanimotoFormula,
-    Volumes,
-    VolumeWeights,
-)
+from lightning_seg.losses.base import autocast_off
+from lightning_seg.losses.tanimoto_formula import FormulaLoss, TanimotoFormula
 
 
 @autocast_off
@@ -31,37 +25,19 @@ def tanimoto(
 
     Returns:
         Scalar in [0, 1], float32 (float64 for float64 logits); 0 if no pixel is valid.
-
-    Raises:
-        ValueError: Mismatched shapes; a single class.
     """
     probabilities, labels = masked_probabilities(logits, mask, ignore_index)
     return formula(probabilities, labels.to(probabilities.dtype), mask != ignore_index)
 
 
-class TanimotoLoss(Loss):
+class TanimotoLoss(FormulaLoss):
     """Tanimoto with complement, the loss of ResUNet-a (Diakogiannis et al. 2020); see `tanimoto`.
 
     The paper uses ``volume_weights="inverse_square"``; the authors' code also has
     ``normalize_weights=False``. Then ``smooth`` is no longer negligible: the weighted sums of a
     large image are equally small, and the loss of an undecided prediction drops from 0.5 to 0.3 at
     512 x 512 pixels. The Dice losses ``"D1"`` and ``"D2"``, with or without complement, are those
-    of the comparison in section 3.2.2 of the paper.
-
-    Args:
-        complement: Average with the overlap of the complements of prediction and labels.
-        volume_weights: ``"inverse"`` balances the classes; ``"inverse_square"`` is the paper's;
-            None gives equal weights, with which large classes dominate.
-        normalize_weights: Divide the weights by the largest; see `TanimotoFormula` for all options.
-        smooth: Added to numerator and denominator, 0 or more.
-        dual_weights: Weights of the complement, from its own volumes (``"complement"``) or the same
-            as those of the first term (``"direct"``).
-        volumes: Mean volumes of the ``"batch"``, or those of each ``"image"``.
-        coefficient: ``"D3"`` is Tanimoto; ``"D1"`` and ``"D2"`` are forms of Dice.
-        ignore_index: Label of ignored pixels.
-
-    Raises:
-        ValueError: An unknown choice, a negative ``smooth``.
+    of the comparison in section 3.2.2 of the paper. For the options see `FormulaLoss`.
 
     Example:
         >>> import torch
@@ -71,29 +47,6 @@ class TanimotoLoss(Loss):
         >>> TanimotoLoss()(logits, mask)
         tensor(0.5102)
     """
-
-    def __init__(
-        self,
-        complement: bool = True,
-        volume_weights: VolumeWeights | None = "inverse",
-        normalize_weights: bool = True,
-        smooth: float = 1e-5,
-        dual_weights: DualWeights = "complement",
-        volumes: Volumes = "batch",
-        coefficient: Coefficient = "D3",
-        ignore_index: int = 255,
-    ) -> None:
-        super().__init__()
-        self.formula = TanimotoFormula(
-            complement,
-            volume_weights,
-            normalize_weights,
-            smooth,
-            dual_weights,
-            volumes,
-            coefficient,
-        )
-        self.ignore_index = ignore_index
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `tanimoto`."""

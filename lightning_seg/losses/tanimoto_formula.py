@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_seg.losses.base import check_choice, check_number, mean_where, ratio
+from lightning_seg.losses.base import Loss, check_choice, check_number, mean_where, ratio
 
 Coefficient = Literal["D1", "D2", "D3"]
 VolumeWeights = Literal["inverse_square", "inverse"]
@@ -122,3 +122,36 @@ class TanimotoFormula:
         overlap = (weights * overlap).sum(dim=1) + self.smooth
         everything = overlap + (weights * excess).sum(dim=1)
         return torch.where(everything > 0, ratio(overlap, everything), 1.0)
+
+
+class FormulaLoss(Loss):
+    """Base of the Tanimoto losses.
+
+    Args:
+        complement, volume_weights, normalize_weights, smooth, dual_weights, volumes, coefficient:
+            As in `TanimotoFormula`.
+        ignore_index: Label of ignored pixels.
+    """
+
+    def __init__(
+        self,
+        complement: bool = True,
+        volume_weights: VolumeWeights | None = "inverse",
+        normalize_weights: bool = True,
+        smooth: float = 1e-5,
+        dual_weights: DualWeights = "complement",
+        volumes: Volumes = "batch",
+        coefficient: Coefficient = "D3",
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        self.formula = TanimotoFormula(
+            complement,
+            volume_weights,
+            normalize_weights,
+            smooth,
+            dual_weights,
+            volumes,
+            coefficient,
+        )
+        self.ignore_index = ignore_index

@@ -1,12 +1,11 @@
 """Boundary F-measure as a torchmetrics metric."""
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from lightning_seg.metrics.fingerprint import fingerprint
+from lightning_seg.metrics.base import SegmentationMetric
 from lightning_seg.metrics.functional.boundary_f import (
     ContourVoid,
     boundary_f_counts,
@@ -16,10 +15,6 @@ from lightning_seg.metrics.functional.boundary_f import (
 from lightning_seg.metrics.functional.contours import ContourCounts
 from lightning_seg.metrics.functional.labels import check_settings
 from lightning_seg.metrics.functional.ratios import Average, as_float64, average_classes
-from lightning_seg.metrics.plotting import Plot, Value, plot_named_rows
-
-if TYPE_CHECKING:  # matplotlib takes its time to import
-    from matplotlib.axes import Axes
 
 ContourScore = Literal["f", "precision", "recall", "all"]
 
@@ -28,24 +23,18 @@ ONE = 2**42
 _ROWS = ("f", "precision", "recall")
 
 
-class BoundaryFMeasure(Metric):
+class BoundaryFMeasure(SegmentationMetric):
     """F-measure of contour pixels within a tolerance, from the DAVIS benchmark (CVPR 2016).
 
     By default F is computed per image and class, averaged over the images where the class has a
     contour in prediction or ground truth, then averaged over the classes. Scores are summed in
-    int64 fixed point (steps of 2^-42), so the result is bit-exact for any batch size, order and
-    number of processes.
-
-    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
-    argmax, and ground-truth labels (B, H, W). `compute()` returns float64: the mean over the
-    classes with a score (NaN if there are none), or (K,) with NaN for classes without a score.
+    steps of 2^-42. For inputs, value and errors see `SegmentationMetric`.
 
     Args:
         num_classes: K, at least 2.
         tolerance: Below 1, a fraction of the image diagonal (rounded up to whole px); from 1 on,
             px.
-        ignore_index: Label of ignored pixels. A predicted pixel with this label belongs to no
-            class.
+        ignore_index: Label of ignored pixels.
         void: Treatment of ignored pixels: "zeroed", as in the public code, which inflates scores
             where prediction and ground truth touch ignored pixels, or "removed"; see
             `lightning_seg.metrics.functional.boundary_f_counts`.
@@ -59,10 +48,6 @@ class BoundaryFMeasure(Metric):
             "all" for (3,) or (3, K) in this order. Several in one MetricCollection share one
             count.
 
-    Raises:
-        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
-            labels are.
-
     Example:
         >>> import torch
         >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
@@ -72,12 +57,6 @@ class BoundaryFMeasure(Metric):
         >>> metric.compute()
         tensor(0.5312, dtype=torch.float64)
     """
-
-    full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
 
     counts: Tensor
     scores: Tensor
@@ -106,15 +85,13 @@ class BoundaryFMeasure(Metric):
         self.pooled = pooled
         self.absent_score = absent_score
         self.score: ContourScore = score
-        zeros = torch.zeros(num_classes, dtype=torch.int64)
         if pooled:
-            self.add_state("counts", zeros.repeat(4, 1), dist_reduce_fx="sum")
+            self.add_sums((4, num_classes), "counts")
         else:
-            self.add_state("scores", zeros.repeat(3, 1), dist_reduce_fx="sum")
-            self.add_state("present", zeros, dist_reduce_fx="sum")
-            self.add_state("images", torch.tensor(0), dist_reduce_fx="sum")
-        settings = fingerprint(num_classes, tolerance, ignore_index, void)
-        self.add_state("settings", settings, dist_reduce_fx="max")
+            self.add_sums((3, num_classes), "scores")
+            self.add_sums(num_classes, "present")
+            self.add_sums((), "images")
+        self.add_settings(num_classes, tolerance, ignore_index, void)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add the counts of a batch."""
@@ -148,12 +125,10 @@ class BoundaryFMeasure(Metric):
         images = as_float64(self.images)
         return (total + self.absent_score * (images - present)) / images
 
-    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
-        if self.score != "all" or not (val is None or isinstance(val, Tensor)):
-            return self._plot(val, ax)
-        value = self.compute() if val is None else val
-        return plot_named_rows(type(self).__name__, _ROWS, value, ax)
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the rows of the value."""
+        return _ROWS if self.score == "all" else ()
 
 
 def _rows(counts: ContourCounts) -> Tensor:

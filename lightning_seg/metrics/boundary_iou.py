@@ -1,50 +1,32 @@
 """Boundary IoU as a torchmetrics metric."""
 
-from typing import TYPE_CHECKING
-
-import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from lightning_seg.metrics.fingerprint import fingerprint
+from lightning_seg.metrics.base import SegmentationMetric
 from lightning_seg.metrics.functional.boundary_iou import (
     Void,
     boundary_iou_counts,
     check_boundary_iou,
 )
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
-from lightning_seg.metrics.plotting import Plot, Value
-
-if TYPE_CHECKING:  # matplotlib takes its time to import
-    from matplotlib.axes import Axes
 
 
-class BoundaryIoU(Metric):
+class BoundaryIoU(SegmentationMetric):
     """IoU of the bands along the inside of each class's boundary (Cheng et al., CVPR 2021).
 
-    Intersections and unions are summed over the dataset as int64, so the result is bit-exact for
-    any batch size, order and number of processes. With `void="transparent"`, a perfect prediction
-    scores exactly 1.
-
-    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
-    argmax, and ground-truth labels (B, H, W). `compute()` returns float64: the mean over the
-    classes with a boundary band in prediction or ground truth (NaN if there are none), or (K,)
-    with NaN for classes without one.
+    Intersections and unions are summed over the dataset; a class has a value if prediction or
+    ground truth has a band of it. With `void="transparent"`, a perfect prediction scores exactly 1.
+    For inputs, value and errors see `SegmentationMetric`.
 
     Args:
         num_classes: K, at least 2.
         dilation_ratio: Width of the band as a fraction of the image diagonal, at least 1 px.
         width: Width of the band in px; overrides `dilation_ratio`.
-        ignore_index: Label of ignored pixels, which are never counted. A predicted pixel with
-            this label belongs to no class.
+        ignore_index: Label of ignored pixels, which are never counted.
         void: Treatment of ignored pixels: "transparent" (they form no boundary), "removed" or
             "zeroed"; see `lightning_seg.metrics.functional.boundary_iou_counts`.
         border: Count the image border as a boundary of the objects that touch it.
         average: "macro" for the mean over classes, None for one value per class.
-
-    Raises:
-        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
-            labels are.
 
     Example:
         >>> import torch
@@ -55,12 +37,6 @@ class BoundaryIoU(Metric):
         >>> metric.compute()
         tensor(0.7143, dtype=torch.float64)
     """
-
-    full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
 
     intersection: Tensor
     union: Tensor
@@ -84,11 +60,8 @@ class BoundaryIoU(Metric):
         self.void: Void = void
         self.border = border
         self.average: Average = average
-        zeros = torch.zeros(num_classes, dtype=torch.int64)
-        self.add_state("intersection", zeros, dist_reduce_fx="sum")
-        self.add_state("union", zeros.clone(), dist_reduce_fx="sum")
-        settings = fingerprint(num_classes, dilation_ratio, width, ignore_index, void, border)
-        self.add_state("settings", settings, dist_reduce_fx="max")
+        self.add_sums(num_classes, "intersection", "union")
+        self.add_settings(num_classes, dilation_ratio, width, ignore_index, void, border)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add the counts of a batch."""
@@ -108,7 +81,3 @@ class BoundaryIoU(Metric):
     def compute(self) -> Tensor:
         """Return the score over all updates."""
         return average_classes(ratio(self.intersection, self.union), self.average)
-
-    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
-        return self._plot(val, ax)

@@ -1,12 +1,9 @@
 """E-measure as a torchmetrics metric."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from lightning_seg.metrics.fingerprint import fingerprint
+from lightning_seg.metrics.base import SegmentationMetric
 from lightning_seg.metrics.functional.e_measure import (
     Normalize,
     RegionVoid,
@@ -14,39 +11,25 @@ from lightning_seg.metrics.functional.e_measure import (
     e_measure,
 )
 from lightning_seg.metrics.functional.ratios import Average, as_float64, average_classes
-from lightning_seg.metrics.plotting import Plot, Value
-
-if TYPE_CHECKING:  # matplotlib takes its time to import
-    from matplotlib.axes import Axes
 
 # A score of 1 in fixed point: steps of 2.3e-13, enough range for a million images.
 ONE = 2**42
 
 
-class EMeasure(Metric):
+class EMeasure(SegmentationMetric):
     """Enhanced-alignment measure of each class against the rest (Fan et al., IJCAI 2018).
 
     Computed per image and class, averaged over the images where prediction or ground truth
     contains the class, then averaged over the classes, as reported by SEMEDA (Chen et al., 2020).
-    Scores are summed in int64 fixed point (steps of 2^-42), so the result is bit-exact for any
-    batch size, order and number of processes.
-
-    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
-    argmax, and ground-truth labels (B, H, W). `compute()` returns float64: the mean over the
-    classes with a score (NaN if there are none), or (K,) with NaN for classes without a score.
+    Scores are summed in steps of 2^-42. For inputs, value and errors see `SegmentationMetric`.
 
     Args:
         num_classes: K, at least 2.
-        ignore_index: Label of ignored pixels. A predicted pixel with this label belongs to no
-            class.
+        ignore_index: Label of ignored pixels.
         void: Treatment of ignored pixels, "removed" or "zeroed"; see
             `lightning_seg.metrics.functional.e_measure`.
         normalize: "N-1", as in the public code, or "N".
         average: "macro" for the mean over classes, None for one value per class.
-
-    Raises:
-        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
-            labels are.
 
     Example:
         >>> import torch
@@ -57,12 +40,6 @@ class EMeasure(Metric):
         >>> metric.compute()
         tensor(0.9700, dtype=torch.float64)
     """
-
-    full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
 
     scores: Tensor
     present: Tensor
@@ -82,11 +59,8 @@ class EMeasure(Metric):
         self.void: RegionVoid = void
         self.normalize: Normalize = normalize
         self.average: Average = average
-        zeros = torch.zeros(num_classes, dtype=torch.int64)
-        self.add_state("scores", zeros, dist_reduce_fx="sum")
-        self.add_state("present", zeros.clone(), dist_reduce_fx="sum")
-        settings = fingerprint(num_classes, ignore_index, void, normalize)
-        self.add_state("settings", settings, dist_reduce_fx="max")
+        self.add_sums(num_classes, "scores", "present")
+        self.add_settings(num_classes, ignore_index, void, normalize)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add the scores of a batch."""
@@ -101,7 +75,3 @@ class EMeasure(Metric):
         """Return the score over all updates."""
         per_class = as_float64(self.scores) / ONE / as_float64(self.present)
         return average_classes(per_class, self.average)
-
-    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
-        return self._plot(val, ax)

@@ -1,22 +1,16 @@
 """Mean of per-sample values, exact for any split of the samples."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
+from lightning_seg.metrics.base import SegmentationMetric
 from lightning_seg.metrics.functional.ratios import as_float64
-from lightning_seg.metrics.plotting import Plot, Value
-
-if TYPE_CHECKING:  # matplotlib takes its time to import
-    from matplotlib.axes import Axes
 
 FRACTION = 2**40
 LIMIT = 2.0**39
 
 
-class PerSampleMean(Metric):
+class PerSampleMean(SegmentationMetric):
     """Mean over samples, bit-exact for any batch size, order and number of processes.
 
     Floating-point sums depend on the order of summation. Here the integer and fractional parts
@@ -36,8 +30,9 @@ class PerSampleMean(Metric):
         tensor(1.5000, dtype=torch.float64)
     """
 
-    full_state_update = False
-    is_differentiable = False
+    higher_is_better = None
+    plot_lower_bound = None
+    plot_upper_bound = None
 
     whole: Tensor
     fraction: Tensor
@@ -46,8 +41,7 @@ class PerSampleMean(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("whole", "fraction", "samples", "unusable"):
-            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+        self.add_sums((), "whole", "fraction", "samples", "unusable")
 
     def update(self, values: Tensor) -> None:
         """Add samples."""
@@ -66,7 +60,3 @@ class PerSampleMean(Metric):
         total = as_float64(self.whole) + as_float64(self.fraction) / FRACTION
         mean = total / as_float64(self.samples)
         return torch.where(as_float64(self.unusable) > 0, torch.nan, mean)
-
-    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
-        return self._plot(val, ax)

@@ -1,12 +1,11 @@
 """Surface distances as a torchmetrics metric."""
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from lightning_seg.metrics.fingerprint import fingerprint
+from lightning_seg.metrics.base import SegmentationMetric
 from lightning_seg.metrics.functional.labels import check_settings
 from lightning_seg.metrics.functional.ratios import Average, as_float64, average_classes
 from lightning_seg.metrics.functional.surface_distance import (
@@ -15,10 +14,6 @@ from lightning_seg.metrics.functional.surface_distance import (
     check_surface_distance,
     surface_distances,
 )
-from lightning_seg.metrics.plotting import Plot, Value, plot_named_rows
-
-if TYPE_CHECKING:  # matplotlib takes its time to import
-    from matplotlib.axes import Axes
 
 Measure = Literal["mean", "hausdorff", "both"]
 
@@ -27,18 +22,13 @@ PIXEL = 2**24
 _ROWS = ("mean", "hausdorff")
 
 
-class SurfaceDistance(Metric):
+class SurfaceDistance(SegmentationMetric):
     """Distance in pixels between the outlines of a class in prediction and ground truth.
 
     Computed per image and class, averaged over the images where prediction or ground truth has an
-    outline of the class, then averaged over the classes. Distances are summed in int64 fixed point
-    (steps of 2^-24 px), so the result is bit-exact for any batch size, order and number of
-    processes. The `HausdorffDistance` of torchmetrics 1.9 is wrong on non-square images.
-
-    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
-    argmax, and ground-truth labels (B, H, W); it computes on the CPU. `compute()` returns float64:
-    the mean over the classes with a distance (NaN if there are none), or (K,) with NaN for classes
-    without one.
+    outline of the class, then averaged over the classes; on the CPU. Distances are summed in steps
+    of 2^-24 px. The `HausdorffDistance` of torchmetrics 1.9 is wrong on non-square images. For
+    inputs, value and errors see `SegmentationMetric`.
 
     Args:
         num_classes: K, at least 2.
@@ -48,15 +38,10 @@ class SurfaceDistance(Metric):
         percentile: Percentile of the Hausdorff distance; 100 is the maximum.
         missing: Distance if only one map contains the class: "diagonal" (of the image),
             "infinite", or "skip", which leaves missed objects unpenalised.
-        ignore_index: Label of ignored pixels. A predicted pixel with this label belongs to no
-            class.
+        ignore_index: Label of ignored pixels.
         void: Treatment of ignored pixels, "transparent" or "zeroed"; see
             `lightning_seg.metrics.functional.surface_distances`.
         average: "macro" for the mean over classes, None for one value per class.
-
-    Raises:
-        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
-            labels are.
 
     Example:
         >>> import torch
@@ -69,10 +54,8 @@ class SurfaceDistance(Metric):
                 [2.0000, 2.0000]], dtype=torch.float64)
     """
 
-    full_state_update = False
     higher_is_better = False
-    is_differentiable = False
-    plot_lower_bound = 0.0
+    plot_upper_bound = None
 
     sums: Tensor
     present: Tensor
@@ -98,26 +81,14 @@ class SurfaceDistance(Metric):
         self.ignore_index = ignore_index
         self.void: SurfaceVoid = void
         self.average: Average = average
-        zeros = torch.zeros(num_classes, dtype=torch.int64)
-        self.add_state("sums", zeros.repeat(2, 1), dist_reduce_fx="sum")
-        self.add_state("present", zeros, dist_reduce_fx="sum")
-        self.add_state("infinite", zeros.clone(), dist_reduce_fx="sum")
-        settings = fingerprint(num_classes, percentile, missing, ignore_index, void)
-        self.add_state("settings", settings, dist_reduce_fx="max")
+        self.add_sums((2, num_classes), "sums")
+        self.add_sums(num_classes, "present", "infinite")
+        self.add_settings(num_classes, percentile, missing, ignore_index, void)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add the distances of a batch."""
-        distances = torch.stack(
-            surface_distances(
-                preds,
-                target,
-                self.num_classes,
-                self.percentile,
-                self.missing,
-                self.ignore_index,
-                self.void,
-            )
-        )
+        options = self.num_classes, self.percentile, self.missing, self.ignore_index, self.void
+        distances = torch.stack(surface_distances(preds, target, *options))
         finite = torch.where(distances.isfinite(), distances, 0.0)
         fixed = torch.round(finite * PIXEL).long().sum(dim=1)
         self.sums = self.sums + fixed.to(self.sums.device)
@@ -131,9 +102,7 @@ class SurfaceDistance(Metric):
         values = average_classes(per_class, self.average)
         return values if self.measure == "both" else values[_ROWS.index(self.measure)]
 
-    def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
-        """Plot a value (by default `compute()`), or a sequence of values as a curve."""
-        if self.measure != "both" or not (val is None or isinstance(val, Tensor)):
-            return self._plot(val, ax)
-        value = self.compute() if val is None else val
-        return plot_named_rows(type(self).__name__, _ROWS, value, ax)
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the rows of the value."""
+        return _ROWS if self.measure == "both" else ()

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from lightning_seg.metrics.fingerprint import fingerprint
+from lightning_seg.metrics.base import Plot, SegmentationMetric, Value
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
 from lightning_seg.metrics.functional.trimap_iou import (
     Band,
@@ -16,22 +14,18 @@ from lightning_seg.metrics.functional.trimap_iou import (
     counts_in_region,
     trimap_counts_by_level,
 )
-from lightning_seg.metrics.plotting import Plot, Value, plot_over_widths
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
 
 
-class TrimapIoU(Metric):
+class TrimapIoU(SegmentationMetric):
     """IoU inside or outside bands of increasing width around the ground-truth boundaries.
 
-    Intersections and unions are summed over the dataset as int64, so the result is bit-exact for
-    any batch size, order and number of processes.
-
-    `update(preds, target)` takes labels (B, H, W) or scores (B, K, H, W), which are reduced by
-    argmax, and ground-truth labels (B, H, W). `compute()` returns float64 (W,): for each width,
-    the mean over the classes present in the region (NaN if there are none), or (W, K) with NaN for
-    absent classes. With `region="both"` a leading axis holds boundary and interior.
+    Intersections and unions are summed over the dataset. For inputs, value and errors see
+    `SegmentationMetric`.
+    The value has a leading axis of the W widths; with `region="both"`, one of boundary and interior
+    before it. A class has a value if it is present in the region.
 
     Args:
         num_classes: K, at least 2.
@@ -41,13 +35,8 @@ class TrimapIoU(Metric):
         band: "transition" (where two classes meet; ignored pixels and image borders form no band),
             "per_class" (Cheng et al., CVPR 2021) or "void" (DeepLab's script for VOC); see
             `lightning_seg.metrics.functional.trimap_iou_counts`.
-        ignore_index: Label of ignored pixels, which are never counted. A predicted pixel with
-            this label belongs to no class.
+        ignore_index: Label of ignored pixels, which are never counted.
         average: "macro" for the mean over classes, None for one value per class.
-
-    Raises:
-        ValueError: If the settings are invalid; in `update`, if shapes, dtypes or (on the CPU)
-            labels are.
 
     Example:
         >>> import torch
@@ -58,12 +47,6 @@ class TrimapIoU(Metric):
         >>> metric.compute()
         tensor([0.5990, 0.8414], dtype=torch.float64)
     """
-
-    full_state_update = False
-    higher_is_better = True
-    is_differentiable = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
 
     intersection: Tensor
     union: Tensor
@@ -85,11 +68,9 @@ class TrimapIoU(Metric):
         self.band: Band = band
         self.ignore_index = ignore_index
         self.average: Average = average
-        zeros = torch.zeros((len(set(self.widths)) + 1, num_classes), dtype=torch.int64)
-        self.add_state("intersection", zeros, dist_reduce_fx="sum")
-        self.add_state("union", zeros.clone(), dist_reduce_fx="sum")
-        settings = fingerprint(num_classes, sorted(set(self.widths)), band, ignore_index)
-        self.add_state("settings", settings, dist_reduce_fx="max")
+        distinct = sorted(set(self.widths))
+        self.add_sums((len(distinct) + 1, num_classes), "intersection", "union")
+        self.add_settings(num_classes, distinct, band, ignore_index)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Add the counts of a batch."""
@@ -112,5 +93,19 @@ class TrimapIoU(Metric):
         value = self.compute() if val is None else val
         if not isinstance(value, Tensor):
             return self._plot(value, ax)
+        import matplotlib.pyplot as plt
+
         rows = ("boundary", "interior") if self.region == "both" else ("",)
-        return plot_over_widths(type(self).__name__, self.widths, value, ax, rows)
+        figure, axes = plt.subplots() if ax is None else (None, ax)
+        order = sorted(range(len(self.widths)), key=lambda i: self.widths[i])
+        by_row = value.detach().cpu().reshape(len(rows), len(self.widths), -1)[:, order]
+        classes = by_row.shape[-1]
+        for row, curves in zip(rows, by_row, strict=True):
+            for k in range(classes):
+                label = " ".join(part for part in (row, f"{k}" if classes > 1 else "") if part)
+                axes.plot(sorted(self.widths), curves[:, k], marker="o", label=label or None)
+        axes.set(xlabel="width, px", ylabel=type(self).__name__, ylim=(-0.02, 1.02))
+        axes.grid(True)
+        if len(rows) > 1 or classes > 1:
+            axes.legend()
+        return figure, axes

@@ -84,10 +84,10 @@ def test_gradient_is_the_derivative(maps, splitter):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kernel_size": 4}, "kernel_size is 4.*odd.*Try 5"),
+        ({"kernel_size": 4}, "kernel_size is 4.*odd"),
         ({"kernel_size": -3}, "kernel_size is -3.*positive"),
         ({"splitter": "D"}, "splitter is 'D'.*'A', 'B', 'C', 'standard'"),
-        ({"padding": "reflect"}, "padding is 'reflect'.*'replicate' or 'constant'"),
+        ({"padding": "reflect"}, "padding is 'reflect'.*'replicate', 'constant'"),
     ],
 )
 def test_wrong_arguments_are_named(maps, arguments, message):

@@ -9,15 +9,9 @@ BITS = 30  # classes per int32 map: bits 1 to 30
 
 
 def label_bits(labels: Tensor, first: int, count: int) -> Tensor:
-    """Encode each pixel's class as one set bit, bit 1 for the class `first`.
+    """Encode labels as one set bit each, int32; bit 1 for the class `first`, of at most BITS.
 
-    Args:
-        labels: (B, H, W) integers.
-        first: First class to encode.
-        count: Number of classes, at most BITS.
-
-    Returns:
-        int32 (B, H, W), 0 for labels outside [first, first + count - 1].
+    Labels outside [first, first + count - 1] become 0.
     """
     # Lower labels land on bit 0, higher ones on bit count + 1; both are masked out.
     shift = (labels.to(torch.int32) - first).clamp_(-1, count).add_(1)
@@ -26,17 +20,10 @@ def label_bits(labels: Tensor, first: int, count: int) -> Tensor:
 
 
 def dilate_disk(maps: Tensor, radius: int) -> Tensor:
-    """Dilate every bit by the disk x² + y² <= radius².
+    """Dilate every bit of integer or boolean maps (..., H, W) by the disk x² + y² <= radius².
 
     The disk is a stack of rows. Rows of equal length share one growing horizontal run, which takes
     4 radius + 1 unions in total.
-
-    Args:
-        maps: (..., H, W), integers or boolean.
-        radius: Whole px.
-
-    Returns:
-        A new map of the same shape and dtype.
     """
     height, width = maps.shape[-2:]
     run, union = maps.clone(), maps.clone()

@@ -71,9 +71,6 @@ def boundary_f_counts(
     Returns:
         The counts, int64 (B, K) each.
 
-    Raises:
-        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
-
     Example:
         >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
         >>> target[:, :, 4:] = 1

@@ -82,9 +82,6 @@ def boundary_iou_counts(
     Returns:
         Intersection and union, int64 (K,).
 
-    Raises:
-        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
-
     Example:
         >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
         >>> target[:, :, 4:] = 1

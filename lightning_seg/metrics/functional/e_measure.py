@@ -56,9 +56,6 @@ def e_measure(
     Returns:
         float64 (B, K), NaN where the class is in neither map.
 
-    Raises:
-        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
-
     Example:
         >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
         >>> target[:, :, 4:] = 1

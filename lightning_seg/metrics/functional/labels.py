@@ -7,14 +7,11 @@ from torch import Tensor
 
 
 def check_settings(num_classes: int, **choices: tuple[object, Sequence[object]]) -> None:
-    """Raise if a metric's settings are invalid.
+    """Raise ValueError for fewer than 2 classes, or a setting's value that is not allowed.
 
     Args:
-        num_classes: At least 2; a binary task has two classes.
+        num_classes: K.
         **choices: For each setting, its value and the allowed values.
-
-    Raises:
-        ValueError: Names the setting, its value and the allowed values.
     """
     if num_classes < 2:
         raise ValueError(

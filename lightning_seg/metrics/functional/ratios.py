@@ -18,14 +18,5 @@ def as_float64(values: Tensor) -> Tensor:
 
 
 def average_classes(values: Tensor, average: Average) -> Tensor:
-    """Average over the classes (last axis) that have a value, or return the values unchanged.
-
-    Args:
-        values: (..., K) float, NaN for classes without a value.
-        average: "macro" for the mean over classes that are not NaN (NaN if all are), None for all
-            values.
-
-    Returns:
-        (...) or (..., K).
-    """
+    """Average values (..., K) over the classes that are not NaN for "macro"; else return them."""
     return values.nanmean(dim=-1) if average == "macro" else values

@@ -73,9 +73,6 @@ def surface_distances(
     Returns:
         Two float64 (B, K) tensors on the CPU; NaN where neither map has an outline of the class.
 
-    Raises:
-        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
-
     Example:
         >>> target = torch.zeros(1, 32, 32, dtype=torch.long)
         >>> target[:, 8:24, 8:24] = 1

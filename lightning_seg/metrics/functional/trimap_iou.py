@@ -77,9 +77,6 @@ def trimap_iou_counts(
     Returns:
         Intersection and union, int64 (W, K), or (2, W, K) for both regions.
 
-    Raises:
-        ValueError: If a setting, shape, dtype or (on the CPU) label is invalid.
-
     Example:
         >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
         >>> target[:, :, 4:] = 1

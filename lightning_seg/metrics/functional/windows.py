@@ -70,15 +70,7 @@ def differs_within(
 
 
 def histograms(codes: Tensor, bins: int) -> Tensor:
-    """Count how often each value occurs in each image.
-
-    Args:
-        codes: (B, H, W), integers from 0 to bins - 1.
-        bins: Number of values.
-
-    Returns:
-        int64 (B, bins).
-    """
+    """Count how often each value 0 to bins - 1 occurs in each image (B, H, W): int64 (B, bins)."""
     if codes.device.type != "cpu":
         return histograms_by_row(codes, bins)
     counts = [torch.bincount(image.reshape(-1), minlength=bins) for image in codes]

@@ -1,4 +1,4 @@
-"""Selection of classes for a loss."""
+"""Selection of classes, and sums over the pixels of each."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,7 @@ from lightning_seg.errors import InputError
 
 
 def check_classes(classes: Sequence[int] | None, num_classes: int | None = None) -> None:
-    """Raise unless ``classes`` is None or names distinct labels, at least one.
-
-    Raises:
-        InputError: An empty choice, a repeated label, or one outside 0..num_classes-1.
-    """
+    """Raise InputError unless ``classes`` is None or names distinct labels, at least one."""
     if classes is None:
         return
     if not classes or len(set(classes)) < len(classes) or min(classes) < 0:
@@ -31,3 +27,14 @@ def chosen(by_class: Tensor, classes: Sequence[int] | None) -> Tensor:
         return by_class
     # An index tensor would be copied to the device and force a sync.
     return torch.stack([by_class[:, label] for label in classes], dim=1)
+
+
+def sum_by_class(values: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Sum values (B, H, W) over the pixels of each label, (B, K).
+
+    Labels (B, H, W) are int64 in 0..K-1; void pixels have any label and a value of 0.
+    """
+    batch, height, _ = values.shape
+    # Row sums first: fewer pixels collide in one scatter.
+    rows = values.new_zeros(batch, height, num_classes).scatter_add(2, labels, values)
+    return rows.sum(dim=1)
