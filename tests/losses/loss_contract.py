@@ -131,7 +131,7 @@ class LossContract:
             assert value.shape == ()
             assert value.dtype == dtype
 
-    def test_a_confident_correct_prediction_costs_nothing(self, loss):
+    def test_a_confident_correct_prediction_gives_zero(self, loss):
         if self.perfect is None:
             pytest.skip("the formula says no value")
         mask = LABEL_MAPS["blocks"]
@@ -150,7 +150,7 @@ class LossContract:
         assert gradient.any()
 
     @pytest.mark.parametrize("label", [-100, 3, 1000])
-    def test_the_label_of_void_is_free(self, loss, logits, label):
+    def test_ignore_index_can_be_any_label(self, loss, logits, label):
         mask = LABEL_MAPS["void"]
         expected = value_and_gradient(loss, logits, mask)
         self.ignore(loss, label)
@@ -164,12 +164,12 @@ class LossContract:
         loss.ignore_index = label
 
     @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
-    def test_masks_of_other_types_are_refused(self, loss, logits, dtype):
+    def test_masks_of_other_dtypes_are_refused(self, loss, logits, dtype):
         mask = LABEL_MAPS["void"].to(dtype)
         with pytest.raises(ValueError, match=rf"the mask is {dtype}, expected torch\.int64"):
             loss(logits, mask)
 
-    def test_waits_for_no_device(self):
+    def test_never_syncs_with_the_device(self):
         check_never_waits(self.make, self.empty_inputs)
 
     def empty_inputs(self, device):
@@ -177,7 +177,7 @@ class LossContract:
         return torch.empty(2, self.num_classes, 9, 7, device=device), mask
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-    def test_a_gpu_gives_the_same_and_is_not_waited_for(self, loss, logits):
+    def test_a_gpu_gives_the_same_without_a_sync(self, loss, logits):
         mask = LABEL_MAPS["void"]
         expected, slope = value_and_gradient(loss, logits, mask)
         loss.cuda()
@@ -205,7 +205,7 @@ class LossContract:
         assert gradient.any() or not self.huge_logits_move
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-    def test_half_precision_is_computed_in_single(self, loss, logits, dtype):
+    def test_half_precision_is_computed_in_float32(self, loss, logits, dtype):
         mask = LABEL_MAPS["void"]
         half = logits.to(dtype)
         expected, slope = value_and_gradient(loss, half.float(), mask)
@@ -221,7 +221,7 @@ class LossContract:
                 assert value.item() == pytest.approx(expected.item(), rel=self.half_tolerance)
                 torch.testing.assert_close(gradient, slope.to(scores.dtype))
 
-    def test_single_precision_is_close_to_double(self, loss, logits):
+    def test_float32_is_close_to_float64(self, loss, logits):
         mask = LABEL_MAPS["void"]
         expected, slope = value_and_gradient(loss, logits.float().double(), mask)
         value, gradient = value_and_gradient(loss, logits.float(), mask)
@@ -233,7 +233,7 @@ class LossContract:
         logits = random_logits((2, self.num_classes, 4, 3), seed=2).requires_grad_()
         assert torch.autograd.gradcheck(lambda x: loss(x, mask), logits)
 
-    def test_the_order_of_classes_means_nothing(self, loss, logits):
+    def test_the_order_of_classes_does_not_matter(self, loss, logits):
         if not self.classes_permute:
             pytest.skip("its classes differ")
         mask = LABEL_MAPS["void"]
@@ -253,7 +253,7 @@ class LossContract:
             turned = [x.rot90(turns, (-2, -1)).flip(flip) for x in (logits, mask)]
             torch.testing.assert_close(loss(*turned), value)
 
-    def test_memory_layout_means_nothing(self, loss, logits):
+    def test_the_memory_layout_does_not_matter(self, loss, logits):
         mask = LABEL_MAPS["void"]
         value, gradient = value_and_gradient(loss, logits, mask)
         other = logits.contiguous(memory_format=torch.channels_last)
@@ -261,7 +261,7 @@ class LossContract:
         torch.testing.assert_close(other_value, value)
         torch.testing.assert_close(other_gradient, gradient)
 
-    def test_keeps_nothing_from_call_to_call(self, loss, logits):
+    def test_calls_leave_no_state(self, loss, logits):
         first = loss(logits, LABEL_MAPS["void"])
         state = {name: value.clone() for name, value in loss.state_dict().items()}
         loss(random_logits((1, self.num_classes, 12, 5), seed=4), torch.zeros(1, 12, 5).long())
@@ -269,7 +269,7 @@ class LossContract:
         assert loss(logits, LABEL_MAPS["void"]) == first
         assert all(torch.equal(state[name], value) for name, value in loss.state_dict().items())
 
-    def test_needs_no_gradient(self, loss, logits):
+    def test_works_in_inference_mode(self, loss, logits):
         mask = LABEL_MAPS["void"]
         with torch.inference_mode():
             assert loss(logits, mask) == loss(logits.clone(), mask)
