@@ -93,13 +93,13 @@ class NetworkContract:
         without = [name for name, p in network.named_parameters() if p.grad is None]
         assert without == []
 
-    def test_any_number_of_bands_works(self):
+    def test_any_number_of_input_channels_works(self):
         for in_channels in self.other_channels:
             network = self.made(in_channels).eval()
             with torch.no_grad():
                 assert network(self.image(64, 64, in_channels))["decoder"].isfinite().all()
 
-    def test_a_wrong_number_of_bands_says_so(self):
+    def test_a_wrong_number_of_input_channels_is_refused(self):
         with pytest.raises(ValueError, match="7 channels but the network was built for"):
             self.made()(self.image(64, 64, 7))
 
@@ -111,7 +111,7 @@ class NetworkContract:
         network = self.made()
         network(self.image(64, 96)[:1])["decoder"].sum().backward()
 
-    def test_a_single_image_too_small_to_be_normalised_names_the_least_size(self):
+    def test_a_single_image_too_small_for_batch_norm_names_the_minimum_size(self):
         network = self.made()
         if network.normalized_stride == 1:
             pytest.skip("no map has a single value")
@@ -120,7 +120,7 @@ class NetworkContract:
             network(self.image(least - 1, 1)[:1])
         assert network(self.image(least, 1)[:1])["decoder"].isfinite().all()
 
-    def test_a_padded_image_gives_the_same_as_one_of_the_full_size(self):
+    def test_images_of_the_size_multiple_are_not_padded(self):
         network = self.made().eval()
         x = self.image(64, 128)
         with torch.no_grad():
@@ -128,7 +128,7 @@ class NetworkContract:
         for name, maps in whole.items():
             torch.testing.assert_close(maps, direct[name])
 
-    def test_channels_last_gives_the_same(self):
+    def test_channels_last_gives_the_same_features(self):
         # In double precision: rounding would decide which of two nearly equal values is the
         # largest, and so where unpooling puts it.
         network = self.made().eval().double()
@@ -139,7 +139,7 @@ class NetworkContract:
             found = network(x.to(memory_format=torch.channels_last))
         assert_same(found, expected)
 
-    def test_bfloat16_autocast_gives_nearly_the_same(self):
+    def test_bfloat16_autocast_is_close_to_float32(self):
         network = self.made().eval()
         x = self.image(64, 96)
         with torch.no_grad():
@@ -148,7 +148,7 @@ class NetworkContract:
                 found = network(x)["decoder"]
         assert ((found - expected).norm() / expected.norm()) < self.bfloat16_error
 
-    def test_checkpointing_changes_nothing_but_memory(self):
+    def test_checkpointing_gives_the_same_gradients(self):
         if not self.checkpoints:
             pytest.skip("has no checkpointing")
         plain, saving = self.made(), self.made(checkpointing=True)
@@ -161,21 +161,21 @@ class NetworkContract:
             torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(dict(saving.named_buffers()), dict(plain.named_buffers()))
 
-    def test_a_wrong_encoder_is_answered_with_the_nearest(self):
+    def test_an_unknown_encoder_suggests_the_nearest(self):
         if self.wrong_encoder is None:
             pytest.skip("has no encoder to choose")
         wrong, nearest = self.wrong_encoder
         with pytest.raises(InputError, match=rf"'{wrong}'.*Did you mean.* {nearest}\b"):
             self.make(self.in_channels, encoder=wrong)
 
-    def test_a_stride_that_there_is_not_is_answered_with_the_nearest(self):
+    def test_an_unknown_output_stride_suggests_the_nearest(self):
         if not self.dilates:
             pytest.skip("has no output_stride to choose")
         with pytest.raises(InputError, match=r"no output_stride 12; it has 8, 16, 32.*Choose 8,"):
             self.make(self.in_channels, output_stride=12)
 
     @EVERY_HEAD
-    def test_two_steps_train_it_with_a_head(self, head):
+    def test_two_steps_train_every_parameter_with_each_head(self, head):
         trained = Trained(self.made(), head)
         before = copy.deepcopy(trained.state_dict())
         losses = [trained.step() for _ in range(2)]
@@ -187,7 +187,7 @@ class NetworkContract:
 
     @pytest.mark.slow
     @EVERY_HEAD
-    def test_a_batch_is_learnt_by_heart_with_a_head(self, head):
+    def test_it_overfits_a_batch_with_each_head(self, head):
         trained, found = Trained(self.made(), head), 0.0
         for step in range(1, STEPS + 1):
             trained.step()
@@ -198,7 +198,7 @@ class NetworkContract:
         pytest.fail(f"a mean IoU of {found:.3f} after {STEPS} steps")
 
     @pytest.mark.slow
-    def test_it_compiles(self):
+    def test_evaluation_compiles(self):
         network = self.made().eval()
         with torch.no_grad():
             expected = network(self.image(64, 96))
@@ -207,8 +207,8 @@ class NetworkContract:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("checkpointing", [False, True])
-    def test_its_training_compiles(self, checkpointing):
-        """The capture and its gradients; inductor's code is tried by `test_it_compiles`."""
+    def test_training_compiles(self, checkpointing):
+        """The capture and its gradients; inductor's code is tried by `test_evaluation_compiles`."""
         if checkpointing and not self.checkpoints:
             pytest.skip("has no checkpointing")
         plain = self.made(**({"checkpointing": True} if checkpointing else {}))
