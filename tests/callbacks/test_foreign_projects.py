@@ -50,7 +50,7 @@ def torchgeo_runs(tmp_path_factory):
     return found
 
 
-def test_torchgeos_task_is_measured(torchgeo_runs):
+def test_a_torchgeo_task_is_measured(torchgeo_runs):
     from torchgeo_project import Loaders, task
 
     logged = torchgeo_runs[1]["logged.json"]
@@ -59,7 +59,7 @@ def test_torchgeos_task_is_measured(torchgeo_runs):
     assert 0 < logged["val/boundary_iou"] < 1
 
 
-def test_torchgeos_task_gives_the_same_in_two_processes_although_its_sampler_repeats(torchgeo_runs):
+def test_a_torchgeo_task_gives_the_same_on_two_processes_despite_repeated_samples(torchgeo_runs):
     one, two = torchgeo_runs[1], torchgeo_runs[2]
     assert one["val/metrics.json"] == two["val/metrics.json"]
     ours = {name for name in one["logged.json"] if name.startswith("val/")}
