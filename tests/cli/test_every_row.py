@@ -70,7 +70,7 @@ def arguments(row):
     return [str(ROOT / word) if word.startswith("configs/") else word for word in words]
 
 
-def test_the_page_of_experiments_is_up_to_date():
+def test_docs_experiments_is_up_to_date():
     assert make_experiments.PAGE.read_text(encoding="utf-8") == make_experiments.page()
 
 
