@@ -55,7 +55,7 @@ def test_maps_of_each_layer_are_beside_those_of_the_ground_truth(tmp_path):
     (figure,) = drawn(tmp_path, module, maps=3)
     found = shown(figure)
     for layer, number in (("layer 1", 3), ("layer 2", 3), ("edges", 1)):
-        for kind in ("prediction", "truth"):
+        for kind in ("prediction", "ground truth"):
             titles = [t for t in found if t.startswith(layer) and t.endswith(f": {kind}")]
             assert len(titles) == number
     assert (tmp_path / "pictures" / "val_edge_features" / "scene_2.png").is_file()
@@ -90,7 +90,7 @@ def test_any_module_works_with_an_edge_network_checkpoint(tmp_path):
     assert len(list((tmp_path / "pictures" / "val_edge_features").iterdir())) == 2
 
 
-def test_modules_without_class_scores_are_refused(tmp_path):
+def test_modules_and_settings_that_cannot_be_drawn_are_refused(tmp_path):
     with pytest.raises(InputError, match="is not trained with SemedaLoss"):
         drawn(tmp_path, ReturnsDict())
     with pytest.raises(InputError, match="trained for 4 classes, but there are 3"):

@@ -1,4 +1,4 @@
-"""`BoundaryMetrics` in other people's projects, of which no line is changed."""
+"""`BoundaryMetrics` in unchanged third-party projects."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def expected(network, loader):
 
 @pytest.fixture(scope="module")
 def torchgeo_runs(tmp_path_factory):
-    """What the script logged and wrote with one process and with two."""
+    """Return the logs and files of the script on one process and on two."""
     folder = tmp_path_factory.mktemp("torchgeo")
     found = {}
     for devices in (1, 2):

@@ -196,7 +196,7 @@ def test_a_picture_has_titles_scales_and_a_legend():
     figure = draw(picture)
     found = texts(figure)
     for text in (
-        "halves", "image", "truth", "prediction", "left", "right", "wrong",
+        "halves", "image", "ground truth", "prediction", "left", "right", "wrong",
         "left: predicted distance", "right: true distance", "boundary", "far in",
         "entropy of the prediction", "undecided",
     ):  # fmt: skip

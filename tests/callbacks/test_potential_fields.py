@@ -55,7 +55,7 @@ def test_each_ground_truth_line_has_its_colour_and_void_is_hatched(tmp_path):
     colors = (_line_colors(levels=2)(np.arange(4))[:, :3] * 255).round().astype(np.uint8)
     expected = colors[field.astype(int)]
     expected[mask == 255] = hatch(*mask.shape)[mask == 255][:, None]
-    assert np.array_equal(shown(figure)["truth, up"], expected)
+    assert np.array_equal(shown(figure)["ground truth, up"], expected)
     assert {tuple(color) for color in colors} <= {tuple(p) for p in expected.reshape(-1, 3)}
     assert (colors[0] == 255).all()
     assert np.array_equal(colors[3], np.round(255 * np.array(to_rgb("0.55"))).astype(np.uint8))
@@ -65,13 +65,13 @@ def test_directions_and_kernel_come_from_the_modules_loss_or_the_arguments(tmp_p
     module = WithPointLoss(splitter="B", kernel_size=3)
     (figure,) = drawn(tmp_path, module)
     names = ("up left", "down right", "up right", "down left")
-    assert {f"{kind}, {name}" for kind in ("truth", "prediction") for name in names} <= set(
+    assert {f"{kind}, {name}" for kind in ("ground truth", "prediction") for name in names} <= set(
         shown(figure)
     )
     assert "line 1" in bar_labels(figure)
     assert "line 2" not in bar_labels(figure)
     (figure,) = drawn(tmp_path, module, splitter="C", kernel_size=9)
-    assert sum(title.startswith("truth, ") for title in shown(figure)) == 8
+    assert sum(title.startswith("ground truth, ") for title in shown(figure)) == 8
     assert "line 4" in bar_labels(figure)
     assert (tmp_path / "pictures" / "val_potential_fields" / "scene_2.png").is_file()
 
@@ -106,7 +106,7 @@ def test_the_part_with_the_most_boundary_of_the_class_is_shown(tmp_path):
     deep = int((anisotropic_convolution(house[None, None])[0] == 4).sum())
     inside = np.round(255 * np.array(_line_colors(3)(4)[:3]))
     assert deep > 0
-    assert (found["truth, up"] == inside).all(axis=-1).sum() == deep
+    assert (found["ground truth, up"] == inside).all(axis=-1).sum() == deep
 
 
 def test_an_absent_class_is_drawn_too(tmp_path):
@@ -116,7 +116,7 @@ def test_an_absent_class_is_drawn_too(tmp_path):
             return outputs | {"mask": outputs["mask"].masked_fill(outputs["mask"] == 1, 0)}
 
     (figure,) = drawn(tmp_path, Houseless(), class_name="house", crop_size=8)
-    assert (shown(figure)["truth, up"] == 255).all()
+    assert (shown(figure)["ground truth, up"] == 255).all()
 
 
 def test_it_works_with_modules_trained_without_these_losses(tmp_path):
@@ -125,7 +125,7 @@ def test_it_works_with_modules_trained_without_these_losses(tmp_path):
     assert len(list((tmp_path / "pictures" / "val_potential_fields").iterdir())) == 2
 
 
-def test_modules_without_class_scores_are_refused(tmp_path):
+def test_modules_and_settings_that_cannot_be_drawn_are_refused(tmp_path):
     class LabelsOnly(ReturnsDict):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
             return {"preds": batch["image"].argmax(1), "mask": batch["mask"]}

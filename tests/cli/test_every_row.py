@@ -137,7 +137,7 @@ def cut(transform):
 
 
 def kind(config):
-    """What a row is made of, but for its settings."""
+    """Return the parts of a row without their settings."""
     model, data = config["model"]["init_args"], config["data"]["class_path"]
     network, head = (model.get(part, {}).get("class_path") for part in ("network", "head"))
     losses = [t["loss"]["class_path"] for t in (model.get("losses") or {}).values() if t]

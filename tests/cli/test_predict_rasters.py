@@ -123,7 +123,7 @@ def test_finished_predictions_are_kept_and_changed_images_predicted_again(fitted
     assert (folder / "a.tif").stat().st_mtime_ns > after["a"]
 
 
-def test_test_time_augmentation_averages_over_windows(fitted):
+def test_views_of_each_window_are_averaged(fitted):
     write_tiff(Path("new/tile.tif"))
     task = trained()
     task.inference = TestTimeAugmentation((1.0, 1.5), flip=True, window=SlidingWindow((64, 64)))

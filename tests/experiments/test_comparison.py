@@ -132,7 +132,7 @@ def test_intervals_equal_those_of_a_plain_loop(measure, runs, record):
 
 
 def test_intervals_over_few_seeds_have_their_nominal_coverage():
-    """Of normal scores; without the widening it does in half of the cases, of two seeds."""
+    """For normal scores; without widening, coverage over two seeds is only one half."""
     rng = np.random.default_rng(0)
     for count, lowest in ((2, 0.91), (3, 0.92), (5, 0.92)):
         held = 0

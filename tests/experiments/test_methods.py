@@ -1,4 +1,4 @@
-"""Which runs are one method, and what methods are called."""
+"""Grouping of runs into methods, and the names of methods."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What cannot be compared is refused, and the message says which and in what."""
+"""Runs that cannot be compared are refused with a message that names them and the reason."""
 
 import json
 import shutil

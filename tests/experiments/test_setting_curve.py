@@ -62,6 +62,6 @@ def test_values_of_several_magnitudes_use_a_log_axis(values, scale):
         ([(1, [float("nan")])], "must be finite"),
     ],
 )
-def test_runs_without_a_curve_are_refused(points, message):
+def test_points_that_cannot_be_drawn_are_refused(points, message):
     with pytest.raises(InputError, match=message):
         draw_setting_curve(points, "weight", "IoU")

@@ -1,6 +1,4 @@
-"""What every loss on logits keeps to, as tests that a test class inherits.
-
-A test class names its loss and adds what is its own:
+"""Tests that every loss on logits passes, to be inherited by a test class:
 
     class TestDiceLoss(LossContract):
         def make(self):
@@ -9,19 +7,19 @@ A test class names its loss and adds what is its own:
         def expected(self, logits, mask):
             return numpy_dice(logits, mask)
 
-It may overwrite:
+A test class may override:
 
 - ``make()`` (required): a new loss.
 - ``expected(logits, mask)``: the value by the formula, from float64 NumPy arrays (B, K, H, W) and
-  (B, H, W), written without the implementation. Without it the values are not compared.
-- ``num_classes``: of the tests' logits, 4; 3 or more.
-- ``perfect``: the value for a confident correct prediction, 0; None where no value is known.
-- ``classes_permute``: whether the classes' order means nothing.
-- ``turns``: whether flips and quarter turns of both inputs leave the value.
-- ``huge_logits_move``: whether +-1e4 still give a gradient that is not 0 (cross entropy's do).
-- ``half_tolerance``: relative difference allowed between half inputs and the same in float32,
-  which is that of one computation in float32, not of half precision.
-- ``rtol``: of ``expected``, 1e-9.
+  (B, H, W), independent of the implementation. Without it, values are not compared.
+- ``num_classes``: classes of the logits; 3 or more, 4 by default.
+- ``perfect``: the value of a confident correct prediction, 0 by default; None if unknown.
+- ``classes_permute``: True if the order of the classes does not matter.
+- ``turns``: True if flips and quarter turns of both inputs keep the value.
+- ``huge_logits_move``: True if logits of +-1e4 give a nonzero gradient (cross entropy).
+- ``half_tolerance``: relative tolerance between half-precision inputs and the same in float32;
+  both are computed in float32.
+- ``rtol``: relative tolerance of ``expected``, 1e-9 by default.
 """
 
 import itertools
@@ -39,7 +37,7 @@ def random_logits(shape, seed=0, dtype=torch.float64):
 
 
 def label_maps():
-    """Label maps (2, 9, 7) by name; labels are below 3, so that a class 3 is absent everywhere."""
+    """Return label maps (2, 9, 7) by name; class 3 is absent everywhere."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 3, (2, 9, 7))
     blocks = noise[:, ::3, ::3].repeat(3, 1).repeat(3, 2)[:, :, :7]
@@ -79,13 +77,13 @@ def value_and_gradient(loss, logits, mask):
 
 
 def softmax(logits):
-    """Of NumPy arrays, over axis 1, in float64."""
+    """Softmax of a NumPy array over axis 1, in float64."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def mean_of_images(formula, logits, mask, **arguments):
-    """The mean of ``formula(logits, mask)`` over the images with a valid pixel, NumPy arrays."""
+    """Mean of ``formula(logits, mask)`` over the images with a valid pixel; NumPy arrays."""
     return np.mean(
         [
             formula(logits[b : b + 1], mask[b : b + 1], **arguments)
@@ -120,7 +118,7 @@ class LossContract:
     @on_each_label_map
     def test_equals_the_formula(self, loss, logits, mask):
         if self.expected is None:
-            pytest.skip("its values are tested apart")
+            pytest.skip("its values are tested separately")
         expected = self.expected(logits.numpy(), mask.numpy())
         assert loss(logits, mask).item() == pytest.approx(expected, rel=self.rtol, abs=1e-12)
 
@@ -160,7 +158,7 @@ class LossContract:
         )
 
     def ignore(self, loss, label):
-        """Makes ``label`` that of void."""
+        """Set ``label`` as the ignore index."""
         loss.ignore_index = label
 
     @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
@@ -235,7 +233,7 @@ class LossContract:
 
     def test_the_order_of_classes_does_not_matter(self, loss, logits):
         if not self.classes_permute:
-            pytest.skip("its classes differ")
+            pytest.skip("the order of its classes matters")
         mask = LABEL_MAPS["void"]
         value, gradient = value_and_gradient(loss, logits, mask)
         order = torch.randperm(self.num_classes, generator=torch.Generator().manual_seed(3))
@@ -246,7 +244,7 @@ class LossContract:
 
     def test_flips_and_quarter_turns_of_both_inputs_leave_the_value(self, loss, logits):
         if not self.turns:
-            pytest.skip("its directions differ")
+            pytest.skip("it depends on directions")
         mask = LABEL_MAPS["void"]
         value = loss(logits, mask)
         for turns, flip in itertools.product(range(4), [[], [-1]]):

@@ -1,4 +1,4 @@
-"""What losses refuse, as modules and as functions alike."""
+"""Arguments that losses refuse, as modules and as functions."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""Two classes of which the foreground counts have the values of one sigmoid class (Gül 2023)."""
+"""With classes=[1], two softmax classes give the values of one sigmoid class (Gül 2023)."""
 
 import numpy as np
 import pytest

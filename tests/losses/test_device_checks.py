@@ -1,4 +1,4 @@
-"""That the checks of waiting find what waits."""
+"""The sync check detects operations that sync with a device."""
 
 import pytest
 import torch

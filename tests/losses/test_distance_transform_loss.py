@@ -97,7 +97,7 @@ class TestSomeClasses(TestDistanceTransformLoss):
 
 
 def loss_of(labels, probabilities, **options):
-    """Of one row of labels, and of probabilities of class 1 out of two."""
+    """Loss of one row of labels and of probabilities of class 1 out of two."""
     p = torch.tensor(probabilities, dtype=torch.float64)
     logits = torch.stack([(1 - p).log(), p.log()])[None, :, None]
     return distance_transform_loss(logits, torch.tensor([[labels]]), **options).item()

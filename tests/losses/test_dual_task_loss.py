@@ -9,7 +9,7 @@ from lightning_seg.targets import semantic_edges
 
 
 def potential(maps, sigma=2.0):
-    """Of (K, H, W), by SciPy."""
+    """Gradient magnitude of maps (K, H, W), by SciPy."""
     smooth = maps
     if sigma:
         smooth = ndimage.gaussian_filter(

@@ -1,4 +1,4 @@
-"""What docs/losses.md names is there."""
+"""Losses, configurations and links in docs/losses.md exist."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each metric gives where there is next to nothing to measure; docs/evaluation.md says why."""
+"""Values of each metric on degenerate images; docs/evaluation.md explains them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What holds for every boundary metric: inputs, invariances, torchmetrics' machinery."""
+"""Tests of every boundary metric: inputs, invariances and the torchmetrics interface."""
 
 import copy
 import pickle
@@ -59,7 +59,7 @@ def metric(request):
 
 
 def blobs(count, seed=0, height=24, width=37):
-    """Label maps of blobs with some void in the truth, and predictions somewhat like them."""
+    """Return label maps of blobs with some void, and predictions similar to them."""
     rng = torch.Generator().manual_seed(seed)
     noise = torch.rand((count, K, height // 6 + 1, width // 6 + 1), generator=rng)
     truth = torch.nn.functional.interpolate(noise, (height, width), mode="bilinear").argmax(1)

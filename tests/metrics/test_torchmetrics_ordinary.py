@@ -1,4 +1,4 @@
-"""What we rely on in torchmetrics' own IoU, F1 and accuracy, and where they must be helped."""
+"""Behaviour of torchmetrics' IoU, F1 and accuracy that this package relies on or corrects."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What every network of the room keeps to."""
+"""Tests that every network passes."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ from lightning_seg.networks import Network
 
 SIZES = [(64, 96), (33, 70), (97, 50), (1, 40)]
 CLASSES = 3
-STEPS = 300  # to learn a batch by heart; most need 30
+STEPS = 300  # to overfit a batch; most networks need 30
 HEADS = {
     "classification": ClassificationHead,
     "pyramid_pooling": PyramidPoolingHead,
@@ -36,15 +36,15 @@ EVERY_HEAD = pytest.mark.parametrize("head", [*HEADS, *FURTHER_HEADS])
 
 
 class NetworkContract:
-    """Inherit it as ``Test<Network>`` and give `make`: a small variant of the network.
+    """Tests to inherit as ``Test<Network>``; `make` returns a small variant of the network.
 
     Attributes:
-        in_channels: Bands of the images it is tried on.
-        other_channels: Further numbers of bands that must work.
-        checkpoints: Whether the network takes ``checkpointing``.
-        dilates: Whether it takes ``output_stride``.
-        wrong_encoder: A name that no encoder has, and the nearest; None where there is no choice.
-        bfloat16_error: What bfloat16 may change, relative to the features' norm.
+        in_channels: Channels of the test images.
+        other_channels: Other numbers of channels that must work.
+        checkpoints: True if the network supports ``checkpointing``.
+        dilates: True if it supports ``output_stride``.
+        wrong_encoder: A nonexistent encoder and the nearest one; None without a choice.
+        bfloat16_error: Largest error of bfloat16, relative to the norm of the features.
     """
 
     in_channels = 3
@@ -62,7 +62,7 @@ class NetworkContract:
         return self.make(in_channels or self.in_channels, **options)
 
     def exported(self) -> Network:
-        """The variant whose export is tried."""
+        """Return the variant to export."""
         return self.made()
 
     def image(self, height, width, channels=None):
@@ -129,8 +129,8 @@ class NetworkContract:
             torch.testing.assert_close(maps, direct[name])
 
     def test_channels_last_gives_the_same_features(self):
-        # In double precision: rounding would decide which of two nearly equal values is the
-        # largest, and so where unpooling puts it.
+        # In double precision: otherwise rounding decides which of two nearly equal values is the
+        # maximum, and where unpooling puts it.
         network = self.made().eval().double()
         x = self.image(64, 96).double()
         with torch.no_grad():
@@ -182,7 +182,7 @@ class NetworkContract:
         assert all(loss.isfinite() for loss in losses)
         for name, parameter in trained.named_parameters():
             assert parameter.isfinite().all(), name
-            # A parameter that no loss reaches, as PSPNet's `auxiliary` without that head, may stay.
+            # Without its head, PSPNet's `auxiliary` gets no gradient and stays unchanged.
             assert (parameter.grad is None) == torch.equal(parameter, before[name]), name
 
     @pytest.mark.slow
@@ -208,7 +208,7 @@ class NetworkContract:
     @pytest.mark.slow
     @pytest.mark.parametrize("checkpointing", [False, True])
     def test_training_compiles(self, checkpointing):
-        """The capture and its gradients; inductor's code is tried by `test_evaluation_compiles`."""
+        """Captures the graph and its gradients; `test_evaluation_compiles` runs inductor."""
         if checkpointing and not self.checkpoints:
             pytest.skip("has no checkpointing")
         plain = self.made(**({"checkpointing": True} if checkpointing else {}))
@@ -316,7 +316,7 @@ class Trained(torch.nn.Module):
 
 
 def scene(channels):
-    """Two images of three regions, each of its own colour, in noise."""
+    """Return two noisy images of three regions with one colour each, and their masks."""
     y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     disk = ((y - 26) ** 2 + (x - 24) ** 2 < 20**2).long()
     mask = torch.stack([disk.where(x < 48, 2), disk.flip(0).where(y < 44, 2)])

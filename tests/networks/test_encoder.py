@@ -118,7 +118,7 @@ def test_an_unsupported_stride_lists_the_supported_ones(name, stride, choices):
         Encoder(name, 3, output_stride=stride)
 
 
-def test_an_encoder_of_fixed_size_is_refused():
+def test_an_encoder_of_fixed_size_refuses_other_sizes():
     encoder = Encoder("swin_tiny_patch4_window7_224", 3)
     with pytest.raises(InputError, match=r"cannot take an image of 64 x 64.*224.*windows"):
         encoder(torch.rand(1, 3, 64, 64))

@@ -1,4 +1,4 @@
-"""Which files predictions go to, and when those that are there are kept."""
+"""Names of prediction files, and when existing ones are kept."""
 
 import os
 import warnings
@@ -217,7 +217,7 @@ def test_images_are_predicted_again_with_other_label_values(tmp_path):
 
 
 def finished_again(images, out, **kwargs):
-    """Whether a second prediction keeps the first one's file of image ``a``."""
+    """Return True if a second prediction keeps the first one's file of image ``a``."""
     predict(images, out)
     (out / "a.png").write_bytes(b"kept")
     predict(images, out, **kwargs)

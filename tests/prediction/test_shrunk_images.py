@@ -48,7 +48,7 @@ def in_memory(task, data, size):
 
 
 def agree(labels, probabilities):
-    """Whether labels are those of the largest, but where two are as large but for rounding."""
+    """Assert that labels are the argmax, except where the two largest differ only by rounding."""
     best, second = probabilities.topk(2, dim=0).values
     clear = (best - second > 1e-6).numpy()
     assert clear.mean() > 0.99

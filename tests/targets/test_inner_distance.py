@@ -1,4 +1,4 @@
-"""What inner distances are, on the CPU's way and on all other devices' way alike."""
+"""Inner distances, by the CPU implementation and by that of other devices."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What signed distances are, on the CPU's way and on all other devices' way alike."""
+"""Signed distances, by the CPU implementation and by that of other devices."""
 
 import json
 import math
