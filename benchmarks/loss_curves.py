@@ -42,7 +42,7 @@ def methods() -> list[str]:
 
 
 def train(method: str, run: Path, epochs: int, options: list[str]) -> bool:
-    """Whether the run of a method is there, which is trained if it is not."""
+    """Train the run of a method unless it exists; return False if training failed."""
     if (run / "checkpoints" / "last.ckpt").is_file():
         return True
     print(f"{method} ...", flush=True)

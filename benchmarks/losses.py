@@ -7,7 +7,7 @@ Methods are the files of configs/method/, each a head and its losses on one shar
 what training does with a batch: forward, targets, losses, backward and optimiser, whose learning
 rate is 0, so that every step of every method sees the same weights. Images are noise, labels are
 CamVid's, enlarged twice and cut to 512 x 512; every other frame is given other class numbers, so
-that the batch holds 19 classes, of which each image has about half.
+that the batch holds 19 classes; each image has about half of them.
 
 The methods take turns, and each step is set against the cross entropy's of the same round; the
 median of these ratios counts. On the CPU it is processor time, summed over all threads, that is

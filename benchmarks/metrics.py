@@ -5,7 +5,7 @@
 
 The other way is what the public codes do class by class: boundary IoU by erosion (Cheng et al.),
 the boundary F-measure by a contour and a dilation with a disk (DAVIS). Without --root a street is
-made up. Three predictions are measured: like the truth, unrelated, and with 5 % wrong pixels.
+synthetic. Three predictions are measured: good, unrelated, and with 5 % wrong pixels.
 The runs take turns, each twice, and the best second one of each counts, so that other work on the
 machine and what ran before matter less; with one thread, the time is the process's own (CPU time).
 Then the cost for 2, 19 and 150 classes, and with --network that of boundary IoU, trimap IoU and
@@ -59,7 +59,7 @@ def street(seed: int) -> np.ndarray:
 
 
 def near(labels: np.ndarray, seed: int) -> np.ndarray:
-    """A prediction like the truth: outlines a few pixels off, some parts of another class."""
+    """A good prediction: outlines a few pixels off, some regions of another class."""
     rng = np.random.default_rng(seed)
     shift = cv2.GaussianBlur(rng.normal(size=(HEIGHT, WIDTH, 2)).astype(np.float32), (0, 0), 12)
     shift *= 3 / shift.std()
@@ -245,7 +245,7 @@ def main() -> None:
     cv2.setNumThreads(options.threads)
     truth, other = read_pair(options.root) if options.root else (street(0), street(1))
     print(f"{HEIGHT} x {WIDTH}, {CLASSES} classes, {options.threads} thread(s)")
-    measure("Prediction like the truth", near(truth, 0), truth, options.repeats)
+    measure("Good prediction", near(truth, 0), truth, options.repeats)
     measure("Unrelated prediction", np.where(other == VOID, 0, other), truth, options.repeats)
     measure("5 % wrong pixels", noisy(truth, 0), truth, options.repeats)
     growth(truth, options.repeats)

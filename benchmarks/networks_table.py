@@ -68,7 +68,7 @@ def image_for(model: Model, size: int) -> Tensor:
 
 
 def multiply_adds(model: Model, size: int) -> float:
-    """Of a forward pass in evaluation."""
+    """Multiply-adds of a forward pass in evaluation mode."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(image_for(model, size))
     return counter.get_total_flops() / 2
@@ -91,7 +91,7 @@ class _Storages(TorchDispatchMode):
 
 
 def activation_bytes(model: Model, size: int) -> int:
-    """What is alive after a forward pass in training but was not before, for the backward pass."""
+    """Memory that a forward pass in training keeps for the backward pass."""
     own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
     image = image_for(model, size)
     with _Storages() as storages:

@@ -1,4 +1,4 @@
-"""What predicting a whole raster costs beside the network, and how much memory it takes.
+"""Time of predicting a whole raster besides the network, and peak memory.
 
     python benchmarks/raster_prediction.py [--size 2048] [--repeats 3]
     python benchmarks/raster_prediction.py --memory 20000 20000

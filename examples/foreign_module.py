@@ -1,9 +1,9 @@
-"""BoundaryMetrics in a LightningModule that knows nothing of lightning_seg.
+"""BoundaryMetrics in a LightningModule that does not use lightning_seg.
 
     python examples/foreign_module.py
 
 The callback takes predictions from the module's forward pass and ground truth from its batches,
-logs ``val/boundary_iou`` and more, and prints a table.
+logs ``val/boundary_iou`` and more, prints a table and writes to ``runs/foreign_module``.
 """
 
 import torch
@@ -55,7 +55,11 @@ def squares(number: int) -> list[tuple[Tensor, Tensor]]:
 if __name__ == "__main__":
     validation = DataLoader(squares(16), batch_size=4)
     trainer = Trainer(
-        max_epochs=3, logger=False, enable_checkpointing=False, callbacks=[BoundaryMetrics(2)]
+        max_epochs=3,
+        logger=False,
+        enable_checkpointing=False,
+        default_root_dir="runs/foreign_module",  # tables and charts go here
+        callbacks=[BoundaryMetrics(2)],
     )
     module = Theirs()
     trainer.fit(module, DataLoader(squares(64), batch_size=8), validation)

@@ -19,16 +19,16 @@ def ends():
 
 
 @in_clean_process
-def test_no_thread_was_started_before():
+def test_a_clean_process_has_one_thread():
     assert threading.active_count() == 1
     assert not TASKS.is_dir() or len(list(TASKS.iterdir())) == 1
 
 
-def test_a_failure_there_is_a_failure_here():
+def test_a_failure_in_the_clean_process_fails_the_test():
     with pytest.raises(pytest.fail.Exception, match="assert number == 4"):
         fails(number=5)
 
 
-def test_a_process_that_ends_is_a_failure():
+def test_a_process_that_exits_fails_the_test():
     with pytest.raises(pytest.fail.Exception, match="status 3"):
         ends()

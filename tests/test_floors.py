@@ -1,9 +1,8 @@
-"""Which room of the package imports which.
+"""Imports between the rooms of the package point downward only.
 
-Rooms stand on floors, and a room imports only from itself and from floors below its own: whoever
-wants a loss needs no data, and whoever has a plain PyTorch loop needs no Lightning. Imports inside
-functions and those for types alone count, too. Modules that lie in no room (errors, files, ...) may
-be imported everywhere, and import no room.
+A room imports only from itself and from lower floors, so losses need no data and a plain PyTorch
+loop needs no Lightning. Imports inside functions and for type checking count too. Modules outside
+all rooms (errors, files, ...) may be imported everywhere and import no room.
 """
 
 import ast
@@ -31,12 +30,12 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(path: Path) -> str:
-    """The room that a module lies in, or the name of a module in no room."""
+    """Return the room of a module, or the name of a module outside all rooms."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of all that a module imports, at any depth."""
+    """Yield line and dotted name of every import of a module, at any depth."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

@@ -65,7 +65,7 @@ def landscape(loss: Loss, points: Tensor, truth: tuple[float, float]) -> tuple[T
 def grid(resolution: int) -> Tensor:
     """Points of the unit square (resolution ** 2, 2), row by row from below; not its corners.
 
-    Where prediction and truth have nothing in common and one of them is empty, D1 to D3 are 0 / 0.
+    Where prediction and target do not overlap and one of them is empty, D1 to D3 are 0 / 0.
     """
     along = torch.linspace(1e-3, 1 - 1e-3, resolution, dtype=torch.float64)
     y, x = torch.meshgrid(along, along, indexing="ij")

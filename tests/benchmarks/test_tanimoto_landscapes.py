@@ -36,9 +36,7 @@ def loss(name, complement, p, truth):
 @pytest.mark.parametrize("complement", [False, True])
 @pytest.mark.parametrize("name", ["D1", "D2", "D3"])
 @pytest.mark.parametrize("truth", [(1.0, 0.0), (0.25, 0.85)])
-def test_gradients_and_laplacians_are_those_of_the_papers_equations(
-    script, name, complement, truth
-):
+def test_gradients_and_laplacians_equal_the_papers_equations(script, name, complement, truth):
     points = torch.tensor([[0.3, 0.6], [0.9, 0.2], [0.5, 0.5]], dtype=torch.float64)
     gradient, laplacian = script.landscape((name, complement), points, truth)
     step = 1e-4
@@ -54,7 +52,7 @@ def test_gradients_and_laplacians_are_those_of_the_papers_equations(
         np.testing.assert_allclose(curvature, bends.sum(), atol=1e-5)
 
 
-def test_with_its_complement_tanimoto_descends_straightest_to_the_truth(script):
+def test_with_its_complement_tanimoto_descends_straightest_to_the_target(script):
     truth, points = (1.0, 0.0), script.grid(15)
     towards = torch.tensor(truth, dtype=torch.float64) - points
     straight = {}

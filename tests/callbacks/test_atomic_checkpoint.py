@@ -10,14 +10,14 @@ from clean_processes import in_clean_process
 from lightning_seg.callbacks import AtomicCheckpointIO
 
 
-def test_a_checkpoint_comes_back(tmp_path):
+def test_a_saved_checkpoint_loads(tmp_path):
     path = tmp_path / "deep" / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"weights": torch.arange(3)}, path)
     assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["weights"], torch.arange(3))
     assert os.listdir(path.parent) == ["last.ckpt"]
 
 
-def test_nothing_is_written_to_the_temporary_folder(tmp_path, monkeypatch):
+def test_no_file_is_written_to_the_system_temp_folder(tmp_path, monkeypatch):
     """It may be on another file system, from where a move is a copy."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     AtomicCheckpointIO().save_checkpoint({"a": 1}, tmp_path / "last.ckpt")
@@ -34,7 +34,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
 
 
 @in_clean_process
-def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
+def test_a_kill_at_any_time_leaves_a_complete_checkpoint(tmp_path):
     path = tmp_path / "last.ckpt"
     weights = torch.rand(2_000_000)
     AtomicCheckpointIO().save_checkpoint({"epoch": 0, "weights": weights}, path)

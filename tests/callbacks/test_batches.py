@@ -28,22 +28,22 @@ IMAGE, MASK = torch.rand(2, 3, 4, 5), torch.zeros(2, 4, 5, dtype=torch.long)
         SimpleNamespace(img=IMAGE, gt=MASK),
     ],
 )
-def test_image_and_truth_are_found_in_many_kinds_of_batch(batch):
+def test_image_and_ground_truth_are_found_in_many_kinds_of_batch(batch):
     assert find_image(batch) is IMAGE
     assert find_target(batch) is MASK
 
 
 @pytest.mark.parametrize("batch", [IMAGE, (IMAGE,), {"image": IMAGE}, (IMAGE, torch.ones(2)), None])
-def test_no_truth_is_found_where_there_is_none(batch):
+def test_no_ground_truth_is_invented(batch):
     assert find_target(batch) is None
 
 
-def test_lookup_goes_deeper_at_dots():
+def test_dotted_keys_look_up_nested_values():
     assert lookup({"a": SimpleNamespace(b={"c": 3})}, "a.b.c") == 3
     assert lookup({"a": 1}, "a.b") is None
 
 
-def test_names_are_taken_only_where_every_sample_has_one():
+def test_names_are_used_only_if_every_sample_has_one():
     assert find_names(2, {"name": None}, {"filename": ["a", "b"]}) == ["a", "b"]
     assert find_names(2, None, {"id": torch.tensor([7, 9])}) == ["7", "9"]
     assert find_names(2, {"name": ["a"]}, (IMAGE, MASK)) is None
@@ -57,11 +57,11 @@ def test_names_are_taken_only_where_every_sample_has_one():
         (torch.full((1, 2, 2), 3), "range from 3 to 3, expected 0 to 2"),
     ],
 )
-def test_predictions_that_do_not_fit_the_classes_are_refused(pred, message):
+def test_predictions_with_a_wrong_number_of_classes_are_refused(pred, message):
     with pytest.raises(InputError, match=message):
         to_labels(pred, 3)
 
 
-def test_description_names_keys_and_shapes():
+def test_the_description_names_keys_and_shapes():
     text = describe(({"image": IMAGE}, MASK, None))
     assert text == "a tuple of (a dict with the keys 'image', a tensor (2, 4, 5), None)"

@@ -90,7 +90,7 @@ def validated(module, folder, dataloaders=None, callback=None, **kwargs):
     return t.validate(module, dataloaders or loader(), verbose=False)[0]
 
 
-def test_expected_figures_are_neither_perfect_nor_all_the_same():
+def test_the_expected_scores_differ_and_are_not_perfect():
     figures = expected()
     distances = [figures.pop(name) for name in ("surface_distance", "hausdorff95")]
     assert figures.pop("boundary_f/1") == figures["boundary_f"]  # 0.8 % of the diagonal is 1 px
@@ -103,7 +103,7 @@ def test_expected_figures_are_neither_perfect_nor_all_the_same():
     ("module", "as_dict"),
     [(ReturnsNothing, False), (ReturnsLoss, True), (ReturnsDict, True), (ChangesBatch, True)],
 )
-def test_figures_are_right_in_any_style_of_module(module, as_dict, tmp_path):
+def test_scores_are_right_in_any_style_of_module(module, as_dict, tmp_path):
     found = validated(module(), tmp_path, loader(as_dict=as_dict))
     assert found == pytest.approx({f"val/{k}": v for k, v in expected().items()}, abs=2e-6)
 
@@ -134,13 +134,13 @@ def test_captures_a_named_submodule(tmp_path):
     assert found["val/boundary_iou"] == pytest.approx(expected()["boundary_iou"], abs=1e-6)
 
 
-def test_takes_named_outputs(tmp_path):
+def test_reads_named_outputs(tmp_path):
     callback = BoundaryMetrics(extractor=FromOutputs("logits", "mask"))
     found = validated(ReturnsDict(), tmp_path, loader(as_dict=True), callback)
     assert found["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
 
 
-def test_takes_a_plain_function_as_extractor(tmp_path):
+def test_accepts_a_plain_function_as_extractor(tmp_path):
     def extract(trainer, pl_module, outputs, batch):
         return batch[0], batch[1]
 
@@ -148,7 +148,7 @@ def test_takes_a_plain_function_as_extractor(tmp_path):
     assert found["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
 
 
-def test_names_what_it_found_and_the_ways_out_where_nothing_fits(tmp_path):
+def test_without_predictions_the_error_lists_the_outputs_and_the_options(tmp_path):
     class Odd(Base):
         def validation_step(self, batch, batch_idx):
             self.net(batch["image"])
@@ -169,7 +169,7 @@ def test_names_what_it_found_and_the_ways_out_where_nothing_fits(tmp_path):
         (CaptureForward("net", target_key="gt"), "no ground truth in the batch.*'image', 'mask'"),
     ],
 )
-def test_an_extractor_that_does_not_fit_says_why(extractor, message, tmp_path):
+def test_an_extractor_that_fails_says_why(extractor, message, tmp_path):
     callback = BoundaryMetrics(extractor=extractor)
     with pytest.raises(InputError, match=message):
         validated(ReturnsDict(), tmp_path, loader(as_dict=True), callback)
@@ -180,19 +180,19 @@ def test_refuses_to_choose_between_two_different_forward_passes(tmp_path):
         validated(AugmentsItself(), tmp_path)
 
 
-def test_says_that_the_truth_holds_an_unknown_label(tmp_path):
+def test_an_unknown_label_in_the_ground_truth_is_named(tmp_path):
     with pytest.raises(InputError, match="label 255, but the classes are 0 to 2"):
         validated(ReturnsLoss(), tmp_path, callback=BoundaryMetrics(ignore_index=None))
 
 
-def test_says_that_the_number_of_classes_is_not_known(tmp_path):
+def test_an_unknown_number_of_classes_is_an_error(tmp_path):
     module = ReturnsLoss()
     module.num_classes = None
     with pytest.raises(InputError, match=r"number of classes is unknown.*ReturnsLoss"):
         validated(module, tmp_path)
 
 
-def test_sanity_check_counts_for_nothing_and_a_checkpoint_can_follow_the_figures(tmp_path):
+def test_the_sanity_check_is_not_counted_and_a_checkpoint_can_monitor_the_scores(tmp_path):
     class Logged(BoundaryMetrics):
         def on_validation_end(self, trainer, pl_module):
             history.append(
@@ -212,7 +212,7 @@ def test_sanity_check_counts_for_nothing_and_a_checkpoint_can_follow_the_figures
     assert checkpoint.best_model_score.item() == pytest.approx(history[-1])
 
 
-def test_several_dataloaders_are_measured_apart(tmp_path):
+def test_several_dataloaders_are_measured_separately(tmp_path):
     t = trainer(tmp_path, BoundaryMetrics())
     parts = t.test(ReturnsLoss(), [loader(), loader(3, seed=1)], verbose=False)
     found = {k: v for part in parts for k, v in part.items()}
@@ -223,13 +223,13 @@ def test_several_dataloaders_are_measured_apart(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [CSVLogger, TensorBoardLogger])
-def test_files_lie_in_the_loggers_folder(kind, tmp_path):
+def test_files_are_written_to_the_loggers_folder(kind, tmp_path):
     logger = kind(str(tmp_path), name="", version="run")
     validated(ReturnsLoss(), tmp_path, logger=logger)
     assert (tmp_path / "run" / "val" / "metrics.json").is_file()
 
 
-def test_files_hold_the_scalars_the_classes_and_every_image(tmp_path):
+def test_files_hold_scalars_and_scores_per_class_and_image(tmp_path):
     callback = BoundaryMetrics(class_names=["ground", "house", "car"])
     data = loader(as_dict=True, names=True)
     trainer(tmp_path, callback).test(ReturnsDict(), data, verbose=False)
@@ -265,7 +265,7 @@ def row_of(lines, start, number=0):
     return [line for line in lines if line.replace("│", " ").split()[:1] == [start]][number]
 
 
-def test_prints_a_row_a_class_their_mean_and_a_row_a_width(tmp_path, capsys):
+def test_prints_a_row_per_class_the_mean_and_a_row_per_width(tmp_path, capsys):
     callback = BoundaryMetrics(class_names=["ground", "house", "car"])
     validated(ReturnsLoss(), tmp_path, callback=callback)
     lines = capsys.readouterr().out.splitlines()
@@ -294,7 +294,7 @@ def matrix(path):
     return rows[0], [[int(cell) for cell in row[-K:]] for row in rows[1:]], [r[:-K] for r in rows]
 
 
-def test_confusion_matrices_of_all_and_of_each_image_are_written(tmp_path):
+def test_confusion_matrices_are_written_in_total_and_per_image(tmp_path):
     data = loader(as_dict=True, names=True)
     callback = BoundaryMetrics(class_names=["ground", "house", "car"])
     trainer(tmp_path, callback).test(ReturnsDict(), data, verbose=False)
@@ -309,7 +309,7 @@ def test_confusion_matrices_of_all_and_of_each_image_are_written(tmp_path):
     assert names[1] == ["scene/0", "ground"]
 
 
-def test_pictures_of_the_whole_are_written_and_go_to_tensorboard(tmp_path):
+def test_charts_are_written_and_logged_to_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logger = TensorBoardLogger(str(tmp_path), name="", version="")
@@ -343,13 +343,13 @@ def test_a_class_excluded_from_means_still_counts_in_the_accuracy(tmp_path):
         (["class 0", "class 1", "class 2"], "names all classes"),
     ],
 )
-def test_excluded_classes_that_make_no_sense_are_refused(excluded, message, tmp_path):
+def test_invalid_excluded_classes_are_refused(excluded, message, tmp_path):
     callback = BoundaryMetrics(excluded_from_mean=excluded)
     with pytest.raises(InputError, match=message):
         validated(ReturnsLoss(), tmp_path, callback=callback)
 
 
-def test_while_fitting_only_what_is_cheap_is_measured(tmp_path):
+def test_only_cheap_metrics_are_measured_while_fitting(tmp_path):
     t = trainer(tmp_path, BoundaryMetrics())
     t.fit(ReturnsLoss(), loader(), loader())
     logged = {k: v.item() for k, v in t.callback_metrics.items() if k.startswith("val/")}
@@ -363,7 +363,7 @@ def test_fit_writes_no_files(tmp_path):
     assert not (tmp_path / "val").exists()
 
 
-def test_half_precision_and_label_maps_give_the_same(tmp_path):
+def test_half_precision_scores_and_label_maps_give_the_same(tmp_path):
     class Labels(ReturnsDict):
         def validation_step(self, batch, batch_idx):
             outputs = super().validation_step(batch, batch_idx)
@@ -400,7 +400,7 @@ def test_images_of_different_sizes_are_measured(tmp_path):
     assert not math.isnan(found["val/boundary_iou"])
 
 
-def test_predictions_of_another_size_than_the_truth_are_refused(tmp_path):
+def test_predictions_of_another_size_than_the_ground_truth_are_refused(tmp_path):
     class Small(ReturnsNothing):
         def validation_step(self, batch, batch_idx):
             self(batch[0][..., ::2, ::2])
@@ -409,7 +409,7 @@ def test_predictions_of_another_size_than_the_truth_are_refused(tmp_path):
         validated(Small(), tmp_path)
 
 
-def test_further_metrics_are_logged_tabulated_and_stored(tmp_path, capsys):
+def test_additional_metrics_are_logged_tabulated_and_stored(tmp_path, capsys):
     further = {
         "e": EMeasure(K, ignore_index=255, average=None),
         "right": MulticlassAccuracy(K, ignore_index=255, average="micro"),
@@ -428,7 +428,7 @@ def test_further_metrics_are_logged_tabulated_and_stored(tmp_path, capsys):
     assert stored["settings"]["metrics"] == {"e": "EMeasure", "right": "MulticlassAccuracy"}
 
 
-def test_a_further_metric_cannot_take_a_name_that_is_taken(tmp_path):
+def test_an_additional_metric_cannot_reuse_a_name(tmp_path):
     callback = BoundaryMetrics(metrics={"boundary_iou": BoundaryIoU(K)})
     with pytest.raises(InputError, match="names 'boundary_iou', which is measured already"):
         validated(ReturnsDict(), tmp_path, loader(as_dict=True), callback)

@@ -54,7 +54,7 @@ def validated(module, folder, devices, **kwargs):
 
 @pytest.mark.parametrize("module", [Padded, Unpadded, Nameless])
 @in_clean_process
-def test_two_processes_give_what_one_gives_to_the_bit(module, tmp_path):
+def test_two_processes_equal_one_bit_for_bit(module, tmp_path):
     one = validated(module(), tmp_path / "one", 1)
     two = validated(module(), tmp_path / "two", 2)
     assert one == two
@@ -62,7 +62,7 @@ def test_two_processes_give_what_one_gives_to_the_bit(module, tmp_path):
 
 
 @in_clean_process
-def test_three_processes_of_which_one_sees_only_repeats(tmp_path):
+def test_three_processes_equal_one_where_the_last_sees_only_repeats(tmp_path):
     class Four(ReturnsNothing):
         def val_dataloader(self):
             return loader(4, batch_size=1)
@@ -73,7 +73,7 @@ def test_three_processes_of_which_one_sees_only_repeats(tmp_path):
 
 
 @in_clean_process
-def test_two_processes_while_fitting_give_what_one_gives(tmp_path):
+def test_two_processes_equal_one_while_fitting(tmp_path):
     found = []
     for devices in (1, 2):
         strategy = "ddp_fork" if devices > 1 else "auto"
@@ -88,7 +88,7 @@ def test_two_processes_while_fitting_give_what_one_gives(tmp_path):
 
 
 @in_clean_process
-def test_the_step_that_lightning_redirects_through_forward_is_not_taken_for_a_prediction(tmp_path):
+def test_a_step_that_lightning_calls_through_forward_is_not_captured(tmp_path):
     class ReturnsPredictions(Nameless):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
             return {"preds": self(batch[0]).argmax(1).roll(5)}
@@ -109,7 +109,7 @@ def test_the_step_that_lightning_redirects_through_forward_is_not_taken_for_a_pr
         (UnrepeatedDistributedSampler(Scenes(5), num_replicas=2, rank=1), [True, True]),
     ],
 )
-def test_known_samplers_are_trusted_without_a_warning(sampler, real):
+def test_known_samplers_give_no_warning(sampler, real):
     data = DataLoader(Scenes(5), batch_size=2, sampler=sampler)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -119,7 +119,7 @@ def test_known_samplers_are_trusted_without_a_warning(sampler, real):
     assert found[0][1] == [1, 3]
 
 
-def test_warns_where_repeats_cannot_be_told():
+def test_unknown_samplers_warn_with_the_possible_error():
     scenes = Scenes(7)
 
     class Custom(DistributedSampler):
@@ -141,7 +141,7 @@ def test_warns_where_repeats_cannot_be_told():
             RealSampleMask(data, processes=2, rank=0)
 
 
-def test_a_stream_that_does_not_know_its_length_is_said_not_to_be_bounded():
+def test_an_iterable_dataset_without_a_length_warns_of_unbounded_repeats():
     class Stream(IterableDataset):
         def __iter__(self):
             return iter(Scenes(3))

@@ -61,7 +61,7 @@ def test_scores_of_a_class_follow_from_its_counts(k, tested):
     assert found["boundary_precision"] == pytest.approx(precision.mean(), abs=1e-12)
 
 
-def test_counts_of_an_image_are_those_of_the_metrics(tested):
+def test_per_image_counts_equal_those_of_the_metrics(tested):
     rows, _ = read(tested)
     scores, mask = Scenes(5)[3]
     maps = (scores[None].argmax(1), mask[None])
@@ -77,7 +77,7 @@ def test_counts_of_an_image_are_those_of_the_metrics(tested):
         assert [int(row[f"contour_{key}"]) for key in keys] == [part[0, k] for part in contours]
 
 
-def test_classes_in_neither_map_have_no_row(tmp_path):
+def test_classes_absent_from_both_maps_have_no_row(tmp_path):
     class OneClassMore(ReturnsLoss):
         num_classes = K + 1
 
@@ -90,7 +90,7 @@ def test_classes_in_neither_map_have_no_row(tmp_path):
     assert len(rows) == 5 * K
 
 
-def test_the_truths_hash_depends_on_names_and_truth_alone(tmp_path):
+def test_the_ground_truth_hash_depends_only_on_names_and_ground_truth(tmp_path):
     class Worse(ReturnsDict):
         def forward(self, x):
             return super().forward(x).roll(3, dims=-1)
@@ -135,7 +135,7 @@ def test_every_validated_epoch_has_a_row_for_each_class(tmp_path):
             assert float(row[measure]) == pytest.approx(expected, abs=1e-6)
 
 
-def test_epochs_trained_again_replace_the_recorded_ones(tmp_path):
+def test_repeated_epochs_replace_their_records(tmp_path):
     t = trainer(tmp_path, BoundaryMetrics(), max_epochs=1)
     t.fit(ReturnsLoss(), loader(), loader())
     t.save_checkpoint(tmp_path / "last.ckpt")

@@ -50,19 +50,19 @@ def shown(figure):
     }
 
 
-def test_maps_of_each_layer_stand_beside_those_of_the_truth(tmp_path):
+def test_maps_of_each_layer_are_beside_those_of_the_ground_truth(tmp_path):
     module = WithSemeda()
     (figure,) = drawn(tmp_path, module, maps=3)
     found = shown(figure)
     for layer, number in (("layer 1", 3), ("layer 2", 3), ("edges", 1)):
-        for kind in ("prediction", "truth"):
+        for kind in ("prediction", "ground truth"):
             titles = [t for t in found if t.startswith(layer) and t.endswith(f": {kind}")]
             assert len(titles) == number
     assert (tmp_path / "pictures" / "val_edge_features" / "scene_2.png").is_file()
     assert not (tmp_path / "pictures" / "val").exists()
 
 
-def test_a_map_is_what_the_edge_network_gives_for_the_truth_without_void(tmp_path):
+def test_ground_truth_maps_are_edge_network_activations_without_void(tmp_path):
     module = WithSemeda()
     (figure,) = drawn(tmp_path, module, maps=16)
     mask = loader(as_dict=True).dataset[2]["mask"]
@@ -74,14 +74,14 @@ def test_a_map_is_what_the_edge_network_gives_for_the_truth_without_void(tmp_pat
     np.testing.assert_allclose(found["edges: truth"], expected[2][0, 1].detach())
 
 
-def test_a_certain_and_right_prediction_differs_nowhere(tmp_path):
+def test_a_confident_correct_prediction_has_no_difference(tmp_path):
     (figure,) = drawn(tmp_path, WithSemeda(right=True))
     assert [t for t in shown(figure) if "mean difference" in t] == [
         f"layer {n}: mean difference 0.000" for n in (1, 2, 3)
     ]
 
 
-def test_any_module_can_be_looked_at_with_a_networks_checkpoint(tmp_path):
+def test_any_module_works_with_an_edge_network_checkpoint(tmp_path):
     path = tmp_path / "edges.ckpt"
     state = {f"network.{name}": value for name, value in EdgeNetwork(3).state_dict().items()}
     torch.save({"edge_network": {"class_names": None}, "state_dict": state}, path)
@@ -90,7 +90,7 @@ def test_any_module_can_be_looked_at_with_a_networks_checkpoint(tmp_path):
     assert len(list((tmp_path / "pictures" / "val_edge_features").iterdir())) == 2
 
 
-def test_it_refuses_what_it_cannot_draw(tmp_path):
+def test_modules_and_settings_that_cannot_be_drawn_are_refused(tmp_path):
     with pytest.raises(InputError, match="is not trained with SemedaLoss"):
         drawn(tmp_path, ReturnsDict())
     with pytest.raises(InputError, match="trained for 4 classes, but there are 3"):

@@ -1,4 +1,4 @@
-"""`BoundaryMetrics` in other people's projects, of which no line is changed."""
+"""`BoundaryMetrics` in unchanged third-party projects."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def expected(network, loader):
 
 @pytest.fixture(scope="module")
 def torchgeo_runs(tmp_path_factory):
-    """What the script logged and wrote with one process and with two."""
+    """Return the logs and files of the script on one process and on two."""
     folder = tmp_path_factory.mktemp("torchgeo")
     found = {}
     for devices in (1, 2):
@@ -50,7 +50,7 @@ def torchgeo_runs(tmp_path_factory):
     return found
 
 
-def test_torchgeos_task_is_measured(torchgeo_runs):
+def test_a_torchgeo_task_is_measured(torchgeo_runs):
     from torchgeo_project import Loaders, task
 
     logged = torchgeo_runs[1]["logged.json"]
@@ -59,7 +59,7 @@ def test_torchgeos_task_is_measured(torchgeo_runs):
     assert 0 < logged["val/boundary_iou"] < 1
 
 
-def test_torchgeos_task_gives_the_same_in_two_processes_although_its_sampler_repeats(torchgeo_runs):
+def test_a_torchgeo_task_gives_the_same_on_two_processes_despite_repeated_samples(torchgeo_runs):
     one, two = torchgeo_runs[1], torchgeo_runs[2]
     assert one["val/metrics.json"] == two["val/metrics.json"]
     ours = {name for name in one["logged.json"] if name.startswith("val/")}

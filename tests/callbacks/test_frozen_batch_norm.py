@@ -69,7 +69,7 @@ def of_norm(name, affine=True):
 
 
 @pytest.mark.parametrize("made", [Normed, CallsTrain])
-def test_without_it_everything_moves(made, tmp_path):
+def test_without_the_callback_statistics_change(made, tmp_path):
     module = made()
     before = state(module)
     fit(module, tmp_path)
@@ -78,7 +78,7 @@ def test_without_it_everything_moves(made, tmp_path):
 
 @pytest.mark.parametrize("made", [Normed, CallsTrain])
 @pytest.mark.parametrize("affine", [False, True])
-def test_statistics_stay_to_the_bit_and_the_rest_moves(made, affine, tmp_path):
+def test_statistics_stay_fixed_and_other_parameters_train(made, affine, tmp_path):
     module = made()
     before = state(module)
     fit(module, tmp_path, FrozenBatchNorm(affine=affine))
@@ -88,7 +88,7 @@ def test_statistics_stay_to_the_bit_and_the_rest_moves(made, affine, tmp_path):
     assert changed(module, before) == set(before) - kept
 
 
-def test_it_can_be_the_encoder_alone(tmp_path):
+def test_it_can_freeze_only_the_encoder(tmp_path):
     module = Normed()
     before = state(module)
     fit(module, tmp_path, FrozenBatchNorm(modules=["encoder"]))
@@ -114,14 +114,14 @@ def test_training_uses_the_running_statistics(tmp_path):
     assert seen == [(False, True)] * 6
 
 
-def test_afterwards_the_module_trains_as_before(tmp_path):
+def test_after_the_fit_requires_grad_is_restored(tmp_path):
     module = Normed()
     fit(module, tmp_path, FrozenBatchNorm())
     assert all(m.training for m in module.modules() if isinstance(m, nn.BatchNorm2d))
     assert all(p.requires_grad for p in module.parameters())
 
 
-def test_what_was_frozen_otherwise_stays_frozen(tmp_path):
+def test_parameters_frozen_elsewhere_stay_frozen(tmp_path):
     module = Normed()
     module.encoder[1].requires_grad_(False)
     fit(module, tmp_path, FrozenBatchNorm())
@@ -129,7 +129,7 @@ def test_what_was_frozen_otherwise_stays_frozen(tmp_path):
     assert module.decoder[1].weight.requires_grad
 
 
-def test_a_resumed_run_goes_on_frozen(tmp_path):
+def test_a_resumed_run_stays_frozen(tmp_path):
     module = Normed()
     t = fit(module, tmp_path, FrozenBatchNorm(), max_epochs=1)
     t.save_checkpoint(tmp_path / "run.ckpt")
@@ -146,14 +146,14 @@ def test_a_resumed_run_goes_on_frozen(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore")
 @in_clean_process
-def test_two_processes_train_with_it(tmp_path):
+def test_it_works_on_two_processes(tmp_path):
     module = Normed()
     before = state(module)
     fit(module, tmp_path, FrozenBatchNorm(["encoder"]), devices=2, strategy="ddp_fork")
     assert changed(module, before) == set(before) - of_norm("encoder") - of_norm("net.0")
 
 
-def test_our_own_task_keeps_its_encoders_statistics(tmp_path):
+def test_the_segmentation_task_keeps_its_encoders_statistics(tmp_path):
     def network(in_channels):
         return Unet(in_channels, encoder="test_resnet", decoder_channels=(16, 8))
 
@@ -199,11 +199,11 @@ def test_batch_normalisation_without_statistics_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("modules", [[], "encoder"])
-def test_modules_are_a_list(modules):
+def test_modules_must_be_a_list(modules):
     with pytest.raises(InputError, match="expected a list of one or more paths"):
         FrozenBatchNorm(modules)
 
 
-def test_validation_and_test_are_as_ever(tmp_path):
+def test_validation_and_test_are_unchanged(tmp_path):
     module, callback = Normed(), FrozenBatchNorm(["no.such.module"])
     trainer(tmp_path, callback).validate(module, loader(2), verbose=False)

@@ -61,23 +61,23 @@ def table(path):
         return list(csv.DictReader(file))
 
 
-def test_accuracy_is_trace_over_total_with_clutter_and_without_eroded_pixels(scalars):
+def test_accuracy_counts_clutter_but_not_eroded_pixels(scalars):
     assert scalars["accuracy"] == pytest.approx(11 / 15, abs=1e-12)
 
 
-def test_average_f1_is_without_clutter(scalars, folder):
+def test_mean_f1_excludes_clutter(scalars, folder):
     by_class = {row["class"]: float(row["f1"]) for row in table(folder / "per_class.csv")}
     assert by_class == pytest.approx({"building": 12 / 15, "tree": 6 / 8, "clutter": 4 / 7})
     assert scalars["f1"] == pytest.approx((12 / 15 + 6 / 8) / 2, abs=1e-12)
 
 
-def test_matthews_correlation_of_pooled_counts_is_resunet_as(scalars):
+def test_micro_mcc_equals_the_formula_of_resunet_a(scalars):
     tp, fp, fn, tn = 11, 4, 4, 26
     expected = (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5
     assert scalars["mcc_micro"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_confusion_matrices_are_those_of_each_tile_and_their_sum(folder):
+def test_confusion_matrices_are_written_per_tile_and_in_total(folder):
     names = ("building", "tree", "clutter")
     summed = [[int(row[n]) for n in names] for row in table(folder / "confusion.csv")]
     assert summed == [[6, 1, 1], [0, 3, 1], [1, 0, 2]]
@@ -87,7 +87,7 @@ def test_confusion_matrices_are_those_of_each_tile_and_their_sum(folder):
         assert rows == expected
 
 
-def test_each_tile_has_its_own_figures(folder):
+def test_each_tile_has_its_own_scores(folder):
     north, south = table(folder / "per_image.csv")
     assert (north["name"], south["name"]) == ("north", "south")
     assert float(north["accuracy"]) == pytest.approx(6 / 8)

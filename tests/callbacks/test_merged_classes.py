@@ -52,7 +52,7 @@ def record(tmp_path):
     return json.loads((tmp_path / "val" / "metrics.json").read_text()) | {"folder": tmp_path}
 
 
-def test_a_union_counts_its_classes_as_one(record):
+def test_merged_classes_are_counted_as_one(record):
     # 4 true pixels, 4 predicted, 3 of them right.
     brows = record["merged"]["brows"]
     assert (brows["iou"], brows["f1"]) == (3 / 5, 6 / 8)
@@ -68,7 +68,7 @@ def test_pooled_classes_add_up_the_counts_of_their_parts(record):
     assert overall["boundary_iou"] is None
 
 
-def test_boundaries_of_a_union_are_those_of_the_merged_maps(tmp_path):
+def test_boundaries_of_merged_classes_are_those_of_the_merged_maps(tmp_path):
     callback = BoundaryMetrics(
         class_names=["ground", "house", "car"], merged_classes={"things": ["house", "car"]}
     )
@@ -90,7 +90,7 @@ def test_boundaries_of_a_union_are_those_of_the_merged_maps(tmp_path):
     assert found["trimap_iou/3"] is None
 
 
-def test_merged_classes_stand_below_the_classes_and_in_no_mean(record, capsys):
+def test_merged_classes_are_listed_below_the_classes_and_enter_no_mean(record, capsys):
     means = [record["per_class"][name]["iou"] for name in FACE]
     assert record["scalars"]["iou"] == pytest.approx(sum(means) / 4)
     folder = record["folder"] / "val"
@@ -117,7 +117,7 @@ def test_merged_classes_are_printed_and_not_logged(tmp_path, capsys):
     assert len([line for line in lines if "things" in line]) == 2  # regions, boundaries
 
 
-def test_fit_records_merged_regions_of_every_epoch(tmp_path):
+def test_fit_records_merged_classes_every_epoch(tmp_path):
     callback = BoundaryMetrics(
         class_names=["ground", "house", "car"], merged_classes={"things": ["house", "car"]}
     )
@@ -141,7 +141,7 @@ def test_fit_records_merged_regions_of_every_epoch(tmp_path):
         ),
     ],
 )
-def test_groups_that_make_no_sense_are_refused(groups, message, tmp_path):
+def test_invalid_groups_are_refused(groups, message, tmp_path):
     callback = BoundaryMetrics(class_names=["ground", "house", "car"], **groups)
     with pytest.raises(InputError, match=message):
         trainer(tmp_path, callback).validate(ReturnsLoss(), loader(), verbose=False)

@@ -46,19 +46,19 @@ def two_halves(shift=0, **kwargs):
     )
 
 
-def test_band_is_the_pixels_within_the_width_of_another_class():
+def test_the_band_holds_pixels_within_the_width_of_another_class():
     band = boundary_band(two_halves().truth, 2, width=3)
     assert np.flatnonzero(band.all(axis=0)).tolist() == [27, 28, 29, 30, 31, 32]
     assert np.flatnonzero(band.any(axis=0)).tolist() == [27, 28, 29, 30, 31, 32]
 
 
-def test_void_and_image_borders_make_no_band():
+def test_void_and_image_borders_create_no_band():
     labels = np.zeros((20, 20), np.int64)
     labels[5:10] = 255
     assert not boundary_band(labels, 2, width=4).any()
 
 
-def test_band_looks_across_void_but_never_holds_it():
+def test_the_band_reaches_across_void_but_excludes_it():
     labels = two_halves().truth
     labels[:, 29:31] = 255
     band = boundary_band(labels, 2, width=3)
@@ -71,7 +71,7 @@ def where(pixels, color):
     return np.flatnonzero((np.abs(pixels[20].astype(int) - tinted) < 1.5).all(axis=-1)).tolist()
 
 
-def test_errors_are_red_and_right_is_green_in_the_band_and_the_rest_is_grey():
+def test_in_the_band_errors_are_red_correct_pixels_green_and_the_rest_grey():
     picture = two_halves(shift=2, band_width=4)
     found = judged(picture.image, picture.verdicts, picture.void, picture.band)
     red, green, blue = found[20].astype(int).T
@@ -82,7 +82,7 @@ def test_errors_are_red_and_right_is_green_in_the_band_and_the_rest_is_grey():
     assert np.array_equal(red[rest], blue[rest])
 
 
-def test_errors_in_the_whole_image_are_red_and_right_is_green():
+def test_in_the_image_errors_are_red_and_correct_pixels_green():
     picture = two_halves(shift=2)
     found = judged(picture.image, picture.verdicts, picture.void)
     assert where(found, WRONG) == [0, 1, 30, 31]
@@ -90,7 +90,7 @@ def test_errors_in_the_whole_image_are_red_and_right_is_green():
 
 
 @pytest.mark.parametrize("clash", [(255, 0, 0), (110, 190, 120)])
-def test_right_and_wrong_are_never_painted_like_a_class(clash):
+def test_error_colours_differ_from_class_colours(clash):
     colors = [(40, 40, 200), clash]
     picture = replace(two_halves(shift=2), class_colors=colors)
     right, wrong = picture.verdicts
@@ -100,7 +100,7 @@ def test_right_and_wrong_are_never_painted_like_a_class(clash):
         assert np.linalg.norm(difference, axis=1).min() > 80
 
 
-def test_true_and_false_positives_and_false_negatives_have_colours_of_their_own():
+def test_true_and_false_positives_and_false_negatives_have_their_own_colours():
     picture = two_halves(shift=2, positive=1)
     found = judged(picture.image, picture.verdicts, picture.void)
     green, pink, blue = (60, 180, 75), (245, 110, 180), (30, 60, 200)
@@ -113,7 +113,7 @@ def test_true_and_false_positives_and_false_negatives_have_colours_of_their_own(
     assert "right: IoU 87.5%" in texts(draw(picture))
 
 
-def test_of_one_class_among_several_only_its_own_boundaries_and_errors_count():
+def test_a_chosen_class_shows_only_its_own_boundaries_and_errors():
     picture = two_halves(positive=1, band_width=2)
     picture = replace(picture, class_names=["a", "b", "c"], class_colors=[(9, 9, 9)] * 3)
     picture.truth[:, 10:20] = 2  # within what is not of class 1
@@ -122,7 +122,7 @@ def test_of_one_class_among_several_only_its_own_boundaries_and_errors_count():
     assert "b: IoU 100.0%" in texts(draw(picture))
 
 
-def test_void_is_hatched_in_two_greys_wherever_the_truth_is_shown():
+def test_void_is_hatched_in_two_greys_wherever_ground_truth_is_shown():
     picture = two_halves(
         shift=2, true_distance=np.zeros((2, 40, 60)), distance=np.zeros((2, 40, 60)),
         true_boundary=np.zeros((2, 40, 60)), boundary=np.zeros((2, 40, 60)),
@@ -146,7 +146,7 @@ def test_void_is_hatched_in_two_greys_wherever_the_truth_is_shown():
     assert np.ma.getmaskarray(np.ma.masked_invalid(known))[:10].all()
 
 
-def test_classes_over_the_image_let_it_shine_through():
+def test_the_class_overlay_is_transparent():
     image = np.zeros((4, 6, 3), np.uint8)
     image[:, 3:] = 255
     painted = paint_over(image, np.zeros((4, 6), np.int64), [(200, 40, 40)])
@@ -155,7 +155,7 @@ def test_classes_over_the_image_let_it_shine_through():
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
-def test_entropy_is_one_where_all_classes_are_as_likely_and_zero_where_one_is_certain(kind):
+def test_entropy_is_one_for_uniform_and_zero_for_certain_predictions(kind):
     logits = torch.zeros(1, 4, 1, 3)
     logits[0, 2, 0, 1] = 50
     logits[0, :2, 0, 2] = 50
@@ -174,7 +174,7 @@ def test_entropy_of_a_binary_channel_is_that_of_two_classes():
     assert entropy(chance)[0, 0, 0] == 1
 
 
-def test_a_drawn_picture_shows_the_classes_in_their_colours():
+def test_a_picture_shows_classes_in_their_colours():
     pixels = render(draw(two_halves()))
     for color in LEFT_RIGHT:
         share = (np.abs(pixels.astype(int) - color) <= 2).all(axis=-1).mean()
@@ -188,7 +188,7 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(Text)]
 
 
-def test_a_picture_can_be_read_on_its_own():
+def test_a_picture_has_titles_scales_and_a_legend():
     distance = np.linspace(-1, 1, 60)[None, None].repeat(40, 1).repeat(2, 0)
     picture = two_halves(
         shift=2, distance=distance, true_distance=-distance, entropy=np.ones((40, 60))
@@ -196,7 +196,7 @@ def test_a_picture_can_be_read_on_its_own():
     figure = draw(picture)
     found = texts(figure)
     for text in (
-        "halves", "image", "truth", "prediction", "left", "right", "wrong",
+        "halves", "image", "ground truth", "prediction", "left", "right", "wrong",
         "left: predicted distance", "right: true distance", "boundary", "far in",
         "entropy of the prediction", "undecided",
     ):  # fmt: skip
@@ -205,7 +205,7 @@ def test_a_picture_can_be_read_on_its_own():
     assert "errors: 6.7% wrong" in found
 
 
-def test_distances_inside_classes_alone_have_a_scale_of_their_own():
+def test_inner_distances_have_their_own_scale():
     distance = np.linspace(0, 1, 60)[None, None].repeat(40, 1).repeat(2, 0)
     found = texts(draw(two_halves(distance=distance, true_distance=distance)))
     assert "deepest" in found
@@ -213,7 +213,7 @@ def test_distances_inside_classes_alone_have_a_scale_of_their_own():
 
 
 @pytest.mark.parametrize("with_distance", [False, True])
-def test_boundaries_and_colours_have_a_row(with_distance):
+def test_boundaries_and_colours_have_their_own_row(with_distance):
     boundary, red = np.zeros((2, 40, 60)), np.zeros((3, 40, 60))
     boundary[1, :, 28:32] = 1
     red[1:] = 1
@@ -230,7 +230,7 @@ def test_boundaries_and_colours_have_a_row(with_distance):
 
 
 @pytest.mark.parametrize("void", [False, True])
-def test_the_legend_tells_of_void_only_where_there_is_some(void):
+def test_the_legend_lists_void_only_if_present(void):
     picture = two_halves()
     if void:
         picture.truth[:3] = 255
@@ -238,7 +238,7 @@ def test_the_legend_tells_of_void_only_where_there_is_some(void):
 
 
 @pytest.mark.parametrize("fill", [0, 255])
-def test_an_image_of_one_class_or_of_void_alone_is_drawn(fill):
+def test_an_image_of_one_class_or_of_void_is_drawn(fill):
     picture = two_halves(distance=-np.ones((2, 40, 60)))
     picture.truth[:] = fill
     picture.prediction[:] = 0
@@ -251,7 +251,7 @@ def axes_of(figure):
     return {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
 
 
-def test_further_bands_have_panels_and_colours_their_mean_error():
+def test_extra_bands_have_panels_and_colours_show_their_mean_error():
     color = np.full((3, 40, 60), 0.5)
     color[0], color[1] = 0.0, 1.0
     brighter = color.copy()
@@ -300,14 +300,14 @@ def drawn(folder, module, **settings):
     return figures
 
 
-def test_bands_are_called_as_the_module_or_its_data_calls_them(tmp_path):
+def test_bands_have_the_names_of_the_module_or_datamodule(tmp_path):
     (figure,) = drawn(tmp_path, Sees(extra=1))
     assert "elevation" in axes_of(figure)
     (figure,) = drawn(tmp_path, Sees(extra=2))
     assert {"channel 4", "channel 5"} <= set(axes_of(figure))
 
 
-def test_errors_of_a_chosen_class_are_told_apart(tmp_path):
+def test_errors_of_a_chosen_class_are_split_into_false_positives_and_negatives(tmp_path):
     (figure,) = drawn(tmp_path, Sees(), positive_class="house")
     assert {"false positive", "false negative"} <= set(texts(figure))
     assert any(title.startswith("house: IoU") for title in axes_of(figure))
@@ -332,7 +332,7 @@ def test_of_two_classes_the_second_is_the_positive_one(tmp_path):
     assert any(title.startswith("class 1: IoU") for title in axes_of(figure))
 
 
-def test_an_ignored_class_is_void_though_its_label_is_a_class_number(tmp_path):
+def test_an_ignored_class_is_drawn_as_void(tmp_path):
     (figure,) = drawn(tmp_path, HidesNoVoid(), ignore_index=0)
     assert "not labelled" in texts(figure)
 
@@ -343,14 +343,14 @@ class HidesNoVoid(WithDistances):
         return outputs | {"mask": outputs["mask"].masked_fill(outputs["mask"] == 255, 0)}
 
 
-def test_samples_are_spread_evenly():
+def test_chosen_samples_are_spread_evenly():
     assert _spread(4, 100) == {12, 37, 62, 87}
     assert _spread(4, 2) == {0, 1}
     assert _spread(0, 5) == set()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_images_of_any_channels_and_range_are_shown(channels):
+def test_images_with_any_channels_and_range_are_shown(channels):
     shown = to_rgb(torch.randn(channels, 8, 9))
     assert shown.shape == (8, 9, 3)
     assert (shown.min(), shown.max()) == (0, 255)
@@ -374,7 +374,7 @@ def test_picture_files_are_large_and_not_blank(tmp_path):
     assert pixels.std() > 30
 
 
-def test_pictures_of_a_module_that_returns_nothing_go_to_tensorboard(tmp_path):
+def test_a_module_that_returns_nothing_gets_tensorboard_pictures(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logger = TensorBoardLogger(str(tmp_path), name="", version="")
@@ -385,14 +385,14 @@ def test_pictures_of_a_module_that_returns_nothing_go_to_tensorboard(tmp_path):
     assert not t.lightning_module._forward_hooks
 
 
-def test_panels_compute_nothing_again_and_listen_only_for_chosen_samples(tmp_path):
+def test_panels_add_no_forward_pass(tmp_path):
     module = ReturnsNothing()
     t = trainer(tmp_path, PredictionPanels(num_images=1))
     t.validate(module, loader(), verbose=False)
     assert module.calls == len(loader())
 
 
-def test_no_pictures_asked_for_means_no_extractor_needed(tmp_path):
+def test_without_pictures_no_extractor_is_needed(tmp_path):
     t = trainer(tmp_path, PredictionPanels(num_images=0))
     t.validate(HidesItself(), loader(), verbose=False)
     assert not (tmp_path / "pictures").exists()

@@ -48,30 +48,30 @@ def true_mask():
     return Scenes(5, as_dict=True)[2]["mask"]
 
 
-def test_each_line_of_the_truth_has_its_colour_and_void_is_hatched(tmp_path):
+def test_each_ground_truth_line_has_its_colour_and_void_is_hatched(tmp_path):
     (figure,) = drawn(tmp_path, WithPointLoss(kernel_size=5), class_name="house", crop_size=None)
     mask = true_mask()
     field = anisotropic_convolution((mask == 1).float()[None, None], kernel_size=5)[0, 0, 0].numpy()
     colors = (_line_colors(levels=2)(np.arange(4))[:, :3] * 255).round().astype(np.uint8)
     expected = colors[field.astype(int)]
     expected[mask == 255] = hatch(*mask.shape)[mask == 255][:, None]
-    assert np.array_equal(shown(figure)["truth, up"], expected)
+    assert np.array_equal(shown(figure)["ground truth, up"], expected)
     assert {tuple(color) for color in colors} <= {tuple(p) for p in expected.reshape(-1, 3)}
     assert (colors[0] == 255).all()
     assert np.array_equal(colors[3], np.round(255 * np.array(to_rgb("0.55"))).astype(np.uint8))
 
 
-def test_directions_and_kernel_are_those_of_the_modules_loss_or_as_given(tmp_path):
+def test_directions_and_kernel_come_from_the_modules_loss_or_the_arguments(tmp_path):
     module = WithPointLoss(splitter="B", kernel_size=3)
     (figure,) = drawn(tmp_path, module)
     names = ("up left", "down right", "up right", "down left")
-    assert {f"{kind}, {name}" for kind in ("truth", "prediction") for name in names} <= set(
+    assert {f"{kind}, {name}" for kind in ("ground truth", "prediction") for name in names} <= set(
         shown(figure)
     )
     assert "line 1" in bar_labels(figure)
     assert "line 2" not in bar_labels(figure)
     (figure,) = drawn(tmp_path, module, splitter="C", kernel_size=9)
-    assert sum(title.startswith("truth, ") for title in shown(figure)) == 8
+    assert sum(title.startswith("ground truth, ") for title in shown(figure)) == 8
     assert "line 4" in bar_labels(figure)
     assert (tmp_path / "pictures" / "val_potential_fields" / "scene_2.png").is_file()
 
@@ -80,7 +80,7 @@ def bar_labels(figure):
     return [label.get_text() for axis in figure.axes for label in axis.get_yticklabels()]
 
 
-def test_the_difference_of_potentials_is_that_of_the_point_loss(tmp_path):
+def test_the_difference_of_potentials_equals_the_point_loss(tmp_path):
     module = WithPointLoss(norm="l1")
     (figure,) = drawn(tmp_path, module, class_name="tree", crop_size=None)
     scene = Scenes(5, as_dict=True)[2]
@@ -96,7 +96,7 @@ def test_the_difference_of_potentials_is_that_of_the_point_loss(tmp_path):
     assert title == f"difference, right: mean {expected[valid].mean():.3f}"
 
 
-def test_the_part_with_most_of_the_classs_boundary_is_shown(tmp_path):
+def test_the_part_with_the_most_boundary_of_the_class_is_shown(tmp_path):
     (figure,) = drawn(tmp_path, WithPointLoss(), class_name="house", crop_size=14)
     found = shown(figure)
     assert found["part of it"].shape == (14, 14, 3)
@@ -106,26 +106,26 @@ def test_the_part_with_most_of_the_classs_boundary_is_shown(tmp_path):
     deep = int((anisotropic_convolution(house[None, None])[0] == 4).sum())
     inside = np.round(255 * np.array(_line_colors(3)(4)[:3]))
     assert deep > 0
-    assert (found["truth, up"] == inside).all(axis=-1).sum() == deep
+    assert (found["ground truth, up"] == inside).all(axis=-1).sum() == deep
 
 
-def test_an_absent_class_is_drawn_all_the_same(tmp_path):
+def test_an_absent_class_is_drawn_too(tmp_path):
     class Houseless(WithPointLoss):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
             outputs = super().validation_step(batch, batch_idx)
             return outputs | {"mask": outputs["mask"].masked_fill(outputs["mask"] == 1, 0)}
 
     (figure,) = drawn(tmp_path, Houseless(), class_name="house", crop_size=8)
-    assert (shown(figure)["truth, up"] == 255).all()
+    assert (shown(figure)["ground truth, up"] == 255).all()
 
 
-def test_it_works_with_modules_that_are_not_trained_so(tmp_path):
+def test_it_works_with_modules_trained_without_these_losses(tmp_path):
     t = trainer(tmp_path, PotentialFields(num_images=2))
     t.validate(ReturnsNothing(), loader(), verbose=False)
     assert len(list((tmp_path / "pictures" / "val_potential_fields").iterdir())) == 2
 
 
-def test_it_refuses_what_it_cannot_draw(tmp_path):
+def test_modules_and_settings_that_cannot_be_drawn_are_refused(tmp_path):
     class LabelsOnly(ReturnsDict):
         def validation_step(self, batch, batch_idx, dataloader_idx=0):
             return {"preds": batch["image"].argmax(1), "mask": batch["mask"]}
@@ -140,7 +140,7 @@ def test_it_refuses_what_it_cannot_draw(tmp_path):
         PotentialFields(kernel_size=4)
 
 
-def test_void_has_no_potential_in_the_prediction_either(tmp_path):
+def test_void_has_no_potential_in_the_prediction(tmp_path):
     (figure,) = drawn(tmp_path, WithPointLoss(), class_name="ground", crop_size=None)
     scene = Scenes(5, as_dict=True)[2]
     valid = scene["mask"] != 255

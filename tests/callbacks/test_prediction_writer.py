@@ -27,7 +27,7 @@ def expected(index):
     return Scenes(5)[index][0].argmax(0).numpy()
 
 
-def test_files_are_named_after_samples_and_hold_labels_and_palette(tmp_path):
+def test_files_are_named_after_samples_and_hold_labels_with_a_palette(tmp_path):
     predict(Colored(), tmp_path)
     folder = tmp_path / "predictions"
     assert sorted(p.name for p in folder.iterdir()) == [f"scene_{i}.png" for i in range(5)]
@@ -38,7 +38,7 @@ def test_files_are_named_after_samples_and_hold_labels_and_palette(tmp_path):
 
 
 @in_clean_process
-def test_two_processes_write_what_one_writes(tmp_path):
+def test_two_processes_write_the_same_files_as_one(tmp_path):
     predict(Colored(), tmp_path / "one")
     predict(Colored(), tmp_path / "two", devices=2, strategy="ddp_fork")
     one, two = (
@@ -49,13 +49,13 @@ def test_two_processes_write_what_one_writes(tmp_path):
     assert len(one) == 5
 
 
-def test_output_dir_is_where_files_go(tmp_path):
+def test_files_go_to_output_dir(tmp_path):
     predict(Colored(), tmp_path / "run", PredictionWriter(str(tmp_path / "maps")))
     assert len(list((tmp_path / "maps").iterdir())) == 5
     assert not (tmp_path / "run" / "predictions").exists()
 
 
-def test_scores_of_nameless_samples_are_numbered(tmp_path):
+def test_samples_without_names_are_numbered(tmp_path):
     class Scores(Base):
         def predict_step(self, batch, batch_idx):
             return self(batch["image"])
@@ -74,7 +74,7 @@ def test_more_than_256_classes_are_written_with_16_bits(tmp_path):
     assert np.array_equal(np.array(Image.open(path)), labels.numpy())
 
 
-def test_says_what_predict_step_returned_where_it_is_no_label_map(tmp_path):
+def test_an_output_that_is_not_a_label_map_is_described(tmp_path):
     class Odd(Base):
         def predict_step(self, batch, batch_idx):
             return {"count": 3}
@@ -83,7 +83,7 @@ def test_says_what_predict_step_returned_where_it_is_no_label_map(tmp_path):
         predict(Odd(), tmp_path)
 
 
-def test_a_name_cannot_leave_the_folder(tmp_path):
+def test_a_sample_name_cannot_escape_the_folder(tmp_path):
     class Escapes(Colored):
         def predict_step(self, batch, batch_idx):
             return super().predict_step(batch, batch_idx) | {"name": ["../../up", "b"]}

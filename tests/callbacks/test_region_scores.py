@@ -35,19 +35,19 @@ def maps():
 
 
 @pytest.mark.parametrize("name", TORCHMETRICS)
-def test_scores_equal_torchmetrics_own(name, maps):
+def test_scores_equal_torchmetrics(name, maps):
     confusion = MulticlassConfusionMatrix(K, ignore_index=255)(*maps)
     expected = TORCHMETRICS[name](K, average=None, ignore_index=255)(*maps)
     torch.testing.assert_close(region_scores(confusion)[name].float(), expected)
 
 
-def test_correlation_equals_torchmetrics_own(maps):
+def test_matthews_correlation_equals_torchmetrics(maps):
     confusion = MulticlassConfusionMatrix(K, ignore_index=255)(*maps)
     expected = MulticlassMatthewsCorrCoef(K, ignore_index=255)(*maps)
     torch.testing.assert_close(matthews(confusion).float(), expected)
 
 
-def test_micro_correlation_is_that_of_the_pooled_counts(maps):
+def test_micro_correlation_is_computed_from_pooled_counts(maps):
     confusion = MulticlassConfusionMatrix(K, ignore_index=255)(*maps).double()
     tp, total = confusion.trace(), confusion.sum()
     fp = fn = total - tp
@@ -56,7 +56,7 @@ def test_micro_correlation_is_that_of_the_pooled_counts(maps):
     torch.testing.assert_close(micro_matthews(confusion), expected)
 
 
-def test_what_is_not_there_has_no_score():
+def test_absent_class_has_no_score():
     confusion = torch.tensor([[4, 1, 0], [0, 0, 0], [0, 0, 0]])
     scores = region_scores(confusion)
     assert scores["iou"].nan_to_num(-1).tolist() == [0.8, 0, -1]
@@ -66,13 +66,13 @@ def test_what_is_not_there_has_no_score():
     assert micro_matthews(torch.zeros(3, 3)).isnan()
 
 
-def test_a_constant_prediction_does_not_correlate_and_a_constant_truth_has_no_correlation():
+def test_a_constant_prediction_has_correlation_zero_and_a_constant_ground_truth_nan():
     assert matthews(torch.tensor([[5, 0], [3, 0]])) == 0
     assert matthews(torch.tensor([[5, 3], [0, 0]])).isnan()
     assert matthews(torch.tensor([[5, 0], [0, 0]])).isnan()
 
 
-def test_counts_too_large_for_single_precision_are_exact():
+def test_counts_beyond_float32_precision_are_exact():
     pixels = 3_000_000_019
     confusion = torch.tensor([[pixels, 1], [0, pixels]])
     assert accuracy(confusion).item() == 2 * pixels / (2 * pixels + 1)

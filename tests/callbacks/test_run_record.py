@@ -56,7 +56,7 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_every_epoch_is_a_line_also_after_a_resume(tmp_path):
+def test_every_epoch_is_a_line_even_after_resuming(tmp_path):
     fit(tmp_path, 2)
     fit(tmp_path, 3, tmp_path / "last.ckpt")
     epochs = lines(tmp_path / "epochs.jsonl")
@@ -73,7 +73,7 @@ def test_every_start_is_recorded(tmp_path):
     assert starts[0]["packages"]["torch"] == torch.__version__.split("+")[0]
 
 
-def test_an_epoch_without_validation_repeats_no_figures(tmp_path):
+def test_an_epoch_without_validation_repeats_no_scores(tmp_path):
     loader = DataLoader(torch.rand(4, 2), batch_size=2)
     fit(tmp_path, 3, val_dataloader=loader, check_val_every_n_epoch=2)
     assert ["val/loss" in epoch for epoch in lines(tmp_path / "epochs.jsonl")] == [
@@ -83,7 +83,7 @@ def test_an_epoch_without_validation_repeats_no_figures(tmp_path):
     ]
 
 
-def test_a_named_folder_is_the_runs_for_all_callbacks(tmp_path):
+def test_a_given_folder_is_used_by_all_callbacks(tmp_path):
     trainer = Trainer(
         accelerator="cpu",
         logger=CSVLogger(tmp_path / "logs"),
@@ -93,7 +93,7 @@ def test_a_named_folder_is_the_runs_for_all_callbacks(tmp_path):
     assert run_folder(trainer) == tmp_path / "run"
 
 
-def test_without_one_the_loggers_folder_is_the_runs(tmp_path):
+def test_by_default_the_run_folder_is_that_of_the_logger(tmp_path):
     logger = CSVLogger(tmp_path / "logs")
     trainer = Trainer(accelerator="cpu", logger=logger, enable_checkpointing=False)
     assert run_folder(trainer) == Path(logger.log_dir)
@@ -103,7 +103,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_a_fit_says_what_it_was_and_what_it_took(tmp_path):
+def test_fit_json_records_seeds_sizes_time_and_memory(tmp_path):
     seed_everything(7, verbose=False)
     fit(tmp_path, 2, val_dataloader=DataLoader(torch.rand(6, 2), batch_size=2))
     record, epochs = read(tmp_path / "fit.json"), lines(tmp_path / "epochs.jsonl")
@@ -121,7 +121,7 @@ def test_a_fit_says_what_it_was_and_what_it_took(tmp_path):
     assert record["command"] == lines(tmp_path / "environment.jsonl")[0]["command"]
 
 
-def test_a_resumed_fit_is_recorded_whole(tmp_path):
+def test_a_resumed_fit_is_recorded_in_full(tmp_path):
     fit(tmp_path, 2)
     before = read(tmp_path / "fit.json")
     fit(tmp_path, 3, tmp_path / "last.ckpt")
@@ -130,14 +130,14 @@ def test_a_resumed_fit_is_recorded_whole(tmp_path):
     assert record["seconds"] > before["seconds"]
 
 
-def test_only_trained_parameters_are_trained(tmp_path):
+def test_frozen_parameters_are_not_counted_as_trained(tmp_path):
     module = Regression()
     module.layer.bias.requires_grad_(False)
     make_trainer(tmp_path, max_epochs=1).fit(module, DataLoader(torch.rand(4, 2), batch_size=2))
     assert read(tmp_path / "fit.json")["parameters"] == {"all": 3, "trained": 2}
 
 
-def test_each_stage_has_a_record_of_its_own(tmp_path):
+def test_each_stage_has_its_own_record(tmp_path):
     fit(tmp_path, 1)
     checkpoint = tmp_path / "checkpoints" / "one.ckpt"
     checkpoint.parent.mkdir()
@@ -159,7 +159,7 @@ def test_each_stage_has_a_record_of_its_own(tmp_path):
         assert record["peak_memory"]["host_bytes"] > 50e6
 
 
-def test_a_trial_leaves_nothing(tmp_path):
+def test_fast_dev_run_writes_nothing(tmp_path):
     make_trainer(tmp_path, fast_dev_run=True).fit(
         Regression(), DataLoader(torch.rand(4, 2), batch_size=2)
     )
@@ -174,7 +174,7 @@ def git(folder, *words):
     return done.stdout.strip()
 
 
-def test_the_commit_of_a_checkout_and_whether_it_was_changed(tmp_path):
+def test_commit_and_local_changes_are_recorded(tmp_path):
     assert git_state(tmp_path) is None
     git(tmp_path, "init", "-q")
     assert git_state(tmp_path) is None

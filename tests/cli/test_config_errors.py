@@ -20,19 +20,19 @@ def printed(run, *args):
     return out
 
 
-def test_print_config_shows_the_whole_run(run):
+def test_print_config_shows_the_complete_configuration(run):
     out = printed(run)
     assert "class_path: lightning_seg.heads.SignedDistanceHead" in out
     assert "clip: 8.0" in out
 
 
-def test_options_of_a_replaced_class_are_gone(run):
+def test_options_of_a_replaced_class_are_dropped(run):
     out = printed(run, "--model.optimization.optimizer=SGD")
     section = out[out.index("torch.optim.SGD") : out.index("step_schedule")]
     assert "weight_decay: 0.0\n" in section
 
 
-def test_options_of_a_class_replaced_by_a_second_config_are_gone(run, workplace):
+def test_options_of_a_class_replaced_by_a_second_config_are_dropped(run, workplace):
     (workplace / "sgd.yaml").write_text(
         "model: {class_path: SegmentationTask, init_args: {optimization: "
         "{optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.5}}}}}\n"
@@ -44,14 +44,14 @@ def test_options_of_a_class_replaced_by_a_second_config_are_gone(run, workplace)
     assert "encoder: test_resnet" in out
 
 
-def test_an_option_of_the_same_class_leaves_the_others(run):
+def test_an_option_of_the_same_class_keeps_the_others(run):
     out = printed(run, "--model.optimization.optimizer.lr=0.5")
     section = out[out.index("torch.optim.AdamW") : out.index("step_schedule")]
     assert "weight_decay: 0.3\n" in section
     assert "lr: 0.5\n" in section
 
 
-def test_a_misspelt_key_names_file_line_class_and_the_nearest(refused):
+def test_a_misspelt_key_names_file_line_class_and_the_nearest_key(refused):
     edit("encoder:", "encodr:")
     message = refused(*FIT)
     line = Path("config.yaml").read_text().splitlines().index("        encodr: test_resnet") + 1
@@ -67,7 +67,7 @@ def test_a_misspelt_key_in_an_included_file_names_that_file(refused, workplace):
     assert "'monitr' is not a setting of Optimization (adamw.yaml:2)" in refused(*FIT)
 
 
-def test_a_misspelt_option_names_the_nearest(refused):
+def test_a_misspelt_option_suggests_the_nearest(refused):
     message = refused(*FIT, "--trainer.max_epoch=3")
     assert "no option --trainer.max_epoch." in message
     assert "--trainer.max_epochs" in message
@@ -94,7 +94,7 @@ def test_a_wrong_type_names_key_value_and_file(refused, old, new, key, kind, val
     assert "config.yaml:" in message
 
 
-def test_null_takes_an_option_inside_another_back(run):
+def test_null_resets_a_nested_option(run):
     edit(
         f"optimization: {ROOT}/tests/cli/adamw.yaml", "optimization: {step_schedule: PolynomialLR}"
     )
@@ -132,20 +132,20 @@ def test_null_takes_an_option_inside_another_back(run):
         ("--model.losses.lines.weight=0.5", "model.losses: WeightedLoss needs loss."),
     ],
 )
-def test_a_wrong_value_names_key_value_and_what_is_accepted(refused, option, told):
+def test_a_wrong_value_names_key_value_and_accepted_values(refused, option, told):
     message = refused(*FIT, option)
     assert told in message
     assert "config.yaml" not in message  # the value stands in the command line
 
 
-def test_an_unknown_class_is_named_with_those_there_are(refused):
+def test_an_unknown_class_lists_the_known_ones(refused):
     edit("class_path: SignedDistanceHead", "class_path: SignedHead")
     message = refused(*FIT)
     assert "model.head: expected Head, but got 'SignedHead' (config.yaml:" in message
     assert "SignedDistanceHead" in message
 
 
-def test_an_unknown_setting_of_a_run_names_file_line_and_the_nearest(refused):
+def test_an_unknown_setting_names_file_line_and_the_nearest(refused):
     edit("max_epochs:", "max_epoch:")
     message = refused(*FIT)
     assert "there is no setting trainer.max_epoch (config.yaml:" in message
@@ -153,12 +153,12 @@ def test_an_unknown_setting_of_a_run_names_file_line_and_the_nearest(refused):
 
 
 @pytest.mark.parametrize("name", ["num_classes", "in_channels"])
-def test_what_the_data_say_is_not_set_at_the_model(refused, name):
+def test_settings_taken_from_the_data_cannot_be_set_on_the_model(refused, name):
     message = refused(*FIT, f"--model.{name}=4")
     assert f"model.{name} is set to 4, but the model takes it from the data" in message
 
 
-def test_help_speaks_of_this_program(run):
+def test_help_describes_this_program(run):
     status, out, _ = run("--help")
     assert status in (0, None)
     assert "Boundary-aware semantic segmentation" in out
@@ -168,7 +168,7 @@ def test_help_speaks_of_this_program(run):
     assert out.startswith("usage: lightning-seg fit --config FILE.yaml [--OPTION VALUE ...]")
 
 
-def test_no_config_says_what_is_missing(refused):
+def test_a_run_without_a_config_names_what_is_missing(refused):
     assert "data and model must be given" in refused("fit")
 
 
@@ -180,7 +180,7 @@ def test_no_config_says_what_is_missing(refused):
         (b"", "has no settings"),
     ],
 )
-def test_a_config_that_is_none_is_named(refused, workplace, content, told):
+def test_an_invalid_config_file_is_named(refused, workplace, content, told):
     (workplace / "broken.yaml").write_bytes(content)
     assert f"broken.yaml {told}" in refused(*FIT, "--config", "broken.yaml")
 
@@ -189,7 +189,7 @@ def test_a_missing_config_file_is_named(refused):
     assert "nowhere.yaml" in refused("fit", "--config", "nowhere.yaml")
 
 
-def test_no_arguments_say_what_there_is(run):
+def test_without_arguments_the_commands_are_listed(run):
     status, out, err = run()
     assert status == 2
     assert "fit" in out + err
@@ -201,7 +201,7 @@ def test_a_missing_data_folder_is_named(refused):
     assert "my_folder" in refused(*FIT)
 
 
-def test_a_truncated_image_is_named_also_from_a_worker_process(refused):
+def test_a_truncated_image_is_named_even_from_a_worker_process(refused):
     edit("num_workers: 0", "num_workers: 1")
     for image in Path("my_folder/images").iterdir():
         image.write_bytes(image.read_bytes()[:-500])
@@ -218,14 +218,14 @@ def test_a_label_beyond_the_classes_is_named(refused):
 
 
 @pytest.mark.parametrize("name", ["last", "best", "somewhere.ckpt"])
-def test_a_missing_checkpoint_is_an_error_not_a_fresh_start(refused, name):
+def test_a_missing_checkpoint_is_an_error_and_starts_no_new_run(refused, name):
     message = refused(*FIT, "--ckpt_path", name)
     assert f"--ckpt_path {name}" in message
     assert "Checkpoints in run/checkpoints: none" in message
     assert "--run_dir" in message
 
 
-def test_a_checkpoint_that_is_none_is_named(refused):
+def test_an_invalid_checkpoint_is_named(refused):
     assert "config.yaml is not a checkpoint" in refused(*FIT, "--ckpt_path", "config.yaml")
 
 
@@ -249,7 +249,7 @@ def test_a_misspelt_transform_argument_is_an_error(refused):
         ("--model=nowhere.yaml", "nowhere.yaml"),
     ],
 )
-def test_a_value_out_of_range_is_one_message(refused, option, told):
+def test_a_value_out_of_range_gives_one_message(refused, option, told):
     assert told in refused(*FIT, option)
 
 
@@ -289,18 +289,18 @@ def test_a_loss_of_an_unknown_prediction_says_what_the_head_predicts(refused):
         ("{class_path: SobelLoss, init_args: {weight: 0}}", "weight is 0"),
     ],
 )
-def test_a_bad_argument_of_a_loss_is_one_message(refused, loss, told):
+def test_a_bad_argument_of_a_loss_gives_one_message(refused, loss, told):
     edit("loss:\n          class_path: CrossEntropyLoss", f"loss: {loss}")
     assert told in refused(*FIT)
 
 
-def test_too_many_weights_of_a_regressed_map_are_one_message(refused):
+def test_too_many_weights_of_a_regressed_map_give_one_message(refused):
     edit("class_path: MapL1Loss", "class_path: MapL1Loss, init_args: {class_weights: [1, 2, 3, 4]}")
     edit("loss:\n          class_path: MapL1Loss", "loss: {class_path: MapL1Loss")
     edit("[1, 2, 3, 4]}", "[1, 2, 3, 4]}}")
     assert "class_weights holds 4 weights, but there are 3 classes" in refused(*FIT)
 
 
-def test_a_weight_that_is_no_number_is_one_message(refused):
+def test_a_weight_that_is_not_a_number_gives_one_message(refused):
     edit("weight: 2.0", "weight: .nan")
     assert "the weight of a loss is nan, expected a finite number" in refused(*FIT)

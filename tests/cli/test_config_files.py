@@ -38,12 +38,12 @@ def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, fou
         "--config=",
     ],
 )
-def test_what_is_no_short_name_stays(tmp_path, monkeypatch, given):
+def test_other_paths_are_left_unchanged(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
     assert with_found_configs(given.split()) == given.split()
 
 
-def test_a_file_of_the_person_comes_before_one_of_the_package(tmp_path, monkeypatch):
+def test_a_local_file_takes_precedence_over_the_package(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs" / "method").mkdir(parents=True)
     (tmp_path / "configs" / "method" / "epl.yaml").write_text("model: {}")
@@ -51,7 +51,7 @@ def test_a_file_of_the_person_comes_before_one_of_the_package(tmp_path, monkeypa
     assert with_found_configs(given) == given
 
 
-def test_a_run_starts_from_short_names(run):
+def test_a_run_works_with_short_names(run):
     status, out, err = run(
         "fit", "--config", "synthetic/unet", "--config", "method/epl", "--print_config"
     )

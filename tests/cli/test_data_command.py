@@ -57,7 +57,7 @@ def check(run, root, *args):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_the_data_of_every_experiment_is_understood(path):
+def test_check_reads_the_data_of_every_experiment(path):
     argv = ["--config", str(path), "--data.num_workers=0"]
     parser = command._parser("check", "", argv)
     module, _ = command._parse(parser, argv)
@@ -65,7 +65,7 @@ def test_the_data_of_every_experiment_is_understood(path):
     assert module.num_workers == 0
 
 
-def test_what_is_right_is_counted_and_ends_with_0(run, camvid):
+def test_correct_data_is_counted_and_the_status_is_0(run, camvid):
     status, out, _ = check(run, camvid, "--data.test_split=test")
     assert status == 0
     assert "No problems found" in out
@@ -73,7 +73,7 @@ def test_what_is_right_is_counted_and_ends_with_0(run, camvid):
         assert said in out
 
 
-def test_everything_that_is_wrong_is_told_and_ends_with_1(run, camvid):
+def test_every_problem_is_listed_and_the_status_is_1(run, camvid):
     (camvid / "trainannot" / "0001TP_006690.png").unlink()
     (camvid / "train" / "0006R0_f00930.png").write_bytes(b"no image")
     label = np.full((48, 64), 3, np.uint8)
@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_is_told_and_ends_with_1(run, camvid):
     assert f"{len(lines)} problem(s)." in out
 
 
-def test_an_image_that_is_trained_on_and_measured_is_found_by_its_content(run, camvid):
+def test_an_image_in_training_and_evaluation_is_detected_by_content(run, camvid):
     name = "0016E5_07959.png"
     for kind in ("", "annot"):
         content = (camvid / f"val{kind}" / name).read_bytes()
@@ -107,13 +107,13 @@ def test_an_image_that_is_trained_on_and_measured_is_found_by_its_content(run, c
     assert "test uses the validation images" in out
 
 
-def test_an_empty_folder_is_no_success(run, tmp_path):
+def test_an_empty_folder_is_an_error(run, tmp_path):
     status, out, _ = check(run, tmp_path)
     assert status == 1
     assert "train does not exist" in out
 
 
-def test_tiles_are_read_by_their_windows_and_moved_colours_told(run, tmp_path, monkeypatch):
+def test_large_tiles_are_checked_by_window_and_inexact_colours_reported(run, tmp_path, monkeypatch):
     testing.write_potsdam(tmp_path)
     path = tmp_path / "5_Labels_all" / "top_potsdam_3_12_label.tif"
     label = tifffile.imread(path)
@@ -154,7 +154,7 @@ def test_samples_are_drawn_with_their_targets(run, tmp_path):
         (["show", *CAMVID, "--split", "predict"], "expected train or val or test"),
     ],
 )
-def test_a_wrong_command_line_ends_in_one_message(run, args, told):
+def test_a_wrong_command_line_gives_one_message(run, args, told):
     status, _, err = run(*args)
     assert status == 2
     assert told in err
@@ -162,7 +162,7 @@ def test_a_wrong_command_line_ends_in_one_message(run, args, told):
 
 
 @pytest.mark.parametrize("args", [["--help"], ["check", "--help"], ["show", "--help"]])
-def test_help_says_what_there_is(run, args):
+def test_help_lists_the_commands(run, args):
     status, out, _ = run(*args)
     assert status == 0
     assert "lightning-seg data" in out

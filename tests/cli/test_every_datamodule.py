@@ -51,7 +51,7 @@ def config(name, root):
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_it_is_trained_and_tested_by_the_command_line(name, run, tmp_path):
+def test_every_dataset_trains_tests_and_predicts(name, run, tmp_path):
     root = tmp_path / "tiny"
     TINY[name].write(root)
     Path("tiny.yaml").write_text(yaml.safe_dump(config(name, root)))

@@ -70,7 +70,7 @@ def arguments(row):
     return [str(ROOT / word) if word.startswith("configs/") else word for word in words]
 
 
-def test_the_page_of_experiments_is_up_to_date():
+def test_docs_experiments_is_up_to_date():
     assert make_experiments.PAGE.read_text(encoding="utf-8") == make_experiments.page()
 
 
@@ -137,7 +137,7 @@ def cut(transform):
 
 
 def kind(config):
-    """What a row is made of, but for its settings."""
+    """Return the parts of a row without their settings."""
     model, data = config["model"]["init_args"], config["data"]["class_path"]
     network, head = (model.get(part, {}).get("class_path") for part in ("network", "head"))
     losses = [t["loss"]["class_path"] for t in (model.get("losses") or {}).values() if t]

@@ -37,7 +37,7 @@ def task(workplace):
     return saved("a.ckpt", partial(Unet, encoder="test_resnet", decoder_channels=(16, 8)))
 
 
-def test_a_process_exports_to_onnx(task):
+def test_the_command_exports_to_onnx(task):
     onnxruntime = pytest.importorskip("onnxruntime")
     command = [sys.executable, "-m", "lightning_seg.cli", "export"]
     command += ["--ckpt_path", "a.ckpt", "--output", "models/model.onnx"]
@@ -64,7 +64,7 @@ def test_a_process_exports_to_onnx(task):
 
 
 @pytest.mark.slow
-def test_labels_of_one_size_in_a_torch_export_file(task, run):
+def test_a_torch_export_file_can_return_labels_of_a_fixed_size(task, run):
     arguments = ("--output", "model.pt2", "--result", "labels", "--size", "70", "96")
     status, out, err = run("export", "--ckpt_path", "a.ckpt", *arguments)
     assert status == 0, err
@@ -83,7 +83,7 @@ def test_labels_of_one_size_in_a_torch_export_file(task, run):
 
 
 @pytest.mark.slow
-def test_weights_too_large_for_an_onnx_file_lie_beside_it(task, run, monkeypatch):
+def test_weights_too_large_for_an_onnx_file_are_stored_beside_it(task, run, monkeypatch):
     monkeypatch.setattr("lightning_seg.inference.export._INLINE_BYTES", 0)
     status, _, err = run("export", "--ckpt_path", "a.ckpt", "--output", "models/model.onnx")
     assert status == 0, err
@@ -99,7 +99,7 @@ def test_weights_too_large_for_an_onnx_file_lie_beside_it(task, run, monkeypatch
         assert (torch.from_numpy(logits) - task(image)["logits"]).abs().max() < 1e-4
 
 
-def test_the_help_names_it(run):
+def test_help_lists_export(run):
     status, out, _ = run("--help")
     assert status == 0
     assert "export" in out
@@ -111,17 +111,17 @@ def test_the_help_names_it(run):
 EXPORT = ("export", "--output", "model.onnx", "--ckpt_path")
 
 
-def test_a_checkpoint_that_is_not_there_is_named(workplace, refused):
+def test_a_missing_checkpoint_is_named(workplace, refused):
     assert "no.ckpt does not exist" in refused(*EXPORT, "no.ckpt")
 
 
-def test_another_suffix_names_those_there_are(workplace, refused):
+def test_an_unknown_suffix_lists_the_supported_ones(workplace, refused):
     message = refused("export", "--ckpt_path", "a.ckpt", "--output", "model.pth")
     assert "must be .onnx" in message
     assert ".pt2" in message
 
 
-def test_a_checkpoint_of_something_else_is_refused(workplace, refused):
+def test_a_checkpoint_without_a_model_is_refused(workplace, refused):
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.strategy.connect(EdgeDetectionTask(3))
     trainer.save_checkpoint("edges.ckpt")
@@ -129,7 +129,7 @@ def test_a_checkpoint_of_something_else_is_refused(workplace, refused):
     assert "edges.ckpt is not a checkpoint of a SegmentationTask" in message
 
 
-def test_an_output_that_cannot_be_written_is_refused(task, refused):
+def test_an_unwritable_output_is_refused(task, refused):
     Path("taken").write_text("a file")
     Path("folder.pt2").mkdir()
     for output in ("taken/model.pt2", "folder.pt2"):
@@ -139,7 +139,7 @@ def test_an_output_that_cannot_be_written_is_refused(task, refused):
         assert f"--output {output} cannot be written" in message
 
 
-def test_missing_packages_say_how_to_install_them(task, refused, monkeypatch):
+def test_missing_packages_suggest_how_to_install_them(task, refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert "pip install 'lightning_seg[export]'" in refused(*EXPORT, "a.ckpt")
 
@@ -155,18 +155,18 @@ def test_a_size_that_the_network_cannot_take_is_refused(of_one_size, refused):
     assert not Path("model.onnx").exists()
 
 
-def test_a_size_of_no_pixels_is_refused(workplace, refused):
+def test_a_size_without_pixels_is_refused(workplace, refused):
     message = refused("export", "--ckpt_path", "a.ckpt", "--output", "m.pt2", "--size", "-1", "5")
     assert "--size -1 5: give two numbers of pixels" in message
 
 
-def test_a_network_of_one_size_asks_for_it(of_one_size, refused):
+def test_a_network_of_fixed_size_asks_for_the_size(of_one_size, refused):
     message = refused(*EXPORT, "swin.ckpt")
     assert "cannot be exported for any height and width" in message
     assert message.endswith("fixed size: --size HEIGHT WIDTH")
 
 
-def test_a_run_starts_from_another_runs_checkpoint_of_other_classes(run, caplog):
+def test_a_run_can_start_from_a_checkpoint_with_other_classes(run, caplog):
     status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "first")
     assert status == 0, err
     arguments = ("--data.num_classes", "4", "--model.weights", "first/checkpoints/last.ckpt")

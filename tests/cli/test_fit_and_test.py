@@ -20,7 +20,7 @@ def fitted(run):
     return Path("run")
 
 
-def test_a_run_leaves_everything_in_its_folder(fitted):
+def test_a_run_writes_everything_to_its_folder(fitted):
     names = {str(p.relative_to(fitted)) for p in fitted.rglob("*") if p.is_file()}
     assert {"config.yaml", "environment.jsonl", "epochs.jsonl"} <= names
     assert {"checkpoints/last.ckpt", "checkpoints/best.ckpt"} <= names
@@ -41,12 +41,12 @@ def test_testing_a_checkpoint_prints_the_same_table_again(fitted, run):
     assert json.loads((fitted / "test" / "metrics.json").read_text()) == figures
 
 
-def test_the_saved_config_is_a_whole_config(fitted, run):
+def test_the_saved_config_is_complete(fitted, run):
     status, _, err = run("validate", "--config", "run/config.yaml", "--ckpt_path", "last")
     assert status == 0, err
 
 
-def test_the_saved_config_is_whole_where_the_optimizer_is_the_default(run):
+def test_the_saved_config_is_complete_with_the_default_optimizer(run):
     config = Path("config.yaml")
     optimization = f"{ROOT}/tests/cli/adamw.yaml"
     config.write_text(config.read_text().replace(optimization, "{step_schedule: PolynomialLR}"))
@@ -65,13 +65,13 @@ def test_the_number_of_classes_comes_from_the_data(fitted):
     )
 
 
-def test_a_checkpoint_loads_with_nothing_else_at_hand(fitted):
+def test_a_checkpoint_loads_without_other_files(fitted):
     task = SegmentationTask.load_from_checkpoint(fitted / "checkpoints" / "last.ckpt")
     assert task.head.target.clip == 8.0
     assert task.eval()(torch.rand(1, 3, 20, 30))["logits"].shape == (1, 3, 20, 30)
 
 
-def test_a_stopped_run_goes_on(fitted, run):
+def test_a_stopped_run_resumes(fitted, run):
     status, _, err = run(*FIT, "--ckpt_path", "last", "--trainer.max_epochs", "3")
     assert status == 0, err
     epochs = [json.loads(line) for line in (fitted / "epochs.jsonl").read_text().splitlines()]
@@ -82,7 +82,7 @@ def test_a_stopped_run_goes_on(fitted, run):
     assert (fitted / "config_fit.yaml").exists()
 
 
-def test_resuming_keeps_what_the_command_line_says(fitted, run):
+def test_resuming_keeps_the_command_lines_options(fitted, run):
     status, _, err = run(
         *FIT,
         *("--ckpt_path", "last", "--trainer.max_epochs", "2", "--model.head.clip", "5"),
@@ -112,7 +112,7 @@ def resize(*more):
     return f"--data.eval_transforms={json.dumps(transforms)}"
 
 
-def test_predicted_maps_are_as_large_as_their_images_whatever_the_transforms(fitted, run):
+def test_predicted_maps_have_the_size_of_their_images_with_any_transforms(fitted, run):
     resized = {name: cv2.imread(f"my_folder/images/{name}.png") for name in "01"}
     Path("unlabelled").mkdir()
     for name, factor in (("0", 1), ("1", 2)):
@@ -125,13 +125,13 @@ def test_predicted_maps_are_as_large_as_their_images_whatever_the_transforms(fit
     assert sizes == [(48, 64), (48, 128)]
 
 
-def test_transforms_that_move_images_are_refused_to_predict(fitted, refused):
+def test_transforms_that_move_images_are_refused_for_predict(fitted, refused):
     predict = ("predict", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last")
     message = refused(*predict, resize({"class_path": "albumentations.HorizontalFlip"}))
     assert "With the transform HorizontalFlip, predictions would not match the original" in message
 
 
-def test_a_class_of_the_persons_own_is_found_where_they_work(run, workplace):
+def test_a_class_in_the_working_directory_is_found(run, workplace):
     (workplace / "my_heads.py").write_text(
         "from lightning_seg.heads import ClassificationHead\n"
         "class MyHead(ClassificationHead):\n    pass\n"
@@ -155,7 +155,7 @@ def test_a_step_schedule_is_not_stretched_by_resuming(run, refused):
     assert "planned for 2 steps, but this run has 6" in message
 
 
-def test_a_checkpoint_of_another_run_starts_a_run_of_its_own(fitted, run, refused):
+def test_a_checkpoint_of_another_run_starts_a_new_run(fitted, run, refused):
     other = ("--ckpt_path", "run/checkpoints/last.ckpt", "--trainer.max_epochs", "2")
     status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "second", *other)
     assert status == 0, err
@@ -165,11 +165,11 @@ def test_a_checkpoint_of_another_run_starts_a_run_of_its_own(fitted, run, refuse
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
-def test_random_weights_are_not_measured(refused, command):
+def test_evaluation_without_a_checkpoint_is_refused(refused, command):
     assert "--ckpt_path best" in refused(command, "--config", "config.yaml", "--run_dir", "run")
 
 
-def test_a_checkpoint_of_another_model_says_so(fitted, refused):
+def test_a_checkpoint_of_another_model_is_refused(fitted, refused):
     message = refused(
         *("test", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last"),
         "--model.network.decoder_channels=[8,8]",
@@ -187,7 +187,7 @@ def test_a_checkpoint_needs_no_download_of_pretrained_weights(fitted, run, monke
     assert status == 0, err
 
 
-def test_everything_is_in_the_runs_folder_whatever_the_logger(run, workplace):
+def test_everything_is_in_the_run_folder_with_any_logger(run, workplace):
     logger = ("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=elsewhere")
     status, _, err = run(*FIT, *logger)
     assert status == 0, err
@@ -211,7 +211,7 @@ def test_a_run_without_a_logger_keeps_its_config(run):
     assert Path("run/epochs.jsonl").is_file()
 
 
-def test_libraries_talk_of_what_concerns_the_person_alone(run, caplog):
+def test_irrelevant_messages_of_libraries_are_hidden(run, caplog):
     with caplog.at_level("INFO"), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("default")
         status, _, err = run(*FIT, "--trainer.log_every_n_steps=5")

@@ -13,7 +13,7 @@ SMALL = {
 }
 
 
-def test_its_edges_and_classes_are_learnt(run):
+def test_gscnn_learns_edges_and_classes(run):
     arguments = (
         *("--model.network", str(CONFIGS / "network" / "gscnn_wide_resnet50.yaml")),
         *(f"--model.network.{name}={value}" for name, value in SMALL.items()),

@@ -91,7 +91,7 @@ def test_one_file_is_predicted_with_its_probabilities_and_polygons(fitted, run):
     assert names == {"tile.tif", "tile_probabilities.tif", "tile.geojson"}
 
 
-def test_where_predictions_are_is_told(fitted, run):
+def test_the_output_folder_is_printed(fitted, run):
     write_tiff(Path("new/tile.tif"), height=40)
     status, out, err = run(*PREDICT, *WINDOWS, "new", "--predictions.output_dir=elsewhere")
     assert status == 0, err
@@ -99,7 +99,7 @@ def test_where_predictions_are_is_told(fitted, run):
     assert Path("elsewhere/tile.tif").is_file()
 
 
-def test_what_is_finished_is_kept_and_what_has_changed_is_predicted_again(fitted, run):
+def test_finished_predictions_are_kept_and_changed_images_predicted_again(fitted, run):
     for seed, name in enumerate(("a", "b", "c")):
         write_tiff(Path(f"new/{name}.tif"), seed)
     status, _, err = run(*PREDICT, *WINDOWS, "new")
@@ -123,7 +123,7 @@ def test_what_is_finished_is_kept_and_what_has_changed_is_predicted_again(fitted
     assert (folder / "a.tif").stat().st_mtime_ns > after["a"]
 
 
-def test_views_of_windows_are_averaged(fitted):
+def test_views_of_each_window_are_averaged(fitted):
     write_tiff(Path("new/tile.tif"))
     task = trained()
     task.inference = TestTimeAugmentation((1.0, 1.5), flip=True, window=SlidingWindow((64, 64)))
@@ -135,7 +135,7 @@ def test_views_of_windows_are_averaged(fitted):
     assert np.array_equal(tifffile.imread("out/tile.tif"), whole.log().argmax(1)[0].numpy())
 
 
-def test_images_of_equal_file_names_are_refused(fitted, refused):
+def test_images_with_equal_file_names_are_refused(fitted, refused):
     Path("new/a").mkdir()
     write_tiff(Path("new/a_b.tif"))
     write_tiff(Path("new/a/b.tif"))

@@ -20,7 +20,7 @@ def epochs():
     )
 
 
-def test_a_killed_run_goes_on_where_its_last_checkpoint_was(run):
+def test_a_killed_run_resumes_from_its_last_checkpoint(run):
     endless = ("--trainer.max_epochs", "1000")
     command = [sys.executable, "-m", "lightning_seg.cli", *FIT, *endless]
     with Path("log").open("w") as log:
@@ -50,7 +50,7 @@ def in_two_processes(*arguments):
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])
-def test_two_processes_measure_what_one_does(run, stage):
+def test_two_processes_give_the_same_scores_as_one(run, stage):
     wide = ("--data.fractions", "[0.25, 0.375, 0.375]")  # three images for two processes
     in_two_processes(*FIT, *wide)
     evaluate = (stage, "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last", *wide)

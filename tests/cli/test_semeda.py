@@ -63,7 +63,7 @@ def test_stage_one_trains_on_the_masks_of_any_data(edge_run):
 
 
 @pytest.mark.slow
-def test_stage_one_stops_when_it_finds_the_edges(run, edge_run):
+def test_stage_one_stops_once_edges_are_learned(run, edge_run):
     status, _, err = run(
         *("fit", "--config", str(STAGE_ONE), "--data", "data.yaml", "--run_dir", "long"),
         *("--trainer.max_epochs", "60", "--model.learning_rate", "0.02", *QUICK),
@@ -84,7 +84,7 @@ def test_stage_one_is_tested_and_resumed_like_any_run(run, edge_run):
     assert status == 0, err
 
 
-def test_a_trained_model_does_without_the_edge_networks_file(edge_run, second_stage):
+def test_a_trained_model_does_not_need_the_edge_networks_file(edge_run, second_stage):
     status, _, err = second_stage("fit", "--run_dir", "run")
     assert status == 0, err
     test = ("test", "--run_dir", "run", "--ckpt_path", "last")
@@ -111,7 +111,7 @@ def test_a_trained_model_does_without_the_edge_networks_file(edge_run, second_st
     assert status == 0, err
 
 
-def test_stage_two_before_stage_one_is_told_what_to_do(refused):
+def test_stage_two_without_an_edge_network_names_the_command_for_stage_one(refused):
     Path("semeda.yaml").write_text(STAGE_TWO)
     message = refused("fit", "--config", "config.yaml", "--config", "semeda.yaml")
     assert "there is no edge network" in message
@@ -151,7 +151,7 @@ def test_an_edge_network_for_other_classes_is_refused_before_training(refused, e
     assert "Train one on the masks of your data" in message
 
 
-def test_stage_one_does_not_go_on_from_a_checkpoint_of_stage_two(run, refused, workplace):
+def test_stage_one_does_not_resume_from_a_checkpoint_of_stage_two(run, refused, workplace):
     status, _, err = run("fit", "--config", "config.yaml", "--run_dir", "run")
     assert status == 0, err
     data = yaml.safe_load(Path("config.yaml").read_text())["data"]

@@ -28,7 +28,7 @@ def printed(capsys, monkeypatch, *args):
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_an_experiment_is_a_whole_run(capsys, monkeypatch, path):
+def test_an_experiment_is_a_complete_configuration(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", path)
     assert "class_path: lightning_seg.tasks." in out
     assert "max_epochs: null" not in out
@@ -46,7 +46,7 @@ def parser():
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: f"{p.parent.name}/{p.stem}")
-def test_an_experiments_data_and_task_can_be_made(parser, monkeypatch, path):
+def test_data_and_task_of_an_experiment_can_be_instantiated(parser, monkeypatch, path):
     monkeypatch.chdir(path.parent)  # where the files that it includes are looked for
     said = yaml.safe_load(path.read_text())
     config = parser.parse_object({part: said[part] for part in ("data", "model")})
@@ -65,13 +65,13 @@ def parts(kind):
 
 
 @parts("method")
-def test_a_method_is_head_and_losses_and_nothing_else(path):
+def test_a_method_sets_only_head_and_losses(path):
     assert set(yaml.safe_load(path.read_text())) == {"model"}
     assert set(yaml.safe_load(path.read_text())["model"]) == {"head", "losses"}
 
 
 @parts("method")
-def test_a_method_laid_over_an_experiment_keeps_all_else(capsys, monkeypatch, path):
+def test_a_method_added_to_an_experiment_keeps_everything_else(capsys, monkeypatch, path):
     before = yaml.safe_load(printed(capsys, monkeypatch, "--config", PSPNET))
     laid = yaml.safe_load(printed(capsys, monkeypatch, "--config", PSPNET, "--config", path))
     method = yaml.safe_load(path.read_text())["model"]
@@ -104,7 +104,7 @@ TERMS = {
 
 
 @pytest.mark.parametrize(("option", "told"), TERMS.items(), ids=lambda x: x[0])
-def test_one_setting_of_a_term_is_changed_by_name(capsys, monkeypatch, option, told):
+def test_one_setting_of_a_term_can_be_changed_by_name(capsys, monkeypatch, option, told):
     name, value = option
     out = printed(capsys, monkeypatch, *EPL, f"--model.losses.{name}", value)
     losses = yaml.safe_load(out)["model"]["init_args"]["losses"]
@@ -116,7 +116,7 @@ def test_one_setting_of_a_term_is_changed_by_name(capsys, monkeypatch, option, t
     assert list(losses) == ["cross_entropy", "point", "line"]
 
 
-def test_a_term_is_taken_out_by_name(capsys, monkeypatch):
+def test_a_term_can_be_removed_by_name(capsys, monkeypatch):
     out = printed(capsys, monkeypatch, *EPL, "--model.losses.line", "null")
     losses = yaml.safe_load(out)["model"]["init_args"]["losses"]
     assert losses["line"] is None
@@ -124,7 +124,7 @@ def test_a_term_is_taken_out_by_name(capsys, monkeypatch):
 
 
 @parts("optimization")
-def test_an_optimization_is_an_option(capsys, monkeypatch, path):
+def test_an_optimization_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.optimization", path)
     given = yaml.safe_load(path.read_text())["optimizer"]["class_path"]
     found = yaml.safe_load(out)["model"]["init_args"]["optimization"]
@@ -136,9 +136,7 @@ PLATEAU = CONFIGS / "experiment" / "resunet_a" / "potsdam.yaml"
 
 @parts("optimization")
 @pytest.mark.parametrize("experiment", [ANY, PLATEAU, PSPNET], ids=lambda p: p.parent.name)
-def test_nothing_is_left_of_the_optimization_that_one_replaces(
-    capsys, monkeypatch, path, experiment
-):
+def test_a_new_optimization_replaces_all_of_the_old_one(capsys, monkeypatch, path, experiment):
     out = printed(capsys, monkeypatch, "--config", experiment, "--model.optimization", path)
     found = yaml.safe_load(out)["model"]["init_args"]["optimization"]
     given = yaml.safe_load(path.read_text())
@@ -149,20 +147,20 @@ def test_nothing_is_left_of_the_optimization_that_one_replaces(
 
 
 @parts("auxiliary")
-def test_auxiliary_supervision_is_an_option(capsys, monkeypatch, path):
+def test_auxiliary_supervision_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.auxiliary", path)
     found = yaml.safe_load(out)["model"]["init_args"]["auxiliary"]
     assert set(found["losses"]) == set(yaml.safe_load(path.read_text())["losses"])
 
 
 @parts("data")
-def test_a_dataset_is_an_option(capsys, monkeypatch, path):
+def test_a_dataset_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--data", path)
     given = yaml.safe_load(path.read_text())["class_path"]
     assert yaml.safe_load(out)["data"]["class_path"] == f"lightning_seg.data.{given}"
 
 
-def test_no_configuration_repeats_what_is_the_commands_default():
+def test_no_configuration_repeats_a_default():
     for path in CONFIGS.rglob("*.yaml"):
         text = path.read_text()
         assert "num_sanity_val_steps" not in text, path
@@ -171,26 +169,26 @@ def test_no_configuration_repeats_what_is_the_commands_default():
 
 
 @parts("network")
-def test_a_network_replaces_another_by_one_option(capsys, monkeypatch, path):
+def test_a_network_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.network", path)
     class_path = yaml.safe_load(path.read_text())["class_path"]
     assert f"class_path: lightning_seg.networks.{class_path}\n" in out
 
 
 @parts("trainer")
-def test_a_trainer_is_an_option(capsys, monkeypatch, path):
+def test_a_trainer_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--trainer", path)
     assert "max_epochs: 20" in out
 
 
-def test_seeds_differ_from_nothing_but_the_option(capsys, monkeypatch):
+def test_a_seed_option_changes_only_the_seed(capsys, monkeypatch):
     one = printed(capsys, monkeypatch, "--config", ANY)
     other = printed(capsys, monkeypatch, "--config", ANY, "--seed_everything", "7")
     assert other == one.replace("seed_everything: 42", "seed_everything: 7")
 
 
 @parts("inference")
-def test_a_way_of_inference_is_an_option(capsys, monkeypatch, path):
+def test_an_inference_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.inference", path)
     assert "size:" in out or "scales:" in out
     assert "inference: null" not in out

@@ -50,7 +50,7 @@ def frame_names(tmp_path):
     return [pair.name for pair in data.pairs("val")]
 
 
-def test_every_run_sees_the_named_frames_as_it_is_validated(tmp_path, runs):
+def test_every_run_predicts_the_named_frames_as_in_validation(tmp_path, runs):
     methods = [load_method(str(runs[0]), "best"), load_method(f"second={runs[1]}", "last")]
     (name, *_) = frame_names(tmp_path)
     (frame,) = see_frames(methods, "val", [name], count=9)
@@ -70,7 +70,7 @@ def titles(figure):
     return [axis.get_title() for axis in figure.axes]
 
 
-def test_each_frame_has_rows_and_each_run_a_column(tmp_path, runs):
+def test_the_sheet_has_rows_per_frame_and_a_column_per_run(tmp_path, runs):
     methods = [load_method(str(path), "best") for path in runs]
     frames = see_frames(methods, "val", None, count=1)
     truth, data = frames[0].truth, methods[0].data
@@ -79,16 +79,16 @@ def test_each_frame_has_rows_and_each_run_a_column(tmp_path, runs):
     figure = draw_frames(frames, data.class_names, data.class_colors, kinds)
     shown = titles(figure)
     assert shown[:3] == [frames[0].name, "a", "b"]
-    assert "truth" in shown
+    assert "ground truth" in shown
     assert shown.count("0.0% wrong") == 1
     assert any(title.startswith("0.0% wrong within") for title in shown)
     assert len(shown) == 2 + 5 * 2
     figure = draw_frames(frames, data.class_names, data.class_colors, ("errors",), positive=1)
-    assert titles(figure)[:3] == [frames[0].name, "truth", "a, 0.0% wrong"]
+    assert titles(figure)[:3] == [frames[0].name, "ground truth", "a, 0.0% wrong"]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_the_sheet_is_written_from_checkpoints_too(tmp_path, runs, suffix, capsys):
+def test_the_sheet_can_be_made_from_checkpoints(tmp_path, runs, suffix, capsys):
     checkpoint = runs[1] / "checkpoints" / "last.ckpt"
     output = tmp_path / "sheets" / f"frames{suffix}"
     run([str(runs[0]), f"b={checkpoint}", "--count", "1", "--output", str(output)])
@@ -98,13 +98,13 @@ def test_the_sheet_is_written_from_checkpoints_too(tmp_path, runs, suffix, capsy
     assert str(output) in capsys.readouterr().out
 
 
-def test_settings_of_the_data_go_over_those_of_all_runs(tmp_path, runs):
+def test_data_options_override_those_of_all_runs(tmp_path, runs):
     moved = (tmp_path / "data").rename(tmp_path / "moved")
     run([*map(str, runs), "--data.root", str(moved), "--output", str(tmp_path / "x.png")])
     assert (tmp_path / "x.png").is_file()
 
 
-def test_it_refuses_what_cannot_be_compared(tmp_path, runs):
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, runs):
     other = write_run(
         tmp_path / "small", tmp_path / "data", 3,
         eval_transforms=[{"class_path": "albumentations.Resize",

@@ -24,7 +24,7 @@ MASKS = [
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three training images of four classes, of which the last never occurs."""
+    """Three training images of four classes; the last class never occurs."""
     for split in ("train", "val"):
         for i, mask in enumerate(MASKS):
             for kind, array in (("images", np.zeros((2, 4, 3), np.uint8)), ("masks", mask)):

@@ -1,4 +1,4 @@
-"""What all DataModules do alike, each on a tiny copy of its dataset in the official layout."""
+"""Tests of every DataModule on a tiny copy of its dataset in the official layout."""
 
 import inspect
 import shutil
@@ -16,7 +16,7 @@ from lightning_seg.errors import InputError
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory):
-    """Each tiny copy, written once."""
+    """Write each tiny copy once."""
     written = {}
 
     def get(name):
@@ -132,7 +132,7 @@ def test_a_missing_image_is_named(name, copies, tmp_path):
     number = len(module.pairs("val"))
     pair.image.unlink()
     if name == "celebamask_hq":
-        # Its images are listed by folder, and 30,000 masks without an image do no harm.
+        # Images are listed by folder; masks without an image are ignored.
         assert len(module.pairs("val")) == number - 1
         return
     with pytest.raises(InputError) as error:
@@ -232,7 +232,7 @@ def test_photographs_are_rotated_by_their_exif_tag(name, copies, tmp_path):
 
 
 def copied(name, copies, tmp_path):
-    """The module on a copy that may be changed."""
+    """Return the module on a copy that a test may change."""
     root, _ = copies(name)
     place = tmp_path / "copy"
     shutil.copytree(root, place)
@@ -240,10 +240,10 @@ def copied(name, copies, tmp_path):
 
 
 def read_all(module, split):
-    """Reads every file of a split, as training or evaluation does."""
+    """Read every file of a split, as in training or evaluation."""
     module.setup("fit" if split == "train" else "validate" if split == "val" else "test")
     dataset = module.datasets[split]
-    # Crops draw their place: so many miss no pixel of a tiny copy.
+    # Crops are random; this many cover every pixel of a tiny copy.
     for _ in range(20 if module.crop_size and split == "train" else 1):
         for index in range(len(dataset)):
             dataset[index]
@@ -251,7 +251,7 @@ def read_all(module, split):
 
 def damaged(path, damage):
     content = path.read_bytes()
-    # After two thirds the headers of a TIFF, which lie at its end, are missing, too.
+    # Cut after two thirds, a TIFF also loses its headers, which are at its end.
     kept = {"no image": b"no image", "cut off": content[: len(content) * 2 // 3], "empty": b""}
     path.write_bytes(kept[damage])
 
@@ -263,6 +263,6 @@ def resaved(image, mode, colors):
         return paletted
     if mode == "P":
         return image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    if image.mode == "P":  # the indices are what counts
+    if image.mode == "P":  # keep the indices
         image = Image.fromarray(np.asarray(image))
     return image.convert(mode)

@@ -287,7 +287,7 @@ def test_a_one_bit_tiff_holds_0_and_1_and_shows_black_and_white(tmp_path, photom
 
 
 def stored_for(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """What a file with this tag stores, in the words of the TIFF 6.0 specification, p. 36."""
+    """Return the stored pixels of a file with this orientation tag (TIFF 6.0, p. 36)."""
     across = {1: "left", 2: "right", 3: "right", 4: "left"}
     down = {1: "top", 2: "top", 3: "bottom", 4: "bottom"}
     sides = {5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom")}

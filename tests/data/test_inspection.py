@@ -1,4 +1,4 @@
-"""What `inspect_dataset` finds, in every dataset."""
+"""Problems that `inspect_dataset` finds in every dataset."""
 
 import pickle
 import shutil

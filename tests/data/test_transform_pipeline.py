@@ -56,7 +56,7 @@ def folder(tmp_path):
 
 
 def visits(folder, num_workers: int) -> list[list[bytes]]:
-    """What each of two epochs made of one and the same picture, sample by sample."""
+    """Return the samples of two epochs made from the same image."""
     seed_everything(3, workers=True)
     crop = A.RandomCrop(16, 16)
     data = FolderDataModule(

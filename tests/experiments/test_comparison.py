@@ -84,7 +84,7 @@ def test_means_and_deviations_over_seeds_follow_from_the_images_counts(method, r
         assert row["standard_deviation"] == pytest.approx(np.std(values, ddof=1), abs=1e-8)
 
 
-def test_scores_of_a_class_are_those_of_the_evaluations(runs, record):
+def test_class_scores_equal_those_of_the_evaluations(runs, record):
     [method] = [m for m in record["methods"] if m["name"] == "cross_entropy"]
     each = [
         json.loads((runs / "cross_entropy" / f"seed{s}" / "test" / "metrics.json").read_text())
@@ -122,7 +122,7 @@ def slow_interval(runs, measure, resamples):
 
 
 @pytest.mark.parametrize("measure", ["boundary_iou", "boundary_f", "trimap_iou/3"])
-def test_intervals_are_those_of_a_slow_loop(measure, runs, record):
+def test_intervals_equal_those_of_a_plain_loop(measure, runs, record):
     (low, high), difference = slow_interval(runs, measure, 200)
     row = means(record, "distance_regression")[measure]
     assert row["baseline"] == "cross_entropy"
@@ -131,8 +131,8 @@ def test_intervals_are_those_of_a_slow_loop(measure, runs, record):
     assert row["low"] < row["difference"] < row["high"]
 
 
-def test_an_interval_over_few_seeds_holds_the_truth_as_often_as_it_says():
-    """Of normal scores; without the widening it does in half of the cases, of two seeds."""
+def test_intervals_over_few_seeds_have_their_nominal_coverage():
+    """For normal scores; without widening, coverage over two seeds is only one half."""
     rng = np.random.default_rng(0)
     for count, lowest in ((2, 0.91), (3, 0.92), (5, 0.92)):
         held = 0
@@ -146,7 +146,7 @@ def test_an_interval_over_few_seeds_holds_the_truth_as_often_as_it_says():
         assert lowest < held / 400 <= 1
 
 
-def test_the_same_runs_give_the_same_bytes(runs, compared, tmp_path):
+def test_the_same_runs_give_identical_files(runs, compared, tmp_path):
     written = write_comparison(compare([runs], resamples=200), tmp_path)
     assert {path.name for path in written} == {
         "comparison.md", "comparison.csv", "comparison.json", "comparison.html",
@@ -156,7 +156,7 @@ def test_the_same_runs_give_the_same_bytes(runs, compared, tmp_path):
         assert path.read_bytes() == (compared / path.name).read_bytes()
 
 
-def test_exported_records_are_enough(copies, compared, tmp_path):
+def test_exported_records_suffice_for_a_comparison(copies, compared, tmp_path):
     assert not list(copies.rglob("*.ckpt"))
     size = sum(path.stat().st_size for path in (copies / "cross_entropy" / "seed1").rglob("*"))
     assert size < 60_000
@@ -165,7 +165,7 @@ def test_exported_records_are_enough(copies, compared, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (compared / name).read_bytes()
 
 
-def test_the_page_stands_alone(compared):
+def test_the_page_is_self_contained(compared):
     page = (compared / "comparison.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert not re.search(r"(src|href)=\"(?!data:)|https?://|@import|url\(", page)
@@ -173,7 +173,7 @@ def test_the_page_stands_alone(compared):
         assert text in page
 
 
-def test_the_table_is_one_row_a_method_measure_and_class(compared):
+def test_the_table_has_one_row_per_method_score_and_class(compared):
     with (compared / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     scored = [row for row in rows if row["class"]]
@@ -183,7 +183,7 @@ def test_the_table_is_one_row_a_method_measure_and_class(compared):
     assert {"superiority", "seconds", "samples_per_second", "parameters"} <= others
 
 
-def test_cost_is_what_the_runs_recorded(runs, record):
+def test_costs_come_from_the_run_records(runs, record):
     [method] = [m for m in record["methods"] if m["name"] == "distance_regression"]
     fits = [
         json.loads((runs / "distance_regression" / f"seed{s}" / "fit.json").read_text())
@@ -194,7 +194,7 @@ def test_cost_is_what_the_runs_recorded(runs, record):
     assert [run["seed"] for run in method["runs"]] == [1, 2]
 
 
-def test_the_command_writes_prints_and_exports(runs, tmp_path, capsys, monkeypatch):
+def test_the_command_prints_writes_and_exports(runs, tmp_path, capsys, monkeypatch):
     words = ["compare", str(runs), "--output", str(tmp_path / "out"), "--resamples", "100"]
     words += ["--records", str(tmp_path / "kept"), "--baseline", "distance_regression"]
     monkeypatch.setattr(sys, "argv", ["lightning-seg", *words])
@@ -215,7 +215,7 @@ def test_methods_can_be_named(runs):
     assert any("another seed may reverse" in note for note in found.notes)
 
 
-def test_seeds_that_only_one_method_has_stay_out_of_the_difference(runs, copies):
+def test_seeds_of_only_one_method_do_not_enter_the_difference(runs, copies):
     shutil.rmtree(copies / "distance_regression" / "seed2")
     found = compare([copies], resamples=100)
     each = [
@@ -246,7 +246,7 @@ def test_without_evaluations_the_last_epochs_are_compared_without_intervals(copi
     assert "differences.png" not in page
 
 
-def test_a_runs_records_are_copied_and_nothing_else(runs, tmp_path):
+def test_only_the_records_of_a_run_are_copied(runs, tmp_path):
     copied = export_record(runs / "cross_entropy" / "seed1", tmp_path / "kept")
     names = {str(path.relative_to(tmp_path / "kept")) for path in copied}
     assert names == {
@@ -255,7 +255,7 @@ def test_a_runs_records_are_copied_and_nothing_else(runs, tmp_path):
     }  # fmt: skip
 
 
-def test_a_swept_number_is_drawn_as_a_curve(runs, tmp_path):
+def test_a_swept_number_is_plotted_as_a_curve(runs, tmp_path):
     folders = sorted(path.parent for path in runs.rglob("fit.json"))[:3]
     swept = [f"distance.weight {w}={run}" for w, run in zip((0.5, 1, 2), folders, strict=True)]
     names = {path.name for path in write_comparison(compare(swept, resamples=100), tmp_path)}
@@ -263,5 +263,5 @@ def test_a_swept_number_is_drawn_as_a_curve(runs, tmp_path):
     assert "setting_accuracy.png" in (tmp_path / "comparison.md").read_text()
 
 
-def test_methods_without_a_number_in_common_have_no_such_curve(compared):
+def test_methods_without_a_common_number_have_no_curve(compared):
     assert not list(compared.glob("setting_*.png"))

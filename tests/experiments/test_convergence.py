@@ -26,7 +26,7 @@ def run(tmp_path):
     return make
 
 
-def test_the_best_of_each_epoch_leads_and_ties_share(run):
+def test_the_best_run_of_each_epoch_leads_and_ties_share_the_lead(run):
     runs = {
         "a": run("a", [0.1, 0.3, 0.5, 0.4]),
         "b": run("b", [0.2, 0.3, 0.4, 0.4]),
@@ -40,13 +40,13 @@ def test_the_best_of_each_epoch_leads_and_ties_share(run):
     assert sum(found.values()) == pytest.approx(1)
 
 
-def test_only_epochs_that_all_validated_count(run):
+def test_only_epochs_validated_by_all_runs_count(run):
     runs = {"a": run("a", [0.1, "none", 0.5, 0.4]), "b": run("b", [0.2, 0.9, 0.4])}
     assert superiority(runs) == {"a": 0.5, "b": 0.5}
     assert superiority({"a": runs["a"], "c": run("c", ["none"] * 4)}) == {}
 
 
-def test_a_run_without_a_number_does_not_lead(run):
+def test_a_run_with_nan_does_not_lead(run):
     assert superiority({"a": run("a", [None, 0.5]), "b": run("b", [0.2, 0.4])}) == {
         "a": 0.5,
         "b": 0.5,

@@ -1,4 +1,4 @@
-"""Which runs are one method, and what methods are called."""
+"""Grouping of runs into methods, and the names of methods."""
 
 import json
 
@@ -43,14 +43,14 @@ def names(tmp_path, **kwargs):
     return [result.method.name for result in compare([tmp_path], **kwargs).results]
 
 
-def test_the_method_file_names_the_method(run):
+def test_a_method_is_named_after_its_file(run):
     command = ("--config", "e/unet.yaml", "--config=configs/method/epl_point.yaml")
     assert method_label(run("a", command=command)) == "epl_point"
     command = ("--config", "configs/method/epl.yaml", "--config", "mine/method/wide.yaml")
     assert method_label(run("b", command=command)) == "epl+wide"
 
 
-def test_else_losses_and_head_do(run):
+def test_without_a_file_a_method_is_named_by_losses_and_head(run):
     losses = {"cross_entropy": term("CrossEntropyLoss"), "distance": term("MapL1Loss", 2.0)}
     head = {"class_path": "lightning_seg.heads.SignedDistanceHead"}
     model = {"losses": losses, "head": head}
@@ -67,7 +67,7 @@ def test_network_and_seed_are_read(run):
     assert seed(one) == 7
 
 
-def test_runs_that_differ_in_the_seed_alone_are_one_method(run, tmp_path):
+def test_runs_that_differ_only_in_seed_are_one_method(run, tmp_path):
     for number in (1, 2, 3):
         weights = {"weights": f"before/first/seed{number}/checkpoints/best.ckpt"}
         run(f"seed{number}", weights, seed=number, data={"root": f"data{number}"})
@@ -75,14 +75,14 @@ def test_runs_that_differ_in_the_seed_alone_are_one_method(run, tmp_path):
     assert [key[1] for key in result.method.runs] == [1, 2, 3]
 
 
-def test_one_label_with_other_settings_is_told_apart(run, tmp_path):
+def test_equal_labels_with_different_settings_are_distinguished(run, tmp_path):
     command = ("--config", "configs/method/epl.yaml")
     for weight in (0.1, 0.2):
         run(f"w{weight}", {"losses": {"line": term("Line", weight)}}, command)
     assert names(tmp_path) == ["epl (weight 0.1)", "epl (weight 0.2)"]
 
 
-def test_several_networks_have_a_baseline_each(run, tmp_path):
+def test_each_network_has_its_own_baseline(run, tmp_path):
     for encoder, scores in (("resnet18", (0.5, 0.6)), ("resnet34", (0.7, 0.6))):
         network = {"class_path": "a.Unet", "init_args": {"encoder": encoder}}
         run(f"{encoder}/ce", {"network": network}, score=scores[0])
@@ -100,7 +100,7 @@ def test_several_networks_have_a_baseline_each(run, tmp_path):
     assert found["dice, Unet resnet34"].superiority == [0.0]
 
 
-def test_folds_are_paired_as_seeds_are(run, tmp_path):
+def test_folds_are_paired_like_seeds(run, tmp_path):
     for method, scores in (("cross_entropy", (0.2, 0.8)), ("dice", (0.3, 0.7))):
         for fold, score in enumerate(scores):
             losses = {"losses": {method: term("Loss")}}

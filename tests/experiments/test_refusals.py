@@ -1,4 +1,4 @@
-"""What cannot be compared is refused, and the message says which and in what."""
+"""Runs that cannot be compared are refused with a message that names them and the reason."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ def refused(*arguments, **kwargs):
         ("merged_classes", {"a": ["car"]}, 'merged_classes is {"a": ["car"]}, not {}'),
     ],
 )
-def test_other_settings(setting, value, told, copies):
+def test_different_metric_settings_are_refused(setting, value, told, copies):
     path = metrics(copies)
     settings = json.loads(path.read_text())["settings"]
     change(path, settings=settings | {setting: value})
@@ -45,14 +45,14 @@ def test_other_settings(setting, value, told, copies):
     assert "distance_regression/seed2" not in message
 
 
-def test_figures_that_are_not_compared_may_be_measured_otherwise(copies):
+def test_settings_of_scores_that_are_not_compared_may_differ(copies):
     path = metrics(copies)
     settings = json.loads(path.read_text())["settings"]
     change(path, settings=settings | {"surface_distances": False, "curve_tolerances": [4]})
     assert compare([copies], resamples=100).has_intervals
 
 
-def test_another_inference(copies):
+def test_different_inference_is_refused(copies):
     path = copies / "distance_regression" / "seed1" / "config_test.yaml"
     config = yaml.safe_load(path.read_text())
     config["model"]["init_args"]["inference"] = {"class_path": "TestTimeAugmentation"}
@@ -70,7 +70,7 @@ def rename(folder, names):
     change(folder / "test" / "metrics.json", truth="another")
 
 
-def test_other_images(copies):
+def test_different_images_are_refused(copies):
     images = json.loads(metrics(copies).read_text())["images"]
     rename(copies / "distance_regression" / "seed1", {images[0]: "new"})
     message = refused(copies)
@@ -79,7 +79,7 @@ def test_other_images(copies):
     assert "no images are shared" in refused(copies)
 
 
-def test_another_truth_of_the_same_images(copies):
+def test_different_ground_truth_of_the_same_images_is_refused(copies):
     folder = copies / "distance_regression" / "seed2" / "test"
     lines = (folder / "counts_per_image.csv").read_text().splitlines()
     column = lines[0].split(",").index("truth")
@@ -105,7 +105,7 @@ def test_another_truth_of_the_same_images(copies):
     assert told in refused(copies)
 
 
-def test_folders_without_runs(copies, tmp_path):
+def test_folders_without_runs_are_refused(copies, tmp_path):
     assert "does not exist" in refused(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     assert "contains no run" in refused(tmp_path / "empty")
@@ -113,44 +113,44 @@ def test_folders_without_runs(copies, tmp_path):
     assert "No runs were given" in refused()
 
 
-def test_a_baseline_that_is_not_there(copies):
+def test_a_missing_baseline_is_refused(copies):
     message = refused(copies, baseline="dice")
     assert "no method 'dice'; there are 'cross_entropy', 'distance_regression'" in message
 
 
-def test_test_figures_that_are_not_there(copies):
+def test_missing_test_scores_are_refused(copies):
     shutil.rmtree(copies / "cross_entropy" / "seed2" / "test")
     message = refused(copies, split="test")
     assert "cross_entropy/seed2 has no per-image test counts" in message
 
 
-def test_a_file_that_cannot_be_read(copies):
+def test_an_unreadable_file_is_named(copies):
     path = copies / "cross_entropy" / "seed1" / "epochs.jsonl"
     path.write_text(path.read_text() + "{")
     assert f"{path} cannot be read" in refused(copies)
 
 
-def test_an_evaluation_of_another_version(copies):
+def test_an_evaluation_of_another_version_is_refused(copies):
     change(metrics(copies), settings={})
     assert "holds no evaluation of this version" in refused(copies)
 
 
-def test_two_runs_of_a_method_with_one_seed(copies):
+def test_two_runs_of_a_method_with_the_same_seed_are_refused(copies):
     shutil.copytree(copies / "cross_entropy" / "seed1", copies / "cross_entropy" / "again")
     message = refused(copies)
     assert "again and" in message
     assert "seed1 are runs of the same method, cross_entropy, with the same seed, 1" in message
 
 
-def test_a_run_that_is_given_under_two_names(copies):
+def test_a_run_given_under_two_names_is_refused(copies):
     folder = copies / "cross_entropy" / "seed1"
     assert "was given twice" in refused(f"a={folder}", f"b={folder}")
 
 
-def test_a_measure_to_reach_that_is_not_there(copies):
+def test_an_unknown_score_to_reach_is_refused(copies):
     assert "--reach dice: no run has it" in refused(copies, reach=("dice", 0.5))
 
 
-def test_too_few_resamples(copies):
+def test_too_few_resamples_are_refused(copies):
     with pytest.raises(InputError, match="needs 100 or more"):
         compare([copies], resamples=10)

@@ -11,13 +11,13 @@ def lines(figure):
     return {line.get_label(): line for line in figure.axes[0].lines}
 
 
-def test_the_mean_runs_through_the_values_in_their_order():
+def test_the_mean_curve_follows_ascending_values():
     mean = lines(draw_setting_curve(POINTS, "weight", "IoU"))["mean"]
     assert mean.get_xdata().tolist() == [0, 1, 2]
     np.testing.assert_allclose(mean.get_ydata(), [0.4, 0.7, 0.6])
 
 
-def test_every_run_is_a_dot_and_the_band_one_standard_deviation():
+def test_every_run_is_a_dot_and_the_band_is_one_standard_deviation():
     figure = draw_setting_curve(POINTS, "weight", "IoU")
     runs = lines(figure)["runs"]
     assert sorted(zip(runs.get_xdata(), runs.get_ydata(), strict=True)) == sorted(
@@ -37,7 +37,7 @@ def test_runs_of_one_seed_have_no_band():
     ]
 
 
-def test_the_baseline_lies_across():
+def test_the_baseline_is_a_horizontal_line():
     figure = draw_setting_curve(POINTS, "weight", "IoU", baseline=[0.3, 0.5], baseline_name="CE")
     assert set(lines(figure)["CE (2 runs)"].get_ydata()) == {0.4}
 
@@ -45,7 +45,7 @@ def test_the_baseline_lies_across():
 @pytest.mark.parametrize(
     ("values", "scale"), [((0, 0.1, 10), "symlog"), ((0, 1, 4), "linear"), ((-9, 0.1, 9), "linear")]
 )
-def test_values_of_several_magnitudes_stand_apart(values, scale):
+def test_values_of_several_magnitudes_use_a_log_axis(values, scale):
     figure = draw_setting_curve([(value, [0.5]) for value in values], "weight", "IoU")
     assert figure.axes[0].get_xscale() == scale
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [
@@ -62,6 +62,6 @@ def test_values_of_several_magnitudes_stand_apart(values, scale):
         ([(1, [float("nan")])], "must be finite"),
     ],
 )
-def test_it_refuses_what_it_cannot_draw(points, message):
+def test_points_that_cannot_be_drawn_are_refused(points, message):
     with pytest.raises(InputError, match=message):
         draw_setting_curve(points, "weight", "IoU")

@@ -8,7 +8,7 @@ from test_sweep_real_runs import BASE, ROOT
 from lightning_seg import cli
 
 
-def test_a_fit_that_sigterm_ends_has_not_succeeded(tmp_path, monkeypatch):
+def test_a_fit_ended_by_sigterm_has_a_nonzero_status(tmp_path, monkeypatch):
     """Lightning ends its loop in good order then, with status 0: a script would go on to test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -38,14 +38,14 @@ def commands(run, resume=False):
     return [" ".join(run.command(step, folder, resume)) for step in run.steps]
 
 
-def test_every_combination_is_a_run_with_a_name_of_its_own():
+def test_every_combination_is_a_run_with_its_own_name():
     names = [run.name for run in runs_of(THESIS)]
     assert len(set(names)) == len(names) == 2 * 2 * 3 * 2
     assert names[0] == "dice/unet/resnet34/seed1"
     assert "combo/deeplab/mobilenet/seed2" in names
 
 
-def test_all_is_run_with_the_first_seed_before_anything_with_the_second():
+def test_the_first_seed_of_every_run_comes_before_the_second():
     seeds = [run.labels["seed"] for run in runs_of(THESIS)]
     assert seeds == ["1"] * 12 + ["2"] * 12
 
@@ -63,7 +63,7 @@ def test_a_run_fits_and_then_evaluates_its_own_best_checkpoint():
     )
 
 
-def test_a_run_that_goes_on_takes_its_last_checkpoint():
+def test_a_resumed_run_uses_its_last_checkpoint():
     assert commands(runs_of(THESIS)[0], resume=True)[0].endswith("seed1 --ckpt_path last")
 
 
@@ -75,7 +75,7 @@ def test_a_run_that_goes_on_takes_its_last_checkpoint():
         ("[validate, test]", ["fit", "validate", "test"]),
     ],
 )
-def test_what_follows_a_fit_can_be_chosen(evaluate, stages):
+def test_stages_after_the_fit_can_be_chosen(evaluate, stages):
     (run,) = runs_of(f"{{sweep_dir: a, evaluate: {evaluate}}}")
     assert run.name == "seed1"
     assert [step.stage for step in run.steps] == stages
@@ -129,7 +129,7 @@ seeds: [3, 4]
 """
 
 
-def test_a_run_that_others_read_is_made_first_and_once_for_each_of_its_axes():
+def test_a_prerequisite_runs_first_and_once_per_value_of_its_axes():
     runs = runs_of(SEMEDA)
     first = [run for run in runs if run.name.startswith("before/")]
     assert runs[:2] == first
@@ -143,7 +143,7 @@ def test_a_run_that_others_read_is_made_first_and_once_for_each_of_its_axes():
     ]
 
 
-def test_its_name_in_braces_is_the_path_of_its_folder():
+def test_braces_around_a_prerequisites_name_give_its_folder():
     runs = {run.name: run for run in runs_of(SEMEDA)}
     reader = runs["semeda/fold1/seed4"]
     assert reader.needs == {"edge_network": "before/edge_network/fold1"}
@@ -152,7 +152,7 @@ def test_its_name_in_braces_is_the_path_of_its_folder():
     assert runs["cross_entropy/fold1/seed4"].needs == {}
 
 
-def test_a_run_that_others_read_can_itself_read_one():
+def test_a_prerequisite_can_have_a_prerequisite():
     runs = {
         run.name: run
         for run in runs_of(
@@ -199,7 +199,7 @@ def test_a_run_that_others_read_can_itself_read_one():
         ),
     ],
 )
-def test_what_is_no_sweep_is_refused(text, told):
+def test_an_invalid_sweep_file_is_refused(text, told):
     with pytest.raises(InputError) as error:
         runs_of(text)
     assert told in str(error.value)
@@ -229,14 +229,14 @@ def test_a_command_line_describes_the_same_sweep_as_a_file(tmp_path, capsys):
     assert capsys.readouterr().out == printed(capsys, str(spec))
 
 
-def test_options_after_the_dashes_go_over_the_overlays(capsys):
+def test_options_after_the_dashes_override_the_overlays(capsys):
     overlay = ("--overlay", "ce=ce.yaml", "--grid", "x=1,2")
     sweep.run(["--sweep_dir", "a", "--config", "base.yaml", *overlay, "--print", "--", "--lr", "1"])
     first = capsys.readouterr().out.splitlines()[3]
     assert first.startswith("lightning-seg fit --config base.yaml --config ce.yaml --x=1 --lr 1 ")
 
 
-def test_the_command_line_goes_over_the_file(tmp_path, capsys):
+def test_the_command_line_overrides_the_file(tmp_path, capsys):
     spec = tmp_path / "spec.yaml"
     spec.write_text("{sweep_dir: a, seeds: [1, 2], evaluate: test, fit_args: --config a.yaml}\n")
     sweep.run([str(spec), "--seeds", "7", "--evaluate", "none", "--print", "--", "--x", "1"])
@@ -259,13 +259,13 @@ def test_the_command_line_goes_over_the_file(tmp_path, capsys):
         (["--jobs", "0", "--sweep_dir", "a"], "--jobs is 0"),
     ],
 )
-def test_what_the_command_line_does_not_mean_is_refused(words, told):
+def test_an_invalid_sweep_command_is_refused(words, told):
     with pytest.raises(InputError) as error:
         sweep.run(words)
     assert told in str(error.value)
 
 
-def test_devices_and_threads_are_shared_out_among_the_runs_at_a_time():
+def test_devices_and_threads_are_divided_among_parallel_runs():
     each = sweep.environments(None, 3, ["0", "1", "4", "5"], 2)
     assert [one["CUDA_VISIBLE_DEVICES"] for one in each] == ["0,1", "4,5"]
     assert {one["OMP_NUM_THREADS"] for one in each} == {"3"}
@@ -288,14 +288,14 @@ def assert_configs_exist(words):
     assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
-def test_the_documented_file_is_a_sweep_of_36_runs_of_files_that_are_there():
+def test_the_documented_file_is_a_valid_sweep_of_36_runs():
     runs = runs_of(blocks("yaml")[0])
     assert len(runs) == 36
     for run in runs:
         assert_configs_exist(run.steps[0].arguments)
 
 
-def test_the_documented_command_is_a_sweep_of_four_runs_of_files_that_are_there(capsys):
+def test_the_documented_command_is_a_valid_sweep_of_four_runs(capsys):
     words = shlex.split(blocks("sh")[0].replace("\\\n", " "))
     assert words[:2] == ["lightning-seg", "sweep"]
     sweep.run(["--print", "bash", *words[2:]])

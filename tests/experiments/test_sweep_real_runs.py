@@ -96,7 +96,7 @@ def kill_after(process, condition):
 
 
 @pytest.mark.timeout(1800)  # three starts of Python with all libraries, on a machine shared by many
-def test_a_killed_sweep_of_trainings_goes_on(sweep):
+def test_a_killed_sweep_of_trainings_resumes(sweep):
     words = ("--evaluate", "none", "--no-compare", "--", "--trainer.max_epochs", "15")
     kill_after(sweep(*words), lambda: len(epochs("cross_entropy/seed1")) >= 2)
     assert len(epochs("cross_entropy/seed1")) < 15

@@ -109,7 +109,7 @@ def test_every_run_is_fitted_and_then_evaluated():
     assert "$ lightning-seg test --config sweep/a/seed1/config.yaml" in log
 
 
-def test_a_number_of_runs_goes_at_a_time_each_with_its_own_devices():
+def test_parallel_runs_have_their_own_devices():
     failed, _ = run(
         spec(seeds=[1, 2, 3], fit_args="--seconds 0.3", evaluate="none"),
         [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}],
@@ -130,7 +130,7 @@ def test_a_number_of_runs_goes_at_a_time_each_with_its_own_devices():
     assert all(len(set(gpus)) == len(gpus) for gpus in at_once)
 
 
-def test_finished_runs_are_left_alone_and_new_ones_added():
+def test_finished_runs_are_kept_and_new_ones_added():
     run(spec())
     before = len(notes())
     failed, said = run(spec())
@@ -140,13 +140,13 @@ def test_finished_runs_are_left_alone_and_new_ones_added():
     assert {n["run"] for n in notes()[before:]} == {"sweep/a/seed2", "sweep/b/seed2"}
 
 
-def test_another_evaluation_needs_no_second_fit():
+def test_another_evaluation_does_not_train_again():
     run(spec(evaluate="none"))
     run(spec(evaluate="test"))
     assert [n["stage"] for n in notes()] == ["fit", "fit", "test", "test"]
 
 
-def test_a_failed_run_stops_no_other_and_is_tried_again():
+def test_a_failed_run_does_not_stop_others_and_is_retried():
     content = spec(axes={"m": {"a": "--fail_unless mended", "b": "--x b"}})
     failed, said = run(content)
     assert set(failed) == {"a/seed1"}
@@ -162,7 +162,7 @@ def test_a_failed_run_stops_no_other_and_is_tried_again():
     assert epochs("a/seed1") == [0, 1]
 
 
-def test_what_a_failed_run_wrote_before_its_first_checkpoint_is_removed_but_for_its_log():
+def test_a_run_that_fails_before_its_first_checkpoint_leaves_only_its_log():
     content = spec(axes={"m": {"a": "--fail_unless mended"}})
     run(content)
     (SWEEP / "a/seed1/epochs.jsonl").write_text('{"epoch": 5}\n')
@@ -181,7 +181,7 @@ READER = {
 }
 
 
-def test_a_run_that_others_read_is_made_before_them():
+def test_prerequisites_run_first():
     content = spec(axes=READER, before={"edge": "--seconds 0.5"}, evaluate="none")
     failed, _ = run(content, [{}, {}])
     assert failed == {}
@@ -193,13 +193,13 @@ def test_a_run_that_others_read_is_made_before_them():
     assert begun["sweep/b/seed1"] < ended["sweep/before/edge"]
 
 
-def test_runs_that_read_a_failed_one_do_not_start():
+def test_runs_with_a_failed_prerequisite_do_not_start():
     failed, _ = run(spec(axes=READER, before={"edge": "--fail_unless mended"}))
     assert failed["a/seed1"] == "not started, because before/edge failed"
     assert {n["run"] for n in notes()} == {"sweep/before/edge", "sweep/b/seed1"}
 
 
-def test_a_sweep_killed_with_its_group_leaves_no_process_and_goes_on():
+def test_a_sweep_killed_with_its_group_leaves_no_process_and_resumes():
     content = spec(fit_args="--seconds 0.2 --epochs 8", evaluate="test")
     process = started(content, jobs=2)
     wait_for(lambda: len(checkpoints()) == 2)
@@ -215,7 +215,7 @@ def test_a_sweep_killed_with_its_group_leaves_no_process_and_goes_on():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_sweep_told_to_stop_ends_its_runs_first(number):
+def test_a_sweep_asked_to_stop_ends_its_runs_first(number):
     content = spec(fit_args="--seconds 0.2 --epochs 100")
     process = started(content, jobs=2)
     wait_for(lambda: len(checkpoints()) == 2)
@@ -232,7 +232,7 @@ def test_a_sweep_under_nohup_outlives_its_terminal():
     assert epochs("b/seed1") == list(range(4))
 
 
-def test_a_killed_run_fails_alone_and_goes_on_next_time():
+def test_a_killed_run_fails_alone_and_resumes_next_time():
     content = spec(fit_args="--seconds 0.2 --epochs 6", evaluate="none")
     process = started(content)
     wait_for(checkpoints)
@@ -258,7 +258,7 @@ def test_two_sweeps_in_one_folder_are_refused():
         pass
 
 
-def test_a_run_waits_for_what_still_runs_of_a_killed_sweep():
+def test_a_run_waits_for_processes_of_a_killed_sweep():
     content = spec(axes={"m": {"a": ""}}, evaluate="none")
     # What a killed sweep left: a process that has inherited the run's lock.
     with locked_file(SWEEP, "a/seed1") as lock:
@@ -280,14 +280,14 @@ def test_a_run_made_by_another_command_is_refused_before_anything_starts():
     assert len(notes()) == before
 
 
-def test_a_begun_run_is_not_gone_on_with_by_another_command():
+def test_an_unfinished_run_is_not_resumed_by_another_command():
     run(spec(axes={"m": {"a": "--fail_unless mended"}}))
     with pytest.raises(InputError, match="would now have --fail_unless other"):
         run(spec(axes={"m": {"a": "--fail_unless other"}}))
 
 
 @pytest.mark.parametrize("changed", ["method.yaml", "parts/loss.yaml"])
-def test_a_configuration_that_says_something_else_now_is_refused(changed):
+def test_a_changed_configuration_is_refused(changed):
     Path("parts").mkdir()
     Path("method.yaml").write_text("model: {losses: parts/loss.yaml}\n")
     Path("parts/loss.yaml").write_text("weight: 0.1\n")
@@ -301,7 +301,7 @@ def test_a_configuration_that_says_something_else_now_is_refused(changed):
         run(content)
 
 
-def test_a_folder_that_no_sweep_made_is_left_alone():
+def test_a_folder_not_made_by_a_sweep_is_left_alone():
     (SWEEP / "a/seed1").mkdir(parents=True)
     (SWEEP / "a/seed1/epochs.jsonl").write_text("{}\n")
     failed, _ = run(spec())
@@ -318,7 +318,7 @@ def test_a_sweep_can_be_moved():
     assert len(notes()) == before
 
 
-def test_the_folder_tells_a_run_by_its_labels():
+def test_the_run_folder_records_its_labels():
     run(spec(folds={"fold0": "--fold 0"}))
     content = json.loads((SWEEP / "b/fold0/seed1/sweep.json").read_text())
     assert content["labels"] == {"m": "b", "fold": "fold0", "seed": "1"}
@@ -329,7 +329,7 @@ def test_the_folder_tells_a_run_by_its_labels():
     ("seconds", "told"),
     [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7530, "2 h 05 min")],
 )
-def test_times_are_told_as_people_do(seconds, told):
+def test_durations_are_printed_in_seconds_minutes_and_hours(seconds, told):
     assert duration(seconds) == told
 
 
@@ -344,6 +344,6 @@ def test_times_are_told_as_people_do(seconds, told):
         ("KeyError: an earlier try's\n\n$ lightning-seg fit --x\nKilled\n", "Killed"),
     ],
 )  # fmt: skip
-def test_a_log_is_told_by_its_error_or_its_last_line(log, told):
+def test_a_log_is_summarised_by_its_error_or_its_last_line(log, told):
     Path("log").write_bytes(b"\n$ lightning-seg fit\n" + log.encode())
     assert last_words(Path("log")) == told

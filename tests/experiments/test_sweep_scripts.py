@@ -84,7 +84,7 @@ def test_a_bash_script_runs_the_commands_of_every_run(script, programs):
     ]
 
 
-def test_commands_for_torchrun_start_a_process_for_each_device(script, programs):
+def test_torchrun_commands_start_one_process_per_device(script, programs):
     script("--print", "torchrun", "--devices_per_run", "4")
     programs("torchrun")
     subprocess.run(["bash", "script.sh"], check=True)
@@ -101,7 +101,7 @@ def submitted(script, programs, *words):
     return calls("sbatch")
 
 
-def test_an_array_job_submits_what_is_read_first_and_the_comparison_last(script, programs):
+def test_an_array_job_submits_prerequisites_first_and_the_comparison_last(script, programs):
     first, second, alone, third = submitted(script, programs, "--jobs", "2")
     assert first == ["--parsable", "--array=0-0%2", "script.sh"]
     assert second == [
@@ -126,7 +126,7 @@ def compared(script, text):
     return shlex.split(shlex.split(line)[-1].removeprefix("--wrap="))[2:]
 
 
-def test_methods_are_named_by_what_the_sweep_varies_but_for_folds_and_seeds(script):
+def test_methods_are_named_by_all_axes_but_folds_and_seeds(script):
     words = compared(
         script,
         "{sweep_dir: a, axes: {net: {unet: ''}}, grid: {m.losses.line.weight: [0.1, 0.2]},"
@@ -141,12 +141,12 @@ def test_methods_are_named_by_what_the_sweep_varies_but_for_folds_and_seeds(scri
     ]
 
 
-def test_runs_that_vary_in_the_seed_alone_are_named_by_their_configuration(script):
+def test_runs_that_differ_only_in_seed_are_named_by_their_configuration(script):
     words = compared(script, "{sweep_dir: a, seeds: [1, 2]}")
     assert words == ["a/seed1", "a/seed2", "--output", "a/comparison"]
 
 
-def test_an_array_job_without_comparison_or_runs_to_read_is_one_submission(script, programs):
+def test_an_array_job_without_comparison_or_prerequisites_is_one_submission(script, programs):
     Path("spec.yaml").write_text("{sweep_dir: a, seeds: [1, 2, 3], compare: false}\n")
     assert submitted(script, programs) == [["--parsable", "--array=0-2%3", "script.sh"]]
 
@@ -170,7 +170,7 @@ def kill_sleep(process):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_a_task_whose_time_is_up_stops_its_run_and_queues_again(script, programs):
+def test_a_task_that_runs_out_of_time_stops_its_run_and_requeues(script, programs):
     script("--print", "slurm")
     programs("scontrol")
     programs(
@@ -189,7 +189,7 @@ def test_a_task_whose_time_is_up_stops_its_run_and_queues_again(script, programs
     kill_sleep(process)
 
 
-def test_a_preempted_task_passes_the_signal_on_and_has_its_runs_status(script, programs):
+def test_a_preempted_task_forwards_the_signal_and_returns_the_runs_status(script, programs):
     script("--print", "slurm")
     programs("lightning-seg", "trap 'sleep 0.3; exit 143' TERM; touch on; sleep 60 & wait")
     environment = os.environ | {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_JOB_ID": "5"}
@@ -203,7 +203,7 @@ def test_a_preempted_task_passes_the_signal_on_and_has_its_runs_status(script, p
     kill_sleep(process)
 
 
-def test_options_for_the_cluster_fit_the_runs(script):
+def test_cluster_options_match_the_runs(script):
     text = script("--print=slurm", "--devices_per_run", "2")
     directives = re.findall(r"^#SBATCH (.*)$", text, re.MULTILINE)
     assert "--gpus-per-node=2" in directives

@@ -36,7 +36,7 @@ def test_the_cascade_classifies_from_its_distances(features):
     assert head.distance.weight.grad.abs().sum() > 0
 
 
-def test_the_scores_are_one_convolution_of_features_and_distances_side_by_side():
+def test_scores_are_one_convolution_of_concatenated_features_and_distances():
     torch.manual_seed(0)
     head = SignedDistanceHead(8, 3).double()
     x = torch.randn(2, 8, 9, 7, dtype=torch.float64, requires_grad=True)
@@ -57,7 +57,7 @@ def test_the_added_convolution_has_the_size_of_the_paper():
     assert count - plain == 29_450_256 - 29_446_470
 
 
-def test_the_recoverable_clamp_is_hardtanh_but_for_gradients_that_lead_back():
+def test_the_recoverable_clamp_is_hardtanh_with_gradients_back_into_its_range():
     values = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 3.0]).repeat(2, 1).requires_grad_()
     clamped = recoverable_clamp(values)
     assert torch.equal(clamped, F.hardtanh(values))
@@ -79,7 +79,7 @@ def test_a_class_saturated_on_the_wrong_side_can_learn_again(features, clamp, re
 @pytest.mark.parametrize(
     ("clamp", "passes"), [("recoverable", True), ("plain", False), ("distance_loss_only", False)]
 )
-def test_class_scores_pull_at_saturated_distances_with_the_recoverable_clamp_alone(
+def test_only_the_recoverable_clamp_passes_score_gradients_to_saturated_distances(
     features, clamp, passes
 ):
     head = SignedDistanceHead(64, 2, clamp=clamp)
@@ -89,7 +89,7 @@ def test_class_scores_pull_at_saturated_distances_with_the_recoverable_clamp_alo
 
 
 @pytest.mark.parametrize("clamp", ["recoverable", "plain", "distance_loss_only"])
-def test_every_clamp_predicts_the_same_and_is_the_same_inside(features, clamp):
+def test_every_clamp_predicts_the_same_and_has_the_same_gradient_inside_its_range(features, clamp):
     found = []
     for kind in ("plain", clamp):
         torch.manual_seed(0)
@@ -106,7 +106,7 @@ def test_every_clamp_predicts_the_same_and_is_the_same_inside(features, clamp):
 
 
 @pytest.mark.parametrize(("recoverable", "clamp"), [(True, "recoverable"), (False, "plain")])
-def test_configurations_of_two_clamps_mean_what_they_did(recoverable, clamp):
+def test_the_old_recoverable_option_selects_the_same_clamp(recoverable, clamp):
     assert SignedDistanceHead(8, 2, recoverable=recoverable).clamp == clamp
 
 
@@ -124,7 +124,7 @@ def test_the_target_is_the_clipped_distance_over_its_clip():
     assert target[0, 1, 0, 8:12].tolist() == [-0.5, -0.25, 0.25, 0.5]
 
 
-def test_targets_nobody_wants_are_not_computed():
+def test_unwanted_targets_are_not_computed():
     mask = torch.zeros(1, 4, 4, dtype=torch.int64)
     assert SignedDistanceHead(8, 2).targets(torch.rand(1, 3, 4, 4), mask, set()) == {}
 
@@ -141,7 +141,7 @@ def test_distances_stuck_on_the_wrong_side_are_counted():
     assert head.statistics(wrong, targets, mask)["distance_stuck"] == 1
 
 
-def test_classes_whose_distances_never_are_positive_are_seen():
+def test_the_share_of_positive_distances_is_logged_per_class():
     mask = torch.tensor([[[0, 0, 1, 1], [255, 2, 1, 1]]])
     distance = -torch.ones(1, 4, 2, 4)
     distance[0, 0, 0, :2] = 0.5  # both pixels of class 0
@@ -157,7 +157,7 @@ def test_classes_whose_distances_never_are_positive_are_seen():
     )
 
 
-def test_statistics_wait_for_no_device():
+def test_statistics_never_sync_with_the_device():
     with FakeTensorMode():
         with torch.device("cuda"):
             head, mask = SignedDistanceHead(8, 4), torch.empty(1, 6, 5, dtype=torch.long)

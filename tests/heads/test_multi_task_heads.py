@@ -25,12 +25,12 @@ def made(head, *args, **kwargs):
     return head(*args, **kwargs)
 
 
-def test_the_pyramids_classifier_gives_scores(features):
+def test_the_pyramid_pooling_head_gives_scores(features):
     assert PyramidPoolingHead(16, 5)(features)["logits"].shape == (2, 5, 24, 20)
 
 
 @BOTH
-def test_there_are_four_predictions_of_which_three_are_in_range(head, features):
+def test_the_three_regressed_maps_are_in_range(head, features):
     predictions = head(16, 5)({"decoder": 1e3 * features["decoder"]})
     assert {name: maps.shape[1] for name, maps in predictions.items()} == {
         "logits": 5, "boundary": 5, "distance": 5, "color": 3,
@@ -48,7 +48,7 @@ def reached(head, features, name):
     return {part for part, m in head.named_children() for p in m.parameters() if p.grad is not None}
 
 
-def test_tasks_side_by_side_share_features_alone(features):
+def test_parallel_tasks_share_only_the_features(features):
     head = made(MultiTaskHead, 16, 3)
     assert reached(head, features, "distance") == {"distance"}
     assert reached(head, features, "color") == {"color"}
@@ -56,7 +56,7 @@ def test_tasks_side_by_side_share_features_alone(features):
     assert reached(head, features, "logits") == {"pooling", "classifier"}
 
 
-def test_conditioned_tasks_train_those_before_them(features):
+def test_conditioned_tasks_also_train_earlier_tasks(features):
     head = made(ConditionedMultiTaskHead, 16, 3)
     assert reached(head, features, "distance") == {"distance"}
     assert reached(head, features, "color") == {"color"}
@@ -78,7 +78,7 @@ def test_distances_of_the_softmax_sum_to_one(features):
     torch.testing.assert_close(head(features)["distance"].sum(dim=1), torch.ones(2, 24, 20))
 
 
-def test_distances_and_colours_know_nothing_of_far_places():
+def test_distances_and_colours_depend_on_nearby_pixels_only():
     head = made(ConditionedMultiTaskHead, 4, 3).eval()
     x = torch.zeros(1, 4, 40, 40)
     other = x.clone()
@@ -118,7 +118,7 @@ def test_only_wanted_targets_are_computed(wanted):
 
 
 @BOTH
-def test_a_batch_of_one_image_trains_all_of_it(head, features):
+def test_a_batch_of_one_image_trains_every_parameter(head, features):
     module = made(head, 16, 3)
     predictions = module({"decoder": features["decoder"][:1]})
     sum(maps.square().mean() for maps in predictions.values()).backward()
@@ -146,7 +146,7 @@ def mean_start(head, features, name):
 
 
 @BOTH
-def test_boundaries_and_distances_start_at_about_their_targets_means(head, features):
+def test_boundaries_and_distances_start_near_the_means_of_their_targets(head, features):
     """They started at .5, which hundreds of steps walked down."""
     found = [mean_start(partial(head, 16, 6), features, name) for name in ("boundary", "distance")]
     assert found == pytest.approx([0.02, 0.05], rel=0.3)
@@ -154,19 +154,19 @@ def test_boundaries_and_distances_start_at_about_their_targets_means(head, featu
 
 @BOTH
 @pytest.mark.parametrize("name", ["boundary", "distance"])
-def test_the_start_can_be_given(head, name, features):
+def test_the_initial_mean_can_be_given(head, name, features):
     given = partial(head, 16, 6, **{f"{name}_prior": 0.2})
     assert mean_start(given, features, name) == pytest.approx(0.2, rel=0.15)
     papers = partial(head, 16, 6, **{f"{name}_prior": None})
     assert mean_start(papers, features, name) == pytest.approx(0.5, rel=0.15)
 
 
-def test_distances_by_softmax_start_with_equal_shares(features):
+def test_softmax_distances_start_uniform(features):
     given = partial(MultiTaskHead, 16, 5, distance_activation="softmax", distance_prior=0.01)
     assert mean_start(given, features, "distance") == pytest.approx(1 / 5)
 
 
-def test_the_default_start_is_the_mean_of_real_scenes_targets(tmp_path):
+def test_the_default_start_is_the_mean_target_of_real_scenes(tmp_path):
     """Within a factor of three, which a sigmoid walks in no time."""
     data = SyntheticDataModule(tmp_path, 2, 1, 1, samples_per_epoch=8, num_workers=0)
     data.prepare_data()
@@ -179,6 +179,6 @@ def test_the_default_start_is_the_mean_of_real_scenes_targets(tmp_path):
 
 @pytest.mark.parametrize("prior", [0.0, 1.0, -0.1, float("nan")])
 @pytest.mark.parametrize("name", ["boundary_prior", "distance_prior"])
-def test_a_start_outside_of_what_a_sigmoid_gives_is_refused(name, prior):
+def test_an_initial_mean_outside_the_range_of_a_sigmoid_is_refused(name, prior):
     with pytest.raises(InputError, match=rf"{name} is {prior}, but must be in \(0, 1\)"):
         MultiTaskHead(16, 5, **{name: prior})

@@ -43,7 +43,7 @@ def test_edges_are_probabilities_at_full_resolution(image):
     assert 0 < edge.min() < edge.max() < 1
 
 
-def test_the_target_of_edges_is_where_a_neighbour_is_of_another_class(image):
+def test_the_edge_target_is_one_where_a_neighbour_has_another_class(image):
     head = EdgeHead(GSCNN(3, "test_resnet", channels=8), 3)
     mask = torch.randint(0, 3, (2, 8, 8)).repeat_interleave(8, 1).repeat_interleave(8, 2)
     target = head.targets(image, mask, {"edge"})["edge"]

@@ -53,7 +53,7 @@ def shapes(path):
     ]
 
 
-def test_an_onnx_file_of_one_size_names_no_other_axis_than_the_batch(tmp_path):
+def test_an_onnx_file_of_fixed_size_has_only_a_dynamic_batch_axis(tmp_path):
     pytest.importorskip("onnxscript")
     path = tmp_path / "model.onnx"
     program = exported_program(Predictor(Plain(), Classes(24)).eval(), (24, 32))
@@ -61,14 +61,14 @@ def test_an_onnx_file_of_one_size_names_no_other_axis_than_the_batch(tmp_path):
     assert shapes(path) == [["batch", 3, 24, 32], ["batch", 24, 24, 32]]
 
 
-def test_an_onnx_file_of_any_size_names_the_axes(tmp_path):
+def test_an_onnx_file_of_any_size_has_named_dynamic_axes(tmp_path):
     pytest.importorskip("onnxscript")
     path = tmp_path / "model.onnx"
     save_onnx(exported_program(Predictor(Plain(), Classes(4)).eval()), path, {})
     assert shapes(path) == [["batch", 3, "height", "width"], ["batch", 4, "height", "width"]]
 
 
-def test_an_operation_that_onnx_lacks_is_named(tmp_path):
+def test_an_operation_missing_from_onnx_is_named(tmp_path):
     pytest.importorskip("onnxscript")
     program = exported_program(Predictor(Plain(Bessel()), Classes(4)).eval(), (24, 32))
     with pytest.raises(InputError, match=r"an ONNX file cannot hold .*bessel_j0.*\.pt2") as error:
@@ -77,7 +77,7 @@ def test_an_operation_that_onnx_lacks_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(("num_classes", "dtype"), [(256, torch.uint8), (257, torch.int32)])
-def test_labels_hold_every_class(num_classes, dtype):
+def test_exported_labels_can_hold_every_class(num_classes, dtype):
     head = Classes(num_classes)
     nn.init.zeros_(head.classifier.weight)
     head.classifier.bias.data = torch.arange(num_classes).float()
@@ -86,6 +86,6 @@ def test_labels_hold_every_class(num_classes, dtype):
     assert labels.unique().tolist() == [num_classes - 1]
 
 
-def test_what_cannot_be_exported_for_any_size_asks_for_the_argument():
+def test_a_network_that_needs_a_fixed_size_asks_for_the_size_option():
     with pytest.raises(InputError, match=r"for any height and width: .*fixed size$"):
         exported_program(Predictor(Plain(OneSize()), Classes(4)).eval())

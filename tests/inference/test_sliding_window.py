@@ -20,7 +20,7 @@ def identity(image):
     padding=st.sampled_from([0, 3, 30]),
     weighting=st.sampled_from(["uniform", "gaussian"]),
 )
-def test_an_identity_comes_back_to_the_bit(
+def test_an_identity_network_returns_the_image_bit_for_bit(
     height, width, window, overlap, batch_size, padding, weighting
 ):
     image = torch.rand(2, 3, height, width)
@@ -30,7 +30,7 @@ def test_an_identity_comes_back_to_the_bit(
     assert torch.equal(stitched["twice"], 2 * image)
 
 
-def test_an_image_is_continued_by_reflection():
+def test_images_are_padded_by_reflection():
     shown = []
 
     def record(image):
@@ -56,7 +56,7 @@ def test_gaussian_weights_prefer_the_middle_of_a_window():
     assert row[0] == 0
 
 
-def test_every_window_has_the_asked_size_and_batches_are_bounded():
+def test_windows_have_the_given_size_and_batches_are_bounded():
     shapes = []
 
     def record(image):

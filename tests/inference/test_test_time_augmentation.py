@@ -10,14 +10,14 @@ def identity(image):
 
 @pytest.mark.parametrize("window", [None, SlidingWindow((8, 8), 0.5)])
 @pytest.mark.parametrize(("flip", "quarter_turns"), [(True, False), (False, True), (True, True)])
-def test_an_identity_comes_back_to_the_bit(flip, quarter_turns, window):
+def test_an_identity_network_returns_the_image_bit_for_bit(flip, quarter_turns, window):
     image = torch.rand(2, 3, 13, 18)
     maps = TestTimeAugmentation((1.0,), flip, quarter_turns, window)(identity, image)
     assert torch.equal(maps["logits"], image)
     assert torch.equal(maps["distance"], -image)
 
 
-def test_an_identity_comes_back_from_other_scales_but_for_the_resampling():
+def test_an_identity_network_returns_the_resampled_image_at_other_scales():
     ramp = torch.linspace(0, 1, 40).expand(1, 3, 30, 40)
     averaged = TestTimeAugmentation((0.5, 1.0, 2.0), flip=True)(identity, ramp)["logits"]
     torch.testing.assert_close(averaged[..., 2:-2], ramp[..., 2:-2], rtol=0, atol=1e-5)
@@ -25,7 +25,7 @@ def test_an_identity_comes_back_from_other_scales_but_for_the_resampling():
 
 @pytest.mark.parametrize("scale", [0.5, 0.75, 1.0, 1.25, 1.5, 1.75])
 @pytest.mark.parametrize("window", [None, SlidingWindow((16, 16), 0.5, padding=8)])
-def test_an_identity_comes_back_from_every_scale(scale, window):
+def test_an_identity_network_returns_a_smooth_image_at_every_scale(scale, window):
     y, x = torch.meshgrid(torch.linspace(0, 1, 40), torch.linspace(0, 1, 56), indexing="ij")
     ramp = torch.stack([x, y, x - y])[None]
     augmentation = TestTimeAugmentation((scale,), flip=True, quarter_turns=True, window=window)
@@ -46,7 +46,7 @@ def record(seen):
     return function
 
 
-def test_every_copy_is_another_view_of_the_image():
+def test_every_view_is_a_different_copy_of_the_image():
     seen = []
     image = torch.rand(1, 1, 5, 7)
     TestTimeAugmentation(flip=True, quarter_turns=True)(record(seen), image)
@@ -61,7 +61,7 @@ def test_scales_resize_the_image():
     assert [tuple(view.shape[-2:]) for view in seen] == [(4, 6), (8, 12), (14, 21)]
 
 
-def test_probabilities_are_averaged_over_scales_and_other_maps_are_those_of_the_own_size():
+def test_probabilities_are_averaged_over_scales_and_other_maps_come_from_scale_one():
     image = torch.zeros(1, 1, 4, 6)
     maps = TestTimeAugmentation((0.5, 1.0))(record([]), image)
     assert maps["distance"].unique().tolist() == [6]
@@ -73,6 +73,6 @@ def test_probabilities_are_averaged_over_scales_and_other_maps_are_those_of_the_
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (1.0, -1.0), (float("inf"),)])
-def test_scales_that_make_no_image_are_refused(scales):
+def test_scales_that_leave_no_pixels_are_refused(scales):
     with pytest.raises(ValueError, match="scales is"):
         TestTimeAugmentation(scales)

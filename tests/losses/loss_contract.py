@@ -1,6 +1,4 @@
-"""What every loss on logits keeps to, as tests that a test class inherits.
-
-A test class names its loss and adds what is its own:
+"""Tests that every loss on logits passes, to be inherited by a test class:
 
     class TestDiceLoss(LossContract):
         def make(self):
@@ -9,19 +7,19 @@ A test class names its loss and adds what is its own:
         def expected(self, logits, mask):
             return numpy_dice(logits, mask)
 
-It may overwrite:
+A test class may override:
 
 - ``make()`` (required): a new loss.
 - ``expected(logits, mask)``: the value by the formula, from float64 NumPy arrays (B, K, H, W) and
-  (B, H, W), written without the implementation. Without it the values are not compared.
-- ``num_classes``: of the tests' logits, 4; 3 or more.
-- ``perfect``: the value for a confident correct prediction, 0; None where no value is known.
-- ``classes_permute``: whether the classes' order means nothing.
-- ``turns``: whether flips and quarter turns of both inputs leave the value.
-- ``huge_logits_move``: whether +-1e4 still give a gradient that is not 0 (cross entropy's do).
-- ``half_tolerance``: relative difference allowed between half inputs and the same in float32,
-  which is that of one computation in float32, not of half precision.
-- ``rtol``: of ``expected``, 1e-9.
+  (B, H, W), independent of the implementation. Without it, values are not compared.
+- ``num_classes``: classes of the logits; 3 or more, 4 by default.
+- ``perfect``: the value of a confident correct prediction, 0 by default; None if unknown.
+- ``classes_permute``: True if the order of the classes does not matter.
+- ``turns``: True if flips and quarter turns of both inputs keep the value.
+- ``huge_logits_move``: True if logits of +-1e4 give a nonzero gradient (cross entropy).
+- ``half_tolerance``: relative tolerance between half-precision inputs and the same in float32;
+  both are computed in float32.
+- ``rtol``: relative tolerance of ``expected``, 1e-9 by default.
 """
 
 import itertools
@@ -39,7 +37,7 @@ def random_logits(shape, seed=0, dtype=torch.float64):
 
 
 def label_maps():
-    """Label maps (2, 9, 7) by name; labels are below 3, so that a class 3 is absent everywhere."""
+    """Return label maps (2, 9, 7) by name; class 3 is absent everywhere."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 3, (2, 9, 7))
     blocks = noise[:, ::3, ::3].repeat(3, 1).repeat(3, 2)[:, :, :7]
@@ -79,13 +77,13 @@ def value_and_gradient(loss, logits, mask):
 
 
 def softmax(logits):
-    """Of NumPy arrays, over axis 1, in float64."""
+    """Softmax of a NumPy array over axis 1, in float64."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def mean_of_images(formula, logits, mask, **arguments):
-    """The mean of ``formula(logits, mask)`` over the images with a valid pixel, NumPy arrays."""
+    """Mean of ``formula(logits, mask)`` over the images with a valid pixel; NumPy arrays."""
     return np.mean(
         [
             formula(logits[b : b + 1], mask[b : b + 1], **arguments)
@@ -120,7 +118,7 @@ class LossContract:
     @on_each_label_map
     def test_equals_the_formula(self, loss, logits, mask):
         if self.expected is None:
-            pytest.skip("its values are tested apart")
+            pytest.skip("its values are tested separately")
         expected = self.expected(logits.numpy(), mask.numpy())
         assert loss(logits, mask).item() == pytest.approx(expected, rel=self.rtol, abs=1e-12)
 
@@ -131,7 +129,7 @@ class LossContract:
             assert value.shape == ()
             assert value.dtype == dtype
 
-    def test_a_confident_correct_prediction_costs_nothing(self, loss):
+    def test_a_confident_correct_prediction_gives_zero(self, loss):
         if self.perfect is None:
             pytest.skip("the formula says no value")
         mask = LABEL_MAPS["blocks"]
@@ -150,7 +148,7 @@ class LossContract:
         assert gradient.any()
 
     @pytest.mark.parametrize("label", [-100, 3, 1000])
-    def test_the_label_of_void_is_free(self, loss, logits, label):
+    def test_ignore_index_can_be_any_label(self, loss, logits, label):
         mask = LABEL_MAPS["void"]
         expected = value_and_gradient(loss, logits, mask)
         self.ignore(loss, label)
@@ -160,16 +158,16 @@ class LossContract:
         )
 
     def ignore(self, loss, label):
-        """Makes ``label`` that of void."""
+        """Set ``label`` as the ignore index."""
         loss.ignore_index = label
 
     @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
-    def test_masks_of_other_types_are_refused(self, loss, logits, dtype):
+    def test_masks_of_other_dtypes_are_refused(self, loss, logits, dtype):
         mask = LABEL_MAPS["void"].to(dtype)
         with pytest.raises(ValueError, match=rf"the mask is {dtype}, expected torch\.int64"):
             loss(logits, mask)
 
-    def test_waits_for_no_device(self):
+    def test_never_syncs_with_the_device(self):
         check_never_waits(self.make, self.empty_inputs)
 
     def empty_inputs(self, device):
@@ -177,7 +175,7 @@ class LossContract:
         return torch.empty(2, self.num_classes, 9, 7, device=device), mask
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-    def test_a_gpu_gives_the_same_and_is_not_waited_for(self, loss, logits):
+    def test_a_gpu_gives_the_same_without_a_sync(self, loss, logits):
         mask = LABEL_MAPS["void"]
         expected, slope = value_and_gradient(loss, logits, mask)
         loss.cuda()
@@ -205,7 +203,7 @@ class LossContract:
         assert gradient.any() or not self.huge_logits_move
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-    def test_half_precision_is_computed_in_single(self, loss, logits, dtype):
+    def test_half_precision_is_computed_in_float32(self, loss, logits, dtype):
         mask = LABEL_MAPS["void"]
         half = logits.to(dtype)
         expected, slope = value_and_gradient(loss, half.float(), mask)
@@ -221,7 +219,7 @@ class LossContract:
                 assert value.item() == pytest.approx(expected.item(), rel=self.half_tolerance)
                 torch.testing.assert_close(gradient, slope.to(scores.dtype))
 
-    def test_single_precision_is_close_to_double(self, loss, logits):
+    def test_float32_is_close_to_float64(self, loss, logits):
         mask = LABEL_MAPS["void"]
         expected, slope = value_and_gradient(loss, logits.float().double(), mask)
         value, gradient = value_and_gradient(loss, logits.float(), mask)
@@ -233,9 +231,9 @@ class LossContract:
         logits = random_logits((2, self.num_classes, 4, 3), seed=2).requires_grad_()
         assert torch.autograd.gradcheck(lambda x: loss(x, mask), logits)
 
-    def test_the_order_of_classes_means_nothing(self, loss, logits):
+    def test_the_order_of_classes_does_not_matter(self, loss, logits):
         if not self.classes_permute:
-            pytest.skip("its classes differ")
+            pytest.skip("the order of its classes matters")
         mask = LABEL_MAPS["void"]
         value, gradient = value_and_gradient(loss, logits, mask)
         order = torch.randperm(self.num_classes, generator=torch.Generator().manual_seed(3))
@@ -246,14 +244,14 @@ class LossContract:
 
     def test_flips_and_quarter_turns_of_both_inputs_leave_the_value(self, loss, logits):
         if not self.turns:
-            pytest.skip("its directions differ")
+            pytest.skip("it depends on directions")
         mask = LABEL_MAPS["void"]
         value = loss(logits, mask)
         for turns, flip in itertools.product(range(4), [[], [-1]]):
             turned = [x.rot90(turns, (-2, -1)).flip(flip) for x in (logits, mask)]
             torch.testing.assert_close(loss(*turned), value)
 
-    def test_memory_layout_means_nothing(self, loss, logits):
+    def test_the_memory_layout_does_not_matter(self, loss, logits):
         mask = LABEL_MAPS["void"]
         value, gradient = value_and_gradient(loss, logits, mask)
         other = logits.contiguous(memory_format=torch.channels_last)
@@ -261,7 +259,7 @@ class LossContract:
         torch.testing.assert_close(other_value, value)
         torch.testing.assert_close(other_gradient, gradient)
 
-    def test_keeps_nothing_from_call_to_call(self, loss, logits):
+    def test_calls_leave_no_state(self, loss, logits):
         first = loss(logits, LABEL_MAPS["void"])
         state = {name: value.clone() for name, value in loss.state_dict().items()}
         loss(random_logits((1, self.num_classes, 12, 5), seed=4), torch.zeros(1, 12, 5).long())
@@ -269,7 +267,7 @@ class LossContract:
         assert loss(logits, LABEL_MAPS["void"]) == first
         assert all(torch.equal(state[name], value) for name, value in loss.state_dict().items())
 
-    def test_needs_no_gradient(self, loss, logits):
+    def test_works_in_inference_mode(self, loss, logits):
         mask = LABEL_MAPS["void"]
         with torch.inference_mode():
             assert loss(logits, mask) == loss(logits.clone(), mask)

@@ -1,4 +1,4 @@
-"""What losses refuse, as modules and as functions alike."""
+"""Arguments that losses refuse, as modules and as functions."""
 
 import inspect
 import math
@@ -129,7 +129,7 @@ def test_tanimoto_refuses_arguments_of_its_formula(made, arguments):
 
 
 @pytest.mark.parametrize("weight", [NAN, INF, -INF])
-def test_a_weight_in_the_sum_is_finite(weight):
+def test_a_terms_weight_must_be_finite(weight):
     with pytest.raises(ValueError, match="expected a finite number"):
         WeightedLoss(losses.DiceLoss(), weight=weight)
 
@@ -158,7 +158,7 @@ def test_modules_and_functions_take_the_same_arguments_with_the_same_defaults(na
         losses.DiceFocalLoss(classes=[4]),
     ],
 )
-def test_classes_that_are_none_are_refused_before_there_is_data(loss):
+def test_classes_out_of_range_are_refused_before_data_is_read(loss):
     loss.check_channels(5)
     with pytest.raises(InputError, match="there are 4 classes: labels 0 to 3"):
         loss.check_channels(4)

@@ -1,4 +1,4 @@
-"""Two classes of which the foreground counts have the values of one sigmoid class (Gül 2023)."""
+"""With classes=[1], two softmax classes give the values of one sigmoid class (Gül 2023)."""
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ def test_equal_binary_losses_of_segmentation_models_pytorch(ours, theirs, name):
     torch.testing.assert_close(ours(logits, mask), expected)
 
 
-def test_of_a_disc_and_an_undecided_prediction():
+def test_losses_of_a_disc_and_a_uniform_prediction_are_as_computed_by_hand():
     """By hand but for the distances: A of N pixels are foreground, p is 1/2 everywhere."""
     y, x = np.mgrid[:64, :64] - 31.5
     disc = x**2 + y**2 < 16**2

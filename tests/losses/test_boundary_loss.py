@@ -55,7 +55,7 @@ class TestForeground(TestBoundaryLoss):
         return {"classes": [1, 2, 3]}
 
 
-def test_by_hand():
+def test_equals_a_value_computed_by_hand():
     # Levels of class 1 in pixels: 2 1 0 -1 -2; of class 0 the mirrored 0 0 1 2 3 less 1 inside.
     logits = torch.tensor([[[[0.0] * 5], [[0.0] * 5]]])
     mask = torch.tensor([[[0, 0, 1, 1, 1]]])
@@ -63,7 +63,7 @@ def test_by_hand():
     assert boundary_loss(logits, mask).item() == pytest.approx(0.5 * (0 - 1 + 1 + 2 + 3) / 10)
 
 
-def test_a_perfect_prediction_is_negative_and_the_least():
+def test_a_perfect_prediction_has_the_lowest_and_a_negative_value():
     mask = LABEL_MAPS["blocks"]
     right = 100.0 * torch.nn.functional.one_hot(mask, 4).movedim(-1, 1)
     least = boundary_loss(right, mask)
@@ -72,7 +72,7 @@ def test_a_perfect_prediction_is_negative_and_the_least():
         assert boundary_loss(random_logits((2, 4, 9, 7), seed).float(), mask) > least
 
 
-def test_the_farther_the_wrong_pixel_the_dearer():
+def test_cost_grows_with_the_distance_of_the_wrong_pixel():
     mask = torch.tensor([[[1, 1, 0, 0, 0, 0]]])
     costs = []
     for x in range(2, 6):
@@ -83,18 +83,18 @@ def test_the_farther_the_wrong_pixel_the_dearer():
     assert len(set(costs)) == 4
 
 
-def test_a_distance_at_hand_gives_the_same():
+def test_a_given_distance_map_gives_the_same():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     loss = BoundaryLoss(void="ignore")
     assert loss(logits, mask, loss.target(mask, 4)) == loss(logits, mask)
 
 
-def test_a_distance_at_hand_is_what_counts():
+def test_a_given_distance_map_is_used():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     assert BoundaryLoss()(logits, mask, torch.zeros(2, 4, 9, 7)) == 0
 
 
-def test_its_target_has_its_parameters():
+def test_the_target_has_the_parameters_of_the_loss():
     assert BoundaryLoss(void="ignore", ignore_index=7).target == BoundaryDistance("ignore", 7)
 
 
@@ -111,7 +111,7 @@ def test_equals_the_reference(reference_case, key, classes):
         ({"classes": []}, r"classes is \[\], but must name distinct labels"),
     ],
 )
-def test_bad_arguments_are_refused_at_once(options, message):
+def test_bad_arguments_are_refused_at_construction(options, message):
     with pytest.raises(ValueError, match=message):
         BoundaryLoss(**options)
 

@@ -19,7 +19,7 @@ def test_none_is_equal_weights():
     assert ClassWeights(None)(7) is None
 
 
-def test_a_balance_waits_for_its_numbers():
+def test_a_balance_cannot_be_used_before_it_is_resolved():
     weights = ClassWeights("median_frequency")
     with pytest.raises(InputError, match=r"'median_frequency', whose weights are not known yet"):
         weights(2)
@@ -27,18 +27,18 @@ def test_a_balance_waits_for_its_numbers():
     assert weights(2).tolist() == [1.0, 3.0]
 
 
-def test_a_wrong_number_of_weights_is_told_with_both_numbers():
+def test_a_wrong_number_of_weights_names_both_numbers():
     with pytest.raises(InputError, match=r"holds 2 weights, but there are 3 classes"):
         MapL1Loss(class_weights=[1.0, 2.0])(*torch.rand(2, 1, 3, 4, 4), torch.zeros(1, 4, 4).long())
 
 
 @pytest.mark.parametrize("weights", [[-1.0, 2.0], [float("nan"), 1.0], [0.0, 0.0], []])
-def test_numbers_that_weigh_nothing_are_refused(weights):
+def test_invalid_weights_are_refused(weights):
     with pytest.raises(ValueError, match="numbers of 0 or more, and one above 0"):
         ClassWeights(weights)
 
 
-def test_an_unknown_balance_is_told_with_the_known_ones():
+def test_an_unknown_balance_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"'median'.*median_frequency, inverse_frequency"):
         ClassWeights("median")
 
@@ -47,7 +47,7 @@ def test_a_state_dict_needs_no_weights():
     assert MapL1Loss(class_weights=[1.0, 2.0]).state_dict() == {}
 
 
-def test_a_resolved_balance_weighs_as_its_numbers_do():
+def test_a_resolved_balance_acts_like_its_weights():
     prediction, target = torch.rand(2, 2, 3, 4, 4)
     mask = torch.zeros(2, 4, 4, dtype=torch.int64)
     loss = MapL1Loss(class_weights="inverse_frequency")
@@ -62,16 +62,16 @@ def test_half_precision_does_not_round_the_weights():
         assert torch.equal(getattr(weights, cast)()(2), torch.tensor([1 / 3, 2.0]))
 
 
-def test_double_precision_has_the_numbers_as_they_were_given():
+def test_double_precision_keeps_the_given_weights_exactly():
     assert ClassWeights([1 / 3, 2.0]).half().double()(2).tolist() == [1 / 3, 2.0]
 
 
-def test_weights_move_along_to_a_device():
+def test_weights_follow_the_module_to_a_device():
     assert ClassWeights([1 / 3, 2.0]).to("meta")(2).is_meta
 
 
 @pytest.mark.parametrize("shape", [(1,), (4,), (3, 1)])
-def test_tensors_that_are_not_one_weight_a_class_are_refused(shape):
+def test_tensors_without_one_weight_per_class_are_refused(shape):
     maps, mask = torch.rand(2, 1, 3, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)
     message = r"class_weights has the shape .*, expected \(3,\)"
     with pytest.raises(ValueError, match=message):
@@ -81,7 +81,7 @@ def test_tensors_that_are_not_one_weight_a_class_are_refused(shape):
 
 
 @pytest.mark.parametrize("loss", [CrossEntropyLoss([1.0, 2.0]), MapL1Loss([1.0, 2.0])])
-def test_losses_refuse_other_numbers_of_channels_before_there_is_data(loss):
+def test_losses_refuse_wrong_channel_counts_before_data_is_read(loss):
     loss.check_channels(2)
     with pytest.raises(InputError, match="holds 2 weights, but there are 3 classes"):
         loss.check_channels(3)

@@ -56,7 +56,7 @@ def test_equal_the_reference(reference_case):
     reference_case.check_single_precision("dice_focal|average=micro,gamma=2", DiceFocalLoss())
 
 
-def test_macro_dice_is_in_both(reference_case):
+def test_both_sums_support_macro_dice(reference_case):
     dice = reference_case.value("dice|average=macro,smooth=1")
     entropy, focal = reference_case.value("ce"), reference_case.value("focal|gamma=2")
     inputs = reference_case.logits, reference_case.mask
@@ -65,7 +65,7 @@ def test_macro_dice_is_in_both(reference_case):
 
 
 @on_each_label_map
-def test_the_preset_of_segmentation_models_is_that_of_both_parts(mask):
+def test_the_smp_preset_applies_to_both_parts(mask):
     inputs = random_logits((2, 4, 9, 7)), mask
     dice = DiceLoss(preset="smp")(*inputs)
     combo, focal = ComboLoss(preset="smp"), DiceFocalLoss(preset="smp")
@@ -73,7 +73,7 @@ def test_the_preset_of_segmentation_models_is_that_of_both_parts(mask):
     assert focal(*inputs) == dice + FocalLoss(preset="smp")(*inputs)
 
 
-def test_what_is_given_goes_before_the_preset():
+def test_given_arguments_override_the_preset():
     inputs = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     loss = DiceFocalLoss(average="micro", activation="softmax", preset="smp")
     dice = DiceLoss(average="micro", smooth=0.0, reduction="batch")
@@ -81,7 +81,7 @@ def test_what_is_given_goes_before_the_preset():
 
 
 @pytest.mark.parametrize("loss", [ComboLoss, DiceFocalLoss])
-def test_losses_stored_before_there_were_presets_keep_their_value(loss):
+def test_losses_pickled_without_presets_keep_their_value(loss):
     inputs = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     old = loss("macro")
     for name in ("absent", "classes", "activation"):

@@ -57,7 +57,7 @@ class TestCrossEntropyLossOfEachImage(LossContract):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_equals_that_of_torch(weights, smoothing):
+def test_equals_torch(weights, smoothing):
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     theirs = F.cross_entropy(
         logits,
@@ -80,7 +80,7 @@ def test_equals_the_reference(reference_case):
     reference_case.check_single_precision("ce", CrossEntropyLoss())
 
 
-def test_weights_of_classes_that_are_all_absent_give_zero_and_a_zero_gradient():
+def test_weights_on_absent_classes_only_give_zero_and_a_zero_gradient():
     logits = random_logits((2, 4, 9, 7)).requires_grad_()
     loss = CrossEntropyLoss(class_weights=[0.0, 0.0, 0.0, 1.0])(logits, LABEL_MAPS["void"])
     loss.backward()

@@ -1,4 +1,4 @@
-"""That the checks of waiting find what waits."""
+"""The sync check detects operations that sync with a device."""
 
 import pytest
 import torch
@@ -42,15 +42,15 @@ def inputs(device):
 
 
 @pytest.mark.parametrize("formula", WAITING.values(), ids=WAITING.keys())
-def test_what_waits_is_found(formula):
+def test_a_forward_pass_that_syncs_is_detected(formula):
     with pytest.raises((RuntimeError, AssertionError, NotImplementedError)):
         check_never_waits(lambda: Loss(formula), inputs)
 
 
-def test_a_gradient_that_waits_is_found():
+def test_a_backward_pass_that_syncs_is_detected():
     with pytest.raises(RuntimeError):
         check_never_waits(lambda: Loss(lambda x, mask: Backward.apply(x)), inputs)
 
 
-def test_what_does_not_wait_passes():
+def test_a_loss_without_a_sync_passes():
     check_never_waits(lambda: Loss(lambda x, mask: (x.softmax(1)[:, 0] * (mask > 0)).sum()), inputs)

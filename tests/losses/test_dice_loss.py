@@ -79,7 +79,7 @@ class TestDiceLossOfSegmentationModelsOfSomeClasses(LossContract):
         return numpy_dice(logits, mask, 0.0, macro=True, all_classes=True, classes=[2, 1, 3])
 
 
-def test_an_image_without_the_chosen_classes_pays_for_what_it_is_predicted_of_them():
+def test_false_positives_cost_where_the_chosen_classes_are_absent():
     logits, mask = random_logits((1, 4, 9, 7)), torch.zeros(1, 9, 7, dtype=torch.long)
     wrong = logits.softmax(1)[:, 1].sum()
     torch.testing.assert_close(dice(logits, mask, classes=[1]), 1 - 1 / (1 + wrong))
@@ -121,7 +121,7 @@ def test_micro_is_one_minus_the_mean_probability_of_the_true_class():
     torch.testing.assert_close(dice(logits, mask, smooth=0.0), 1 - mean)
 
 
-def test_presets_are_defaults_of_what_is_not_given():
+def test_presets_only_set_arguments_that_are_not_given():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     formula = {"average": "micro", "smooth": 1.0, "reduction": "image", "absent": "exclude"}
     smp = {"average": "macro", "smooth": 0.0, "reduction": "batch", "absent": "zero"}

@@ -97,26 +97,26 @@ class TestSomeClasses(TestDistanceTransformLoss):
 
 
 def loss_of(labels, probabilities, **options):
-    """Of one row of labels, and of probabilities of class 1 out of two."""
+    """Loss of one row of labels and of probabilities of class 1 out of two."""
     p = torch.tensor(probabilities, dtype=torch.float64)
     logits = torch.stack([(1 - p).log(), p.log()])[None, :, None]
     return distance_transform_loss(logits, torch.tensor([[labels]]), **options).item()
 
 
-def test_by_hand():
+def test_equals_a_value_computed_by_hand():
     # D of class 1 is 1 2 3, so W is 1 1/2 0; one half of the background's probability is wrong.
     found = loss_of([0, 0, 1, 1, 1], [0.25, 0.25, 0.5, 0.5, 0.5], classes=[1])
     assert found == pytest.approx(1 - (0.5 + 0.25) / (1.5 + 0.5))
 
 
-def test_the_boundary_weighs_more_than_the_inside():
+def test_boundary_pixels_weigh_more_than_the_interior():
     labels = [0, 0, 1, 1, 1]
     weak_boundary = loss_of(labels, [0.1, 0.1, 0.5, 0.9, 0.9], classes=[1])
     weak_inside = loss_of(labels, [0.1, 0.1, 0.9, 0.9, 0.5], classes=[1])
     assert weak_boundary > weak_inside
 
 
-def test_pixels_all_equally_deep_weigh_one():
+def test_pixels_of_equal_depth_weigh_one():
     found = loss_of([0, 1, 0], [0.25, 0.5, 0.25], classes=[1])
     assert found == pytest.approx(1 - 0.5 / (1 + 0.5))
 
@@ -130,33 +130,33 @@ def test_a_class_that_fills_all_valid_pixels_weighs_one():
     assert found == pytest.approx(1 - 1.25 / 2)
 
 
-def test_false_positives_of_an_absent_class_cost_the_present_ones():
+def test_false_positives_of_an_absent_class_cost_through_the_present_classes():
     mask = LABEL_MAPS["blocks"]
     logits = 2.0 * torch.nn.functional.one_hot(mask, 4).movedim(-1, 1)
     _, gradient = value_and_gradient(DistanceTransformLoss(), logits, mask)
     assert gradient[:, 3].sum() > 0
 
 
-def test_an_image_without_a_chosen_class_counts_nowhere():
+def test_an_image_without_a_chosen_class_does_not_count():
     mask = LABEL_MAPS["one-pixel objects"]  # class 1 in the first image alone
     logits = random_logits((2, 4, 9, 7))
     loss = DistanceTransformLoss(classes=[1])
     assert loss(logits, mask) == loss(logits[:1], mask[:1])
 
 
-def test_a_distance_at_hand_gives_the_same():
+def test_a_given_distance_map_gives_the_same():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     loss = DistanceTransformLoss(metric="chessboard", void="background")
     assert loss(logits, mask, loss.target(mask, 4)) == loss(logits, mask)
 
 
-def test_a_distance_at_hand_is_what_counts():
+def test_a_given_distance_map_is_used():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["blocks"]
     flat = torch.ones(2, 1, 9, 7)
     assert DistanceTransformLoss()(logits, mask, flat) != DistanceTransformLoss()(logits, mask)
 
 
-def test_its_target_has_its_parameters():
+def test_the_target_has_the_parameters_of_the_loss():
     loss = DistanceTransformLoss(metric="chessboard", void="background", ignore_index=3)
     assert loss.target == InnerDistance("chessboard", "background", 3)
 
@@ -191,7 +191,7 @@ def test_equals_the_reference_of_one_class(reference_case):
         ({"classes": [-1]}, r"classes is \[-1\], but must name distinct labels"),
     ],
 )
-def test_bad_arguments_are_refused_at_once(options, message):
+def test_bad_arguments_are_refused_at_construction(options, message):
     with pytest.raises(ValueError, match=message):
         DistanceTransformLoss(**options)
 
@@ -209,7 +209,7 @@ def test_a_distance_of_another_shape_is_refused():
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
-def test_the_precision_of_matrix_products_means_nothing(precision):
+def test_the_precision_of_matrix_products_does_not_matter(precision):
     logits, mask = random_logits((2, 4, 9, 7), dtype=torch.float32), LABEL_MAPS["void"]
     expected = DistanceTransformLoss()(logits, mask)
     before = torch.get_float32_matmul_precision()

@@ -9,7 +9,7 @@ from lightning_seg.targets import semantic_edges
 
 
 def potential(maps, sigma=2.0):
-    """Of (K, H, W), by SciPy."""
+    """Gradient magnitude of maps (K, H, W), by SciPy."""
     smooth = maps
     if sigma:
         smooth = ndimage.gaussian_filter(
@@ -103,7 +103,7 @@ def test_boundaries_farther_apart_cost_more():
     assert costs[5] > 0.5
 
 
-def test_wrong_classes_cost_where_edges_are_predicted_alone():
+def test_wrong_classes_cost_only_where_edges_are_predicted():
     mask = torch.zeros(1, 4, 4, dtype=torch.long)
     logits = torch.zeros(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     edge = torch.full((1, 1, 4, 4), 0.8, dtype=torch.float64)
@@ -116,7 +116,7 @@ def test_wrong_classes_cost_where_edges_are_predicted_alone():
     assert moved.sum() == pytest.approx(1.0)
 
 
-def test_without_a_predicted_edge_boundaries_alone_count():
+def test_without_a_predicted_edge_only_boundaries_count():
     mask = LABEL_MAPS["void"]
     logits = random_logits((2, 4, 9, 7))
     edge = torch.full((2, 1, 9, 7), 0.5)
@@ -132,7 +132,7 @@ def test_the_edges_get_no_gradient():
     assert torch.autograd.grad(loss, edge, allow_unused=True) == (None,)
 
 
-def test_noise_is_of_training_alone_and_follows_the_seed():
+def test_noise_is_added_only_in_training_and_follows_the_seed():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["blocks"]
     edge = torch.zeros(2, 1, 9, 7)
     loss = DualTaskLoss()
@@ -146,7 +146,7 @@ def test_noise_is_of_training_alone_and_follows_the_seed():
     assert of_seed(0) == of_seed(1) == DualTaskLoss(gumbel=False)(logits, edge, mask).item()
 
 
-def test_samples_choose_classes_as_often_as_they_are_probable():
+def test_classes_are_sampled_by_their_probability():
     """Gumbel-max: of logits 0 and log 3 the second is the largest three times in four."""
     from lightning_seg.losses.dual_task import _gumbel
 

@@ -65,7 +65,7 @@ def test_equals_the_reference(reference_case):
 
 @pytest.mark.parametrize("splitter", ["A", "C", "standard"])
 @on_each_label_map
-def test_sizes_that_may_not_vary_change_nothing(mask, splitter, monkeypatch):
+def test_static_shapes_give_the_same_result(mask, splitter, monkeypatch):
     logits = random_logits((2, 4, 9, 7))
     loss = EquipotentialLineLoss(5, splitter)
     expected = value_and_gradient(loss, logits, mask)
@@ -73,7 +73,7 @@ def test_sizes_that_may_not_vary_change_nothing(mask, splitter, monkeypatch):
     torch.testing.assert_close(value_and_gradient(loss, logits, mask), expected)
 
 
-def test_the_number_of_images_at_once_means_nothing(monkeypatch):
+def test_the_chunk_size_does_not_matter(monkeypatch):
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     values = []
     for number in (1, 2):
@@ -82,7 +82,7 @@ def test_the_number_of_images_at_once_means_nothing(monkeypatch):
     torch.testing.assert_close(*values)
 
 
-def test_equal_predictions_everywhere_rank_from_left_to_right():
+def test_ties_are_ranked_from_left_to_right():
     mask = torch.zeros(1, 6, 8, dtype=torch.long)
     mask[..., 3:] = 1
     mask[:, 0, :2] = VOID
@@ -99,14 +99,14 @@ def test_images_without_a_line_have_no_gradient(mask):
     assert not gradient.any()
 
 
-def test_absent_classes_change_nothing_but_through_the_softmax():
+def test_absent_classes_count_only_through_the_softmax():
     logits, mask = random_logits((2, 3, 9, 7)), LABEL_MAPS["blocks"]
     more = torch.cat([logits, torch.full((2, 5, 9, 7), -1e4)], dim=1)
     loss = EquipotentialLineLoss()
     torch.testing.assert_close(loss(more, mask), loss(logits, mask))
 
 
-def test_a_contour_costs_more_the_further_it_is_off():
+def test_cost_grows_with_the_offset_of_the_contour():
     column = torch.arange(32)
 
     def halves(edge):
@@ -142,6 +142,6 @@ def test_a_large_exponent_neither_overflows_nor_loses_its_gradient():
         ({"reduce": "median"}, "reduce is 'median'.*'mean', 'sum'"),
     ],
 )
-def test_wrong_arguments_are_named_when_the_loss_is_made(arguments, message):
+def test_invalid_arguments_are_named_at_construction(arguments, message):
     with pytest.raises(ValueError, match=message):
         EquipotentialLineLoss(**arguments)

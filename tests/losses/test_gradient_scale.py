@@ -58,7 +58,7 @@ def gradient_size(loss, logits, mask):
 
 
 @pytest.mark.parametrize(("size", "noise", "accuracy"), [(16, 1.5, 0.92), (16, 2.0, 0.79)])
-def test_the_mean_is_of_cross_entropys_size_and_the_sum_far_above_it(
+def test_mean_reduction_has_gradients_of_cross_entropys_size_and_the_sum_far_larger_ones(
     masks, edge_network, size, noise, accuracy
 ):
     mask = masks[:2]

@@ -81,7 +81,7 @@ def test_equals_segmentation_models_pytorch(mask, reduction):
     torch.testing.assert_close(gradient, their_gradient, rtol=1e-4, atol=1e-6)
 
 
-def test_a_certain_prediction_costs_its_jaccard_loss():
+def test_a_confident_prediction_costs_its_jaccard_loss():
     mask, guess = LABEL_MAPS["blocks"][:1], LABEL_MAPS["blocks"][1:]
     logits = 100 * torch.nn.functional.one_hot(guess, 3).movedim(-1, 1).double()
     ious = [

@@ -18,14 +18,14 @@ def maps():
     return prediction, target, mask
 
 
-def test_plain_it_is_the_binary_cross_entropy_of_valid_pixels(maps):
+def test_unbalanced_it_is_the_binary_cross_entropy_of_valid_pixels(maps):
     prediction, target, mask = maps
     valid = mask.unsqueeze(1) != VOID
     expected = F.binary_cross_entropy(prediction[valid], target[valid])
     torch.testing.assert_close(MapBinaryCrossEntropyLoss(balanced=False)(*maps), expected)
 
 
-def test_balanced_both_kinds_of_pixels_count_the_same(maps):
+def test_balanced_edges_and_other_pixels_count_equally(maps):
     prediction, target, mask = maps
     valid = mask.unsqueeze(1) != VOID
     p, t = prediction[valid], target[valid]
@@ -66,7 +66,7 @@ def test_maps_of_other_shapes_are_refused(maps):
         MapBinaryCrossEntropyLoss()(prediction, target[:, 0], mask)
 
 
-def test_waits_for_no_device():
+def test_never_syncs_with_the_device():
     def inputs(device):
         mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
         return *(torch.empty(2, 1, 9, 7, device=device) for _ in range(2)), mask

@@ -36,7 +36,7 @@ def test_class_weights_count_pixels_by_their_true_class(maps):
     assert loss(*maps).item() == pytest.approx(total / weight, rel=1e-12)
 
 
-def test_weights_of_pixels_move_the_best_constant_and_those_of_channels_do_not():
+def test_pixel_weights_move_the_best_constant_and_channel_weights_do_not():
     """A class on a tenth of the pixels: the median of its channel is -1 unless its pixels count."""
     mask = torch.zeros(1, 1, 10, dtype=torch.long)
     mask[..., 0] = 1
@@ -51,7 +51,7 @@ def test_weights_of_pixels_move_the_best_constant_and_those_of_channels_do_not()
         assert level.grad.sign() == slope
 
 
-def test_pixels_that_weigh_nothing_give_zero_and_a_zero_gradient():
+def test_zero_weights_give_zero_and_a_zero_gradient():
     prediction = torch.randn(1, 2, 4, 5, requires_grad=True)
     loss = MapL1Loss([0.0, 1.0])(prediction, torch.zeros(1, 2, 4, 5), torch.zeros(1, 4, 5).long())
     loss.backward()
@@ -59,13 +59,13 @@ def test_pixels_that_weigh_nothing_give_zero_and_a_zero_gradient():
     assert torch.equal(prediction.grad, torch.zeros_like(prediction))
 
 
-def test_a_loss_stored_before_pixels_could_be_weighed_keeps_its_value(maps):
+def test_a_loss_pickled_without_the_weigh_option_keeps_its_value(maps):
     old = MapL1Loss([1.0, 0.0, 3.0])
     del old.__dict__["weigh"]
     assert old(*maps) == MapL1Loss([1.0, 0.0, 3.0], weigh="channels")(*maps)
 
 
-def test_what_cannot_be_weighed_is_refused(maps):
+def test_an_unknown_weighting_is_refused(maps):
     message = "weigh is 'images', expected one of: 'pixels', 'channels'"
     with pytest.raises(ValueError, match=message):
         MapL1Loss(weigh="images")
@@ -82,7 +82,7 @@ def test_class_weights_average_the_channels(maps):
     assert loss(*maps).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_is_zero_for_equal_maps(maps):
+def test_equal_maps_give_zero(maps):
     prediction, _, mask = maps
     assert map_l1(prediction, prediction, mask) == 0
 
@@ -95,7 +95,7 @@ def test_a_batch_of_void_gives_zero_and_a_zero_gradient():
     assert torch.equal(prediction.grad, torch.zeros_like(prediction))
 
 
-def test_half_precision_is_computed_in_single(maps):
+def test_half_precision_is_computed_in_float32(maps):
     prediction, target, mask = maps
     assert map_l1(prediction.bfloat16(), target.float(), mask).dtype == torch.float32
 
@@ -107,7 +107,7 @@ def test_shapes_that_would_broadcast_to_a_wrong_value_are_refused(target, mask):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
-def test_masks_of_other_types_are_refused(maps, dtype):
+def test_masks_of_other_dtypes_are_refused(maps, dtype):
     prediction, target, mask = maps
     with pytest.raises(ValueError, match=rf"the mask is {dtype}, expected torch\.int64"):
         map_l1(prediction, target, mask.to(dtype))
@@ -115,7 +115,7 @@ def test_masks_of_other_types_are_refused(maps, dtype):
 
 @pytest.mark.parametrize("weigh", ["pixels", "channels"])
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.0]])
-def test_waits_for_no_device(weights, weigh):
+def test_never_syncs_with_the_device(weights, weigh):
     def inputs(device):
         mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
         return *(torch.empty(2, 3, 9, 7, device=device) for _ in range(2)), mask
@@ -148,7 +148,7 @@ def test_void_pixels_change_neither_value_nor_gradient(maps, weights):
     assert not found[0][1][void.expand_as(prediction)].any()
 
 
-def test_memory_layout_means_nothing(maps):
+def test_the_memory_layout_does_not_matter(maps):
     prediction, target, mask = maps
     found = []
     for layout in (torch.contiguous_format, torch.channels_last):

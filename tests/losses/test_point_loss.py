@@ -70,7 +70,7 @@ def test_images_may_be_smaller_than_the_kernel():
         assert point_loss(logits, mask, 11, splitter).item() == pytest.approx(expected)
 
 
-def test_the_number_of_images_at_once_means_nothing(monkeypatch):
+def test_the_chunk_size_does_not_matter(monkeypatch):
     logits, mask = random_logits((2, 4, 9, 7)).requires_grad_(), LABEL_MAPS["void"]
     values = []
     for number in (1, 2):
@@ -89,6 +89,6 @@ def test_the_number_of_images_at_once_means_nothing(monkeypatch):
         ({"padding": "edge"}, "padding is 'edge'"),
     ],
 )
-def test_wrong_arguments_are_named_when_the_loss_is_made(arguments, message):
+def test_invalid_arguments_are_named_at_construction(arguments, message):
     with pytest.raises(ValueError, match=message):
         PointLoss(**arguments)

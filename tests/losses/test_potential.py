@@ -40,7 +40,7 @@ def test_the_inside_of_an_object_has_the_full_potential(splitter, kernel_size):
     torch.testing.assert_close(field, torch.full_like(field, kernel_size // 2 + 1))
 
 
-def test_potentials_of_a_step_count_the_pixels_ahead():
+def test_the_potential_of_a_step_edge_counts_the_pixels_ahead():
     step = torch.tensor([0.0, 0, 0, 0, 1, 1, 1, 1]).expand(1, 1, 3, 8)
     up, down, left, right = anisotropic_convolution(step, 5, "A")[:, 0, 0, 1].tolist()
     assert up == down == [0, 0, 0, 0, 3, 3, 3, 3]
@@ -65,7 +65,7 @@ def test_flips_and_quarter_turns_permute_the_directions(maps, splitter):
         assert as_set(anisotropic_convolution(turn(maps), 5, splitter)) == as_set(turn(fields))
 
 
-def test_diagonals_are_no_turn_of_the_axes(maps):
+def test_diagonal_directions_differ_from_axis_directions(maps):
     axes, diagonals = (anisotropic_convolution(maps, 5, splitter) for splitter in "AB")
     both = anisotropic_convolution(maps, 5, "C")
     assert not {*as_set(axes)} & {*as_set(diagonals)}
@@ -90,6 +90,6 @@ def test_gradient_is_the_derivative(maps, splitter):
         ({"padding": "reflect"}, "padding is 'reflect'.*'replicate', 'constant'"),
     ],
 )
-def test_wrong_arguments_are_named(maps, arguments, message):
+def test_invalid_arguments_are_named(maps, arguments, message):
     with pytest.raises(ValueError, match=message):
         anisotropic_convolution(maps, **arguments)

@@ -71,7 +71,7 @@ class TestSemedaLoss(LossContract):
 @on_each_label_map
 @pytest.mark.parametrize("weights", [(2, 4, 0), (0, 1, 0), (0, 0, 1)])
 @pytest.mark.parametrize("reduction", ["pixel", "mean"])
-def test_each_layer_has_its_weight_and_its_scale(mask, weights, reduction):
+def test_each_layer_has_its_own_weight_and_scale(mask, weights, reduction):
     logits = random_logits((2, 4, 9, 7))
     arguments = logits.numpy(), mask.numpy(), edge_network(), weights
     expected = numpy_semeda(*arguments, mean=reduction == "mean")
@@ -89,7 +89,7 @@ def test_the_edge_network_is_frozen_and_stays_in_evaluation():
     assert all(p.grad is None for p in loss.parameters())
 
 
-def test_layers_that_weigh_nothing_are_not_computed():
+def test_layers_with_zero_weight_are_not_computed():
     network = edge_network()
     with torch.no_grad():
         for parameter in network.convs[2].parameters():
@@ -107,7 +107,7 @@ def test_a_model_in_half_precision_keeps_working():
 
 
 @pytest.mark.parametrize("weights", [(1, 2), (1, -1, 0), (0, 0, 0), (1, 2, 3, 4)])
-def test_weights_must_be_one_for_each_layer(weights):
+def test_there_must_be_one_weight_per_layer(weights):
     with pytest.raises(ValueError, match="each of the 3 layers"):
         SemedaLoss(edge_network(), weights)
 
@@ -144,17 +144,17 @@ def value(loss):
     return loss(random_logits((2, 4, 9, 7)), LABEL_MAPS["void"])
 
 
-def test_a_file_is_read(path):
+def test_an_edge_network_is_read_from_a_file(path):
     assert value(SemedaLoss(path)) == value(SemedaLoss(edge_network()))
     assert value(SemedaLoss(str(path))) == value(SemedaLoss(edge_network()))
 
 
-def test_a_missing_file_is_named_with_the_way_to_make_one(tmp_path):
+def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(InputError, match=r"no edge network .*none\.ckpt\. .*edge_network\.yaml"):
         SemedaLoss(tmp_path / "none.ckpt")
 
 
-def test_a_models_checkpoint_brings_the_edge_network_along(path):
+def test_a_models_checkpoint_contains_the_edge_network(path):
     weights = Model(SemedaLoss(path)).state_dict()
     expected = value(SemedaLoss(path))
     path.unlink()
@@ -173,7 +173,7 @@ def test_a_models_checkpoint_replaces_the_files_edge_network(path):
 
 
 @pytest.mark.parametrize("followed", [False, True])
-def test_a_models_checkpoint_without_an_edge_network_leaves_the_files(path, followed):
+def test_a_checkpoint_without_an_edge_network_keeps_the_one_from_the_file(path, followed):
     weights = {k: v for k, v in Model(SemedaLoss(path)).state_dict().items() if "loss" not in k}
     assert set(weights) == {"head.weight", "head.bias"}
     if followed:
@@ -185,14 +185,14 @@ def test_a_models_checkpoint_without_an_edge_network_leaves_the_files(path, foll
     assert value(model.loss) == value(SemedaLoss(path))
 
 
-def test_an_edge_network_that_never_came_is_named(path):
+def test_a_missing_edge_network_is_an_error(path):
     with no_pretrained_weights():
         loss = SemedaLoss(path)
     with pytest.raises(InputError, match="is not loaded"):
         value(loss)
 
 
-def test_is_copied_and_kept_whole(path, tmp_path):
+def test_copying_and_pickling_keep_the_edge_network(path, tmp_path):
     loss = SemedaLoss(path)
     torch.save(loss, tmp_path / "loss.pt")
     path.unlink()

@@ -45,7 +45,7 @@ class TestSobelLossSummedOverMaps(LossContract):
         return 3 * numpy_sobel(logits, mask, "pixel")
 
 
-def test_an_edge_one_pixel_off_costs_what_the_filters_answer_to_a_column():
+def test_an_edge_off_by_one_pixel_costs_the_filter_response_to_one_column():
     mask = torch.zeros(1, 6, 12, dtype=torch.long)
     mask[..., 6:] = 1
     shifted = torch.zeros_like(mask)
@@ -59,7 +59,7 @@ def test_an_edge_one_pixel_off_costs_what_the_filters_answer_to_a_column():
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
-def test_weights_are_above_zero(weight):
+def test_weights_must_be_positive(weight):
     with pytest.raises(ValueError, match="expected a finite number above 0"):
         SobelLoss(weight)
 
@@ -70,7 +70,7 @@ def test_an_unknown_reduction_is_refused(call):
         call(reduction="sum")
 
 
-def test_a_loss_stored_before_there_was_a_reduction_keeps_its_value():
+def test_a_loss_pickled_without_a_reduction_keeps_its_value():
     loss = SobelLoss(weight=1.0, reduction="pixel")
     old = SobelLoss(weight=1.0)
     del old.__dict__["reduction"]

@@ -38,14 +38,14 @@ def candidates(length, seed=1):
 
 @by_type
 @by_length
-def test_are_those_of_a_stable_sort(dtype, length):
+def test_ranks_are_those_of_a_stable_sort(dtype, length):
     values = torch.rand(ROWS, length, generator=torch.Generator().manual_seed(0), dtype=dtype)
     check(4 * values, candidates(length))
 
 
 @by_type
 @by_length
-def test_of_equal_values_the_left_comes_first(dtype, length):
+def test_equal_values_are_ranked_from_the_left(dtype, length):
     generator = torch.Generator().manual_seed(0)
     values = torch.randint(0, 3, (ROWS, length), generator=generator).to(dtype)
     values[-1] = 0.25
@@ -55,7 +55,7 @@ def test_of_equal_values_the_left_comes_first(dtype, length):
 
 @by_type
 @by_length
-def test_values_that_differ_in_their_last_bit_alone_are_told_apart(dtype, length):
+def test_values_that_differ_only_in_their_last_bit_get_different_ranks(dtype, length):
     generator = torch.Generator().manual_seed(0)
     steps = torch.randint(0, 5, (ROWS, length), generator=generator)
     values = (1 + steps * torch.finfo(dtype).eps).to(dtype)
@@ -63,26 +63,26 @@ def test_values_that_differ_in_their_last_bit_alone_are_told_apart(dtype, length
 
 
 @by_type
-def test_the_smallest_and_the_largest_numbers_have_ranks(dtype):
+def test_the_smallest_and_largest_floats_are_ranked(dtype):
     limits = torch.finfo(dtype)
     row = torch.tensor([limits.max, 0, limits.tiny, torch.inf, limits.smallest_normal / 8, 1])
     values = row.to(dtype).repeat(ROWS, 1)
     check(values, torch.ones_like(values, dtype=torch.bool))
 
 
-def test_rows_may_be_parts_of_longer_ones():
+def test_rows_may_be_slices_of_longer_rows():
     whole = torch.rand(ROWS, 70, generator=torch.Generator().manual_seed(0))
     check(whole[:, 13:63], candidates(50))
 
 
-def test_a_row_without_candidates_has_nothing():
+def test_a_row_without_candidates_selects_nothing():
     nothing = torch.zeros(ROWS, 9, dtype=torch.bool)
     ranks = torch.zeros(ROWS, dtype=torch.int32)
     assert not between_ranks(torch.rand(ROWS, 9), nothing, ranks, ranks - 1).any()
 
 
 @by_length
-def test_what_is_no_number_is_no_error(length):
+def test_nan_raises_no_error(length):
     values = torch.full((ROWS, length), -torch.nan)
     values[:, ::2] = torch.nan
     ranks = torch.zeros(ROWS, dtype=torch.int32)

@@ -65,7 +65,7 @@ def each_set(mark):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_stored_value_is_compared_or_said_not_to_be(name):
+def test_every_stored_value_is_compared_or_listed_as_not_compared(name):
     case = Listing(reference_values.reference_case(name))
     for test in comparisons():
         with suppress(pytest.skip.Exception):  # another case stores the value

@@ -185,7 +185,7 @@ def test_dice_without_complement_is_the_generalized_dice_of_monai(name):
 
 
 @pytest.mark.parametrize("size", [16, 256, 512])
-def test_an_undecided_prediction_costs_a_half_at_any_size(size):
+def test_a_uniform_prediction_costs_one_half_at_any_size(size):
     mask = torch.zeros(1, size, size, dtype=torch.int64)
     mask[:, size // 2 :] = 1
     assert tanimoto(torch.zeros(1, 2, size, size), mask).item() == pytest.approx(0.5, abs=1e-4)
@@ -198,7 +198,7 @@ def test_without_normalization_the_smoothing_outweighs_a_large_image():
     assert loss(torch.zeros(1, 2, 512, 512), mask).item() == pytest.approx(0.302, abs=1e-3)
 
 
-def test_an_image_of_void_changes_nothing():
+def test_an_image_of_void_does_not_count():
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS["an image of void"]
     for normalize in (True, False):
         loss = TanimotoLoss(normalize_weights=normalize)
@@ -231,7 +231,7 @@ def test_on_maps_equals_the_formula(maps, arguments):
     assert MapTanimotoLoss(**arguments)(*maps).item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_equal_maps_cost_nothing(maps):
+def test_equal_maps_give_zero(maps):
     _, target, mask = maps
     assert map_tanimoto(target, target, mask).item() == pytest.approx(0, abs=1e-12)
     empty = torch.zeros_like(target)
@@ -270,7 +270,7 @@ def test_gradient_on_maps_is_the_derivative(maps):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_maps_are_computed_in_single(maps, dtype):
+def test_half_precision_maps_are_computed_in_float32(maps, dtype):
     prediction, target, mask = maps
     half, target = prediction.to(dtype), target.to(dtype)
     expected = map_tanimoto(half.float(), target.float(), mask)
@@ -310,7 +310,7 @@ def test_bad_arguments_are_refused(loss, arguments, message):
 
 
 @pytest.mark.parametrize("volumes", ["batch", "image"])
-def test_the_largest_weight_over_the_smallest_can_be_watched(volumes):
+def test_the_ratio_of_class_weights_is_logged(volumes):
     mask = torch.zeros(2, 4, 5, dtype=torch.int64)
     mask[0, 0, :2] = (
         1  # 2 and 18 pixels in the first image, 4 and 12 in the second, class 2 nowhere
@@ -354,7 +354,7 @@ def learned(volume_weights):
     return recalls, right.float().mean()
 
 
-def test_the_default_learns_rare_classes_without_unlearning_large_ones():
+def test_the_default_learns_rare_classes_without_forgetting_large_ones():
     recalls, accuracy = learned("inverse")
     of_equal, accuracy_of_equal = learned(None)
     of_paper, accuracy_of_paper = learned("inverse_square")
@@ -373,7 +373,7 @@ def test_equal_weights_have_the_ratio_one():
     assert TanimotoLoss().statistics(random_logits((2, 4, 9, 7)), void) == {"weight_ratio": 1}
 
 
-def test_maps_wait_for_no_device():
+def test_maps_never_sync_with_the_device():
     def inputs(device):
         mask = torch.empty(2, 9, 7, device=device, dtype=torch.long)
         return *(torch.empty(2, 4, 9, 7, device=device) for _ in range(2)), mask

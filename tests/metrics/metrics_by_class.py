@@ -1,4 +1,4 @@
-"""The boundary metrics' counts once more, class by class, straight from their definitions."""
+"""Counts of the boundary metrics by class, straight from their definitions."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ SQUARE = np.ones((3, 3), np.uint8)
 
 @st.composite
 def map_pairs(draw, num_classes=3, void=True):
-    """Prediction and truth, single pixels or blocks, some void, of one small shape."""
+    """Draw a prediction and a ground truth of single pixels or blocks, with some void."""
     shape = (draw(st.integers(1, 6)), draw(st.integers(1, 6)))
     scale = np.ones((draw(st.integers(1, 3)), draw(st.integers(1, 3))), np.uint8)
     labels = list(range(num_classes))
@@ -85,7 +85,7 @@ def trimap_per_class(pred, truth, num_classes, width, region):
 
 
 def contour(mask, unknown):
-    """Pixels whose block of four holds known pixels inside and outside of the mask."""
+    """Return pixels whose 2 x 2 block has known pixels inside and outside of the mask."""
     height, width = mask.shape
     found = np.zeros(mask.shape, bool)
     for y in range(height):
@@ -97,7 +97,7 @@ def contour(mask, unknown):
 
 
 def within(points, others, radius):
-    """Which of the points have one of the others in the disk, by all distances."""
+    """Return the points that have one of the others within the radius, by brute force."""
     a, b = np.argwhere(points), np.argwhere(others)
     squared = ((a[:, None] - b[None]) ** 2).sum(-1)
     hit = np.zeros(points.shape, bool)

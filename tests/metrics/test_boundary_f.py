@@ -23,7 +23,7 @@ def score(preds, target, num_classes, **settings):
 
 @settings(max_examples=150, deadline=None)
 @given(map_pairs(), st.integers(0, 5), st.sampled_from(["zeroed", "removed"]))
-def test_counts_equal_all_distances_class_by_class(pair, radius, void):
+def test_counts_equal_a_brute_force_search_by_class(pair, radius, void):
     maps = [torch.from_numpy(m).long()[None] for m in pair]
     tolerance = radius or 0.0
     ours = boundary_f_counts(*maps, 3, tolerance, ignore_index=VOID, void=void)
@@ -33,7 +33,7 @@ def test_counts_equal_all_distances_class_by_class(pair, radius, void):
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([2, 30, 31, 70, 300]), st.integers(0, 30))
-def test_search_and_dilation_find_the_same(seed, num_classes, radius):
+def test_search_and_dilation_agree(seed, num_classes, radius):
     rng = np.random.default_rng(seed)
     shape = (2, int(rng.integers(1, 14)), int(rng.integers(1, 14)))
     used = rng.integers(0, num_classes + 2, 4)  # few labels on the map, of many there are
@@ -63,19 +63,19 @@ def test_tolerance_is_a_share_of_the_diagonal_or_pixels(tolerance, shape, pixels
     assert tolerance_in_pixels(tolerance, *shape) == pixels
 
 
-def test_image_border_is_no_contour():
+def test_the_image_border_is_not_a_contour():
     full = torch.zeros((1, 6, 7), dtype=torch.int64)
     counts = boundary_f_counts(full, full, 2, 1)
     assert counts.truth.sum() == 0
 
 
-def test_contour_of_a_pixel_lies_half_a_pixel_towards_the_origin():
+def test_contours_are_shifted_by_half_a_pixel_towards_the_origin():
     truth = torch.zeros((1, 5, 5), dtype=torch.int64)
     truth[0, 2, 2] = 1
     assert boundary_f_counts(truth, truth, 2, 1).truth.tolist() == [[4, 4]]
 
 
-def test_contour_in_prediction_alone_has_recall_one_and_f_zero():
+def test_a_contour_only_in_the_prediction_has_recall_one_and_f_zero():
     truth = torch.zeros((1, 5, 5), dtype=torch.int64)
     pred = truth.clone()
     pred[0, 2, 2] = 1
@@ -143,6 +143,6 @@ def test_all_void_is_nan():
 
 
 @pytest.mark.parametrize("tolerance", [-1, 1.5])
-def test_tolerance_without_sense_raises(tolerance):
+def test_an_invalid_tolerance_raises(tolerance):
     with pytest.raises(ValueError, match="tolerance is"):
         BoundaryFMeasure(3, tolerance=tolerance)

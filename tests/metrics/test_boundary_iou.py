@@ -20,7 +20,7 @@ def tensors(*maps):
     st.sampled_from(["transparent", "removed", "zeroed"]),
     st.booleans(),
 )
-def test_counts_equal_erosion_class_by_class(pair, width, void, border):
+def test_counts_equal_erosion_by_class(pair, width, void, border):
     ours = boundary_iou_counts(
         *tensors(*pair), 3, width=width, ignore_index=VOID, void=void, border=border
     )
@@ -39,7 +39,7 @@ def test_band_is_at_least_one_pixel_wide():
     assert boundary_width(3, 4) == 1
 
 
-def test_band_rounds_half_to_even():
+def test_band_width_rounds_half_to_even():
     assert boundary_width(3, 4, dilation_ratio=0.5) == 2
     assert boundary_width(3, 4, dilation_ratio=0.7) == 4  # 3.5
 
@@ -54,7 +54,7 @@ def test_perfect_prediction_scores_one_where_void_is_transparent(pair, width):
     assert score == 1 if union.any() else score.isnan()
 
 
-def test_perfect_prediction_suffers_where_void_is_removed():
+def test_perfect_prediction_scores_below_one_where_void_is_removed():
     truth = np.zeros((8, 8), int)
     truth[:, 4:] = VOID
     pred = np.zeros((8, 8), int)
@@ -62,7 +62,7 @@ def test_perfect_prediction_suffers_where_void_is_removed():
     assert score < 1
 
 
-def test_boundary_is_seen_across_a_void_outline_narrower_than_the_band():
+def test_boundaries_are_found_across_void_outlines_narrower_than_the_band():
     truth = torch.tensor([[[0, 0, VOID, 1, 1]]])
     pred = torch.tensor([[[0, 0, 0, 1, 1]]])
     _, narrow = boundary_iou_counts(pred, truth, 2, width=1, ignore_index=VOID, border=False)
@@ -84,13 +84,13 @@ def test_all_void_is_nan():
     assert boundary_iou(torch.zeros_like(void), void, 2, ignore_index=VOID).isnan()
 
 
-def test_one_pixel_is_boundary_only_with_the_image_border():
+def test_a_one_pixel_image_is_boundary_only_with_border():
     one = torch.zeros((1, 1, 1), dtype=torch.int64)
     assert boundary_iou(one, one, 2) == 1
     assert boundary_iou(one, one, 2, border=False).isnan()
 
 
-def test_predicted_ignore_index_is_wrong_for_every_class():
+def test_predicting_the_ignore_index_is_wrong_for_every_class():
     truth = torch.tensor([[[0, 0, 1, 1]]])
     pred = torch.tensor([[[0, VOID, 1, 1]]])
     intersection, union = boundary_iou_counts(pred, truth, 2, width=9, ignore_index=VOID)
@@ -98,14 +98,14 @@ def test_predicted_ignore_index_is_wrong_for_every_class():
     assert union.tolist() == [2, 2]
 
 
-def test_class_given_as_ignore_index_is_left_out():
+def test_a_class_used_as_ignore_index_is_left_out():
     truth = torch.tensor([[[0, 0, 1, 1, 2, 2]]])
     pred = torch.tensor([[[1, 0, 1, 0, 2, 2]]])
     per_class = boundary_iou(pred, truth, 3, width=9, ignore_index=0, average=None)
     assert per_class.nan_to_num(nan=-1).tolist() == [-1, 0.5, 1]
 
 
-def test_hundreds_of_classes_count_as_few_do():
+def test_hundreds_of_classes_give_the_same_counts():
     pair = np.random.default_rng(0).integers(0, 3, (2, 9, 11))
     few = boundary_iou_counts(*tensors(*pair), 3, width=2)
     many = boundary_iou_counts(*tensors(*(pair * 150)), 400, width=2)
@@ -124,6 +124,6 @@ def test_hundreds_of_classes_count_as_few_do():
         ({"num_classes": 3, "average": "mean"}, "average is 'mean'"),
     ],
 )
-def test_settings_without_sense_raise(settings, message):
+def test_invalid_settings_raise(settings, message):
     with pytest.raises(ValueError, match=message):
         BoundaryIoU(**settings)

@@ -89,6 +89,6 @@ def test_the_mean_is_over_the_images_that_have_the_class():
         ({"num_classes": 3, "void": "transparent"}, "'removed', 'zeroed'"),
     ],
 )
-def test_wrong_settings_say_what_is_possible(options, message):
+def test_invalid_settings_list_the_choices(options, message):
     with pytest.raises(ValueError, match=message):
         EMeasure(**options)

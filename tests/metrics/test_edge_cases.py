@@ -1,4 +1,4 @@
-"""What each metric gives where there is next to nothing to measure; docs/evaluation.md says why."""
+"""Values of each metric on degenerate images; docs/evaluation.md explains them."""
 
 import math
 
@@ -84,7 +84,7 @@ CASES = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", CASES)
-def test_values_where_there_is_next_to_nothing(case, kind):
+def test_values_of_degenerate_images(case, kind):
     pred, truth, expected = CASES[case]
     if kind not in expected:
         pytest.skip("nothing particular here")
@@ -97,5 +97,5 @@ def test_values_where_there_is_next_to_nothing(case, kind):
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_any_image_there_is_no_value(kind):
+def test_without_images_the_value_is_nan(kind):
     assert KINDS[kind](2).compute().isnan().all()

@@ -1,4 +1,4 @@
-"""What holds for every boundary metric: inputs, invariances, torchmetrics' machinery."""
+"""Tests of every boundary metric: inputs, invariances and the torchmetrics interface."""
 
 import copy
 import pickle
@@ -59,7 +59,7 @@ def metric(request):
 
 
 def blobs(count, seed=0, height=24, width=37):
-    """Label maps of blobs with some void in the truth, and predictions somewhat like them."""
+    """Return label maps of blobs with some void, and predictions similar to them."""
     rng = torch.Generator().manual_seed(seed)
     noise = torch.rand((count, K, height // 6 + 1, width // 6 + 1), generator=rng)
     truth = torch.nn.functional.interpolate(noise, (height, width), mode="bilinear").argmax(1)
@@ -86,7 +86,7 @@ def same(a, b):
     return a.dtype == b.dtype and torch.equal(a.nan_to_num(nan=-1), b.nan_to_num(nan=-1))
 
 
-def test_any_split_into_batches_in_any_order_is_equal_to_the_bit(metric):
+def test_order_and_batching_do_not_change_the_value(metric):
     preds, target = blobs(7)
     whole = value(metric, (preds, target))
     order = torch.tensor([5, 2, 6, 0, 3, 1, 4])
@@ -102,12 +102,12 @@ def test_images_of_different_shapes_add_up(metric):
     assert same(value(metric, *batches), value(metric, *batches[::-1]))
 
 
-def test_empty_batch_changes_nothing(metric):
+def test_an_empty_batch_does_not_change_the_value(metric):
     preds, target = blobs(2)
     assert same(value(metric, (preds, target), (preds[:0], target[:0])), value(metric, blobs(2)))
 
 
-def test_permuted_classes_permute_the_values(metric):
+def test_permuting_classes_permutes_the_values(metric):
     preds, target = blobs(3)
     renamed = torch.tensor([2, 0, 3, 1])
     table = torch.cat([renamed, torch.full((VOID - K + 1,), VOID)])
@@ -123,14 +123,14 @@ def test_a_class_in_no_image_does_not_change_the_mean(kind):
     assert same(value(few, blobs(2)), value(more, blobs(2)))
 
 
-def test_scores_of_any_precision_count_as_their_largest(metric):
+def test_scores_of_any_dtype_are_reduced_by_argmax(metric):
     preds, target = blobs(2)
     scores = torch.nn.functional.one_hot(preds, K).permute(0, 3, 1, 2) * 3.0 - 1
     for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
         assert same(value(metric, (scores.to(dtype), target)), value(metric, (preds, target)))
 
 
-def test_labels_of_any_integer_type_count_alike(metric):
+def test_labels_can_have_any_integer_dtype(metric):
     preds, target = blobs(2)
     for dtype in (torch.uint8, torch.int16, torch.int32):
         assert same(value(metric, (preds.to(dtype), target.to(dtype))), value(metric, blobs(2)))
@@ -141,14 +141,14 @@ def test_states_are_int64(metric):
     assert {state.dtype for state in metric.metric_state.values()} == {torch.int64}
 
 
-def test_forward_gives_the_batch_value_and_counts_it(metric):
+def test_forward_returns_the_batch_value_and_accumulates_it(metric):
     whole = value(metric, blobs(2), blobs(3, seed=1))
     assert same(metric(*blobs(2)), value(fresh(metric), blobs(2)))
     metric(*blobs(3, seed=1))
     assert same(metric.compute(), whole)
 
 
-def test_pickle_and_clone_carry_the_counts(metric):
+def test_pickle_and_clone_keep_the_counts(metric):
     metric.update(*blobs(2))
     for copied in (pickle.loads(pickle.dumps(metric)), metric.clone()):
         assert same(copied.compute(), metric.compute())
@@ -156,14 +156,14 @@ def test_pickle_and_clone_carry_the_counts(metric):
     assert same(metric.compute(), value(fresh(metric), blobs(2)))
 
 
-def test_reset_forgets(metric):
+def test_reset_clears_the_counts(metric):
     metric.update(*blobs(2))
     metric.reset()
     metric.update(*blobs(1, seed=3))
     assert same(metric.compute(), value(fresh(metric), blobs(1, seed=3)))
 
 
-def test_a_batch_under_inference_mode_and_one_outside(metric):
+def test_updates_inside_and_outside_inference_mode_mix(metric):
     whole = value(metric, blobs(2), blobs(1, seed=1))
     with torch.inference_mode():
         metric.update(*blobs(2))
@@ -171,7 +171,7 @@ def test_a_batch_under_inference_mode_and_one_outside(metric):
     assert same(metric.compute(), whole)
 
 
-def test_collection_does_not_mix_up_settings_that_agree_on_the_first_batch():
+def test_a_collection_separates_settings_that_agree_on_the_first_batch():
     blank = torch.zeros((1, 8, 8), dtype=torch.int64)
     settings = {
         "narrow": BoundaryFMeasure(K, 1, ignore_index=VOID),
@@ -186,7 +186,7 @@ def test_collection_does_not_mix_up_settings_that_agree_on_the_first_batch():
         assert same(score, value(settings[name], (blank, blank), blobs(2)))
 
 
-def test_collection_counts_equal_settings_once():
+def test_a_collection_counts_equal_settings_once():
     together = MetricCollection(
         {
             "mean": BoundaryIoU(K, ignore_index=VOID),
@@ -206,9 +206,7 @@ def test_collection_counts_equal_settings_once():
         (SurfaceDistance, "measure", ("mean", "hausdorff"), "both"),
     ],
 )
-def test_scores_of_one_count_come_together_or_alone_and_are_counted_once(
-    kind, setting, choices, together
-):
+def test_scores_from_the_same_counts_share_one_compute_group(kind, setting, choices, together):
     chosen = {
         choice: kind(K, ignore_index=VOID, average=None, **{setting: choice})
         for choice in (*choices, together)
@@ -233,7 +231,7 @@ def axes():
     return figure.add_subplot()
 
 
-def test_plot_draws_the_value_of_all_that_was_counted(metric, axes):
+def test_plot_draws_the_accumulated_value(metric, axes):
     metric.update(*blobs(2))
     _, drawn = metric.plot(ax=axes)
     assert drawn is axes
@@ -242,7 +240,7 @@ def test_plot_draws_the_value_of_all_that_was_counted(metric, axes):
     assert set(expected) <= {float(y) for y in drawn_values}
 
 
-def test_plot_draws_given_values_as_a_series(metric, axes):
+def test_plot_draws_several_values_as_a_curve(metric, axes):
     if metric(*blobs(1)).ndim > 1 or isinstance(metric, TrimapIoU):
         pytest.skip("a series of curves is no figure")
     steps = [metric(*blobs(1, seed=seed)) for seed in range(3)]
@@ -250,7 +248,7 @@ def test_plot_draws_given_values_as_a_series(metric, axes):
     assert all(len(line.get_ydata()) == 3 for line in axes.get_lines())
 
 
-def test_trimap_iou_is_drawn_over_ascending_widths(axes):
+def test_trimap_iou_is_plotted_over_ascending_widths(axes):
     metric = TrimapIoU(K, (5, 1, 3), ignore_index=VOID)
     values = metric(*blobs(2)).tolist()
     metric.plot(ax=axes)
@@ -260,7 +258,7 @@ def test_trimap_iou_is_drawn_over_ascending_widths(axes):
 
 
 @pytest.mark.parametrize("convert", ["half", "float", "double", "bfloat16"])
-def test_casting_a_module_does_not_cast_the_counts(metric, convert):
+def test_casting_a_module_keeps_counts_int64(metric, convert):
     holder = torch.nn.Module()
     holder.metric = metric
     getattr(holder, convert)()
@@ -269,7 +267,7 @@ def test_casting_a_module_does_not_cast_the_counts(metric, convert):
     assert metric.compute().dtype == torch.float64
 
 
-def test_a_saved_state_goes_on(metric):
+def test_a_saved_state_can_be_resumed(metric):
     metric.persistent(True)
     metric.update(*blobs(2))
     other = fresh(metric)
@@ -279,7 +277,7 @@ def test_a_saved_state_goes_on(metric):
     assert same(other.compute(), value(fresh(metric), blobs(2), blobs(1, seed=5)))
 
 
-def test_flips_change_no_iou():
+def test_flips_do_not_change_the_iou():
     for name in ("boundary_iou", "boundary_iou_removed", "trimap_iou", "trimap_iou_per_class"):
         preds, target = blobs(2)
         for dims in ((1,), (2,), (1, 2)):
@@ -288,7 +286,7 @@ def test_flips_change_no_iou():
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_counting_never_waits_for_the_device(count):
+def test_updates_never_sync_with_the_device(count):
     """A meta tensor has no values to wait for: whoever asks for one gets an error."""
     target = torch.zeros((2, 9, 11), dtype=torch.int64, device="meta")
     for preds in (target, torch.zeros((2, K, 9, 11), device="meta")):
@@ -303,7 +301,7 @@ def test_counts_are_equal_on_the_gpu(count):
         assert torch.equal(ours, theirs.cpu())
 
 
-def test_accelerators_histograms_equal_the_cpus():
+def test_histograms_on_accelerators_equal_those_on_the_cpu():
     codes = torch.randint(0, 9, (3, 5, 7), dtype=torch.uint8)
     assert torch.equal(histograms_by_row(codes, 11), histograms(codes, 11))
 
@@ -325,12 +323,12 @@ def test_accelerators_histograms_equal_the_cpus():
         (torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), 300), "0 to 3 or 255"),
     ],
 )
-def test_wrong_input_raises_and_says_what_is_wrong(metric, preds, target, message):
+def test_invalid_input_raises_with_a_reason(metric, preds, target, message):
     with pytest.raises(ValueError, match=message):
         metric.update(preds, target)
 
 
-def test_void_label_that_was_not_named_raises_with_a_hint():
+def test_an_unnamed_void_label_raises_with_a_hint():
     with pytest.raises(ValueError, match="set ignore_index"):
         BoundaryIoU(K).update(torch.zeros(1, 4, 4).long(), torch.full((1, 4, 4), VOID))
 

@@ -65,7 +65,7 @@ def process(rank, folder, processes, samples):
 
 @pytest.mark.parametrize(("processes", "samples"), [(2, 7), (4, 7), (4, 5)])
 @in_clean_process
-def test_several_processes_equal_one_to_the_bit(tmp_path, processes, samples):
+def test_several_processes_equal_one_bit_for_bit(tmp_path, processes, samples):
     arguments = (str(tmp_path), processes, samples)
     mp.start_processes(process, args=arguments, nprocs=processes, start_method="fork")
     alone = run(range(samples))
@@ -90,7 +90,7 @@ def synced_step(rank, folder):
 
 
 @in_clean_process
-def test_values_of_a_step_are_those_of_all_processes_where_asked_for(tmp_path):
+def test_dist_sync_on_step_gives_values_of_all_processes(tmp_path):
     mp.start_processes(synced_step, args=(str(tmp_path),), nprocs=2, start_method="fork")
     metric = BoundaryFMeasure(**COMMON, tolerance=1, average=None)
     expected = []

@@ -61,7 +61,7 @@ def test_boundary_iou_equals_boundary_iou_api(case):
             close(metric.compute(), [iou for (iou,) in by_class(entry[mode], "iou")])
 
 
-def test_boundary_iou_without_void_knowledge_equals_boundary_iou_api(case):
+def test_boundary_iou_without_void_equals_boundary_iou_api(case):
     """There void is a foreign label and the predicted pixels on it count: one class more."""
     values, pred, truth = case
     num_classes = values["num_classes"]

@@ -19,13 +19,13 @@ def mean(*batches):
 
 
 @given(VALUES)
-def test_it_is_the_mean(values):
+def test_it_equals_the_mean(values):
     exact = sum(map(Fraction, values)) / len(values)
     assert mean(torch.tensor(values)) == pytest.approx(float(exact), rel=1e-12, abs=1e-12)
 
 
 @given(VALUES, st.randoms(use_true_random=False))
-def test_order_and_batches_change_no_bit(values, rng):
+def test_order_and_batching_do_not_change_the_value(values, rng):
     shuffled = rng.sample(values, len(values))
     cut = rng.randint(0, len(values))
     split = mean(torch.tensor(shuffled[:cut]), torch.tensor(shuffled[cut:]))
@@ -41,7 +41,7 @@ def test_half_precision_is_summed_exactly():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e13])
-def test_a_sample_without_a_usable_value_makes_the_mean_nan(value):
+def test_a_nan_or_infinite_sample_makes_the_mean_nan(value):
     assert math.isnan(mean(torch.tensor([1.0, value, 2.0])))
 
 

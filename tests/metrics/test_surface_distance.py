@@ -33,7 +33,7 @@ def by_brute_force(pred, truth, k, percentile, void):
 @pytest.mark.parametrize("void", ["transparent", "zeroed"])
 @given(maps=map_pairs())
 @settings(max_examples=40, deadline=None)
-def test_equals_all_pairs_of_outline_pixels(void, maps):
+def test_equals_a_brute_force_search_over_outline_pixels(void, maps):
     pred, truth = maps
     expected = [by_brute_force(pred, truth, k, 90, void) for k in range(3)]
     tensors = (torch.from_numpy(m).long()[None] for m in maps)
@@ -65,7 +65,7 @@ def halves(column, width=6):
     return labels
 
 
-def test_an_outline_moved_by_two_pixels_is_two_away_at_most():
+def test_an_outline_moved_by_two_pixels_is_at_most_two_away():
     metric = SurfaceDistance(2, "hausdorff", percentile=100, average=None)
     metric.update(halves(2, 40), halves(4, 40))
     assert metric.compute().tolist() == [2, 2]
@@ -74,7 +74,7 @@ def test_an_outline_moved_by_two_pixels_is_two_away_at_most():
 @pytest.mark.parametrize(
     ("missing", "expected"), [("diagonal", 5.0), ("infinite", float("inf")), ("skip", None)]
 )
-def test_a_missed_class_costs_what_was_chosen(missing, expected):
+def test_a_missed_class_costs_the_chosen_distance(missing, expected):
     truth = torch.zeros(1, 3, 4, dtype=torch.int64)
     truth[0, 1, 1] = 1
     metric = SurfaceDistance(2, missing=missing, average=None)
@@ -83,7 +83,7 @@ def test_a_missed_class_costs_what_was_chosen(missing, expected):
     assert np.isnan(value) if expected is None else value == expected
 
 
-def test_void_makes_no_outline():
+def test_void_creates_no_outline():
     truth = halves(3)
     truth[0, 1:3, 2:4] = VOID
     metric = SurfaceDistance(2, "hausdorff", percentile=100, ignore_index=VOID)
@@ -99,6 +99,6 @@ def test_void_makes_no_outline():
         ({"missing": "zero"}, "'diagonal', 'infinite', 'skip'"),
     ],
 )
-def test_wrong_settings_say_what_is_possible(options, message):
+def test_invalid_settings_list_the_choices(options, message):
     with pytest.raises(ValueError, match=message):
         SurfaceDistance(3, **options)

@@ -1,4 +1,4 @@
-"""What we rely on in torchmetrics' own IoU, F1 and accuracy, and where they must be helped."""
+"""Behaviour of torchmetrics' IoU, F1 and accuracy that this package relies on or corrects."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def expected(kind):
 
 
 @pytest.mark.parametrize("kind", ORDINARY)
-def test_values_are_of_the_whole_data_set_without_void(kind):
+def test_values_cover_the_whole_dataset_without_void(kind):
     metric = kind(K, average=None, ignore_index=VOID)
     for i in range(2):
         metric.update(PREDS[i : i + 1], TARGET[i : i + 1])
@@ -39,13 +39,13 @@ def test_values_are_of_the_whole_data_set_without_void(kind):
 
 
 @pytest.mark.parametrize("kind", ORDINARY)
-def test_macro_leaves_out_a_class_in_no_map(kind):
+def test_macro_leaves_out_absent_classes(kind):
     metric = kind(K, average="macro", ignore_index=VOID)
     assert metric(PREDS, TARGET).item() == pytest.approx(sum(expected(kind)[:3]) / 3)
 
 
 @pytest.mark.parametrize("kind", ORDINARY)
-def test_batches_and_order_change_no_bit(kind):
+def test_order_and_batching_do_not_change_the_value(kind):
     whole, parts = (kind(K, average=None, ignore_index=VOID) for _ in range(2))
     whole.update(PREDS, TARGET)
     for i in (1, 0):
@@ -54,13 +54,13 @@ def test_batches_and_order_change_no_bit(kind):
 
 
 @pytest.mark.parametrize("kind", ORDINARY)
-def test_without_average_a_class_in_no_map_is_zero_not_nan(kind):
+def test_without_average_an_absent_class_is_zero_not_nan(kind):
     """So tables of single classes must ask the counts whether the class was there."""
     metric = kind(K, average=None, ignore_index=VOID)
     assert metric(PREDS, TARGET)[3] == 0
 
 
-def test_jaccard_can_say_nan_for_a_class_in_no_map():
+def test_jaccard_can_return_nan_for_an_absent_class():
     metric = MulticlassJaccardIndex(K, average=None, ignore_index=VOID, zero_division=torch.nan)
     values = metric(PREDS, TARGET)
     assert values[3].isnan()

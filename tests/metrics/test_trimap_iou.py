@@ -26,7 +26,7 @@ def counts(pair, widths, num_classes=3, **settings):
 
 @settings(max_examples=80, deadline=None)
 @given(map_pairs(), WIDTHS, st.sampled_from([transition_band, void_band]))
-def test_counts_equal_those_in_the_band_and_in_the_rest(pair, widths, make_band):
+def test_counts_equal_a_brute_force_count_inside_and_outside_the_band(pair, widths, make_band):
     name = {transition_band: "transition", void_band: "void"}[make_band]
     pred, truth = pair
     bands = [make_band(truth, w) for w in widths]
@@ -43,7 +43,7 @@ def test_per_class_counts_equal_erosion_and_dilation(pair, widths, region):
     assert counts(pair, widths, region=region, band="per_class") == expected
 
 
-def test_per_class_counts_do_not_depend_on_how_many_classes_there_are():
+def test_per_class_counts_do_not_depend_on_the_number_of_classes():
     pair = np.random.default_rng(0).integers(0, 3, (2, 9, 11))
     few = np.array(counts(pair, [1, 2, 4], band="per_class"))
     many = np.array(counts(pair * 40, [1, 2, 4], num_classes=100, band="per_class"))
@@ -51,7 +51,7 @@ def test_per_class_counts_do_not_depend_on_how_many_classes_there_are():
     assert many.sum() == few.sum()
 
 
-def test_widths_come_back_in_the_order_given():
+def test_values_follow_the_order_of_the_widths():
     pair = np.kron(np.random.default_rng(0).integers(0, 3, (2, 2, 3)), np.ones((12, 12), int))
     forth, back = counts(pair, [1, 2, 5]), counts(pair, [5, 2, 1])
     assert forth == back[::-1]
@@ -82,7 +82,7 @@ def test_width_one_is_one_pixel_on_each_side():
 
 
 @pytest.mark.parametrize("widths", [[], [0], [1, -2], [1.5]])
-def test_widths_without_sense_raise(widths):
+def test_invalid_widths_raise(widths):
     with pytest.raises(ValueError, match="widths is"):
         TrimapIoU(3, widths=widths)
 

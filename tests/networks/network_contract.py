@@ -1,4 +1,4 @@
-"""What every network of the room keeps to."""
+"""Tests that every network passes."""
 
 import copy
 import json
@@ -23,7 +23,7 @@ from lightning_seg.networks import Network
 
 SIZES = [(64, 96), (33, 70), (97, 50), (1, 40)]
 CLASSES = 3
-STEPS = 300  # to learn a batch by heart; most need 30
+STEPS = 300  # to overfit a batch; most networks need 30
 HEADS = {
     "classification": ClassificationHead,
     "pyramid_pooling": PyramidPoolingHead,
@@ -36,15 +36,15 @@ EVERY_HEAD = pytest.mark.parametrize("head", [*HEADS, *FURTHER_HEADS])
 
 
 class NetworkContract:
-    """Inherit it as ``Test<Network>`` and give `make`: a small variant of the network.
+    """Tests to inherit as ``Test<Network>``; `make` returns a small variant of the network.
 
     Attributes:
-        in_channels: Bands of the images it is tried on.
-        other_channels: Further numbers of bands that must work.
-        checkpoints: Whether the network takes ``checkpointing``.
-        dilates: Whether it takes ``output_stride``.
-        wrong_encoder: A name that no encoder has, and the nearest; None where there is no choice.
-        bfloat16_error: What bfloat16 may change, relative to the features' norm.
+        in_channels: Channels of the test images.
+        other_channels: Other numbers of channels that must work.
+        checkpoints: True if the network supports ``checkpointing``.
+        dilates: True if it supports ``output_stride``.
+        wrong_encoder: A nonexistent encoder and the nearest one; None without a choice.
+        bfloat16_error: Largest error of bfloat16, relative to the norm of the features.
     """
 
     in_channels = 3
@@ -62,7 +62,7 @@ class NetworkContract:
         return self.make(in_channels or self.in_channels, **options)
 
     def exported(self) -> Network:
-        """The variant whose export is tried."""
+        """Return the variant to export."""
         return self.made()
 
     def image(self, height, width, channels=None):
@@ -93,13 +93,13 @@ class NetworkContract:
         without = [name for name, p in network.named_parameters() if p.grad is None]
         assert without == []
 
-    def test_any_number_of_bands_works(self):
+    def test_any_number_of_input_channels_works(self):
         for in_channels in self.other_channels:
             network = self.made(in_channels).eval()
             with torch.no_grad():
                 assert network(self.image(64, 64, in_channels))["decoder"].isfinite().all()
 
-    def test_a_wrong_number_of_bands_says_so(self):
+    def test_a_wrong_number_of_input_channels_is_refused(self):
         with pytest.raises(ValueError, match="7 channels but the network was built for"):
             self.made()(self.image(64, 64, 7))
 
@@ -111,7 +111,7 @@ class NetworkContract:
         network = self.made()
         network(self.image(64, 96)[:1])["decoder"].sum().backward()
 
-    def test_a_single_image_too_small_to_be_normalised_names_the_least_size(self):
+    def test_a_single_image_too_small_for_batch_norm_names_the_minimum_size(self):
         network = self.made()
         if network.normalized_stride == 1:
             pytest.skip("no map has a single value")
@@ -120,7 +120,7 @@ class NetworkContract:
             network(self.image(least - 1, 1)[:1])
         assert network(self.image(least, 1)[:1])["decoder"].isfinite().all()
 
-    def test_a_padded_image_gives_the_same_as_one_of_the_full_size(self):
+    def test_images_of_the_size_multiple_are_not_padded(self):
         network = self.made().eval()
         x = self.image(64, 128)
         with torch.no_grad():
@@ -128,9 +128,9 @@ class NetworkContract:
         for name, maps in whole.items():
             torch.testing.assert_close(maps, direct[name])
 
-    def test_channels_last_gives_the_same(self):
-        # In double precision: rounding would decide which of two nearly equal values is the
-        # largest, and so where unpooling puts it.
+    def test_channels_last_gives_the_same_features(self):
+        # In double precision: otherwise rounding decides which of two nearly equal values is the
+        # maximum, and where unpooling puts it.
         network = self.made().eval().double()
         x = self.image(64, 96).double()
         with torch.no_grad():
@@ -139,7 +139,7 @@ class NetworkContract:
             found = network(x.to(memory_format=torch.channels_last))
         assert_same(found, expected)
 
-    def test_bfloat16_autocast_gives_nearly_the_same(self):
+    def test_bfloat16_autocast_is_close_to_float32(self):
         network = self.made().eval()
         x = self.image(64, 96)
         with torch.no_grad():
@@ -148,7 +148,7 @@ class NetworkContract:
                 found = network(x)["decoder"]
         assert ((found - expected).norm() / expected.norm()) < self.bfloat16_error
 
-    def test_checkpointing_changes_nothing_but_memory(self):
+    def test_checkpointing_gives_the_same_gradients(self):
         if not self.checkpoints:
             pytest.skip("has no checkpointing")
         plain, saving = self.made(), self.made(checkpointing=True)
@@ -161,33 +161,33 @@ class NetworkContract:
             torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(dict(saving.named_buffers()), dict(plain.named_buffers()))
 
-    def test_a_wrong_encoder_is_answered_with_the_nearest(self):
+    def test_an_unknown_encoder_suggests_the_nearest(self):
         if self.wrong_encoder is None:
             pytest.skip("has no encoder to choose")
         wrong, nearest = self.wrong_encoder
         with pytest.raises(InputError, match=rf"'{wrong}'.*Did you mean.* {nearest}\b"):
             self.make(self.in_channels, encoder=wrong)
 
-    def test_a_stride_that_there_is_not_is_answered_with_the_nearest(self):
+    def test_an_unknown_output_stride_suggests_the_nearest(self):
         if not self.dilates:
             pytest.skip("has no output_stride to choose")
         with pytest.raises(InputError, match=r"no output_stride 12; it has 8, 16, 32.*Choose 8,"):
             self.make(self.in_channels, output_stride=12)
 
     @EVERY_HEAD
-    def test_two_steps_train_it_with_a_head(self, head):
+    def test_two_steps_train_every_parameter_with_each_head(self, head):
         trained = Trained(self.made(), head)
         before = copy.deepcopy(trained.state_dict())
         losses = [trained.step() for _ in range(2)]
         assert all(loss.isfinite() for loss in losses)
         for name, parameter in trained.named_parameters():
             assert parameter.isfinite().all(), name
-            # A parameter that no loss reaches, as PSPNet's `auxiliary` without that head, may stay.
+            # Without its head, PSPNet's `auxiliary` gets no gradient and stays unchanged.
             assert (parameter.grad is None) == torch.equal(parameter, before[name]), name
 
     @pytest.mark.slow
     @EVERY_HEAD
-    def test_a_batch_is_learnt_by_heart_with_a_head(self, head):
+    def test_it_overfits_a_batch_with_each_head(self, head):
         trained, found = Trained(self.made(), head), 0.0
         for step in range(1, STEPS + 1):
             trained.step()
@@ -198,7 +198,7 @@ class NetworkContract:
         pytest.fail(f"a mean IoU of {found:.3f} after {STEPS} steps")
 
     @pytest.mark.slow
-    def test_it_compiles(self):
+    def test_evaluation_compiles(self):
         network = self.made().eval()
         with torch.no_grad():
             expected = network(self.image(64, 96))
@@ -207,8 +207,8 @@ class NetworkContract:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("checkpointing", [False, True])
-    def test_its_training_compiles(self, checkpointing):
-        """The capture and its gradients; inductor's code is tried by `test_it_compiles`."""
+    def test_training_compiles(self, checkpointing):
+        """Captures the graph and its gradients; `test_evaluation_compiles` runs inductor."""
         if checkpointing and not self.checkpoints:
             pytest.skip("has no checkpointing")
         plain = self.made(**({"checkpointing": True} if checkpointing else {}))
@@ -316,7 +316,7 @@ class Trained(torch.nn.Module):
 
 
 def scene(channels):
-    """Two images of three regions, each of its own colour, in noise."""
+    """Return two noisy images of three regions with one colour each, and their masks."""
     y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     disk = ((y - 26) ** 2 + (x - 24) ** 2 < 20**2).long()
     mask = torch.stack([disk.where(x < 48, 2), disk.flip(0).where(y < 44, 2)])

@@ -24,7 +24,7 @@ def attention():
     return module
 
 
-def test_it_is_attention_to_the_row_and_the_column(attention):
+def test_attention_covers_the_row_and_the_column(attention):
     x = torch.randn(1, 16, 4, 5)
     query, key, value = (conv(x)[0] for conv in (attention.query, attention.key, attention.value))
     expected = torch.zeros(16, 4, 5)
@@ -37,7 +37,7 @@ def test_it_is_attention_to_the_row_and_the_column(attention):
     torch.testing.assert_close(attention(x)[0], expected)
 
 
-def test_twice_reaches_every_place(attention):
+def test_two_passes_reach_every_position(attention):
     x = torch.randn(1, 16, 4, 5, requires_grad=True)
     once = attention(x)
     (reached,) = torch.autograd.grad(once[0, :, 0, 0].sum(), x, retain_graph=True)
@@ -46,6 +46,6 @@ def test_twice_reaches_every_place(attention):
     assert (reached[0].abs().sum(0) > 0).all()
 
 
-def test_it_starts_as_the_map_itself():
+def test_it_starts_as_the_identity():
     x = torch.randn(1, 16, 4, 5)
     assert torch.equal(CrissCrossAttention(16)(x), x)

@@ -15,7 +15,7 @@ class TestDeepLabV2(NetworkContract):
         return DeepLabV2(in_channels, encoder, channels=24, **options)
 
 
-def test_with_a_small_classifier_it_is_the_sum_of_classifiers():
+def test_with_a_1x1_classifier_scores_are_the_sum_of_the_branches_classifiers():
     torch.manual_seed(0)
     network = DeepLabV2(3, "test_resnet", channels=8).eval()
     head = ClassificationHead(8, 5, kernel_size=1)
@@ -33,6 +33,6 @@ def test_with_a_small_classifier_it_is_the_sum_of_classifiers():
     torch.testing.assert_close(found, expected)
 
 
-def test_its_rates_are_those_of_the_paper():
+def test_rates_are_those_of_the_paper():
     branches = DeepLabV2(3, "test_resnet").branches
     assert [branch.dilation[0] for branch in branches] == [6, 12, 18, 24]

@@ -76,7 +76,7 @@ def randomize_statistics(network):
 
 @pytest.mark.parametrize("stride", [8, 16])
 @pytest.mark.parametrize("encoder", ENCODERS_OF_SMP)
-def test_the_smp_variant_computes_what_segmentation_models_pytorch_does(encoder, stride):
+def test_the_smp_variant_equals_segmentation_models_pytorch(encoder, stride):
     torch.manual_seed(0)
     theirs = smp.DeepLabV3Plus(
         encoder, encoder_weights=None, encoder_output_stride=stride, classes=19
@@ -106,7 +106,7 @@ def test_the_smp_variant_has_26_68_million_parameters():
     assert [branch[0].dilation[0] for branch in branches] == [12, 24, 36]
 
 
-def test_arguments_go_before_the_variants_own():
+def test_arguments_override_those_of_the_variant():
     network = DeepLabV3Plus(3, "test_resnet", variant="smp", rates=[1, 2], separable=False)
     branches = list(network.atrous_pyramid.branches)[1:]
     assert [(branch[0].dilation[0], branch[0].groups) for branch in branches] == [(1, 1), (2, 1)]
@@ -121,7 +121,7 @@ def test_an_unknown_variant_is_refused():
 @pytest.mark.parametrize(
     ("encoder", "low", "last"), [("xception71.tf_in1k", 256, 2048), ("resnet101", 256, 2048)]
 )
-def test_the_encoders_of_semeda(encoder, low, last, stride):
+def test_the_encoders_of_semeda_build(encoder, low, last, stride):
     """Low-level features as in DeepLab's own code: of the last block at stride 4."""
     with torch.device("meta"):
         network = DeepLabV3Plus(3, encoder, output_stride=stride, separable=True)
@@ -134,7 +134,7 @@ def test_the_encoders_of_semeda(encoder, low, last, stride):
     assert [b[0].dilation[0] for b in list(network.atrous_pyramid.branches)[1:]] == rates
 
 
-def test_xceptions_low_level_features_are_those_before_its_second_block_that_strides():
+def test_xceptions_low_level_features_come_before_its_second_strided_block():
     """``block3/unit_1/xception_module/separable_conv2_pointwise`` of the paper's code."""
     network = DeepLabV3Plus(3, "xception71", output_stride=16)
     info = network.encoder.model.feature_info.get_dicts()[network.low_level]
@@ -157,22 +157,22 @@ def test_xception_71_trains():
 
 
 @pytest.mark.parametrize(("stride", "rates"), [(8, [12, 24, 36]), (16, [6, 12, 18])])
-def test_rates_keep_their_reach_in_pixels(stride, rates):
+def test_atrous_rates_follow_the_output_stride(stride, rates):
     network = DeepLabV3Plus(3, "test_resnet", output_stride=stride)
     branches = list(network.atrous_pyramid.branches)[1:]
     assert [branch[0].dilation[0] for branch in branches] == rates
 
 
-def test_an_encoder_that_does_not_dilate_names_its_stride():
+def test_an_encoder_that_cannot_dilate_names_its_stride():
     with pytest.raises(InputError, match=r"'densenet121' has no output_stride 16; it has 32"):
         DeepLabV3Plus(3, "densenet121")
 
 
-def test_an_unknown_stride_names_those_there_are():
+def test_an_unknown_stride_lists_the_supported_ones():
     with pytest.raises(InputError, match="no output_stride 12; it has 8, 16, 32"):
         DeepLabV3Plus(3, "test_resnet", output_stride=12)
 
 
-def test_an_encoder_without_fine_maps_is_refused():
+def test_an_encoder_without_low_level_maps_is_refused():
     with pytest.raises(InputError, match=r"maps at strides \[16, 16, 16\], but one at 4"):
         DeepLabV3Plus(3, "vit_tiny_patch16_224", output_stride=16)

@@ -5,12 +5,12 @@ from lightning_seg.errors import InputError
 from lightning_seg.networks import EdgeNetwork
 
 
-def test_has_the_papers_channels():
+def test_channels_are_those_of_the_paper():
     shapes = [tuple(conv.weight.shape) for conv in EdgeNetwork(11).convs]
     assert shapes == [(16, 11, 3, 3), (32, 16, 3, 3), (2, 32, 3, 3)]
 
 
-def test_embeddings_are_the_activations_of_the_layers():
+def test_embeddings_are_the_activations_of_each_layer():
     network = EdgeNetwork(3)
     maps = torch.rand(2, 3, 8, 9)
     first, second, third = network.embeddings(maps)
@@ -21,7 +21,7 @@ def test_embeddings_are_the_activations_of_the_layers():
     assert len(network.embeddings(maps, layers=1)) == 1
 
 
-def test_a_layer_without_a_bias_is_not_left_out():
+def test_a_layer_without_a_bias_is_loaded():
     network = EdgeNetwork(3)
     assert len(network.layers(3)) == 3
     network.convs[1].bias = None
@@ -34,7 +34,7 @@ def test_computes_in_the_precision_of_its_input():
     assert EdgeNetwork(3).bfloat16()(torch.rand(1, 3, 8, 9)).dtype == torch.float32
 
 
-def test_weights_tell_the_number_of_classes():
+def test_the_number_of_classes_is_read_from_the_weights():
     network = EdgeNetwork(7)
     same = EdgeNetwork.from_state_dict(network.state_dict())
     assert same.num_classes == 7
@@ -47,7 +47,7 @@ def path(tmp_path):
     return tmp_path / "edges.ckpt"
 
 
-def test_a_checkpoint_that_is_missing(path):
+def test_a_missing_checkpoint_is_named(path):
     with pytest.raises(InputError, match=rf"no edge network {path}\. Train one .*edge_network"):
         EdgeNetwork.from_checkpoint(path)
 
@@ -62,13 +62,13 @@ def test_a_checkpoint_that_is_missing(path):
         torch.nn.ReLU(),  # a class, which is not read from a file that should hold numbers
     ],
 )
-def test_a_checkpoint_of_something_else(path, content):
+def test_a_checkpoint_of_another_model_is_refused(path, content):
     torch.save(content, path)
     with pytest.raises(InputError, match="is not the checkpoint of an edge network"):
         EdgeNetwork.from_checkpoint(path)
 
 
-def test_a_file_that_is_no_checkpoint(path):
+def test_a_file_that_is_not_a_checkpoint_is_refused(path):
     path.write_text("model: SegmentationTask")
     with pytest.raises(InputError, match="is not the checkpoint of an edge network"):
         EdgeNetwork.from_checkpoint(path)

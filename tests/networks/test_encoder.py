@@ -30,7 +30,7 @@ def last_map(module):
         return module(x)[-1] if isinstance(module, Encoder) else module.forward_features(x)
 
 
-def test_weights_come_from_a_file(model, weights, tmp_path):
+def test_weights_are_loaded_from_a_file(model, weights, tmp_path):
     of_safetensors = Encoder("test_resnet", 3, weights=weights)
     torch.testing.assert_close(last_map(of_safetensors), last_map(model))
     torch.save({"state_dict": model.state_dict()}, tmp_path / "weights.pth")
@@ -44,7 +44,7 @@ def test_a_file_replaces_the_download(model, weights):
 
 
 @pytest.mark.parametrize("in_channels", [1, 4, 5])
-def test_weights_of_rgb_are_adapted_to_other_bands(model, weights, in_channels):
+def test_rgb_weights_are_adapted_to_other_channels(model, weights, in_channels):
     found = first_convolution(Encoder("test_resnet", in_channels, weights=weights))
     rgb = first_convolution(model)
     repeated = rgb[:, [i % 3 for i in range(in_channels)]] * 3 / in_channels
@@ -53,7 +53,7 @@ def test_weights_of_rgb_are_adapted_to_other_bands(model, weights, in_channels):
 
 
 @pytest.mark.parametrize("in_channels", [3, 4, 5])
-def test_weights_of_other_bands_are_adapted_too(tmp_path, in_channels):
+def test_weights_for_other_channels_are_adapted_too(tmp_path, in_channels):
     theirs = timm.create_model("test_resnet", in_chans=4)
     torch.save(theirs.state_dict(), tmp_path / "weights.pth")
     found = first_convolution(Encoder("test_resnet", in_channels, weights=tmp_path / "weights.pth"))
@@ -61,17 +61,17 @@ def test_weights_of_other_bands_are_adapted_too(tmp_path, in_channels):
     torch.testing.assert_close(found, first_convolution(theirs)[:, bands] * 4 / in_channels)
 
 
-def test_weights_are_not_read_where_a_checkpoint_follows():
+def test_weights_are_not_read_before_a_checkpoint():
     with no_pretrained_weights():
         Encoder("test_resnet", 3, weights="no/such/file.pth")
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_a_missing_file_is_named():
     with pytest.raises(InputError, match=r"no/such/file\.pth is not a file"):
         Encoder("test_resnet", 3, weights="no/such/file.pth")
 
 
-def test_a_file_that_is_no_state_dict_says_what_to_give(tmp_path):
+def test_a_file_without_a_state_dict_names_what_is_expected(tmp_path):
     (tmp_path / "weights.pth").write_text("these are no weights")
     with pytest.raises(InputError, match=r"weights\.pth cannot be read.*safetensors"):
         Encoder("test_resnet", 3, weights=tmp_path / "weights.pth")
@@ -96,7 +96,7 @@ def test_weights_of_other_shapes_are_refused(model, tmp_path):
 
 @pytest.mark.parametrize("stride", [8, 16, 32])
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2_050", "test_resnet"])
-def test_later_stages_dilate(name, stride):
+def test_later_stages_are_dilated(name, stride):
     encoder = Encoder(name, 3, output_stride=stride).eval()
     assert encoder.strides == [min(s, stride) for s in (2, 4, 8, 16, 32)]
     with torch.no_grad():
@@ -113,23 +113,23 @@ def test_later_stages_dilate(name, stride):
         ("legacy_xception", 8, "32"),
     ],
 )
-def test_a_stride_that_the_encoder_does_not_have_names_those_it_has(name, stride, choices):
+def test_an_unsupported_stride_lists_the_supported_ones(name, stride, choices):
     with pytest.raises(InputError, match=rf"no output_stride {stride}; it has {choices}\."):
         Encoder(name, 3, output_stride=stride)
 
 
-def test_an_encoder_of_one_size_says_so():
+def test_an_encoder_of_fixed_size_refuses_other_sizes():
     encoder = Encoder("swin_tiny_patch4_window7_224", 3)
     with pytest.raises(InputError, match=r"cannot take an image of 64 x 64.*224.*windows"):
         encoder(torch.rand(1, 3, 64, 64))
 
 
-def test_an_encoder_that_cannot_be_checkpointed_says_so():
+def test_an_encoder_without_checkpointing_is_refused():
     with pytest.raises(InputError, match="set checkpointing: false"):
         Encoder("mobilenetv2_050", 3, checkpointing=True)
 
 
-def test_a_stride_without_a_map_is_refused():
+def test_a_stride_without_a_feature_map_is_refused():
     with pytest.raises(InputError, match=r"maps at strides \[2, 4, 8, 16, 32\], but one at 1"):
         Encoder("test_resnet", 3).index_of_stride(1)
 
@@ -151,7 +151,7 @@ def test_a_stride_without_a_map_is_refused():
         ("convnext_tiny", 16),
     ],
 )
-def test_the_papers_encoders_give_their_maps(name, stride, in_channels):
+def test_the_papers_encoders_return_their_feature_maps(name, stride, in_channels):
     with torch.device("meta"):  # shapes need no arithmetic
         encoder = Encoder(name, in_channels, output_stride=stride)
         maps = encoder(torch.rand(2, in_channels, 64, 96))
@@ -162,7 +162,7 @@ def test_the_papers_encoders_give_their_maps(name, stride, in_channels):
     ]
 
 
-def test_maps_with_channels_last_are_turned_by_what_timm_says_of_them():
+def test_nhwc_maps_are_converted_by_timms_output_format():
     encoder = Encoder("test_mambaout", 3)
     maps = encoder(torch.rand(1, 3, 512, 512))  # 16 channels, and 16 pixels a side in the last map
     assert [m.shape[1] for m in maps] == encoder.channels
@@ -172,7 +172,7 @@ def test_maps_with_channels_last_are_turned_by_what_timm_says_of_them():
 @pytest.mark.parametrize(
     "name", ["convnext_atto", "densenet121", "regnetx_002", "test_mambaout", "xception41"]
 )
-def test_checkpointing_goes_by_the_blocks_of_any_encoder(name):
+def test_checkpointing_recomputes_the_blocks_of_any_encoder(name):
     torch.manual_seed(0)
     plain = Encoder(name, 3)
     saving = Encoder(name, 3, checkpointing=True)
@@ -188,7 +188,7 @@ def test_checkpointing_goes_by_the_blocks_of_any_encoder(name):
     torch.testing.assert_close(dict(saving.named_buffers()), dict(plain.named_buffers()))
 
 
-def test_the_last_convolution_of_a_mobilenet_can_be_had():
+def test_the_last_convolution_of_a_mobilenet_can_be_kept():
     whole = timm.create_model("mobilenetv2_050").eval()
     encoder = Encoder("mobilenetv2_050", 3, last_convolution=True).eval()
     own = whole.state_dict()
@@ -198,7 +198,7 @@ def test_the_last_convolution_of_a_mobilenet_can_be_had():
     torch.testing.assert_close(last_map(encoder), last_map(whole))
 
 
-def test_the_last_convolution_comes_from_the_weights_too(tmp_path):
+def test_the_last_convolution_is_loaded_from_the_weights(tmp_path):
     model = timm.create_model("mobilenetv2_050").eval()
     model.bn2.running_mean.normal_(std=0.1)
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
@@ -208,7 +208,7 @@ def test_the_last_convolution_comes_from_the_weights_too(tmp_path):
     torch.testing.assert_close(last_map(encoder), last_map(model))
 
 
-def test_weights_without_the_last_convolution_are_refused_where_it_is_wanted(tmp_path):
+def test_weights_without_a_requested_last_convolution_are_refused(tmp_path):
     state = timm.create_model("mobilenetv2_050").state_dict()
     torch.save(
         {k: v for k, v in state.items() if k.split(".")[0] not in ("conv_head", "bn2")},
@@ -219,13 +219,13 @@ def test_weights_without_the_last_convolution_are_refused_where_it_is_wanted(tmp
         Encoder("mobilenetv2_050", 3, weights=tmp_path / "weights.pth", last_convolution=True)
 
 
-def test_an_encoder_without_a_last_convolution_says_so():
+def test_an_encoder_without_a_last_convolution_is_refused():
     with pytest.raises(InputError, match="'test_resnet' has no convolution after its last stage"):
         Encoder("test_resnet", 3, last_convolution=True)
 
 
 @pytest.mark.parametrize(("alike", "dilations"), [(False, [1, 2]), (True, [2, 2])])
-def test_a_stage_can_dilate_alike(alike, dilations):
+def test_dilate_first_also_dilates_the_first_block_of_a_stage(alike, dilations):
     encoder = Encoder("resnet18", 3, output_stride=16, dilate_first=alike)
     blocks = encoder.model["layer4"]
     assert [block.conv1.dilation[0] for block in blocks] == dilations

@@ -22,7 +22,7 @@ def test_an_image_without_depth_is_refused():
         FuseNet(3, "vgg11_bn", width=2)
 
 
-def test_the_depth_has_a_part_in_the_features():
+def test_depth_affects_the_features():
     torch.manual_seed(0)
     network = FuseNet(4, "vgg11_bn", width=4).eval()
     image = torch.rand(1, 4, 32, 32)
@@ -33,7 +33,7 @@ def test_the_depth_has_a_part_in_the_features():
 
 
 @pytest.mark.slow  # timm builds all of VGG, its 100 million parameters after the last pooling too
-def test_the_depth_starts_from_the_mean_over_rgb(tmp_path):
+def test_depth_weights_start_as_the_mean_of_rgb_weights(tmp_path):
     weights = timm.create_model("vgg11_bn").features.state_dict(prefix="features.")
     torch.save(weights, tmp_path / "vgg.pth")
     network = FuseNet(4, "vgg11_bn", weights=str(tmp_path / "vgg.pth"))

@@ -22,13 +22,13 @@ class TestGSCNN(NetworkContract):
         )
 
 
-def test_gates_are_opened_by_maps_of_three_depths():
+def test_gates_depend_on_encoder_maps_of_three_depths():
     network = GSCNN(3, "test_resnet", output_stride=8)
     assert [network.encoder.strides[i] for i in network.gating] == [4, 8, 8]
     assert network.gating == (1, 2, 4)
 
 
-def test_edges_are_found_at_full_resolution_and_have_a_part_in_the_features():
+def test_edges_have_full_resolution_and_affect_the_features():
     torch.manual_seed(0)
     network = GSCNN(3, "test_resnet", channels=8).eval()
     image = torch.rand(1, 3, 50, 70)
@@ -39,7 +39,7 @@ def test_edges_are_found_at_full_resolution_and_have_a_part_in_the_features():
         assert not torch.equal(network(image)["decoder"], features["decoder"])
 
 
-def test_the_gradient_of_a_straight_edge_is_half_its_height_on_both_sides():
+def test_the_image_gradient_of_a_step_is_half_its_height_on_both_sides():
     image = torch.zeros(1, 3, 5, 6)
     image[..., 3:] = 1
     expected = torch.tensor([0, 0, 0.5, 0.5, 0, 0]).expand(1, 1, 5, 6)
@@ -48,7 +48,7 @@ def test_the_gradient_of_a_straight_edge_is_half_its_height_on_both_sides():
     torch.testing.assert_close(turned, expected, atol=2e-6, rtol=0)
 
 
-def test_a_flat_image_has_a_finite_gradient():
+def test_a_constant_image_has_a_finite_gradient():
     image = torch.zeros(1, 3, 4, 4, requires_grad=True)
     gradient_magnitude(image).sum().backward()
     assert image.grad.isfinite().all()

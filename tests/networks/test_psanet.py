@@ -18,7 +18,7 @@ class TestPSANet(NetworkContract):
 
 
 @pytest.mark.parametrize("mask_size", [7, 3])
-def test_scores_of_relative_positions_become_those_of_places(mask_size):
+def test_scores_of_relative_positions_become_scores_of_absolute_positions(mask_size):
     scores = torch.randn(2, mask_size**2, 3, 4)
     found = between_places(scores, mask_size).view(2, 3, 4, 3, 4)
     reach = mask_size // 2
@@ -34,7 +34,7 @@ def test_scores_of_relative_positions_become_those_of_places(mask_size):
                     assert torch.equal(found[:, i, j, p, q], scores[:, channel, p, q])
 
 
-def test_each_place_shares_out_its_attention():
+def test_attention_sums_to_one_at_each_position():
     """Collected: over the places it looks at. Distributed: over those that give to it."""
     network = PSANet(3, "test_resnet", channels=8, mask_size=31).eval()
     x = torch.randn(1, 96, 6, 8)
@@ -46,7 +46,7 @@ def test_each_place_shares_out_its_attention():
             torch.testing.assert_close(branch(ones, shrink=2), ones[..., :3, :4])
 
 
-def test_an_even_mask_is_refused_with_the_nearest():
+def test_an_even_mask_size_suggests_the_nearest_odd_ones():
     with pytest.raises(InputError, match=r"mask_size is 60.*choose 59 or 61"):
         PSANet(3, "test_resnet", mask_size=60)
 
@@ -55,12 +55,12 @@ def test_an_even_mask_is_refused_with_the_nearest():
     ("crop_size", "options", "mask_size"),
     [(465, {}, 59), (473, {}, 59), (713, {}, 89), (256, {}, 31), (97, {"shrink": 1}, 25)],
 )
-def test_the_mask_is_as_large_as_a_crop_needs(crop_size, options, mask_size):
+def test_the_mask_covers_the_whole_crop(crop_size, options, mask_size):
     network = PSANet(3, "test_resnet", channels=8, crop_size=crop_size, **options)
     assert network.collect.mask_size == network.distribute.mask_size == mask_size
 
 
-def test_in_a_crop_any_place_reaches_any_other_and_no_score_is_idle():
+def test_in_a_crop_every_position_reaches_every_other_and_every_score_is_used():
     network = PSANet(3, "test_resnet", channels=4, crop_size=97)
     seen = []
     network.collect.scores.register_forward_hook(lambda _m, _i, scores: seen.append(scores))
@@ -72,7 +72,7 @@ def test_in_a_crop_any_place_reaches_any_other_and_no_score_is_idle():
     assert network.collect.mask_size == 2 * seen[0].shape[-1] - 1
 
 
-def test_the_papers_crop_is_the_default():
+def test_the_default_crop_is_that_of_the_paper():
     assert PSANet(3, "test_resnet", channels=4).collect.mask_size == 59
 
 

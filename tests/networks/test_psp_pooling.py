@@ -43,19 +43,19 @@ def test_cells_of_equal_size_are_adaptive_poolings(grid):
     assert torch.equal(pooled(x, grid), F.interpolate(cells, size=(16, 24), mode="nearest"))
 
 
-def test_a_grid_finer_than_the_map_is_the_map():
+def test_a_grid_finer_than_the_map_returns_the_map():
     x = noise(1, 2, 5, 3)
     assert torch.equal(pooled(x, 8), x)
 
 
-def test_convolving_cells_is_convolving_the_full_map():
+def test_convolving_cells_equals_convolving_the_full_map():
     torch.manual_seed(0)
     pooling, x = PSPPooling(6, 8).eval(), noise(2, 6, 16, 16)
     full = [branch(pooled(x, grid)) for grid, branch in zip(pooling.grids, pooling.branches)]
     torch.testing.assert_close(pooling(x), pooling.join(torch.cat([x, *full], dim=1)))
 
 
-def test_so_it_is_in_training_where_batches_are_normalised():
+def test_in_training_the_result_equals_that_of_full_maps():
     torch.manual_seed(0)
     pooling, x = PSPPooling(6, 8), noise(2, 6, 16, 16)
     found = pooling(x)
@@ -65,7 +65,7 @@ def test_so_it_is_in_training_where_batches_are_normalised():
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 13)])
-def test_statistics_are_those_of_the_full_maps(size):
+def test_running_statistics_equal_those_of_full_maps(size):
     """A 1 x 1 grid's variance was B / (B - 1) too large, as of B values and not of B H W."""
     torch.manual_seed(0)
     pooling, x = PSPPooling(6, 8), noise(2, 6, *size)
@@ -77,7 +77,7 @@ def test_statistics_are_those_of_the_full_maps(size):
         torch.testing.assert_close(norm.running_mean, 0.1 * full.mean(dim=(0, 2, 3)))
 
 
-def test_a_single_maximum_is_normalised_as_in_evaluation_and_not_counted():
+def test_a_single_maximum_is_normalised_as_in_evaluation_and_leaves_statistics_alone():
     pooling = PSPPooling(6, 8)
     pooling(noise(1, 6, 16, 16))
     _, norm = pooling.branches[0]
@@ -86,7 +86,7 @@ def test_a_single_maximum_is_normalised_as_in_evaluation_and_not_counted():
     assert all(branch[1].num_batches_tracked == 1 for branch in pooling.branches[1:])
 
 
-def test_every_grid_has_an_equal_share_of_the_channels():
+def test_channels_are_split_equally_between_grids():
     pooling = PSPPooling(10, 2048, grids=(1, 2, 4))
     assert [branch[0].out_channels for branch in pooling.branches] == [682, 682, 682]
     assert pooling(noise(2, 10, 4, 4)).shape == (2, 2048, 4, 4)
@@ -97,13 +97,13 @@ def test_fewer_channels_than_grids_are_refused():
         PSPPooling(16, 3)
 
 
-def test_a_batch_of_one_image_trains_all_of_it():
+def test_a_batch_of_one_image_trains_every_parameter():
     pooling = PSPPooling(6, 8)
     pooling(noise(1, 6, 16, 16)).square().mean().backward()
     assert all(p.grad.isfinite().all() for p in pooling.parameters())
 
 
-def test_a_single_value_is_normalised_as_in_evaluation_and_not_counted():
+def test_a_single_value_is_normalised_as_in_evaluation_and_leaves_statistics_alone():
     norm = BatchNorm(3)
     norm.running_mean.copy_(torch.tensor([1.0, 2.0, 3.0]))
     norm.running_var.fill_(4.0)
@@ -113,7 +113,7 @@ def test_a_single_value_is_normalised_as_in_evaluation_and_not_counted():
     assert all(torch.equal(before[name], buffer) for name, buffer in norm.named_buffers())
 
 
-def test_several_values_are_normalised_as_ever():
+def test_several_values_are_normalised_as_by_torch():
     norm, plain, x = BatchNorm(3), torch.nn.BatchNorm2d(3), noise(2, 3, 4, 4)
     assert torch.equal(norm(x), plain(x))
     assert torch.equal(norm.running_var, plain.running_var)

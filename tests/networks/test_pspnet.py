@@ -42,13 +42,13 @@ def test_means_in_bins_are_those_of_adaptive_pooling(size, bins):
     torch.testing.assert_close(bin_means(x, bins), F.adaptive_avg_pool2d(x, bins))
 
 
-def test_it_has_the_size_of_the_public_code():
+def test_it_has_as_many_parameters_as_the_public_code():
     """ResNet-50 by hand: 23,508,032, four 1 x 1 convolutions to 512, one 3 x 3 of 4096 to 512."""
     count = sum(p.numel() for p in PSPNet(3, "resnet50").parameters())
     pooling = 4 * (2048 * 512 + 2 * 512)
     assert count == 23_508_032 + pooling + 9 * 4096 * 512 + 2 * 512
 
 
-def test_an_unknown_upsampling_names_the_choices():
+def test_an_unknown_upsampling_lists_the_choices():
     with pytest.raises(InputError, match="bilinear or transposed"):
         PSPNet(3, "test_resnet", upsampling="nearest")

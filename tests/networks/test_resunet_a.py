@@ -77,14 +77,14 @@ def num_parameters(head, **kwargs):
         ({"model": "d7v1"}, 160.02),
     ],
 )
-def test_parameters_of_the_single_task_by_reading(options, millions):
+def test_parameter_counts_of_each_reading_of_the_paper(options, millions):
     """Five bands and six classes. The paper states 52 and 160 million."""
     assert round(num_parameters(PyramidPoolingHead, **options) / 1e6, 2) == millions
 
 
 @pytest.mark.parametrize("head", [MultiTaskHead, ConditionedMultiTaskHead])
 @pytest.mark.parametrize("model", ["d6", "d7v2"])
-def test_further_tasks_add_next_to_nothing(head, model):
+def test_more_tasks_add_few_parameters(head, model):
     added = num_parameters(head, model=model) - num_parameters(PyramidPoolingHead, model=model)
     assert 0 < added < 70_000
 
@@ -103,7 +103,7 @@ def dilations(blocks):
 
 
 @pytest.mark.parametrize(("variant", "fourth"), [("paper", [1, 3, 15]), ("code", [1, 3, 5])])
-def test_dilations_shrink_with_the_maps(variant, fourth):
+def test_dilations_shrink_with_the_feature_maps(variant, fourth):
     network = small(variant=variant)
     wide = [1, 3, 15, 31]
     assert dilations(network.encoder) == [wide, wide, [1, 3, 15], fourth, [1], [1]]
@@ -131,14 +131,14 @@ def test_dilations_of_the_encoder_can_be_given():
 
 @pytest.mark.parametrize("middle", ["psp", "max_pool", "none"])
 @pytest.mark.parametrize("model", ["d6", "d7v1", "d7v2"])
-def test_any_model_can_have_any_middle(model, middle):
+def test_every_model_works_with_every_middle(model, middle):
     network = small(model=model, middle=middle)
     network(image(2, 3, 64, 64))["decoder"].square().mean().backward()
     assert all(p.grad is not None for p in network.parameters())
     assert sum(isinstance(m, PSPPooling) for m in network.modules()) == (middle == "psp")
 
 
-def test_the_four_networks_of_figure_7():
+def test_the_networks_of_figure_7_differ_in_parameters_as_described():
     """Atrous convolutions leave the number of parameters, pooling adds some, then come tasks."""
     plain = {
         "encoder_dilations": ones(ENCODER), "decoder_dilations": ones(DECODER), "middle": "none"
@@ -157,7 +157,7 @@ def test_the_four_networks_of_figure_7():
 
 
 @pytest.mark.parametrize(("model", "depth"), [("d6", 6), ("d7v1", 7), ("d7v2", 7)])
-def test_channels_double_where_maps_are_halved(model, depth):
+def test_channels_double_where_the_resolution_halves(model, depth):
     network, seen = small(model=model).eval(), []
     for block in network.encoder:
         block.register_forward_hook(lambda _block, _inputs, output: seen.append(output.shape[1:]))
@@ -185,7 +185,7 @@ def test_the_gradient_reaches_every_parameter(model, variant):
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_halving_is_a_convolution_of_stride_two(kernel):
+def test_downsampling_is_a_convolution_of_stride_two(kernel):
     torch.manual_seed(0)
     down = small(down_kernel=kernel).down[0]
     x = torch.randn(2, 4, 10, 12)
@@ -194,7 +194,7 @@ def test_halving_is_a_convolution_of_stride_two(kernel):
     torch.testing.assert_close(down(x), expected)
 
 
-def test_few_channels_train_with_channels_last():
+def test_narrow_networks_train_in_channels_last():
     network = small().to(memory_format=torch.channels_last)
     for _ in range(3):
         network(image(2, 3, 64, 64))["decoder"].square().mean().backward()
@@ -214,7 +214,7 @@ def kept_bytes(network, x):
     return kept
 
 
-def test_checkpointing_keeps_less():
+def test_checkpointing_saves_memory():
     x = image(1, 3, 64, 64)
     assert kept_bytes(small(checkpointing=True), x) < 0.25 * kept_bytes(small(), x)
 

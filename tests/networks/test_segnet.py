@@ -25,13 +25,13 @@ class TestSegNet(NetworkContract):
         (SignedDistanceHead, 11, 29_456_791),
     ],
 )
-def test_it_has_the_size_of_the_paper(head, classes, count):
+def test_it_has_as_many_parameters_as_in_the_paper(head, classes, count):
     with torch.device("meta"):
         modules = SegNet(3), head(64, classes)
     assert sum(p.numel() for module in modules for p in module.parameters()) == count
 
 
-def test_values_go_back_to_where_they_came_from():
+def test_unpooling_puts_values_where_the_maxima_were():
     network = SegNet(1, "vgg11_bn", width=2).eval()
     features = []
     network.encoder[0].register_forward_hook(lambda *args: features.append(args[-1]))
@@ -46,7 +46,7 @@ def test_values_go_back_to_where_they_came_from():
 
 
 @pytest.mark.slow  # timm builds all of VGG, its 100 million parameters after the last pooling too
-def test_weights_of_timm_fill_the_encoder(tmp_path):
+def test_timm_weights_fill_the_encoder(tmp_path):
     torch.manual_seed(0)
     theirs = timm.create_model("vgg11_bn").eval()
     torch.save(theirs.features.state_dict(prefix="features."), tmp_path / "vgg.pth")
@@ -61,6 +61,6 @@ def test_weights_of_timm_fill_the_encoder(tmp_path):
     torch.testing.assert_close(found, expected)
 
 
-def test_another_encoder_names_those_there_are():
+def test_an_unsupported_encoder_lists_the_supported_ones():
     with pytest.raises(InputError, match=r"'resnet18'.*vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn"):
         SegNet(3, "resnet18")

@@ -39,7 +39,7 @@ class TestUnetOverMobileNet(NetworkContract):
         ("mobilenet_v2", {"encoder": "mobilenetv2_100", "last_convolution": True}),
     ],
 )
-def test_it_has_the_size_of_segmentation_models_pytorch(encoder, ours):
+def test_it_has_as_many_parameters_as_segmentation_models_pytorch(encoder, ours):
     with torch.device("meta"):
         theirs = smp.Unet(encoder, encoder_weights=None)
         network = Unet(3, **ours)
@@ -59,19 +59,19 @@ def test_any_encoder_gives_features_at_full_resolution(encoder):
     assert network.stride == 1
 
 
-def test_an_encoder_with_channels_last_maps_works():
+def test_an_encoder_with_nhwc_maps_works():
     network = Unet(3, encoder="swin_tiny_patch4_window7_224").eval()
     with torch.no_grad():
         assert network(torch.rand(1, 3, 224, 224))["decoder"].shape[-2:] == (224, 224)
 
 
-def test_images_are_normalised_inside():
+def test_images_are_normalised_inside_the_network():
     network = Unet(3, encoder="resnet18")
     grey = network.mean.expand(1, 3, 4, 4)
     assert network.normalize(grey).abs().max() == 0
 
 
-def test_an_unknown_encoder_names_the_nearest():
+def test_an_unknown_encoder_suggests_the_nearest():
     with pytest.raises(InputError, match=r"no encoder named 'resnet19'.*resnet18"):
         Unet(3, encoder="resnet19")
 
@@ -84,13 +84,13 @@ def offline(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("offline")
-def test_weights_that_cannot_be_loaded_say_how_to_go_on():
+def test_weights_that_cannot_be_loaded_suggest_what_to_do():
     with pytest.raises(InputError, match="pretrained: false"):
         Unet(3, encoder="resnet18", pretrained=True)
 
 
 @pytest.mark.usefixtures("offline")
-def test_pretrained_weights_are_not_asked_for_where_a_checkpoint_follows():
+def test_no_pretrained_weights_are_loaded_before_a_checkpoint():
     with no_pretrained_weights():
         network = Unet(3, encoder="resnet18", pretrained=True)
     assert network.out_channels == 16
@@ -99,7 +99,7 @@ def test_pretrained_weights_are_not_asked_for_where_a_checkpoint_follows():
 @pytest.mark.parametrize(
     "encoder", ["resnet18", "mobilenetv2_050", "convnext_atto", "tf_efficientnet_lite0"]
 )
-def test_the_last_decoder_map_can_have_more_channels(encoder):
+def test_the_last_decoder_stage_can_have_more_channels(encoder):
     network = Unet(3, encoder=encoder, decoder_channels=[256, 128, 64, 64, 64]).eval()
     with torch.no_grad():
         features = network(torch.rand(1, 3, 64, 96))["decoder"]
@@ -108,7 +108,7 @@ def test_the_last_decoder_map_can_have_more_channels(encoder):
 
 
 @pytest.mark.parametrize("encoder", ["tf_efficientnet_lite0", "inception_v4", "resnet18"])
-def test_images_are_normalised_as_the_encoder_was_trained(encoder):
+def test_normalisation_is_that_of_the_encoders_training(encoder):
     network = Unet(4, encoder=encoder)
     config = timm.get_pretrained_cfg(encoder)
     assert network.mean.flatten().tolist() == pytest.approx([*config.mean, config.mean[0]])
@@ -117,7 +117,7 @@ def test_images_are_normalised_as_the_encoder_was_trained(encoder):
 
 
 @pytest.mark.skipif(not LITE0.is_file(), reason="no file of EfficientNet-Lite0's weights")
-def test_every_tensor_of_a_weights_file_arrives_but_the_classifiers():
+def test_every_tensor_of_a_weights_file_but_the_classifier_is_loaded():
     from safetensors.torch import load_file
 
     given = load_file(LITE0)

@@ -65,7 +65,7 @@ def tile(tmp_path):
     return path
 
 
-def test_labels_of_a_geotiff_lie_where_it_lies_and_have_the_classes_colours(tile, tmp_path):
+def test_labels_of_a_geotiff_keep_its_georeference_and_have_class_colours(tile, tmp_path):
     out = tmp_path / "out"
     assert predict(tile, scene(), out / "tile") == ["tile.tif"]
     assert [path.name for path in out.iterdir()] == ["tile.tif"]
@@ -83,7 +83,7 @@ def test_labels_of_a_geotiff_lie_where_it_lies_and_have_the_classes_colours(tile
 
 
 @pytest.mark.parametrize("nodata", [0, 255, 7])
-def test_pixels_without_data_have_no_label(tmp_path, nodata):
+def test_nodata_pixels_have_no_label(tmp_path, nodata):
     pixels = np.full((600, 530, 3), 9, np.uint8)
     pixels[:300, :200] = nodata
     write_image(tmp_path / "a.tif", pixels, nodata=nodata, **PLACE)
@@ -97,7 +97,7 @@ def test_pixels_without_data_have_no_label(tmp_path, nodata):
         assert file.colormap(1)[255] == (0, 0, 0, 0)
 
 
-def test_a_fourth_band_is_no_mask(tmp_path):
+def test_a_fourth_band_is_not_taken_for_a_mask(tmp_path):
     pixels = np.zeros((600, 530, 4), np.uint8)
     write_image(tmp_path / "a.tif", pixels, photometric="rgb", **PLACE)
     predict(tmp_path / "a.tif", scene(), tmp_path / "out")
@@ -106,7 +106,7 @@ def test_a_fourth_band_is_no_mask(tmp_path):
         assert np.array_equal(file.read(1), scene())
 
 
-def test_a_place_given_by_control_points_is_kept(tmp_path):
+def test_a_georeference_by_control_points_is_kept(tmp_path):
     points = [
         rasterio.control.GroundControlPoint(row, column, 3e5 + column, 5e6 - row)
         for row, column in ((0, 0), (0, 500), (500, 0), (500, 500))
@@ -131,7 +131,7 @@ def test_other_images_get_a_png_with_a_palette(tmp_path):
 VALUES = Classes(CLASSES.names, CLASSES.colors, (0, 255, 128))
 
 
-def test_a_geotiff_may_hold_other_numbers_and_is_grey_then(tile, tmp_path):
+def test_a_geotiff_with_custom_label_values_has_no_palette(tile, tmp_path):
     predict(tile, scene(), tmp_path / "out", VALUES)
     with rasterio.open(tmp_path / "out.tif") as file:
         assert np.array_equal(file.read(1), np.array([0, 255, 128])[scene()])
@@ -141,7 +141,7 @@ def test_a_geotiff_may_hold_other_numbers_and_is_grey_then(tile, tmp_path):
         assert file.tags()["CLASS_255"] == "house"
 
 
-def test_a_png_may_hold_other_numbers_and_is_grey_then(tmp_path):
+def test_a_png_with_custom_label_values_has_no_palette(tmp_path):
     Image.fromarray(np.zeros((600, 530, 3), np.uint8)).save(tmp_path / "a.png")
     predict(tmp_path / "a.png", scene(), tmp_path / "out", VALUES)
     image = Image.open(tmp_path / "out.png")
@@ -149,7 +149,7 @@ def test_a_png_may_hold_other_numbers_and_is_grey_then(tmp_path):
     assert np.array_equal(np.array(image), np.array([0, 255, 128])[scene()])
 
 
-def test_no_data_is_no_class_where_255_is_one(tmp_path):
+def test_nodata_avoids_255_where_a_class_has_that_value(tmp_path):
     pixels = np.full((600, 530, 3), 9, np.uint8)
     pixels[:300, :200] = 0
     write_image(tmp_path / "a.tif", pixels, nodata=0, **PLACE)
@@ -159,7 +159,7 @@ def test_no_data_is_no_class_where_255_is_one(tmp_path):
         assert (file.read(1)[:300, :200] == 254).all()
 
 
-def test_polygons_have_the_classes_numbers_whatever_stands_for_them(tile, tmp_path):
+def test_polygons_hold_class_indices_with_custom_label_values(tile, tmp_path):
     for name, classes in (("plain", CLASSES), ("values", VALUES)):
         predict(tile, scene(), tmp_path / name, classes, polygons=Polygons(tolerance=0))
     plain, values = (pyogrio.raw.read(tmp_path / f"{name}.gpkg")[3] for name in ("plain", "values"))
@@ -179,7 +179,7 @@ def test_probabilities_are_stored_as_bytes(tile, tmp_path):
     assert np.abs(values - probabilities(scene()).numpy()).max() <= 0.5 / 255 + 1e-6
 
 
-def test_probabilities_are_stored_with_16_bits(tile, tmp_path):
+def test_probabilities_can_be_stored_with_16_bits(tile, tmp_path):
     predict(tile, scene(), tmp_path / "out", probabilities="float16")
     with rasterio.open(tmp_path / "out_probabilities.tif") as file:
         values = file.read()
@@ -206,12 +206,12 @@ def test_polygons_outline_every_object(tile, tmp_path, kind):
         assert bounds == pytest.approx((367002.5, 5807990, 367007.5, 5807995))
 
 
-def test_small_objects_can_be_left_out(tile, tmp_path):
+def test_small_polygons_can_be_dropped(tile, tmp_path):
     predict(tile, scene(), tmp_path / "out", polygons=Polygons(min_pixels=10, classes=["house"]))
     assert len(pyogrio.raw.read(tmp_path / "out.gpkg")[2]) == 1
 
 
-def test_of_objects_that_are_not_wanted_nothing_is_kept():
+def test_excluded_classes_have_no_polygons():
     class Outline(dict):
         """A dict that can be referred to weakly."""
 
@@ -235,7 +235,7 @@ def test_of_objects_that_are_not_wanted_nothing_is_kept():
     assert set(values) == {1, 2}
 
 
-def test_simplified_neighbours_keep_the_boundary_they_share(tile, tmp_path):
+def test_simplified_neighbours_keep_their_shared_boundary(tile, tmp_path):
     labels = np.fromfunction(lambda y, x: y > 300 + x // 2, (600, 530)).astype(np.uint8)
     predict(tile, labels, tmp_path / "out", polygons=Polygons(tolerance=3))
     upper, lower = shapely.from_wkb(pyogrio.raw.read(tmp_path / "out.gpkg")[2])
@@ -244,7 +244,7 @@ def test_simplified_neighbours_keep_the_boundary_they_share(tile, tmp_path):
     assert upper.area + lower.area == pytest.approx(600 * 530 * 0.05**2)
 
 
-def test_polygons_of_an_image_without_a_place_are_in_pixels(tmp_path):
+def test_polygons_without_a_georeference_are_in_pixels(tmp_path):
     Image.fromarray(np.ones((600, 530, 3), np.uint8)).save(tmp_path / "a.png")
     wanted = Polygons("GeoJSON", classes=["tree"])
     predict(tmp_path / "a.png", scene(), tmp_path / "out", polygons=wanted)
@@ -253,7 +253,7 @@ def test_polygons_of_an_image_without_a_place_are_in_pixels(tmp_path):
     assert shapely.geometry.shape(feature["geometry"]).bounds == (50, 200, 150, 260)
 
 
-def test_no_object_makes_an_empty_file(tile, tmp_path):
+def test_an_image_without_objects_gives_an_empty_file(tile, tmp_path):
     predict(
         tile, np.zeros((600, 530), np.uint8), tmp_path / "out", polygons=Polygons(classes=["tree"])
     )
@@ -265,12 +265,12 @@ def test_unknown_classes_of_polygons_are_named():
         Polygons(classes=["car"]).check(CLASSES.names)
 
 
-def test_gdal_keeps_64_megabytes_at_most():
+def test_gdal_caches_at_most_64_megabytes():
     with small_cache():
         assert rasterio.env.getenv()["GDAL_CACHEMAX"] == 64 * 1024 * 1024
 
 
-def test_what_is_abandoned_leaves_nothing(tile, tmp_path):
+def test_abandoned_outputs_leave_no_files(tile, tmp_path):
     out = tmp_path / "out"
     outputs = ImageOutputs(tile, (600, 530), out / "a", CLASSES, "uint8", Polygons())
     outputs.write(argmax_rows(probabilities(scene())[:, :300], 0, "uint8"))
@@ -278,7 +278,7 @@ def test_what_is_abandoned_leaves_nothing(tile, tmp_path):
     assert list(out.iterdir()) == []
 
 
-def test_a_killed_process_leaves_what_the_next_one_removes(tmp_path):
+def test_files_left_by_a_killed_process_are_removed_by_the_next(tmp_path):
     path = tmp_path / "a.tif"
     code = (
         "import os, signal, sys; from pathlib import Path;"

@@ -1,4 +1,4 @@
-"""Which files predictions go to, and when those that are there are kept."""
+"""Names of prediction files, and when existing ones are kept."""
 
 import os
 import warnings
@@ -72,7 +72,7 @@ def quiet_trainer():
 @pytest.mark.parametrize(
     ("name", "by_windows"), [("a.tif", True), ("a.png", True), ("a.png", False)]
 )
-def test_images_are_not_replaced_by_their_predictions(tmp_path, name, by_windows):
+def test_predictions_never_overwrite_their_images(tmp_path, name, by_windows):
     if name == "a.tif":
         pytest.importorskip("rasterio")
     images = tmp_path / "images"
@@ -86,7 +86,7 @@ def test_images_are_not_replaced_by_their_predictions(tmp_path, name, by_windows
     assert (tmp_path / "out" / name).is_file()
 
 
-def test_an_image_of_the_name_that_probabilities_would_get_is_not_replaced(tmp_path):
+def test_probabilities_never_overwrite_an_image(tmp_path):
     pytest.importorskip("rasterio")
     write_image(tmp_path / "a.jpg")
     write_image(tmp_path / "a_probabilities.tif")
@@ -94,7 +94,7 @@ def test_an_image_of_the_name_that_probabilities_would_get_is_not_replaced(tmp_p
         predict(tmp_path, tmp_path, probabilities="uint8")
 
 
-def test_predictions_of_whole_images_that_would_get_one_name_are_refused(tmp_path):
+def test_predictions_with_equal_file_names_are_refused(tmp_path):
     write_image(tmp_path / "a_b.png")
     write_image(tmp_path / "a" / "b.png")
     with pytest.raises(InputError, match=r"would both be named a_b.png"):
@@ -102,7 +102,7 @@ def test_predictions_of_whole_images_that_would_get_one_name_are_refused(tmp_pat
 
 
 @pytest.mark.parametrize("eval_batch_size", [1, 3])
-def test_padding_is_cut_off_before_labels_get_the_images_size(tmp_path, eval_batch_size):
+def test_padding_is_removed_before_labels_are_resized_to_the_image(tmp_path, eval_batch_size):
     sizes = {"wide": (40, 64), "also_wide": (40, 64), "high": (64, 36)}
     (tmp_path / "images").mkdir()
     for seed, (name, size) in enumerate(sizes.items()):
@@ -146,7 +146,7 @@ def predicted_of(data, num_classes, out, **kwargs):
 
 
 @pytest.mark.parametrize("by_windows", [True, False])
-def test_cityscapes_server_gets_label_ids_in_grey_pngs(tmp_path, by_windows):
+def test_cityscapes_predictions_are_grey_pngs_of_label_ids(tmp_path, by_windows):
     testing.write_cityscapes(tmp_path / "data", size=(32, 64))
     transforms = None if by_windows else [A.NoOp()]
     data = CityscapesDataModule(
@@ -162,7 +162,7 @@ def test_cityscapes_server_gets_label_ids_in_grey_pngs(tmp_path, by_windows):
     assert [path.name for path in (tmp_path / "ids").glob("*.png")] == [name]
 
 
-def test_inrias_server_gets_0_and_255_in_the_place_of_the_image(tmp_path):
+def test_inria_predictions_hold_0_and_255_and_keep_the_georeference(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     testing.write_inria(tmp_path / "data")
     image = tmp_path / "data" / "test" / "images" / "sfo36.tif"
@@ -181,7 +181,7 @@ def test_inrias_server_gets_0_and_255_in_the_place_of_the_image(tmp_path):
         assert out.colorinterp[0].name == "gray"
 
 
-def test_numbers_for_the_classes_can_be_given(tmp_path):
+def test_label_values_can_be_given(tmp_path):
     write_image(tmp_path / "images" / "a.png")
     for by_windows in (True, False):
         predict(tmp_path / "images", tmp_path / "out", by_windows, label_values=[5, 0, 255])
@@ -198,33 +198,33 @@ def test_numbers_for_the_classes_can_be_given(tmp_path):
         ("class", "one value from 0 to 255 per class"),
     ],
 )
-def test_numbers_that_do_not_stand_for_the_classes_are_refused(tmp_path, values, message):
+def test_label_values_that_do_not_fit_the_classes_are_refused(tmp_path, values, message):
     write_image(tmp_path / "images" / "a.png")
     with pytest.raises(InputError, match=message):
         predict(tmp_path / "images", tmp_path / "out", label_values=values)
 
 
-def test_a_dataset_of_colours_has_no_numbers_for_its_classes(tmp_path):
+def test_a_dataset_with_colour_labels_has_no_label_values(tmp_path):
     testing.write_potsdam(tmp_path)
     data = ISPRSDataModule(tmp_path, test_tiles=["2_13"], num_workers=0)
     with pytest.raises(InputError, match="defines no label value for each class"):
         predicted_of(data, 6, tmp_path / "out", label_values="dataset")
 
 
-def test_other_numbers_for_the_classes_are_predicted_anew(tmp_path):
+def test_images_are_predicted_again_with_other_label_values(tmp_path):
     write_image(tmp_path / "images" / "a.png")
     assert not finished_again(tmp_path / "images", tmp_path / "out", label_values=[0, 1, 255])
 
 
 def finished_again(images, out, **kwargs):
-    """Whether a second prediction keeps the first one's file of image ``a``."""
+    """Return True if a second prediction keeps the first one's file of image ``a``."""
     predict(images, out)
     (out / "a.png").write_bytes(b"kept")
     predict(images, out, **kwargs)
     return (out / "a.png").read_bytes() == b"kept"
 
 
-def test_what_is_finished_is_kept(tmp_path):
+def test_finished_predictions_are_kept(tmp_path):
     write_image(tmp_path / "images" / "a.png")
     assert finished_again(tmp_path / "images", tmp_path / "out")
 
@@ -252,13 +252,13 @@ class Settings(nn.Module):
         {"sizes": (1, 3)},
     ],
 )
-def test_the_hash_of_settings_holds_what_is_no_weight(setting):
+def test_the_settings_hash_covers_every_setting_but_weights_and_mode(setting):
     assert settings_hash(Settings()) == settings_hash(Settings())
     assert settings_hash(Settings().train()) == settings_hash(Settings().eval())
     assert settings_hash(Settings(**setting)) != settings_hash(Settings())
 
 
-def test_the_fingerprint_of_a_task_is_alike_in_every_process_and_after_a_prediction():
+def test_the_settings_hash_of_a_task_is_stable_across_processes_and_predictions():
     task = make_task().eval()
     before = settings_hash(task)
     assert " at 0x" not in repr(list(settings_of(task)))
@@ -267,7 +267,7 @@ def test_the_fingerprint_of_a_task_is_alike_in_every_process_and_after_a_predict
     assert settings_hash(task) == before
 
 
-def test_a_changed_further_channel_is_no_finished_image(tmp_path):
+def test_an_image_with_a_changed_extra_channel_is_not_finished(tmp_path):
     for name in ("a.png", "height.png"):
         write_image(tmp_path / name)
     pair = Pair("a", tmp_path / "a.png", extra=tmp_path / "height.png")
@@ -279,7 +279,7 @@ def test_a_changed_further_channel_is_no_finished_image(tmp_path):
     assert not notes.holds("a", notes.key(pair))
 
 
-def test_an_image_whose_place_was_corrected_is_not_finished(tmp_path):
+def test_an_image_with_a_new_georeference_file_is_not_finished(tmp_path):
     write_image(tmp_path / "a.png")
     pair, notes = Pair("a", tmp_path / "a.png"), Progress(tmp_path / "out", "way")
     notes.note("a", notes.key(pair), [])
@@ -287,13 +287,13 @@ def test_an_image_whose_place_was_corrected_is_not_finished(tmp_path):
     assert not notes.holds("a", notes.key(pair))
 
 
-def test_more_classes_than_bytes_can_hold_are_refused(tmp_path):
+def test_more_than_255_classes_are_refused(tmp_path):
     write_image(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"There are 256 classes.*at most 255 classes"):
         predict(tmp_path, tmp_path / "out", num_classes=256)
 
 
-def test_why_images_are_predicted_whole_is_told_where_polygons_are_wanted(tmp_path):
+def test_an_option_that_needs_windows_names_the_setting_that_prevents_them(tmp_path):
     data = ISPRSDataModule(tmp_path, predict_root=tmp_path, eval_transforms=[A.NoOp()])
     with pytest.raises(InputError, match=r"images in their original form.*Remove eval_transforms"):
         predicted_of(data, 6, tmp_path / "out", probabilities="uint8")
@@ -316,7 +316,7 @@ TURNED = [(274, "H", 1, 6, True)]
         (PLACE, False, True, "predicted whole"),
     ],
 )
-def test_it_is_told_once_where_labels_lose_their_place(
+def test_a_lost_georeference_is_warned_about_once(
     tmp_path, monkeypatch, tags, by_windows, has_rasterio, reason
 ):
     pytest.importorskip("rasterio")
@@ -333,7 +333,7 @@ def test_it_is_told_once_where_labels_lose_their_place(
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 1.5)])
-def test_it_is_told_where_windows_are_scaled_and_not_the_image(tmp_path, caplog, scales):
+def test_scaling_by_window_is_logged(tmp_path, caplog, scales):
     write_image(tmp_path / "images" / "a.png")
     inference = TestTimeAugmentation(scales, window=SlidingWindow((32, 32)))
     with caplog.at_level("INFO"):
@@ -344,7 +344,7 @@ def test_it_is_told_where_windows_are_scaled_and_not_the_image(tmp_path, caplog,
 @pytest.mark.parametrize(
     ("given", "expected"), [("dataset", "dataset"), ("[0, 255]", [0, 255]), ("null", None)]
 )
-def test_what_stands_for_the_classes_can_be_said_on_the_command_line(given, expected):
+def test_label_values_are_an_option_of_the_command_line(given, expected):
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(PredictionFiles, "predictions")
     parsed = parser.parse_args([f"--predictions.label_values={given}"])

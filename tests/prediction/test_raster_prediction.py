@@ -72,7 +72,7 @@ def rows_kept(out):
 
 
 @in_clean_process
-def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
+def test_a_killed_prediction_resumes(tmp_path, monkeypatch):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=80)
@@ -102,7 +102,7 @@ def test_a_killed_prediction_goes_on(tmp_path, monkeypatch):
 
 
 @in_clean_process
-def test_rows_of_another_model_are_not_gone_on_with(tmp_path, monkeypatch):
+def test_rows_of_another_model_are_not_reused(tmp_path, monkeypatch):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=200)
@@ -123,7 +123,7 @@ def fails(*args):
 
 
 @in_clean_process
-def test_an_image_whose_files_could_not_be_written_is_only_finished_then(tmp_path, monkeypatch):
+def test_an_image_is_finished_only_once_all_its_files_are_written(tmp_path, monkeypatch):
     pytest.importorskip("pyogrio")
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
@@ -158,7 +158,7 @@ class Replacing(Callback):
 
 
 @in_clean_process
-def test_an_image_that_changes_meanwhile_is_predicted_again(tmp_path):
+def test_an_image_that_changes_during_prediction_is_predicted_again(tmp_path):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=60)
@@ -174,7 +174,7 @@ def note_that_it_ran(module, *args):
 
 
 @in_clean_process
-def test_processes_share_an_image_whatever_the_network_notes(tmp_path):
+def test_processes_share_an_image_even_if_the_network_changes_its_attributes(tmp_path):
     images = tmp_path / "images"
     images.mkdir()
     write_tiff(images / "a.tif", 0, height=200)
@@ -191,7 +191,7 @@ def test_processes_share_an_image_whatever_the_network_notes(tmp_path):
 
 
 @in_clean_process
-def test_an_image_that_cannot_be_read_to_its_end_leaves_no_file_begun(tmp_path):
+def test_an_image_that_fails_to_read_leaves_no_partial_file(tmp_path):
     images, out = tmp_path / "images", tmp_path / "out"
     images.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (400, 130, 3), np.uint8)

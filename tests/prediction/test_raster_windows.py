@@ -54,7 +54,7 @@ def stitched(span, reader=READER, function=lambda image: image):
     weighting=st.sampled_from(["uniform", "gaussian"]),
     tiled=st.booleans(),
 )
-def test_an_identity_gives_the_file_to_the_bit(
+def test_an_identity_network_returns_the_file_bit_for_bit(
     tmp_path_factory, height, width, window, overlap, batch_size, padding, weighting, tiled
 ):
     path = tmp_path_factory.mktemp("raster") / "a.tif"
@@ -70,7 +70,7 @@ def test_an_identity_gives_the_file_to_the_bit(
 
 
 @pytest.mark.parametrize("rowsperstrip", [1, 3, 5, 64])
-def test_images_that_are_shrunk_are_shrunk_as_they_are_read(tmp_path, rowsperstrip):
+def test_downscaled_images_are_downscaled_while_being_read(tmp_path, rowsperstrip):
     pixels = np.random.default_rng(0).integers(0, 256, (151, 93, 3), np.uint8)
     tifffile.imwrite(
         tmp_path / "a.tif", pixels, photometric="rgb", compression="zlib",
@@ -86,7 +86,7 @@ def test_images_that_are_shrunk_are_shrunk_as_they_are_read(tmp_path, rowsperstr
     assert torch.equal(result, shrunk)
 
 
-def test_an_image_of_which_nothing_is_left_is_refused(tmp_path):
+def test_an_image_that_downscales_to_nothing_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "thin.tif", np.zeros((1, 9, 3), np.uint8), photometric="rgb")
     tiles = ISPRSDataModule("nowhere", field_of_view=4, predict_root=tmp_path)
     with pytest.raises(InputError, match=r"thin.tif is 9 x 1 pixels, and nothing is left"):
@@ -95,7 +95,7 @@ def test_an_image_of_which_nothing_is_left_is_refused(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("weighting", ["uniform", "gaussian"])
-def test_windows_of_a_network_are_averaged_as_in_memory_to_the_bit(tmp_path, suffix, weighting):
+def test_windows_are_averaged_bit_for_bit_as_in_memory(tmp_path, suffix, weighting):
     pixels = np.random.default_rng(1).integers(0, 256, (90, 70, 3), np.uint8)
     path = tmp_path / f"a{suffix}"
     Image.fromarray(pixels).save(path)
@@ -114,7 +114,7 @@ def test_windows_of_a_network_are_averaged_as_in_memory_to_the_bit(tmp_path, suf
             assert torch.equal(rows, in_memory[:, first:last])
 
 
-def test_only_open_rows_are_kept():
+def test_only_rows_of_open_windows_are_kept():
     layout = SlidingWindow((16, 16), 0.75, 3).layout(4000, 16)
     assert layout.open_rows == 16 + 2 * 4
     wide = SlidingWindow((16, 16), 0.75, 3).layout(4000, 400)
@@ -137,7 +137,7 @@ def test_rows_of_a_raster_are_read_once(tmp_path):
     assert read == list(range(300))
 
 
-def test_a_band_goes_back_where_it_is_asked_to(tmp_path):
+def test_a_row_reader_can_go_back(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (200, 6, 3), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
     band = RowReader(tmp_path / "a.tif", partial(read_image, tmp_path / "a.tif", 3))
@@ -153,13 +153,13 @@ def spans_of(heights):
     ]
 
 
-def test_one_process_gets_images_as_they_are():
+def test_a_single_process_gets_every_image_whole():
     spans = spans_of([100, 8, 8])
     assert share_out(spans, 1) == [tuple(spans)]
 
 
 @pytest.mark.parametrize("heights", [[], [4], [400], [100, 8, 90, 40, 9, 8, 8]])
-def test_images_are_shared_out_evenly_and_every_row_once(heights):
+def test_rows_are_shared_evenly_and_each_is_read_once(heights):
     shares = share_out(spans_of(heights), 3)
     rows = [
         (span.raster.pair.name, row)
@@ -174,7 +174,7 @@ def test_images_are_shared_out_evenly_and_every_row_once(heights):
         assert max(loads) < 1.3 * sum(uncut) / 3
 
 
-def test_images_low_in_rows_are_not_cut_where_that_helps_nobody():
+def test_images_are_not_split_where_that_saves_no_time():
     sliding = SlidingWindow((512, 512), 0.75)
     spans = [
         whole(Pair(str(width), None), 1000, width, sliding.layout(1000, width))
@@ -192,7 +192,7 @@ def source(folder, **kwargs):
     return FolderDataModule(folder, num_classes=2, predict_root=folder, num_workers=0, **kwargs)
 
 
-def test_an_image_too_large_for_a_network_says_how_to_predict_it(tmp_path):
+def test_an_image_too_large_for_the_network_suggests_windows(tmp_path):
     tifffile.imwrite(tmp_path / "large.tif", shape=(9000, 9000), dtype=np.uint8)
     data = RasterDataModule(source(tmp_path), whole_image)
     with pytest.raises(InputError, match=r"large.tif is 9000 x 9000 pixels.*aerial_windows"):
@@ -221,7 +221,7 @@ def test_images_of_another_number_of_channels_are_refused(tmp_path):
         next(iter(data.predict_dataloader()))
 
 
-def test_a_further_channel_follows_the_image(tmp_path):
+def test_an_extra_channel_is_read_with_its_image(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 4), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pixels[..., :3], photometric="rgb")
     Image.fromarray(pixels[..., 3]).save(tmp_path / "height.png")
@@ -233,7 +233,7 @@ def test_a_further_channel_follows_the_image(tmp_path):
     assert torch.equal(first, torch.from_numpy(pixels[:12, :12]).permute(2, 0, 1).float() / 255)
 
 
-def test_a_further_channel_of_another_size_is_refused(tmp_path):
+def test_an_extra_channel_of_another_size_is_refused(tmp_path):
     image = tmp_path / "2_Ortho_RGB" / "top_potsdam_2_10_RGB.tif"
     elevation = tmp_path / "1_DSM_normalisation" / "dsm_potsdam_02_10_normalized_lastools.jpg"
     for path, size in ((image, (40, 30, 3)), (elevation, (20, 30))):
@@ -245,7 +245,7 @@ def test_a_further_channel_of_another_size_is_refused(tmp_path):
         data.setup("predict")
 
 
-def test_every_dataset_predicts_other_images_where_it_is_given_them(tmp_path):
+def test_predict_root_replaces_the_images_of_a_dataset(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     for root in (tmp_path, tmp_path / "a.tif"):
         data = RasterDataModule(

@@ -25,7 +25,7 @@ def read(store):
     return labels, maps
 
 
-def test_gaps_are_known(tmp_path):
+def test_missing_rows_are_listed(tmp_path):
     rows = store(tmp_path)
     assert rows.missing() == [(0, 10)]
     save(rows, 2, 4)
@@ -36,14 +36,14 @@ def test_gaps_are_known(tmp_path):
     assert rows.missing() == [(0, 2)]
 
 
-def test_one_process_alone_takes_what_is_whole(tmp_path):
+def test_only_one_process_takes_a_complete_image(tmp_path):
     save(store(tmp_path), 0, 6)
     save(store(tmp_path), 6, 10)
     assert [store(tmp_path).take(), store(tmp_path).take()] == [True, False]
 
 
 @pytest.mark.parametrize("spans", [[(0, 10)], [(5, 10), (0, 3), (3, 5)], [(0, 6), (2, 5), (4, 10)]])
-def test_rows_come_back_from_the_top_each_once(tmp_path, spans):
+def test_rows_are_returned_once_from_the_top(tmp_path, spans):
     for span in spans:
         save(store(tmp_path), *span)
     rows = store(tmp_path)
@@ -57,14 +57,14 @@ def test_rows_come_back_from_the_top_each_once(tmp_path, spans):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_labels_come_alone_where_no_maps_are_wanted(tmp_path):
+def test_rows_without_maps_hold_labels_only(tmp_path):
     rows = store(tmp_path)
     save(rows, 0, 10, maps=False)
     assert rows.take()
     assert [part.maps for part in rows.rows()] == [None]
 
 
-def test_what_a_killed_process_had_taken_is_found_again(tmp_path):
+def test_an_image_taken_by_a_killed_process_is_recovered(tmp_path):
     save(store(tmp_path), 0, 10)
     assert store(tmp_path).take()
     rows = store(tmp_path)
@@ -79,7 +79,7 @@ def test_the_lowest_rows_are_forgotten_until_some_are_missing(tmp_path):
     assert store(tmp_path).forget_last() == [(6, 10)]
 
 
-def test_a_damaged_file_is_named_and_its_rows_alone_are_missing_without_it(tmp_path):
+def test_a_damaged_file_is_named_and_only_its_rows_are_missing(tmp_path):
     save(store(tmp_path), 0, 4)
     save(store(tmp_path), 4, 10)
     (path,) = tmp_path.glob(".rows/*/4-10.npz")
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_named_and_its_rows_alone_are_missing_without_it(tmp_p
     assert rows.missing() == [(4, 10)]
 
 
-def test_rows_of_another_key_are_dropped_and_other_images_stay(tmp_path):
+def test_rows_of_another_key_are_dropped_and_other_images_are_kept(tmp_path):
     for other in (store(tmp_path, key="f" * 64), store(tmp_path, "a-b"), store(tmp_path, "b")):
         save(other, 0, 5)
     rows = store(tmp_path)

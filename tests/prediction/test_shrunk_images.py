@@ -48,14 +48,14 @@ def in_memory(task, data, size):
 
 
 def agree(labels, probabilities):
-    """Whether labels are those of the largest, but where two are as large but for rounding."""
+    """Assert that labels are the argmax, except where the two largest differ only by rounding."""
     best, second = probabilities.topk(2, dim=0).values
     clear = (best - second > 1e-6).numpy()
     assert clear.mean() > 0.99
     return np.array_equal(labels[clear], probabilities.argmax(0).numpy()[clear])
 
 
-def test_a_tile_at_half_resolution_keeps_its_size_and_place(tmp_path):
+def test_a_tile_at_half_resolution_keeps_its_size_and_georeference(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     pixels = np.random.default_rng(0).integers(0, 256, (3, 101, 131), np.uint8)
     transform = rasterio.Affine(0.05, 0, 367000, 0, -0.05, 5808000)
@@ -77,9 +77,7 @@ def test_a_tile_at_half_resolution_keeps_its_size_and_place(tmp_path):
 
 
 @pytest.mark.parametrize(("height", "batches"), [(400, 5), (401, 20), (401, 21)])
-def test_a_tile_at_half_resolution_goes_on_where_it_was_stopped(
-    tmp_path, monkeypatch, height, batches
-):
+def test_a_tile_at_half_resolution_resumes(tmp_path, monkeypatch, height, batches):
     pixels = np.random.default_rng(0).integers(0, 256, (height, 131, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "tile.png")
     task = make_task(6)
@@ -94,7 +92,7 @@ def test_a_tile_at_half_resolution_goes_on_where_it_was_stopped(
     assert np.array_equal(labels, at_once)
 
 
-def test_faces_are_labelled_at_the_size_of_their_photographs(tmp_path):
+def test_face_labels_have_the_size_of_their_photographs(tmp_path):
     testing.write_celebamask_hq(tmp_path, size=(32, 40))
     task = make_task(19)
     data = CelebAMaskHQDataModule(tmp_path, num_workers=0)

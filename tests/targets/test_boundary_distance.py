@@ -43,19 +43,19 @@ def test_equals_scipy(seed, height, width, num_labels, size, share, void):
     np.testing.assert_allclose(actual, by_scipy(labels, 6, void), rtol=1e-6, atol=1e-5)
 
 
-def test_is_zero_on_the_outermost_pixels_and_negative_within():
+def test_is_zero_on_boundary_pixels_and_negative_inside():
     levels = boundary_distance(torch.tensor([[[0, 0, 0, 1, 1]]]), 2)[0, :, 0]
     assert levels.tolist() == [[-2, -1, 0, 1, 2], [3, 2, 1, 0, -1]]
 
 
-def test_an_absent_class_and_a_filling_one_are_zero():
+def test_absent_classes_and_classes_that_fill_the_image_are_zero():
     assert not boundary_distance(torch.zeros(1, 3, 4, dtype=torch.int64), 2).any()
     mask = torch.tensor([[[VOID, 0, 0]]])
     assert not boundary_distance(mask, 2, void="ignore").any()
     assert boundary_distance(mask, 2)[0, 0, 0].tolist() == [1, 0, -1]
 
 
-def test_the_corner_farthest_away_is_no_absent_class():
+def test_a_single_corner_pixel_does_not_count_as_an_absent_class():
     mask = torch.zeros(1, 300, 400, dtype=torch.int64)
     mask[0, 0, 0] = 1
     farthest = boundary_distance(mask, 2)[0, 1, -1, -1].item()
@@ -76,6 +76,6 @@ def test_each_parameter_changes_the_targets_key():
     assert all(re.fullmatch(r"[\w.=-]+", key) for key in keys)
 
 
-def test_an_unknown_void_policy_is_refused_at_once():
+def test_an_unknown_void_policy_is_refused_at_construction():
     with pytest.raises(ValueError, match="void is 'drop', but must be 'ignore' or 'background'"):
         BoundaryDistance(void="drop")

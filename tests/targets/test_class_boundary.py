@@ -53,18 +53,18 @@ def test_a_straight_edge_is_three_pixels_wide():
     assert class_boundary(mask, 2)[0].tolist() == [[expected] * 4] * 2
 
 
-def test_every_image_of_a_batch_is_its_own():
+def test_images_of_a_batch_are_independent():
     masks = torch.randint(0, 3, (3, 20, 30), generator=torch.Generator().manual_seed(0))
     alone = [class_boundary(mask[None], 3) for mask in masks]
     assert torch.equal(class_boundary(masks, 3), torch.cat(alone))
 
 
 @pytest.mark.parametrize("label", [0, 1, 2])
-def test_one_class_all_over_has_no_boundary(label):
+def test_an_image_of_one_class_has_no_boundary(label):
     assert class_boundary(torch.full((1, 6, 7), label), 2).sum() == 0
 
 
-def test_void_makes_no_boundary_and_holds_none():
+def test_void_creates_no_boundary_and_is_never_boundary():
     mask = torch.zeros(1, 12, 12, dtype=torch.int64)
     mask[:, 5:8] = VOID
     assert class_boundary(mask, 2).sum() == 0
@@ -81,14 +81,14 @@ def test_a_boundary_reaches_up_to_the_void():
     assert boundary[0, 0, 6:].sum() == 0
 
 
-def test_void_can_be_any_label():
+def test_ignore_index_can_be_any_label():
     mask = torch.randint(0, 3, (1, 30, 30), generator=torch.Generator().manual_seed(1))
     other = mask.masked_fill(mask == 2, VOID)
     assert torch.equal(class_boundary(mask, 2, ignore_index=2), class_boundary(other, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
-def test_is_float_whatever_the_type_of_the_labels(dtype):
+def test_result_is_float_for_every_label_dtype(dtype):
     boundary = class_boundary(torch.zeros(2, 4, 5, dtype=dtype), 3)
     assert (boundary.shape, boundary.dtype) == ((2, 3, 4, 5), torch.float32)
 
@@ -119,6 +119,6 @@ def test_each_parameter_changes_the_key():
     assert re.fullmatch(r"[\w.=-]+", keys[0])
 
 
-def test_a_bad_width_is_refused_at_once():
+def test_a_bad_width_is_refused_at_construction():
     with pytest.raises(ValueError, match="width is -2"):
         ClassBoundary(width=-2)

@@ -23,7 +23,7 @@ def test_equals_opencv():
 
 
 @pytest.mark.parametrize("levels", [2, 3, 6])
-def test_equals_pythons_own_where_channels_tie(levels):
+def test_equals_colorsys_where_channels_tie(levels):
     steps = torch.linspace(0, 1, levels, dtype=torch.float64)
     colors = torch.cartesian_prod(steps, steps, steps)
     expected = [colorsys.rgb_to_hsv(*color) for color in colors.tolist()]
@@ -37,13 +37,13 @@ def test_grey_and_black_have_neither_hue_nor_saturation():
     assert hsv[0, 2, 0].tolist() == pytest.approx([0, 0.4, 1])
 
 
-def test_a_hair_below_red_is_red():
+def test_a_hue_just_below_one_wraps_to_zero():
     almost = torch.tensor([1.0, 0.0, 1e-9]).view(1, 3, 1, 1)
     assert rgb_to_hsv(almost)[0, 0].item() == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_stays_in_range_and_type(dtype):
+def test_result_keeps_dtype_and_range(dtype):
     hsv = rgb_to_hsv(noise(1, 3, 64, 64, dtype=dtype) * 2 - 0.5)
     assert hsv.dtype == dtype
     assert (hsv >= 0).all()
@@ -51,13 +51,13 @@ def test_stays_in_range_and_type(dtype):
     assert (hsv[:, 0] < 1).all()
 
 
-def test_the_first_three_of_more_bands_count():
+def test_the_first_three_bands_are_used():
     image = noise(1, 5, 8, 8)
     assert torch.equal(HSV()(image), rgb_to_hsv(image[:, :3]))
 
 
 @pytest.mark.parametrize("image", [torch.rand(1, 1, 4, 4), torch.zeros(1, 3, 4, 4).byte()])
-def test_other_images_are_refused(image):
+def test_images_of_other_shapes_are_refused(image):
     with pytest.raises(ValueError, match="at least 3 channels"):
         HSV()(image)
 

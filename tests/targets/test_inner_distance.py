@@ -1,4 +1,4 @@
-"""What inner distances are, on the CPU's way and on all other devices' way alike."""
+"""Inner distances, by the CPU implementation and by that of other devices."""
 
 import re
 
@@ -61,7 +61,7 @@ def test_equals_scipy(way, seed, height, width, num_labels, size, share, metric,
 
 
 @pytest.mark.parametrize("void", ["ignore", "background"])
-def test_bands_of_void_do_not_hide_what_lies_beyond(distance, void):
+def test_distances_reach_across_bands_of_void(distance, void):
     labels = np.full((120, 150), VOID)
     labels[40:60, 50:80] = 0
     labels[10:100, 101] = 1
@@ -88,7 +88,7 @@ def test_counts_pixels_to_the_nearest_of_another_class(distance):
     assert row(distance, [0, 0, 0, 1, 2, 2]) == [3, 2, 1, 1, 1, 2]
 
 
-def test_diagonals_are_longer_but_for_the_chessboard(distance):
+def test_diagonal_steps_are_longer_except_in_the_chessboard_metric(distance):
     mask = torch.zeros(1, 3, 3, dtype=torch.int64)
     mask[0, 0, 0] = 1
     assert distance(mask, 2)[0, 0, 2, 2] == pytest.approx(8**0.5)
@@ -120,20 +120,20 @@ def test_an_image_of_void_alone_is_zero(distance):
 
 
 @pytest.mark.parametrize("void_label", [-1, 0, 4, 255])
-def test_void_can_be_any_label(distance, void_label):
+def test_ignore_index_can_be_any_label(distance, void_label):
     labels = patches(3, 20, 30, 3, 4) + 1
     expected = distance(torch.from_numpy(np.where(labels == 2, VOID, labels))[None], 5)
     mask = torch.from_numpy(np.where(labels == 2, void_label, labels))[None]
     assert torch.equal(distance(mask, 5, ignore_index=void_label), expected)
 
 
-def test_images_of_a_batch_do_not_touch_each_other(distance):
+def test_images_of_a_batch_are_independent(distance):
     maps = [torch.from_numpy(patches(seed, 25, 40, 4, 7, 0.05))[None] for seed in range(3)]
     alone = torch.cat([distance(mask, 4) for mask in maps])
     assert torch.equal(distance(torch.cat(maps), 4), alone)
 
 
-def test_one_thread_and_many_agree_to_the_bit():
+def test_one_thread_and_many_threads_agree_bit_for_bit():
     maps = [torch.from_numpy(patches(seed, 300, 400, 6, 40, 0.01)) for seed in range(4)]
     before = torch.get_num_threads()
     try:
@@ -146,7 +146,7 @@ def test_one_thread_and_many_agree_to_the_bit():
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.bool])
-def test_labels_can_be_of_any_integer_type(distance, dtype):
+def test_labels_can_have_any_integer_dtype(distance, dtype):
     mask = torch.from_numpy(patches(2, 20, 20, 2, 5))[None]
     assert torch.equal(distance(mask.to(dtype), 2), distance(mask, 2))
 
@@ -157,7 +157,7 @@ def test_a_mask_need_not_be_contiguous(distance):
     assert torch.equal(distance(mask.transpose(1, 2), 3), expected)
 
 
-def test_other_devices_need_no_value_of_the_mask_on_the_host():
+def test_other_devices_never_copy_the_mask_to_the_host():
     result = any_device(torch.empty(2, 8, 9, dtype=torch.int64, device="meta"), 3)
     assert (result.shape, result.dtype) == ((2, 1, 8, 9), torch.float32)
 
@@ -187,13 +187,13 @@ def test_each_parameter_changes_the_targets_key():
         ({"void": "drop"}, "void is 'drop', but must be 'ignore' or 'background'"),
     ],
 )
-def test_unknown_words_are_refused_at_once(options, message):
+def test_unknown_options_are_refused_at_construction(options, message):
     with pytest.raises(ValueError, match=message):
         InnerDistance(**options)
     with pytest.raises(ValueError, match=message):
         inner_distance(torch.zeros(1, 2, 2).long(), 2, **options)
 
 
-def test_a_mask_that_is_no_batch_of_integers_is_refused():
+def test_a_mask_that_is_not_an_integer_batch_is_refused():
     with pytest.raises(ValueError, match=r"mask must be \(B, H, W\) integers, but is"):
         inner_distance(torch.zeros(1, 3, 4), 2)

@@ -50,12 +50,12 @@ def test_the_image_border_makes_no_edge():
     assert edges_of([3, 3], [3, 3]) == [[0, 0], [0, 0]]
 
 
-def test_void_makes_no_edge_and_is_none():
+def test_void_creates_no_edge_and_is_never_an_edge():
     assert edges_of([0, 0, VOID, 1, 1]) == [[0, 0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize(("dtype", "void"), [(torch.uint8, 255), (torch.int32, -1)])
-def test_labels_can_be_of_any_integer_type_and_void_any_label(dtype, void):
+def test_labels_can_have_any_integer_dtype_and_ignore_index_any_value(dtype, void):
     mask = torch.tensor([[[0, void, 1, 0]]]).to(dtype)
     assert semantic_edges(mask, void).tolist() == [[[False, False, True, True]]]
 

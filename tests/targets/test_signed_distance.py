@@ -1,4 +1,4 @@
-"""What signed distances are, on the CPU's way and on all other devices' way alike."""
+"""Signed distances, by the CPU implementation and by that of other devices."""
 
 import json
 import math
@@ -90,18 +90,18 @@ def test_real_street_labels_equal_scipy(camvid_root):
     close(signed_distance(torch.from_numpy(labels)[None], 11, 32.0)[0], by_scipy(labels, 11, 32.0))
 
 
-def test_is_positive_inside_and_never_below_one_in_size(distance):
+def test_is_positive_inside_and_at_least_one_in_magnitude(distance):
     result = distance(mask_of([0, 0, 0, 1, 1]), 2)
     assert result[0, :, 0].tolist() == [[3, 2, 1, -1, -2], [-3, -2, -1, 1, 2]]
 
 
-def test_is_float32_of_batch_class_height_width(distance):
+def test_result_is_float32_with_shape_bkhw(distance):
     result = distance(torch.zeros(2, 5, 7, dtype=torch.int64), 3, 4.0)
     assert (result.shape, result.dtype) == ((2, 3, 5, 7), torch.float32)
 
 
 @pytest.mark.parametrize("clip", [0.25, 2.5, 10, 127.5, 1000.0, 1e6])
-def test_an_absent_class_is_minus_clip_and_a_filling_one_plus_clip(distance, clip):
+def test_an_absent_class_is_minus_clip_and_one_that_fills_the_image_plus_clip(distance, clip):
     result = distance(torch.zeros(1, 3, 4, dtype=torch.int64), 2, clip)
     assert (result[0, 0] == clip).all()
     assert (result[0, 1] == -clip).all()
@@ -123,7 +123,7 @@ def test_ignored_void_does_not_bound_a_class(distance):
     assert result[0, 0, 0].tolist() == [4, 3, 0, 0, -3]
 
 
-def test_void_as_background_bounds_a_class_and_is_outside_all(distance):
+def test_void_as_background_bounds_classes_and_lies_outside_all_of_them(distance):
     result = distance(mask_of([0, 0, VOID, VOID, 1]), 2, void="background")
     assert result[0, 0, 0].tolist() == [2, 1, -1, -2, -3]
 
@@ -135,21 +135,21 @@ def test_an_image_of_void_alone_is_zero_or_outside(distance):
 
 
 @pytest.mark.parametrize("void_label", [-1, 0, 4, 255])
-def test_void_can_be_any_label(distance, void_label):
+def test_ignore_index_can_be_any_label(distance, void_label):
     labels = patches(3, 20, 30, 3, 4) + 1
     expected = distance(torch.from_numpy(np.where(labels == 2, VOID, labels))[None], 5, 6.0)
     mask = torch.from_numpy(np.where(labels == 2, void_label, labels))[None]
     assert torch.equal(distance(mask, 5, 6.0, void_label), expected)
 
 
-def test_images_of_a_batch_do_not_touch_each_other(distance):
+def test_images_of_a_batch_are_independent(distance):
     maps = [torch.from_numpy(patches(seed, 25, 40, 4, 7, 0.05))[None] for seed in range(3)]
     alone = torch.cat([distance(mask, 4, 10.0) for mask in maps])
     assert torch.equal(distance(torch.cat(maps), 4, 10.0), alone)
 
 
 @pytest.mark.parametrize("num_classes", [33, 100, 255, 256, 300])
-def test_there_can_be_many_classes(distance, num_classes):
+def test_hundreds_of_classes_are_supported(distance, num_classes):
     labels = patches(1, 24, 31, num_classes, 3)
     labels[0, 0], labels[5] = num_classes - 1, -1
     actual = distance(torch.from_numpy(labels)[None], num_classes, 5.0, -1)
@@ -157,7 +157,7 @@ def test_there_can_be_many_classes(distance, num_classes):
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.bool])
-def test_labels_can_be_of_any_integer_type(distance, dtype):
+def test_labels_can_have_any_integer_dtype(distance, dtype):
     mask = torch.from_numpy(patches(2, 20, 20, 2, 5))[None]
     assert torch.equal(distance(mask.to(dtype), 2, 6.0), distance(mask, 2, 6.0))
 
@@ -168,28 +168,28 @@ def test_a_mask_need_not_be_contiguous(distance):
     assert torch.equal(distance(mask.transpose(1, 2), 3, 6.0), expected)
 
 
-def test_the_mask_is_left_as_it_was(distance):
+def test_the_mask_is_not_modified(distance):
     mask = torch.from_numpy(patches(2, 20, 30, 3, 5, 0.1))[None]
     before = mask.clone()
     distance(mask, 3, 6.0)
     assert torch.equal(mask, before)
 
 
-def test_clips_beyond_small_integers_are_exact(distance):
+def test_large_clips_are_exact(distance):
     labels = np.zeros((400, 300), np.int64)
     labels[0, 0] = 1
     for clip in (127.0, 128.0, 181.0, 256.0, 399.0):
         close(distance(torch.from_numpy(labels)[None], 2, clip)[0], by_scipy(labels, 2, clip))
 
 
-def test_other_devices_need_no_value_of_the_mask_on_the_host():
+def test_other_devices_never_copy_the_mask_to_the_host():
     mask = torch.empty(2, 8, 9, dtype=torch.int64, device="meta")
     result = signed_distance(mask, 3, 10.0)
     assert (result.shape, result.device.type) == ((2, 3, 8, 9), "meta")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_cuda_mask_gives_cuda_distances_equal_to_the_cpus():
+def test_cuda_distances_stay_on_the_gpu_and_equal_those_of_the_cpu():
     mask = torch.from_numpy(patches(4, 70, 90, 5, 9, 0.05))[None]
     result = signed_distance(mask.cuda(), 5, 10.0)
     assert result.is_cuda
@@ -213,13 +213,13 @@ def test_equals_the_reference_values(distance, reference_folder, case, void):
 @pytest.mark.parametrize(
     "mask", [torch.zeros(3, 4).long(), torch.zeros(1, 3, 4), torch.zeros(1, 1)]
 )
-def test_a_mask_that_is_no_batch_of_integers_is_refused(mask):
+def test_a_mask_that_is_not_an_integer_batch_is_refused(mask):
     with pytest.raises(ValueError, match=r"mask must be \(B, H, W\) integers, but is"):
         signed_distance(mask, 2)
 
 
 @pytest.mark.parametrize("clip", [0, -1.0, float("nan"), float("inf")])
-def test_a_clip_that_is_no_length_is_refused(clip):
+def test_a_clip_that_is_not_positive_is_refused(clip):
     with pytest.raises(ValueError, match=r"clip is .* but must be a positive, finite number"):
         signed_distance(torch.zeros(1, 2, 2).long(), 2, clip)
 
@@ -229,6 +229,6 @@ def test_an_unknown_void_policy_is_refused():
         signed_distance(torch.zeros(1, 2, 2).long(), 2, void="drop")
 
 
-def test_no_classes_are_refused():
+def test_zero_classes_are_refused():
     with pytest.raises(ValueError, match="num_classes is 0"):
         signed_distance(torch.zeros(1, 2, 2).long(), 0)

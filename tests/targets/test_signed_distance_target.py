@@ -19,7 +19,7 @@ def test_is_the_clipped_distance_over_its_clip():
     assert torch.equal(SignedDistance(clip=7.5, void="background")(mask(), 5), expected)
 
 
-def test_its_values_lie_within_one():
+def test_values_lie_between_minus_one_and_one():
     target = SignedDistance()(mask(), 5)
     assert target.min() == -1
     assert target.max() <= 1
@@ -30,14 +30,14 @@ def test_with_a_clip_of_one_it_is_the_binary_mask():
     assert torch.equal(SignedDistance(clip=1.0)(mask(void=0), 5), 2.0 * one_hot - 1)
 
 
-def test_other_labels_can_be_void():
+def test_ignore_index_can_be_any_label():
     target = SignedDistance(ignore_index=3)(mask(void=0), 5)
     assert torch.equal(
         target, SignedDistance()(mask(void=0).masked_fill(mask(void=0) == 3, VOID), 5)
     )
 
 
-def test_a_compiled_function_holds_it_as_it_is():
+def test_it_compiles_inside_a_function():
     target = SignedDistance()
     compiled = torch.compile(lambda mask: target(mask, 5) * 2, fullgraph=True, backend="eager")
     assert torch.equal(compiled(mask()), target(mask(), 5) * 2)
@@ -57,7 +57,7 @@ def test_each_parameter_changes_the_key():
     assert len({target.key for target in targets}) == len(targets)
 
 
-def test_its_key_names_it_and_is_fit_for_a_file_name():
+def test_its_key_contains_its_name_and_is_a_valid_file_name():
     key = SignedDistance(clip=10.0).key
     assert key.startswith("signed_distance-clip=10.0-void=ignore")
     assert re.fullmatch(r"[\w.=-]+", key)
@@ -69,11 +69,11 @@ def test_it_cannot_be_changed():
 
 
 @pytest.mark.parametrize("clip", [0.0, -3.0, float("nan"), float("inf")])
-def test_a_clip_that_is_no_length_is_refused_at_once(clip):
+def test_a_clip_that_is_not_positive_is_refused_at_construction(clip):
     with pytest.raises(ValueError, match="clip is"):
         SignedDistance(clip=clip)
 
 
-def test_an_unknown_void_policy_is_refused_at_once():
+def test_an_unknown_void_policy_is_refused_at_construction():
     with pytest.raises(ValueError, match="void is 'drop'"):
         SignedDistance(void="drop")

@@ -34,13 +34,13 @@ class Distances(Dataset):
         return signed_distance(large_mask(index), 6, 20.0)[0]
 
 
-def test_one_thread_and_many_agree_to_the_bit():
+def test_one_thread_and_many_threads_agree_bit_for_bit():
     many = signed_distance(large_mask(), 6, 20.0)
     torch.set_num_threads(1)
     assert torch.equal(signed_distance(large_mask(), 6, 20.0), many)
 
 
-def test_concurrent_calls_agree_with_one_after_the_other():
+def test_concurrent_calls_agree_with_sequential_calls():
     alone = [signed_distance(large_mask(seed), 6, 20.0) for seed in range(4)]
     with ThreadPoolExecutor(2) as pool:
         together = pool.map(lambda seed: signed_distance(large_mask(seed), 6, 20.0), range(4))
@@ -48,7 +48,7 @@ def test_concurrent_calls_agree_with_one_after_the_other():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_numbers_of_threads_are_left_as_found(count):
+def test_thread_counts_are_restored(count):
     cv2.setNumThreads(count)
     torch.set_num_threads(count + 1)
     signed_distance(large_mask(), 6, 20.0)
@@ -56,7 +56,7 @@ def test_the_numbers_of_threads_are_left_as_found(count):
 
 
 @in_clean_process
-def test_forked_workers_agree_with_the_process_that_used_threads_before_them():
+def test_forked_workers_agree_with_a_parent_that_used_threads():
     torch.set_num_threads(3)
     expected = torch.cat([signed_distance(large_mask(seed), 6, 20.0) for seed in range(2)])
     loader = DataLoader(

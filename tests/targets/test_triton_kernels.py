@@ -89,7 +89,7 @@ def test_compile_for_a_hopper_gpu(kind, flag, ones, tmp_path):
 @needs_cuda
 @pytest.mark.parametrize("void", ["ignore", "background"])
 @pytest.mark.parametrize("clip", [1.0, 10.5, 32.0, 300.0, None])
-def test_a_cuda_mask_has_the_cpus_signed_distances(clip, void):
+def test_cuda_signed_distances_equal_those_of_the_cpu(clip, void):
     maps = [torch.from_numpy(patches(seed, 170, 290, 7, 23, 0.05)) for seed in range(3)]
     mask = torch.stack(maps)
     expected = signed_distance(mask, 9, clip, void=void)
@@ -103,7 +103,7 @@ def test_a_cuda_mask_has_the_cpus_signed_distances(clip, void):
 @needs_cuda
 @pytest.mark.parametrize("void", ["ignore", "background"])
 @pytest.mark.parametrize("metric", ["euclidean", "chessboard"])
-def test_a_cuda_mask_has_the_cpus_inner_distances(metric, void):
+def test_cuda_inner_distances_equal_those_of_the_cpu(metric, void):
     mask = torch.stack([torch.from_numpy(patches(seed, 170, 290, 7, 60, 0.3)) for seed in range(3)])
     expected = inner_distance(mask, 9, metric, void=void)
     found = inner_distance(mask.cuda(), 9, metric, void=void)
@@ -115,7 +115,7 @@ def test_a_cuda_mask_has_the_cpus_inner_distances(metric, void):
 
 
 @needs_cuda
-def test_cuda_distances_wait_for_nothing():
+def test_cuda_distances_never_sync():
     mask = torch.zeros(2, 64, 64, dtype=torch.int64, device="cuda")
     signed_distance(mask, 5, 32.0), inner_distance(mask, 5)  # the first calls compile
     torch.cuda.set_sync_debug_mode("error")

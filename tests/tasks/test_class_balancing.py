@@ -64,7 +64,7 @@ def validation_loss(task, data):
     return Trainer(**QUIET).validate(task, data, verbose=False)[0]["val/loss"]
 
 
-def test_fit_takes_the_weights_from_the_training_labels(make_balanced, folder):
+def test_fit_counts_class_weights_from_the_training_labels(make_balanced, folder):
     task = make_balanced()
     Trainer(max_steps=1, **QUIET).fit(task, folder)
     expected = pytest.approx(folder.class_weights("median_frequency"))
@@ -87,7 +87,7 @@ def test_a_checkpoint_gives_the_same_validation_loss_without_counting(
     assert tester.test(fresh, loader, **options)[0]["test/loss"] == expected
 
 
-def test_a_resumed_run_keeps_its_weights(make_balanced, folder, tmp_path):
+def test_a_resumed_run_keeps_its_class_weights(make_balanced, folder, tmp_path):
     trainer = Trainer(max_epochs=1, **QUIET)
     task = make_balanced()
     trainer.fit(task, folder)
@@ -101,7 +101,7 @@ def test_a_resumed_run_keeps_its_weights(make_balanced, folder, tmp_path):
     assert weights(resumed)[0] != pytest.approx(folder.class_weights("median_frequency"))
 
 
-def test_a_new_fit_counts_the_labels_that_it_trains_on(make_balanced, folder):
+def test_a_new_fit_counts_its_own_training_labels(make_balanced, folder):
     task = make_balanced()
     Trainer(max_steps=1, **QUIET).fit(task, folder)
     cv2.imwrite(str(folder.pairs("train")[0].label), np.full((40, 64), 2, np.uint8))
@@ -125,7 +125,7 @@ class SameWeights(Callback):
 
 
 @in_clean_process
-def test_every_process_has_the_weights_that_the_first_counts(make_balanced, folder):
+def test_every_process_gets_the_weights_counted_by_the_first(make_balanced, folder):
     data = CountedOnce(root=folder.root, num_classes=3, batch_size=2, num_workers=0)
     trainer = Trainer(max_steps=1, callbacks=[SameWeights()], **QUIET, **TWO_PROCESSES)
     trainer.fit(make_balanced(), data)
@@ -133,7 +133,7 @@ def test_every_process_has_the_weights_that_the_first_counts(make_balanced, fold
 
 
 @in_clean_process
-def test_labels_that_cannot_be_counted_stop_every_process(make_balanced, folder):
+def test_unreadable_labels_stop_every_process(make_balanced, folder):
     cv2.imwrite(str(folder.pairs("train")[1].label), np.full((40, 64), 7, np.uint8))
     data = CountedOnce(root=folder.root, num_classes=3, batch_size=2, num_workers=0)
     with pytest.raises(Exception, match=r"1\.png: label value 7"):
@@ -156,20 +156,20 @@ class WithWeights(LoadersAlone):
         return torch.tensor([1.0, 2.0, 4.0 if balance == "median_frequency" else 0.0])
 
 
-def test_data_that_cannot_give_weights_says_what_to_do(make_balanced, samples, loader):
+def test_data_without_class_weights_suggests_what_to_do(make_balanced, samples, loader):
     with pytest.raises(InputError, match=r"there is no DataModule.*Give the weights as numbers"):
         Trainer(max_steps=1, **QUIET).fit(make_balanced(), loader(batch_size=2))
     with pytest.raises(InputError, match="LoadersAlone has no method class_weights"):
         Trainer(max_steps=1, **QUIET).fit(make_balanced(), LoadersAlone(samples))
 
 
-def test_any_datamodule_may_give_weights(make_balanced, samples):
+def test_any_datamodule_can_provide_class_weights(make_balanced, samples):
     task = make_balanced()
     Trainer(max_steps=1, **QUIET).fit(task, WithWeights(samples))
     assert weights(task) == [[1.0, 2.0, 4.0]] * 2
 
 
-def test_weights_of_a_checkpoint_serve_where_the_data_has_none(make_balanced, samples, tmp_path):
+def test_weights_of_a_checkpoint_are_used_where_the_data_has_none(make_balanced, samples, tmp_path):
     trainer = Trainer(max_steps=1, **QUIET)
     trainer.fit(make_balanced(), WithWeights(samples))
     trainer.save_checkpoint(tmp_path / "task.ckpt")
@@ -178,7 +178,7 @@ def test_weights_of_a_checkpoint_serve_where_the_data_has_none(make_balanced, sa
     assert weights(task) == [[1.0, 2.0, 4.0]] * 2
 
 
-def test_labels_that_cannot_be_counted_stop_the_fit(make_balanced, folder):
+def test_unreadable_labels_stop_the_fit(make_balanced, folder):
     cv2.imwrite(str(folder.pairs("train")[1].label), np.full((40, 64), 7, np.uint8))
     with pytest.raises(InputError, match=r"1\.png: label value 7"):
         Trainer(max_steps=1, **QUIET).fit(make_balanced(), folder)
@@ -198,14 +198,14 @@ class Sum(nn.Module):
 BALANCES = ("median_frequency", "inverse_frequency")
 
 
-def test_losses_inside_losses_are_given_weights_too(make_task, samples):
+def test_nested_losses_get_class_weights_too(make_task, samples):
     task = make_task({"sum": WeightedLoss(Sum())})
     Trainer(max_steps=1, **QUIET).fit(task, WithWeights(samples))
     (loss,) = task.losses.values()
     assert [t.class_weights(3).tolist() for t in loss.terms] == [[1, 2, 4], [1, 2, 0]]
 
 
-def test_a_validation_before_any_fit_says_that_weights_are_unknown(make_balanced, loader):
+def test_validation_before_any_fit_reports_unknown_weights(make_balanced, loader):
     with pytest.raises(InputError, match="whose weights are not known yet"):
         Trainer(**QUIET).validate(make_balanced(), loader(batch_size=1), verbose=False)
 
@@ -221,7 +221,7 @@ class Uncounted(FolderDataModule):
         raise AssertionError("counted labels that nobody needs")
 
 
-def test_resuming_counts_no_labels(make_balanced, folder, tmp_path):
+def test_resuming_does_not_count_labels_again(make_balanced, folder, tmp_path):
     trainer = Trainer(max_epochs=1, **QUIET)
     task = make_balanced()
     trainer.fit(task, folder)
@@ -250,7 +250,7 @@ def test_resuming_with_another_balance_counts_the_labels(make_balanced, folder, 
     assert folder.class_weights("median_frequency") != expected
 
 
-def test_checkpoints_that_name_no_balance_give_their_weights(make_balanced, folder, tmp_path):
+def test_checkpoints_without_a_named_balance_keep_their_weights(make_balanced, folder, tmp_path):
     trainer = Trainer(max_epochs=1, **QUIET)
     trainer.fit(make_balanced(), folder)
     trainer.save_checkpoint(tmp_path / "task.ckpt")
@@ -284,7 +284,7 @@ class OneTooMany(LoadersAlone):
         raise AssertionError("data was read")
 
 
-def test_too_many_weights_of_the_data_are_refused_before_it_is_read(make_balanced, samples):
+def test_too_many_class_weights_are_refused_before_data_is_read(make_balanced, samples):
     told = (
         r"OneTooMany\.class_weights\('median_frequency'\) returned 4 weights, but .* has 3 classes"
     )
@@ -301,7 +301,7 @@ def test_weights_of_the_wrong_number_for_a_map_are_refused_before_training(make_
         make_task(losses)
 
 
-def test_weights_of_a_map_are_as_many_as_its_channels():
+def test_a_regressed_map_takes_one_weight_per_channel():
     def make(number):
         losses = {
             "classes": WeightedLoss(CrossEntropyLoss(class_weights=[1.0] * 4)),
@@ -315,7 +315,7 @@ def test_weights_of_a_map_are_as_many_as_its_channels():
         make(4)
 
 
-def test_a_loss_for_classes_that_there_are_not_is_refused_before_training(make_task):
+def test_a_loss_on_nonexistent_classes_is_refused_before_training(make_task):
     losses = {"boundary": WeightedLoss(BoundaryLoss(classes=[3]))}
     with pytest.raises(InputError, match="there are 3 classes: labels 0 to 2"):
         make_task(losses)
@@ -335,11 +335,11 @@ class OfManyChannels(ClassificationHead):
         self.channels = 32
 
 
-def test_a_head_may_call_anything_its_channels(make_task):
+def test_a_head_may_define_its_own_channels_of(make_task):
     make_task({"balanced": WeightedLoss(CrossEntropyLoss([1.0] * 3))}, head=OfManyChannels)
 
 
-def test_a_refusal_of_weights_says_where_and_who_tells_the_channels(make_task):
+def test_an_error_about_weights_names_the_term_and_channels_of(make_task):
     losses = {"balanced": WeightedLoss(CrossEntropyLoss([1.0] * 4))}
     told = r"losses\.balanced: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
     with pytest.raises(InputError, match=told):

@@ -61,7 +61,7 @@ def test_learns_to_find_edges_from_masks_alone(trained):
     assert trainer.callback_metrics["val/loss"] < 0.1
 
 
-def test_the_score_is_that_of_all_valid_pixels(trained):
+def test_the_score_covers_all_valid_pixels(trained):
     task, _ = trained
     found = Trainer(**QUIET).test(task, Masks(), verbose=False)[0]["test/edge_f1"]
     masks = torch.stack([sample["mask"] for sample in Masks().samples[:8]])
@@ -72,7 +72,7 @@ def test_the_score_is_that_of_all_valid_pixels(trained):
     assert found == pytest.approx(2 * hits / (predicted.sum() + edges.sum()).item())
 
 
-def test_void_is_no_edge_and_not_asked_for(trained):
+def test_void_is_no_edge_and_is_not_supervised(trained):
     task, _ = trained
     mask = torch.ones(1, 24, 24, dtype=torch.long)
     mask[:, :, 12:] = VOID
@@ -90,7 +90,7 @@ def test_the_validation_loss_does_not_depend_on_the_batch_size(trained):
     assert figures[0][0]["val/loss"] == pytest.approx(figures[1][0]["val/loss"], rel=1e-5)
 
 
-def test_a_checkpoint_is_a_semeda_loss_and_knows_its_classes(trained, tmp_path):
+def test_a_checkpoint_loads_as_a_semeda_loss_with_class_names(trained, tmp_path):
     task, trainer = trained
     trainer.save_checkpoint(tmp_path / "edges.ckpt")
     network = EdgeNetwork.from_checkpoint(tmp_path / "edges.ckpt")
@@ -105,7 +105,7 @@ def test_a_checkpoint_is_a_semeda_loss_and_knows_its_classes(trained, tmp_path):
     assert torch.equal(again.network(maps), network(maps))
 
 
-def test_names_of_another_number_of_classes_are_not_taken():
+def test_class_names_of_another_number_are_not_taken():
     data = Masks()
     data.class_names = ("ground", "car")
     task = EdgeDetectionTask(4)
@@ -113,7 +113,7 @@ def test_names_of_another_number_of_classes_are_not_taken():
     assert task.network.class_names is None
 
 
-def test_there_is_nothing_to_predict(trained):
+def test_predict_is_refused(trained):
     task, _ = trained
     with pytest.raises(InputError, match="cannot predict"):
         Trainer(**QUIET).predict(task, Masks())
@@ -126,7 +126,7 @@ def test_there_is_nothing_to_predict(trained):
         (EdgeNetwork(3, ("a", "b", "c")), "classes a, b, c, but the data have a, c, b"),
     ],
 )
-def test_an_edge_network_of_other_classes_is_refused_before_training(make_task, network, told):
+def test_an_edge_network_for_other_classes_is_refused_before_training(make_task, network, told):
     data = Masks()
     data.class_names = ("a", "c", "b")
     losses = {"semeda": WeightedLoss(SemedaLoss(network))}
@@ -134,7 +134,7 @@ def test_an_edge_network_of_other_classes_is_refused_before_training(make_task, 
         Trainer(max_steps=1, **QUIET).fit(make_task(losses, head=ClassificationHead), data)
 
 
-def test_another_tasks_checkpoint_is_refused(make_task, loader, tmp_path):
+def test_a_checkpoint_of_another_task_is_refused(make_task, loader, tmp_path):
     trainer = Trainer(max_steps=1, **QUIET)
     trainer.fit(make_task(), loader(batch_size=2))
     path = tmp_path / "task.ckpt"

@@ -37,7 +37,7 @@ def source(tmp_path):
     return task, str(tmp_path / "source.ckpt")
 
 
-def test_the_same_model_is_filled_wholly(source):
+def test_the_same_model_loads_completely(source):
     task, path = source
     other = made()
     assert load_matching_weights(other, path) == []
@@ -45,7 +45,7 @@ def test_the_same_model_is_filled_wholly(source):
         assert torch.equal(other.state_dict()[name], tensor), name
 
 
-def test_of_other_classes_all_but_the_classifier_is_filled(source):
+def test_with_other_classes_all_but_the_classifier_loads(source):
     task, path = source
     torch.manual_seed(2)
     other = made(num_classes=5)
@@ -59,14 +59,14 @@ def test_of_other_classes_all_but_the_classifier_is_filled(source):
     assert torch.equal(other.head.classifier.weight, before)
 
 
-def test_of_other_bands_the_first_convolution_is_left_out(source):
+def test_with_other_input_channels_all_but_the_first_convolution_loads(source):
     left = load_matching_weights(made(in_channels=4), source[1])
     assert left == [
         "network.encoder.model.conv1.0: weight is (16, 3, 3, 3) in the file, (16, 4, 3, 3) here"
     ]
 
 
-def test_of_another_head_both_sides_are_named(source):
+def test_with_another_head_the_tensors_left_out_on_both_sides_are_named(source):
     left = load_matching_weights(made(head=SignedDistanceHead), source[1])
     assert left == [
         "head.distance: weight is not in the file, bias is not in the file",
@@ -78,7 +78,7 @@ def test_of_another_head_both_sides_are_named(source):
     assert "head.distance: only in the file" in load_matching_weights(task, f"{source[1]}.distance")
 
 
-def test_a_task_takes_the_path_and_says_what_is_left_out(source, caplog):
+def test_a_task_loads_from_a_path_and_names_what_was_left_out(source, caplog):
     _, path = source
     with caplog.at_level(logging.INFO):
         made(num_classes=2, weights=path)
@@ -91,19 +91,19 @@ def test_another_network_is_refused(source):
         made(weights=source[1], network=partial(ResUNetA, initial_filters=4))
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_a_missing_file_is_named():
     with pytest.raises(InputError, match=r"weights: there is no file no/such\.ckpt"):
         made(weights="no/such.ckpt")
 
 
 @pytest.mark.parametrize("content", ["text", {"a": 1}, {}])
-def test_a_file_of_something_else_is_refused(tmp_path, content):
+def test_a_file_without_a_model_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "a.ckpt")
     with pytest.raises(InputError, match="holds no state dict"):
         made(weights=str(tmp_path / "a.ckpt"))
 
 
-def test_its_own_checkpoint_needs_the_first_one_no_more(source, tmp_path):
+def test_a_fine_tuned_checkpoint_loads_without_the_first_one(source, tmp_path):
     task = made(num_classes=2, weights=source[1])
     trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     trainer.strategy.connect(task)

@@ -71,7 +71,7 @@ def test_two_steps_train_every_parameter(task, scenes):
 
 
 @pytest.mark.slow
-def test_one_batch_is_learnt_by_heart(task, scenes):
+def test_it_overfits_a_batch(task, scenes):
     scenes.setup("fit")
     batch = next(iter(scenes.train_dataloader()))
     targets, mask = task.targets(batch), batch["mask"]

@@ -54,7 +54,7 @@ def test_lightnings_finder_works_on_the_task(make_task, loader, trainer):
     assert all(torch.equal(tensor, weights[name]) for name, tensor in task.state_dict().items())
 
 
-def test_a_fit_begins_at_the_rate_that_was_found(make_task, loader, trainer):
+def test_a_fit_starts_at_the_suggested_rate(make_task, loader, trainer):
     callback, first = finder(), FirstRates()
     task = make_task(optimization=Optimization(ADAM, lr_factors=FACTORS))
     trainer(callback, first, max_epochs=10).fit(task, loader(batch_size=2))
@@ -74,7 +74,7 @@ def test_a_fit_begins_at_the_rate_that_was_found(make_task, loader, trainer):
     ],
     ids=["epochs", "steps", "by its base"],
 )  # fmt: skip
-def test_a_schedule_goes_on_from_the_rate_that_was_found(make_task, loader, trainer, schedule):
+def test_a_schedule_starts_from_the_suggested_rate(make_task, loader, trainer, schedule):
     callback = finder()
     task = make_task(optimization=Optimization(ADAM, lr_factors=FACTORS, **schedule))
     fit = trainer(callback, max_epochs=10)
@@ -84,14 +84,14 @@ def test_a_schedule_goes_on_from_the_rate_that_was_found(make_task, loader, trai
     assert rates == [pytest.approx(0.1 * found), pytest.approx(found)]
 
 
-def test_a_rate_goes_before_the_optimisers_own(make_task, loader, trainer):
+def test_lr_overrides_the_rate_of_the_optimiser(make_task, loader, trainer):
     first = FirstRates()
     task = make_task(optimization=Optimization(ADAM, lr_factors=FACTORS, lr=0.01))
     trainer(first, max_steps=1).fit(task, loader(batch_size=2))
     assert sorted(first.rates) == [pytest.approx(0.001), pytest.approx(0.01)]
 
 
-def test_a_checkpoint_of_before_there_was_a_rate_trains(make_task, loader, trainer, tmp_path):
+def test_a_checkpoint_from_before_the_lr_option_trains(make_task, loader, trainer, tmp_path):
     fit = trainer(max_steps=1)
     fit.fit(make_task(optimization=Optimization(ADAM)), loader(batch_size=2))
     fit.save_checkpoint(tmp_path / "a.ckpt")

@@ -56,7 +56,7 @@ def test_a_plateau_schedule_waits_for_validations(make_task, loader):
     assert rates(trainer)[0] in (0.1, 0.05)  # at most one step: there were two validations
 
 
-def test_learning_rate_factors_count_by_the_longest_path(make_task, loader):
+def test_the_longest_matching_path_sets_the_learning_rate_factor(make_task, loader):
     factors = {"network": 0.5, "network.encoder": 0.1}
     task = make_task(optimization=Optimization(SGD, lr_factors=factors))
     trainer = Trainer(max_steps=1, **QUIET)
@@ -70,7 +70,7 @@ def test_learning_rate_factors_count_by_the_longest_path(make_task, loader):
     assert sizes == len(list(task.parameters()))
 
 
-def test_a_factor_for_nothing_is_refused(make_task, loader):
+def test_a_learning_rate_factor_without_parameters_is_refused(make_task, loader):
     task = make_task(optimization=Optimization(SGD, lr_factors={"encoder": 0.1}))
     with pytest.raises(InputError, match=r"\['encoder'\].*network, head"):
         Trainer(max_steps=1, **QUIET).fit(task, loader(batch_size=2))
@@ -98,7 +98,7 @@ def saved(task, loader, tmp_path):
     return tmp_path / "a.ckpt"
 
 
-def test_a_checkpoint_keeps_partials_and_functions(make_task, loader, tmp_path):
+def test_a_checkpoint_stores_partials_and_functions(make_task, loader, tmp_path):
     schedule = partial(MultiStepLR, milestones=[2])
     path = saved(
         make_task(optimization=Optimization(SGD, epoch_schedule=schedule)), loader, tmp_path
@@ -109,7 +109,7 @@ def test_a_checkpoint_keeps_partials_and_functions(make_task, loader, tmp_path):
 
 
 @pytest.mark.filterwarnings("error:Attribute 'optimization' removed")
-def test_a_lambda_that_a_checkpoint_cannot_keep_is_missed_when_it_is_needed(
+def test_a_lambda_missing_from_a_checkpoint_is_reported_when_needed(
     make_task, loader, samples, tmp_path
 ):
     schedule = lambda optimizer, steps: PolynomialLR(optimizer, steps)  # noqa: E731

@@ -63,7 +63,7 @@ def test_an_unsupervised_distance_is_the_baseline_of_equal_size(make_task, sampl
     )
 
 
-def test_two_losses_of_a_kind_both_count(make_task, samples):
+def test_two_losses_of_the_same_class_both_count(make_task, samples):
     twice = {"one": WeightedLoss(CrossEntropyLoss()), "two": WeightedLoss(CrossEntropyLoss(), 0.5)}
     task = make_task(twice, head=ClassificationHead).eval()
     image, mask = samples[0]["image"][None], samples[0]["mask"][None]
@@ -72,7 +72,7 @@ def test_two_losses_of_a_kind_both_count(make_task, samples):
     assert total.item() == pytest.approx(1.5 * cross_entropy(predictions["logits"], mask).item())
 
 
-def test_a_target_that_the_batch_brings_is_used(make_task, samples):
+def test_a_target_in_the_batch_is_used(make_task, samples):
     task = make_task()
     cached = torch.rand(1, 3, 40, 64)
     batch = {"image": samples[0]["image"][None], "mask": samples[0]["mask"][None]}
@@ -94,7 +94,7 @@ def tiny_network(in_channels):
     return Unet(in_channels, encoder="test_resnet", decoder_channels=(16, 8))
 
 
-def test_a_loss_of_a_prediction_that_there_is_not_is_refused(make_task):
+def test_a_loss_on_a_nonexistent_prediction_is_refused(make_task):
     losses = {"edges": WeightedLoss(MapL1Loss(), prediction="boundary")}
     told = r"losses.edges uses the prediction 'boundary', but ClassificationHead predicts: logits"
     with pytest.raises(InputError, match=told):
@@ -108,12 +108,12 @@ def test_an_objective_without_a_loss_is_refused(losses):
 
 
 @pytest.mark.parametrize("name", ["loss", "a.b", "items", "2px"])
-def test_names_of_terms_that_cannot_be_logged_are_refused(make_task, name):
+def test_term_names_that_cannot_be_logged_are_refused(make_task, name):
     with pytest.raises(InputError, match=f"a term named '{name}'; choose another name"):
         make_task({name: WeightedLoss(CrossEntropyLoss())})
 
 
-def test_a_term_is_taken_out_by_null(make_task):
+def test_null_removes_a_term(make_task):
     task = make_task({"a": WeightedLoss(CrossEntropyLoss()), "b": None})
     assert list(task.losses) == ["a"]
 
@@ -125,7 +125,7 @@ class Agreement(nn.Module):
         return (logits - distance)[:, :, mask[0] != 255].square().mean()
 
 
-def test_a_loss_of_several_predictions_is_called_with_them_and_the_mask(make_task, samples):
+def test_a_loss_on_several_predictions_gets_them_and_the_mask(make_task, samples):
     term = WeightedLoss(Agreement(), prediction=["logits", "distance"])
     task = make_task({"agreement": term}).eval()
     image, mask = samples[1]["image"][None], samples[1]["mask"][None]
@@ -135,7 +135,7 @@ def test_a_loss_of_several_predictions_is_called_with_them_and_the_mask(make_tas
     assert total == Agreement()(predictions["logits"], predictions["distance"], mask)
 
 
-def test_losses_by_prediction_of_older_checkpoints_are_named_as_their_tensors_are(make_task):
+def test_lists_of_losses_in_older_checkpoints_keep_their_tensor_names(make_task):
     older = {
         "logits": [WeightedLoss(CrossEntropyLoss()), WeightedLoss(CrossEntropyLoss(), 0.5)],
         "distance": [WeightedLoss(MapL1Loss(), 2.0)],
@@ -157,7 +157,7 @@ def test_sliding_windows_give_probabilities_that_sum_to_one(make_task, samples):
     assert predictions["distance"].shape == (1, 3, 40, 64)
 
 
-def test_one_window_over_the_whole_image_changes_nothing(make_task, samples):
+def test_one_window_over_the_whole_image_gives_the_same(make_task, samples):
     image = samples[0]["image"][None]
     task = make_task(inference=SlidingWindow((40, 64))).eval()
     with torch.no_grad():
@@ -174,7 +174,7 @@ def test_predictions_are_label_maps(make_task, loader):
     assert outputs[-1]["name"] == ["4"]
 
 
-def test_a_checkpoint_is_all_that_loading_needs(make_task, loader, samples, tmp_path):
+def test_a_checkpoint_loads_without_other_files(make_task, loader, samples, tmp_path):
     task = make_task()
     trainer = Trainer(max_steps=1, **QUIET)
     trainer.fit(task, loader(batch_size=2))
@@ -184,7 +184,7 @@ def test_a_checkpoint_is_all_that_loading_needs(make_task, loader, samples, tmp_
     assert torch.equal(loaded.eval()(image)["logits"], task.eval()(image)["logits"])
 
 
-def test_training_repeats_with_its_seed(make_task, loader):
+def test_training_is_reproducible_with_a_seed(make_task, loader):
     def train():
         seed_everything(1, verbose=False)
         task = make_task()
@@ -196,7 +196,7 @@ def test_training_repeats_with_its_seed(make_task, loader):
     assert torch.equal(train(), train())
 
 
-def test_overfits_a_batch(make_task, loader, samples):
+def test_it_overfits_a_batch(make_task, loader, samples):
     from lightning_seg.tasks import Optimization
 
     seed_everything(0, verbose=False)
@@ -220,7 +220,7 @@ class DistanceWeightedLoss(nn.Module):
         return (logits.softmax(1) * distance).mean()
 
 
-def test_a_loss_on_logits_is_given_the_map_that_the_batch_brings(make_task, samples):
+def test_a_loss_on_logits_gets_the_map_in_the_batch(make_task, samples):
     task = make_task({"weighted": WeightedLoss(DistanceWeightedLoss())}).eval()
     image, mask = samples[1]["image"][None], samples[1]["mask"][None]
     batch, predictions = {"image": image, "mask": mask}, task(image)
@@ -231,7 +231,7 @@ def test_a_loss_on_logits_is_given_the_map_that_the_batch_brings(make_task, samp
     assert given.item() == pytest.approx(1 / 3)
 
 
-def test_maps_that_the_batch_brings_serve_training_and_evaluation(make_task, samples):
+def test_maps_in_the_batch_are_used_in_training_and_evaluation(make_task, samples):
     task = make_task({"weighted": WeightedLoss(DistanceWeightedLoss())})
     cached = {DistanceWeightedLoss.target.key: torch.ones(3, 40, 64)}
     loader = DataLoader([sample | {"targets": cached} for sample in samples], batch_size=2)
@@ -259,7 +259,7 @@ def two_cross_entropies():
     return {n: WeightedLoss(CrossEntropyLoss(), prediction=n) for n in TwoClassifiers.scores}
 
 
-def test_losses_on_all_class_scores_are_called_alike(make_task, samples):
+def test_losses_on_all_class_scores_get_logits_and_mask(make_task, samples):
     task = make_task(two_cross_entropies(), head=TwoClassifiers).eval()
     image, mask = samples[1]["image"][None], samples[1]["mask"][None]
     predictions = task(image)
@@ -282,7 +282,7 @@ def test_sliding_windows_average_the_probabilities_of_all_class_scores(make_task
         torch.testing.assert_close(total, torch.ones_like(total))
 
 
-def test_further_class_scores_are_no_maps_to_keep(make_task, loader):
+def test_auxiliary_class_scores_are_not_returned_by_predict(make_task, loader):
     task = make_task(two_cross_entropies(), head=TwoClassifiers)
     (output, *_) = Trainer(**QUIET).predict(task, loader(batch_size=5))
     assert output["predictions"] == {}
@@ -315,7 +315,7 @@ def test_predictions_of_different_sizes_are_lists(make_task):
     ]
 
 
-def test_what_losses_tell_beside_their_value_is_logged(make_task, loader):
+def test_statistics_of_losses_are_logged(make_task, loader):
     losses = {"tanimoto": WeightedLoss(TanimotoLoss())}
     trainer = Trainer(max_steps=1, **QUIET)
     trainer.fit(make_task(losses), loader(batch_size=2))

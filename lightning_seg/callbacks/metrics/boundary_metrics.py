@@ -23,55 +23,56 @@ from lightning_seg.callbacks.run_record import is_trial, run_folder
 
 
 class BoundaryMetrics(Callback):
-    """Measure boundaries and regions in validation and test, in any project.
+    """Measure boundaries and regions in validation and test of any LightningModule.
 
     Logs, as ``val/NAME`` and ``test/NAME``, means over the classes that occur: ``iou``, ``f1``,
     ``precision``, ``recall``, ``boundary_iou``, ``boundary_f``, ``boundary_precision``,
-    ``boundary_recall``, ``trimap_iou/WIDTH`` (in the band) and ``interior_iou/WIDTH`` (outside of
-    it); and ``accuracy`` (share of right pixels), ``mcc`` (Matthews correlation) and ``mcc_micro``
-    (that of pooled true and false positives and negatives) of all pixels.
-    `trainer.validate` and `trainer.test` measure more: ``e_measure``, ``surface_distance`` and
-    ``hausdorff95`` in pixels, ``boundary_f/TOLERANCE`` by tolerance, ``boundary_f_pooled`` (and
-    precision and recall) of contours counted over the whole dataset.
+    ``boundary_recall``, ``trimap_iou/WIDTH`` (inside the band) and ``interior_iou/WIDTH`` (outside
+    it). Over all pixels it logs ``accuracy``, ``mcc`` (Matthews correlation) and ``mcc_micro``
+    (Matthews correlation of the pooled true and false positives and negatives).
+    `trainer.validate` and `trainer.test` also measure ``e_measure``, ``surface_distance`` and
+    ``hausdorff95`` in pixels, ``boundary_f/TOLERANCE``, and ``boundary_f_pooled`` (with precision
+    and recall) of contours counted over the whole dataset.
     Several dataloaders get the suffix ``/dataloader_idx_I``.
 
-    ``validate`` and ``test`` also print tables and write to the folder ``val`` or ``test`` of the
-    run's folder: ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix
-    ``confusion.csv`` (rows are the truth) and each image's ``confusion_per_image.csv``, the counts
-    ``counts_per_image.csv`` that runs are compared by, and the pictures ``curves.png`` and
-    ``confusion.png``, which go to TensorBoard too. While fitting, the figures of each class go to
-    ``epochs_per_class.csv`` in the run's folder. Each sample counts once on any number of
-    processes, and their number changes nothing in the result.
+    ``validate`` and ``test`` print tables and write to ``val`` or ``test`` in the run's folder:
+    ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix ``confusion.csv``
+    (rows are ground truth), ``confusion_per_image.csv``, ``counts_per_image.csv`` for
+    `lightning-seg compare`, and the charts ``curves.png`` and ``confusion.png``, which also go to
+    TensorBoard. Fitting appends the scores of each class to ``epochs_per_class.csv`` in the run's
+    folder. Each sample counts once, and results do not depend on the number of processes.
 
     Args:
         num_classes: K; by default that of the datamodule or of the module.
-        extractor: How to get at predictions and truth: `FromOutputs`, `CaptureForward` or a
+        extractor: How to get predictions and ground truth: `FromOutputs`, `CaptureForward` or a
             function ``(trainer, pl_module, outputs, batch) -> (pred, target)``. By default the dict
-            that the step returns is searched, then the module's forward is listened to.
-        class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of pixels that do not count.
+            returned by the step is searched, then the output of the module's forward is captured.
+        class_names: Names of the classes; by default those of the datamodule or module.
+        ignore_index: Label of ignored pixels.
         dilation_ratio: Band width of the boundary IoU as a share of the image diagonal.
         boundary_width: Band width of the boundary IoU in pixels, instead of ``dilation_ratio``.
         trimap_widths: Band widths of the trimap IoU in pixels.
-        tolerance: Of the boundary F-measure; a share of the diagonal if below 1, else pixels.
-        curve_tolerances: Tolerances in pixels of the boundary F-measure by tolerance.
-        surface_distances: Whether ``validate`` and ``test`` measure these, which cost the most.
-        excluded_from_mean: Names of classes that are left out of all means over classes, but not of
-            the accuracy and the confusion matrix: ISPRS leaves out ``clutter``.
-        merged_classes: Unions of classes, by a name of one's choice, that are measured beside the
-            classes: ``{brows: [left brow, right brow]}``. A pixel taken for another class of the
-            same union is right. They stand in tables and files, but in no mean and no logger, and
-            have no trimap, whose band is that of all classes.
-        pooled_classes: Scores of regions over several classes, or merged classes, whose counts are
-            added up: ``{overall: [brows, eyes, nose, mouth]}`` as HELEN's tables have it. A pixel
-            taken for another of them is wrong.
-        metrics: Further torchmetrics by name, a dict or a ``MetricCollection``, updated with
-            labels (1, H, W) of one image at a time. Each gives one value a class, (K,), or a
-            scalar, and is logged, tabulated and stored as the others are.
+        tolerance: Tolerance of the boundary F-measure: a share of the diagonal if below 1,
+            otherwise pixels.
+        curve_tolerances: Tolerances in pixels for the curve of the boundary F-measure.
+        surface_distances: Measure surface distances in ``validate`` and ``test``; they cost the
+            most.
+        excluded_from_mean: Names of classes that enter no mean over classes but do count in the
+            accuracy and the confusion matrix, such as ``clutter`` for ISPRS.
+        merged_classes: Unions of classes to measure beside the classes, by name:
+            ``{brows: [left brow, right brow]}``. Confusing classes of a union is no error. Unions
+            appear in tables and files but enter no mean and no logger, and have no trimap IoU.
+        pooled_classes: Region scores pooled over several classes or merged classes, by name:
+            ``{overall: [brows, eyes, nose, mouth]}`` as in HELEN's tables. Confusing classes of a
+            pool is an error.
+        metrics: Additional torchmetrics by name, a dict or a ``MetricCollection``, updated with the
+            labels (1, H, W) of one image at a time. Each returns one value per class, (K,), or a
+            scalar, and is logged, tabulated and stored like the built-in metrics.
 
     Raises:
-        InputError: (when the trainer starts) Number of classes neither given nor found, a name that
-            is no class or taken; (in a step) no predictions or no truth found, or they do not fit.
+        InputError: When the trainer starts: an unknown number of classes, or a name that is no
+            class or already used. In a step: no predictions or no ground truth, or shapes that do
+            not fit.
     """
 
     def __init__(

@@ -111,7 +111,7 @@ class Results:
     Attributes:
         scalars: By name; means over classes are without NaN and without excluded classes.
         per_class: Values (K,) by name, NaN if none.
-        confusion: Pixels (K, K), rows are the truth.
+        confusion: Pixels (K, K), rows are ground truth.
         merged: Values by name of each merged and each pooled class, NaN if none.
     """
 

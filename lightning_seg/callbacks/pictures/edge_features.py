@@ -124,7 +124,7 @@ class EdgeFeatureMaps(ChosenSamples):
         verdicts = right_and_wrong(sample.truth, sample.labels, self._colors)
         cells: list[Cell | None] = [
             picture_cell("prediction", paint_over(sample.rgb, sample.labels, self._colors), step),
-            picture_cell("truth", paint_over(sample.rgb, sample.truth, self._colors), step),
+            picture_cell("ground truth", paint_over(sample.rgb, sample.truth, self._colors), step),
             picture_cell("image", sample.rgb, step),
         ]
         if self.maps > 1:
@@ -150,7 +150,7 @@ class EdgeFeatureMaps(ChosenSamples):
             both = features[channel].numpy(), true_features[channel].numpy()
             limit = max(float(both[0].max()), float(both[1].max()), 1e-6)
             name = "edges" if layer == _LAYERS - 1 else f"layer {layer + 1}, map {channel + 1}"
-            for kind, shown in zip(("prediction", "truth"), both, strict=True):
+            for kind, shown in zip(("prediction", "ground truth"), both, strict=True):
                 show = partial(_show, shown=shown, limit=limit, step=step)
                 cells.append(Cell(f"{name}: {kind}", show))
         cells += [None] * (2 * self.maps - len(cells))

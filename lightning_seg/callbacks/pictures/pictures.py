@@ -166,7 +166,7 @@ def _rows(picture: Picture) -> list[Row]:
     given = Row(
         [
             picture_cell("image", picture.image, step),
-            picture_cell("truth", _painted(picture, picture.truth), step),
+            picture_cell("ground truth", _painted(picture, picture.truth), step),
             picture_cell("prediction", _painted(picture, picture.prediction), step),
         ]
     )

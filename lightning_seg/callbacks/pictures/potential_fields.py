@@ -202,7 +202,7 @@ class PotentialFields(ChosenSamples):
             [
                 Cell("image", partial(_show_part, image=image, part=part)),
                 picture_cell("part of it", image[cut]),
-                picture_cell("truth", paint(sample.truth, self._colors)[cut]),
+                picture_cell("ground truth", paint(sample.truth, self._colors)[cut]),
                 Cell(
                     f"probability of {self._names[k]}",
                     partial(_show_map, shown=probability[cut], colors=_PROBABILITY_COLORS, limit=1),
@@ -221,7 +221,7 @@ def _field_rows(
     rows = []
     for first in range(0, len(names), _COLUMNS):
         some = range(first, min(first + _COLUMNS, len(names)))
-        for kind, field in zip(("truth", "prediction"), fields, strict=True):
+        for kind, field in zip(("ground truth", "prediction"), fields, strict=True):
             cells: list[Cell | None] = [
                 Cell(
                     f"{kind}, {names[number]}",

@@ -220,7 +220,7 @@ class _Seen:
 
     @property
     def truth(self) -> Cell:
-        return self._picture("truth", paint(self.frame.truth, self.class_colors))
+        return self._picture("ground truth", paint(self.frame.truth, self.class_colors))
 
     def verdicts(self, labels: NDArray[np.integer]) -> list[Any]:
         if self.positive is None:

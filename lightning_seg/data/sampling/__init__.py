@@ -1,1 +1,1 @@
-"""Which images and crops a process sees: splits, crops, class balance, evaluation."""
+"""Selection of images and crops: splits, crops, class balance, evaluation."""

@@ -247,9 +247,9 @@ def last_words(log: Path) -> str:
         return "no log"
     text = text.rpartition(f"{_PROMPT}lightning-seg ")[2]
     lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
-    told = [line for line in lines[1:] if re.search(r"\w", line)] or ["nothing"]
+    printed = [line for line in lines[1:] if re.search(r"\w", line)] or ["nothing"]
     # torchrun ends with a table of its processes.
-    return ([line for line in told if _ERROR.match(line)] or told)[-1]
+    return ([line for line in printed if _ERROR.match(line)] or printed)[-1]
 
 
 def counted(runs: int) -> str:
