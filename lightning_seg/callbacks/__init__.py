@@ -2,6 +2,7 @@
 
 from lightning_seg.callbacks.atomic_checkpoint import AtomicCheckpointIO
 from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs
+from lightning_seg.callbacks.finite_training import FiniteTraining
 from lightning_seg.callbacks.frozen_batch_norm import FrozenBatchNorm
 from lightning_seg.callbacks.metrics.boundary_metrics import BoundaryMetrics
 from lightning_seg.callbacks.pictures.edge_features import EdgeFeatureMaps
@@ -15,6 +16,7 @@ __all__ = [
     "BoundaryMetrics",
     "CaptureForward",
     "EdgeFeatureMaps",
+    "FiniteTraining",
     "FromOutputs",
     "FrozenBatchNorm",
     "PotentialFields",

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_seg.losses.base import check_shapes, promote
+from lightning_seg.losses.base import check_shapes, valid_scores
 
 
 def masked_probabilities(
@@ -15,7 +15,7 @@ def masked_probabilities(
     Both are (B, K, H, W), in the layout of the logits.
     """
     check_shapes(logits, mask)
-    scores, labels = promote(logits), mask.unsqueeze(1)
+    scores, labels = valid_scores(logits, mask, ignore_index), mask.unsqueeze(1)
     classes = torch.arange(logits.shape[1], device=mask.device)
     if not _channels_last(logits):
         void = labels == ignore_index
@@ -38,7 +38,7 @@ def true_class_nll(logits: Tensor, mask: Tensor, ignore_index: int = 255) -> Ten
     Much cheaper than `masked_probabilities` for losses that need no other class.
     """
     check_shapes(logits, mask)
-    return pixel_nll(promote(logits), mask, ignore_index)
+    return pixel_nll(logits, mask, ignore_index)
 
 
 def pixel_nll(
@@ -50,9 +50,12 @@ def pixel_nll(
 ) -> Tensor:
     """`torch.nn.functional.cross_entropy` per pixel, (B, H, W), in the layout of the logits.
 
+    0 at void, where no gradient comes back even if the logits are not finite.
+
     For channels-last logits torch would make channels-first copies, and convolutions would then
     have to convert the gradient back.
     """
+    logits = valid_scores(logits, mask, ignore_index)
     if _channels_last(logits):
         scores, labels = logits.permute(0, 2, 3, 1).flatten(0, 2), mask.flatten()
     else:

@@ -17,8 +17,13 @@ class Loss(nn.Module):
 
     Losses on logits are called ``(logits (B, K, H, W), mask (B, H, W))``, losses on maps
     ``(prediction (B, C, H, W), target (B, C, H, W), mask (B, H, W))``. Masks are int64. Half
-    precision is promoted to float32 and float64 is kept. Ignored pixels enter no mean. A batch
+    precision is promoted to float32 and float64 is kept. Ignored pixels change neither value nor
+    gradient, even if predictions are not finite there; NaN at a valid pixel gives NaN. A batch
     without a valid pixel gives 0 and a zero gradient.
+
+    Labels must be 0..K-1 or the ignore index. They are not checked, because that would wait for the
+    device in every step: with others a loss raises IndexError or has an arbitrary value.
+    `lightning_seg.tasks.SegmentationTask` checks the labels of the first epoch.
     """
 
     def check_channels(self, channels: int) -> None:
@@ -34,6 +39,11 @@ class Loss(nn.Module):
 def promote(scores: Tensor) -> Tensor:
     """Return ``scores`` in float32, or unchanged if they are float32 or float64."""
     return scores if scores.dtype.itemsize >= 4 else scores.float()
+
+
+def valid_scores(scores: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
+    """Return promoted ``scores`` (B, C, H, W) with 0 at ignored pixels, and no gradient there."""
+    return promote(scores).masked_fill((mask == ignore_index).unsqueeze(1), 0.0)
 
 
 def autocast_off(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:

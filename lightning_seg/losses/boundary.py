@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lightning_seg.losses._by_class import check_classes, chosen
-from lightning_seg.losses.base import Loss, autocast_off, check_shapes, promote
+from lightning_seg.losses.base import Loss, autocast_off, check_shapes, valid_scores
 from lightning_seg.targets import BoundaryDistance
 from lightning_seg.targets.signed_distance import Void
 
@@ -41,7 +41,7 @@ def boundary_loss(
             f"distance is {tuple(distance.shape)}, but must be {tuple(logits.shape)}: one map "
             "per class, as targets.boundary_distance returns"
         )
-    probabilities = chosen(promote(logits).softmax(dim=1), classes)
+    probabilities = chosen(valid_scores(logits, mask, ignore_index).softmax(dim=1), classes)
     ignored = mask == ignore_index
     level = chosen(distance, classes).to(probabilities.dtype)
     level = level.masked_fill(ignored.unsqueeze(1), 0)

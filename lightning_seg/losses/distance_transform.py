@@ -13,7 +13,7 @@ from lightning_seg.losses.base import (
     check_choice,
     check_shapes,
     mean_where,
-    promote,
+    valid_scores,
 )
 from lightning_seg.targets import InnerDistance
 from lightning_seg.targets.inner_distance import Metric
@@ -61,7 +61,7 @@ def distance_transform_loss(
             f"distance is {tuple(distance.shape)}, but must be {(batch, 1, height, width)}: one "
             "map for all classes, as targets.inner_distance returns"
         )
-    probabilities = promote(logits).softmax(dim=1)
+    probabilities = valid_scores(logits, mask, ignore_index).softmax(dim=1)
     valid = mask != ignore_index
     labels = mask.masked_fill(~valid, 0)
     weight, present = _boundary_weight(

@@ -13,7 +13,7 @@ from lightning_seg.losses.base import (
     check_number,
     check_shapes,
     mean_where,
-    promote,
+    valid_scores,
 )
 
 _NO_BOUNDARY = 1e-3
@@ -64,7 +64,7 @@ def dual_task(
             f"height and width, {tuple(logits.shape[2:])}: upsample it to the size of the labels"
         )
     valid = mask != ignore_index
-    scores = promote(logits)
+    scores = valid_scores(logits, mask, ignore_index)
     if noise:
         scores = scores + _gumbel(scores)
     probabilities, labels = masked_probabilities(scores / temperature, mask, ignore_index)

@@ -103,7 +103,8 @@ def _terms(
     one_hot = plane.flatten_labels(labels)[image] == category.unsqueeze(1)
     valid = plane.window_of(labels != VOID)[image]
 
-    total, lines, gradient = flat.new_zeros(()), labels.new_zeros(()), torch.zeros_like(flat)
+    total = 0 * flat.sum()  # NaN if a probability is: the lines themselves would leave it out
+    lines, gradient = labels.new_zeros(()), torch.zeros_like(flat)
     for sweep in sweeps:
         scale = scale_of(sweep, kernel_size)
         exponents = _exponents(sweep.maximum, scale, kernel_size // 2, mu, flat)

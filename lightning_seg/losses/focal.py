@@ -16,8 +16,8 @@ from lightning_seg.losses.base import (
     check_number,
     mean_where,
     pooled,
-    promote,
     ratio,
+    valid_scores,
 )
 
 Activation = Literal["softmax", "sigmoid"]
@@ -53,7 +53,7 @@ def focal(
         losses = _focused(true_class_nll(logits, mask, ignore_index), gamma)
     else:
         _, labels = masked_probabilities(logits, mask, ignore_index)
-        scores = promote(logits)
+        scores = valid_scores(logits, mask, ignore_index)
         nll = F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype), reduction="none")
         losses = _focused(nll, gamma).mean(dim=1) * valid
     total, pixels = (pooled(x.sum(dim=(1, 2)), reduction) for x in (losses, valid))

@@ -13,7 +13,7 @@ from lightning_seg.losses.base import (
     check_choice,
     check_shapes,
     mean_where,
-    promote,
+    valid_scores,
 )
 from lightning_seg.targets._one_hot import one_hot
 
@@ -43,8 +43,9 @@ def sobel(
     check_shapes(logits, mask)
     num_classes = logits.shape[1]
     void = mask == ignore_index
+    scores = valid_scores(logits, mask, ignore_index)
     # Channels last: depthwise convolutions are fastest.
-    probabilities = promote(logits).permute(0, 2, 3, 1).softmax(dim=-1).permute(0, 3, 1, 2)
+    probabilities = scores.permute(0, 2, 3, 1).softmax(dim=-1).permute(0, 3, 1, 2)
     labels = one_hot(mask, num_classes, ignore_index, probabilities.dtype)
     # Filters are linear: filter the difference once instead of both maps.
     difference = (probabilities - labels).masked_fill(void.unsqueeze(1), 0.0)

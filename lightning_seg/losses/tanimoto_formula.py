@@ -121,7 +121,7 @@ class TanimotoFormula:
     def _score(self, overlap: Tensor, excess: Tensor, weights: Tensor) -> Tensor:
         overlap = (weights * overlap).sum(dim=1) + self.smooth
         everything = overlap + (weights * excess).sum(dim=1)
-        return torch.where(everything > 0, ratio(overlap, everything), 1.0)
+        return torch.where(everything == 0, 1.0, ratio(overlap, everything))
 
 
 class FormulaLoss(Loss):

@@ -34,6 +34,7 @@ from lightning_seg.tasks.class_balancing import (
 from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
 from lightning_seg.tasks.edge_networks import check_edge_networks
 from lightning_seg.tasks.fine_tuning import load_matching_weights
+from lightning_seg.tasks.label_range import check_label_range
 from lightning_seg.tasks.objective import check_terms, named_terms
 from lightning_seg.tasks.optimization import Optimization, planned_steps
 
@@ -111,6 +112,7 @@ class SegmentationTask(LightningModule):
         self._resumed = False
         self._lr_was_set = False
         self._began = False
+        self._checked_epoch = 0
         self.class_names: tuple[str, ...] | None = None
         self.class_colors: tuple[tuple[int, int, int], ...] | None = None
         self.validation_loss = PerSampleMean()
@@ -238,7 +240,14 @@ class SegmentationTask(LightningModule):
         return values
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the objective of one batch; log ``train/loss`` and its terms."""
+        """Return the objective of one batch; log ``train/loss`` and its terms.
+
+        Raises:
+            InputError: (in the first epoch) A label is neither a class nor ignored.
+        """
+        if self.current_epoch == self._checked_epoch:
+            ignored = {getattr(loss, "ignore_index", 255) for loss in self.losses.values()}
+            check_label_range(batch["mask"], self.num_classes, ignored, batch.get("name"))
         predictions, targets = self(batch["image"]), self.targets(batch)
         loss, terms = self.objective(predictions, targets, batch["mask"])
         size = len(batch["image"])
@@ -360,6 +369,7 @@ class SegmentationTask(LightningModule):
     def on_train_start(self) -> None:
         """Log class weights, apply the finder's learning rate, and check a resumed schedule."""
         self._began = True
+        self._checked_epoch = self.current_epoch  # losses do not check labels, which would wait
         announce_class_weights(self)
         if self._lr_was_set:
             self.optimization.begin_at_lr(self)

@@ -147,6 +147,20 @@ class LossContract:
         assert not gradient[void.expand_as(gradient)].any()
         assert gradient.any()
 
+    @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+    def test_non_finite_logits_at_void_change_neither_value_nor_gradient(
+        self, loss, logits, number
+    ):
+        mask = LABEL_MAPS["void"]
+        void = (mask == VOID).unsqueeze(1)
+        value, gradient = value_and_gradient(loss, logits, mask)
+        other = value_and_gradient(loss, logits.masked_fill(void, number), mask)
+        torch.testing.assert_close(other, (value, gradient), rtol=1e-12, atol=0)
+
+    def test_a_nan_at_a_valid_pixel_gives_nan(self, loss, logits):
+        logits[1, 1, 4, 3] = float("nan")
+        assert loss(logits, LABEL_MAPS["blocks"]).isnan()
+
     @pytest.mark.parametrize("label", [-100, 3, 1000])
     def test_ignore_index_can_be_any_label(self, loss, logits, label):
         mask = LABEL_MAPS["void"]

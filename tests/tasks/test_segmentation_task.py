@@ -184,6 +184,13 @@ def test_a_checkpoint_loads_without_other_files(make_task, loader, samples, tmp_
     assert torch.equal(loaded.eval()(image)["logits"], task.eval()(image)["logits"])
 
 
+@pytest.mark.parametrize("label", [-1, 3, 254])
+def test_a_label_that_is_no_class_is_refused_in_the_first_epoch(make_task, samples, label):
+    samples[3]["mask"][7, 5] = label
+    with pytest.raises(InputError, match=rf"the mask of 3 has the label {label}, expected 0 to 2"):
+        Trainer(max_epochs=1, **QUIET).fit(make_task(), DataLoader(samples, batch_size=2))
+
+
 def test_training_is_reproducible_with_a_seed(make_task, loader):
     def train():
         seed_everything(1, verbose=False)
