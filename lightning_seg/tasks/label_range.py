@@ -25,9 +25,9 @@ def check_label_range(
     image = int((~usable).flatten(1).any(dim=1).nonzero()[0])
     others = mask[~usable].unique().tolist()
     listed = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+    whose = names[image] if names is not None else f"image {image} of a batch"
     raise InputError(
-        f"the mask of {names[image] if names is not None else f'image {image} of a batch'} has the "
-        f"label{'s' * (len(others) > 1)} {listed}, expected 0 to {num_classes - 1} or "
-        f"{', '.join(map(str, sorted(ignored)))} for ignored pixels. Map the labels in the dataset, or "
-        "set num_classes or the losses' ignore_index"
+        f"the mask of {whose} has the label{'s' * (len(others) > 1)} {listed}, expected 0 to "
+        f"{num_classes - 1} or {', '.join(map(str, sorted(ignored)))} for ignored pixels. Map the "
+        "labels in the dataset, or set num_classes or the losses' ignore_index"
     )
