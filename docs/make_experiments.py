@@ -21,10 +21,10 @@ PAGE = ROOT / "docs" / "experiments.md"
 INTRODUCTION = """\
 # Every row of the papers' tables
 
-One command trains a row and a second one evaluates it. Run them in the project's folder, with the
-data where [its configuration](data.md) expects it. Figures are those of the papers, "-" where a paper
-gives none. To make one table of several runs, see [comparing.md](comparing.md); to train whole tables
-with one command, [sweeps.md](sweeps.md).
+One command trains a row and a second one evaluates it. Run them in the project's folder, with
+the data where [its configuration](data.md) expects it. Figures are those of the papers, "-" where
+a paper gives none. To make one table of several runs, see [comparing.md](comparing.md); to train
+whole tables with one command, [sweeps.md](sweeps.md).
 
 This page is generated from `configs/tables/` by `python docs/make_experiments.py`.
 """
@@ -36,11 +36,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     text = page()
     if parser.parse_args().check:
-        sys.exit(
-            0
-            if PAGE.read_text(encoding="utf-8") == text
-            else "docs/experiments.md is out of date: run python docs/make_experiments.py"
-        )
+        current = PAGE.read_text(encoding="utf-8") == text
+        sys.exit(0 if current else "docs/experiments.md is old: run docs/make_experiments.py")
     PAGE.write_text(text, encoding="utf-8")
 
 
