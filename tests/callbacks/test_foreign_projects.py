@@ -37,17 +37,17 @@ def expected(network, loader):
 def torchgeo_runs(tmp_path_factory):
     """Return the logs and files of the script on one process and on two."""
     folder = tmp_path_factory.mktemp("torchgeo")
-    found = {}
+    actual = {}
     for devices in (1, 2):
         run = folder / str(devices)
         run.mkdir()
         command = [sys.executable, "-W", "ignore", str(SCRIPT), str(run), str(devices)]
         subprocess.run(command, check=True, timeout=600, stdout=subprocess.DEVNULL)
-        found[devices] = {
+        actual[devices] = {
             name: json.loads((run / name).read_text())
             for name in ("logged.json", "val/metrics.json")
         }
-    return found
+    return actual
 
 
 def test_a_torchgeo_task_is_measured(torchgeo_runs):

@@ -30,12 +30,12 @@ def outline(row):
 
 def first_of_a_kind(rows):
     """Rows with a file or an option that no row before them has over the same experiment."""
-    seen, found = set(), set()
+    seen, actual = set(), set()
     for name, row in rows.items():
         if outline(row) - seen:
-            found.add(name)
+            actual.add(name)
         seen |= outline(row)
-    return found
+    return actual
 
 
 # These are parsed at once, the others with the slow tests.

@@ -21,8 +21,8 @@ def draws(seed, number):
 
 
 def test_classes_and_the_pixels_of_each_are_equally_likely():
-    found = Counter((place, label) for place, _, label in draws(0, 4000))
-    shares = {key: count / 4000 for key, count in found.items()}
+    actual = Counter((place, label) for place, _, label in draws(0, 4000))
+    shares = {key: count / 4000 for key, count in actual.items()}
     expected = {(0, 1): 7 / 16, (3, 1): 1 / 16, (1, 0): 3 / 24, (3, 0): 9 / 24}
     assert shares == pytest.approx(expected, abs=0.03)
 

@@ -148,8 +148,8 @@ def mean_start(head, features, name):
 @BOTH
 def test_boundaries_and_distances_start_near_the_means_of_their_targets(head, features):
     """They started at .5, which hundreds of steps walked down."""
-    found = [mean_start(partial(head, 16, 6), features, name) for name in ("boundary", "distance")]
-    assert found == pytest.approx([0.02, 0.05], rel=0.3)
+    actual = [mean_start(partial(head, 16, 6), features, name) for name in ("boundary", "distance")]
+    assert actual == pytest.approx([0.02, 0.05], rel=0.3)
 
 
 @BOTH

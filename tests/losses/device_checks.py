@@ -1,8 +1,8 @@
-"""Whether a computation on a GPU would wait for it, told without a GPU.
+"""Detection of operations that sync with a GPU, without a GPU.
 
-A program waits for its GPU where it asks for a value, makes a tensor whose size depends on values,
-or copies between host and device (from memory that is not pinned). Tensors without values stand in:
-they raise for the first two, and `_NoTransfers` for the third.
+A program syncs with its GPU when it reads a value, creates a tensor whose size depends on values,
+or copies between host and device (except from pinned memory). Fake tensors raise for the first two,
+`_NoTransfers` for the third.
 """
 
 import torch

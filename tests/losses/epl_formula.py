@@ -42,9 +42,9 @@ def fields(logits, mask):
 def numpy_point(logits, mask, kernel_size=7, splitter="A", norm="l2", padding="replicate"):
     errors = []
     for probability, label, valid in fields(logits, mask):
-        found = potentials(probability, kernel_size, splitter, padding)
+        actual = potentials(probability, kernel_size, splitter, padding)
         expected = potentials(label, kernel_size, splitter, padding)
-        for one, other in zip(found, expected, strict=True):
+        for one, other in zip(actual, expected, strict=True):
             errors.extend(np.abs(one - other)[valid] ** {"l1": 1, "l2": 2}[norm])
     return np.mean(errors)
 
@@ -55,11 +55,11 @@ def line_terms(probability, label, valid, mu, levels):
     line = (label > 0) & (label < levels + 1)
     outside = (label == 0).sum()
     order = np.argsort(probability, kind="stable")
-    found = np.zeros_like(line)
-    found[order[outside : outside + line.sum()]] = True
+    actual = np.zeros_like(line)
+    actual[order[outside : outside + line.sum()]] = True
     for level in range(1, levels + 1):
         d = np.exp(-((label - level) ** mu)) * line
-        d_found = np.exp(-((probability - level) ** mu)) * found
+        d_found = np.exp(-((probability - level) ** mu)) * actual
         if (d**2).sum() > 0:
             c = d.sum() / (d**2).sum()
             yield 1 - 2 * c * (d * d_found).sum() / (d.sum() + d_found.sum())
@@ -70,11 +70,11 @@ def numpy_line(
 ):
     terms, directions = [], 0
     for probability, label, valid in fields(logits, mask):
-        found = list(potentials(probability, kernel_size, splitter, padding))
+        actual = list(potentials(probability, kernel_size, splitter, padding))
         expected = potentials(label, kernel_size, splitter, padding)
-        for one, other in zip(found, expected, strict=True):
+        for one, other in zip(actual, expected, strict=True):
             terms.extend(line_terms(one, other, valid, mu, kernel_size // 2))
-        directions = len(found)
+        directions = len(actual)
     if reduce == "sum":
         return sum(terms) / directions / sum((labels != VOID).any() for labels in mask)
     return np.mean(terms) if terms else 0.0

@@ -21,8 +21,8 @@ def masks():
     paths = sorted(LABELS.glob("*.png"))[::26]
     if not paths:
         pytest.skip(f"no label maps of CamVid in {LABELS}")
-    found = torch.stack([torch.from_numpy(cv2.imread(str(path), -1)[:352]) for path in paths])
-    return found.long().masked_fill(found >= CLASSES, VOID)
+    actual = torch.stack([torch.from_numpy(cv2.imread(str(path), -1)[:352]) for path in paths])
+    return actual.long().masked_fill(actual >= CLASSES, VOID)
 
 
 def one_hot(mask):

@@ -49,8 +49,8 @@ def numpy_semeda(logits, mask, network, weights, mean=True):
         valid = labels != VOID
         probabilities = softmax(scores[None])[0] * valid
         one_hot = np.stack([labels == k for k in range(len(scores))]).astype(float)
-        found, expected = layers(probabilities, network), layers(one_hot, network)
-        for weight, psi, psi_star in zip(weights, found, expected, strict=True):
+        actual, expected = layers(probabilities, network), layers(one_hot, network)
+        for weight, psi, psi_star in zip(weights, actual, expected, strict=True):
             share = weight / len(psi) if mean else weight
             total += share * np.abs(psi - psi_star)[:, valid].sum()
         pixels += valid.sum()

@@ -98,17 +98,17 @@ def test_signed_distance_regression_with_class_weights(reference_case):
     target = SignedDistance(10, "background")(mask, reference_case.num_classes)
     weights = torch.tensor(reference_case.median_frequency_weights, dtype=torch.float64)
     stored = reference_case.value("sdt_l1|clip=10,void=background,class_weights=median_frequency")
-    found = map_l1(distance, target, mask, weights, weigh="channels")
-    assert found.item() == pytest.approx(stored, rel=1e-8)
+    actual = map_l1(distance, target, mask, weights, weigh="channels")
+    assert actual.item() == pytest.approx(stored, rel=1e-8)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1, 2])
 def test_the_sum_of_cross_entropy_and_signed_distance_regression(reference_case, weight):
     mask, distance = reference_case.mask, reference_case.maps["raw"].clamp(-1, 1)
     target = SignedDistance(10, "background")(mask, reference_case.num_classes)
-    found = cross_entropy(reference_case.logits, mask) + weight * map_l1(distance, target, mask)
+    actual = cross_entropy(reference_case.logits, mask) + weight * map_l1(distance, target, mask)
     stored = reference_case.value(f"sdt_total|clip=10,void=background,lambda={weight}")
-    assert found.item() == pytest.approx(stored, rel=1e-8)
+    assert actual.item() == pytest.approx(stored, rel=1e-8)
 
 
 def test_edges_of_the_8_neighbour_rule(reference_case):
@@ -138,7 +138,7 @@ def test_potentials(reference_case, splitter, size, padding, stored_as):
 def test_boundary_iou_of_the_logits(reference_case, ratio):
     classes = reference_case.num_classes
     metric = BoundaryIoU(classes, ratio, ignore_index=VOID, void="zeroed", average=None)
-    found = metric(reference_case.logits, reference_case.mask)
+    actual = metric(reference_case.logits, reference_case.mask)
     for label in range(classes):
         stored = reference_case.value(f"boundary_iou_b0|class={label},dilation_ratio={ratio}")
-        assert found[label].item() == pytest.approx(stored, rel=1e-6)
+        assert actual[label].item() == pytest.approx(stored, rel=1e-6)

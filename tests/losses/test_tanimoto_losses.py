@@ -319,17 +319,17 @@ def test_the_ratio_of_class_weights_is_logged(volumes):
     mask[1, 1, :4] = VOID
     expected = {"batch": 15 / 3, "image": 18 / 2}[volumes]
     loss = TanimotoLoss(volumes=volumes)
-    found = loss.statistics(random_logits((2, 3, 4, 5)), mask)
-    assert found == {"weight_ratio": pytest.approx(expected)}
+    actual = loss.statistics(random_logits((2, 3, 4, 5)), mask)
+    assert actual == {"weight_ratio": pytest.approx(expected)}
     maps = torch.nn.functional.one_hot(mask.clamp(max=2), 3).movedim(-1, 1).float()
-    found = MapTanimotoLoss(volumes=volumes).statistics(torch.rand(2, 3, 4, 5), maps, mask)
-    assert found == {"weight_ratio": pytest.approx(expected)}
+    actual = MapTanimotoLoss(volumes=volumes).statistics(torch.rand(2, 3, 4, 5), maps, mask)
+    assert actual == {"weight_ratio": pytest.approx(expected)}
 
 
 def test_the_papers_weights_have_the_ratio_of_squares():
     mask = torch.tensor([[[0, 0, 0, 1]]])
-    found = TanimotoLoss(volume_weights="inverse_square").statistics(torch.zeros(1, 2, 1, 4), mask)
-    assert found == {"weight_ratio": pytest.approx(9)}
+    actual = TanimotoLoss(volume_weights="inverse_square").statistics(torch.zeros(1, 2, 1, 4), mask)
+    assert actual == {"weight_ratio": pytest.approx(9)}
 
 
 def learned(volume_weights):
@@ -365,10 +365,10 @@ def test_the_default_learns_rare_classes_without_forgetting_large_ones():
 
 
 def test_equal_weights_have_the_ratio_one():
-    found = TanimotoLoss(volume_weights=None).statistics(
+    actual = TanimotoLoss(volume_weights=None).statistics(
         random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     )
-    assert found == {"weight_ratio": 1}
+    assert actual == {"weight_ratio": 1}
     void = torch.full((2, 9, 7), VOID)
     assert TanimotoLoss().statistics(random_logits((2, 4, 9, 7)), void) == {"weight_ratio": 1}
 

@@ -214,11 +214,11 @@ def test_scores_from_the_same_counts_share_one_compute_group(kind, setting, choi
     collection = MetricCollection(chosen)
     collection.update(*blobs(2))
     assert len(collection.compute_groups) == 1
-    found = collection.compute()
-    assert same(torch.stack([found[choice] for choice in choices]), found[together])
+    actual = collection.compute()
+    assert same(torch.stack([actual[choice] for choice in choices]), actual[together])
     for choice in choices:
         alone = kind(K, ignore_index=VOID, average=None, **{setting: choice})
-        assert same(found[choice], value(alone, blobs(2)))
+        assert same(actual[choice], value(alone, blobs(2)))
 
 
 @pytest.fixture

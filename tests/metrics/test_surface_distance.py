@@ -51,12 +51,12 @@ def test_equals_monai(name):
     options = {"missing": "infinite", "ignore_index": VOID, "void": "zeroed"}
     for key, percentile in (("monai_hausdorff", 100), ("monai_hausdorff95", 95)):
         ours = surface_distances(pred, truth, values["num_classes"], percentile, **options)
-        for found, expected in zip(ours.hausdorff[0].tolist(), entry[key], strict=True):
+        for actual, expected in zip(ours.hausdorff[0].tolist(), entry[key], strict=True):
             if expected is not None:
-                assert found == pytest.approx(float(expected), rel=1e-5)
-    for found, expected in zip(ours.mean[0].tolist(), entry["monai_assd"], strict=True):
+                assert actual == pytest.approx(float(expected), rel=1e-5)
+    for actual, expected in zip(ours.mean[0].tolist(), entry["monai_assd"], strict=True):
         if expected is not None:
-            assert found == pytest.approx(float(expected), rel=1e-5)
+            assert actual == pytest.approx(float(expected), rel=1e-5)
 
 
 def halves(column, width=6):

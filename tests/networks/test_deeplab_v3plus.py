@@ -93,9 +93,9 @@ def test_the_smp_variant_equals_segmentation_models_pytorch(encoder, stride):
     filled_in_order(head, theirs.segmentation_head)
     x = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = head(ours(x))["logits"]
+        actual = head(ours(x))["logits"]
         expected = theirs.segmentation_head[0](theirs.decoder(theirs.encoder(ours.normalize(x))))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_smp_variant_has_26_68_million_parameters():

@@ -58,10 +58,10 @@ def test_convolving_cells_equals_convolving_the_full_map():
 def test_in_training_the_result_equals_that_of_full_maps():
     torch.manual_seed(0)
     pooling, x = PSPPooling(6, 8), noise(2, 6, 16, 16)
-    found = pooling(x)
+    actual = pooling(x)
     full = [branch(pooled(x, grid)) for grid, branch in zip(pooling.grids, pooling.branches)]
     expected = pooling.join(torch.cat([x, *full], dim=1))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 13)])

@@ -285,10 +285,10 @@ class OneTooMany(LoadersAlone):
 
 
 def test_too_many_class_weights_are_refused_before_data_is_read(make_balanced, samples):
-    told = (
+    message = (
         r"OneTooMany\.class_weights\('median_frequency'\) returned 4 weights, but .* has 3 classes"
     )
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         Trainer(max_steps=1, **QUIET).fit(make_balanced(), OneTooMany(samples))
 
 
@@ -341,6 +341,6 @@ def test_a_head_may_define_its_own_channels_of(make_task):
 
 def test_an_error_about_weights_names_the_term_and_channels_of(make_task):
     losses = {"balanced": WeightedLoss(CrossEntropyLoss([1.0] * 4))}
-    told = r"losses\.balanced: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
-    with pytest.raises(InputError, match=told):
+    message = r"losses\.balanced: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
+    with pytest.raises(InputError, match=message):
         make_task(losses, head=OfManyChannels)

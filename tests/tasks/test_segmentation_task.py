@@ -96,8 +96,8 @@ def tiny_network(in_channels):
 
 def test_a_loss_on_a_nonexistent_prediction_is_refused(make_task):
     losses = {"edges": WeightedLoss(MapL1Loss(), prediction="boundary")}
-    told = r"losses.edges uses the prediction 'boundary', but ClassificationHead predicts: logits"
-    with pytest.raises(InputError, match=told):
+    error = r"losses.edges uses the prediction 'boundary', but ClassificationHead predicts: logits"
+    with pytest.raises(InputError, match=message):
         make_task(losses, head=ClassificationHead)
 
 
