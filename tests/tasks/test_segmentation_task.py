@@ -97,7 +97,7 @@ def tiny_network(in_channels):
 def test_a_loss_on_a_nonexistent_prediction_is_refused(make_task):
     losses = {"edges": WeightedLoss(MapL1Loss(), prediction="boundary")}
     error = r"losses.edges uses the prediction 'boundary', but ClassificationHead predicts: logits"
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=error):
         make_task(losses, head=ClassificationHead)
 
 
