@@ -48,7 +48,7 @@ WIDTHS = (1, 2, 3, 5, 10)
 
 
 def expected(scenes=None, thorough=True):
-    """The figures by a plain loop over the scenes, all at once."""
+    """Return the scores of all scenes, computed in a plain loop."""
     scores, masks = zip(*(scenes or Scenes(5)))
     labels, masks = torch.stack(scores).argmax(1), torch.stack(masks)
     common = {"num_classes": K, "ignore_index": 255}

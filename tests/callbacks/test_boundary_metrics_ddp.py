@@ -34,7 +34,7 @@ class Padded(ReturnsDict):
 
 
 class Nameless(ReturnsNothing):
-    """Captured from its forward, which Lightning redirects under DDP in fit."""
+    """Module captured from its forward, which Lightning redirects under DDP in fit."""
 
     def val_dataloader(self):
         return [loader(7), loader(5, seed=1)]

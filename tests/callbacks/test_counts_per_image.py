@@ -1,4 +1,4 @@
-"""The figures of a dataset follow exactly from the counts of each image and class."""
+"""Scores of a dataset follow exactly from the counts per image and class."""
 
 import csv
 import json

@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("torchgeo_project.py")
 
 
 def expected(network, loader):
-    """The measures once more, from the network's own scores and without any callback."""
+    """Return the metrics computed from the network's scores without a callback."""
     measures = {
         "val/boundary_iou": BoundaryIoU(K, ignore_index=255),
         "val/boundary_f": BoundaryFMeasure(K, ignore_index=255, void="removed"),
@@ -68,7 +68,7 @@ def test_a_torchgeo_task_gives_the_same_on_two_processes_despite_repeated_sample
 
 
 class SmpModule(LightningModule):
-    """In the style of segmentation_models_pytorch's own multi-class example."""
+    """Module in the style of the multi-class example of segmentation_models_pytorch."""
 
     def __init__(self):
         super().__init__()

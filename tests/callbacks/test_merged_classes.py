@@ -1,4 +1,4 @@
-"""Unions of classes, and sums over them, by figures worked out by hand."""
+"""Merged and pooled classes, with values computed by hand."""
 
 import csv
 import json

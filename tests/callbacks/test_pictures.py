@@ -66,7 +66,7 @@ def test_the_band_reaches_across_void_but_excludes_it():
 
 
 def where(pixels, color):
-    """Columns of the middle row that are tinted with a colour."""
+    """Return the columns of the middle row that are tinted with a colour."""
     tinted = np.array(color) * 0.85 + 0.15 * 120
     return np.flatnonzero((np.abs(pixels[20].astype(int) - tinted) < 1.5).all(axis=-1)).tolist()
 
@@ -265,7 +265,7 @@ def test_extra_bands_have_panels_and_colours_show_their_mean_error():
 
 
 class Sees(WithDistances):
-    """Knows what its channels and classes are called."""
+    """Module with names of channels and classes."""
 
     class_names = ("ground", "house", "tree")
     channel_names = ("red", "green", "blue", "elevation")
@@ -287,7 +287,7 @@ class Sees(WithDistances):
 
 
 def drawn(folder, module, **settings):
-    """The figures that a validation draws."""
+    """Return the figures that a validation draws."""
     figures = []
 
     class Keeps(PredictionPanels):
@@ -316,7 +316,7 @@ def test_errors_of_a_chosen_class_are_split_into_false_positives_and_negatives(t
 
 
 class Binary(Base):
-    """Objects of either kind against the ground, from one logit."""
+    """Binary module with a single logit: objects against background."""
 
     num_classes = 2
 

@@ -1,4 +1,4 @@
-"""Configurations that come with the package, by short names and from anywhere."""
+"""Short names of the package's configurations, from any folder."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""``lightning-seg data``: what it prints, writes and ends with."""
+"""``lightning-seg data``: output, files and exit status."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ POTSDAM = [
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """Runs ``lightning-seg data``; its exit status and what it wrote."""
+    """Run ``lightning-seg data``; return its exit status, stdout and stderr."""
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["lightning-seg", "data", *map(str, args)])

@@ -1,4 +1,4 @@
-"""The datasets' own tables of labels, written out: no class may take another's colour or number."""
+"""Label tables of the datasets, written out to detect swapped colours or numbers."""
 
 import numpy as np
 import pytest

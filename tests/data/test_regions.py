@@ -1,4 +1,4 @@
-"""Parts of rasters that are measured, and crops that do not touch them."""
+"""Regions of rasters for evaluation, and crops that do not touch them."""
 
 from pathlib import Path
 

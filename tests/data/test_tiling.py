@@ -1,4 +1,4 @@
-"""Training on crops of large rasters, and evaluation that sees every pixel once."""
+"""Training on crops of large rasters, and evaluation that covers every pixel once."""
 
 import numpy as np
 import pytest

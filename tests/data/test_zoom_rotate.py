@@ -19,7 +19,7 @@ def squares() -> tuple[np.ndarray, np.ndarray]:
 
 
 def matrix_of(transform: A.DualTransform, seed: int) -> np.ndarray:
-    """The linear map that a transform drew, from where it brought rows and columns."""
+    """Return the linear map of a transform, from its effect on rows and columns."""
     rows, columns = np.indices((SIZE, SIZE)).astype(np.float32) / SIZE
     image = np.stack([columns, rows, np.ones_like(rows)], axis=2)
     pipeline = TransformPipeline([transform])

@@ -1,4 +1,4 @@
-"""Runs of two methods and two seeds, compared; figures against computations of their own."""
+"""Comparison of two methods with two seeds, checked against independent computations."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ def counts(run):
 
 
 def scores(rows):
-    """Means over the classes of the rows' sums, one measure after another."""
+    """Return class means of the summed rows for each score."""
     actual = {name: [] for name in ("iou", "f1", "boundary_iou", "boundary_f")}
     actual |= {f"trimap_iou/{w}": [] for w in WIDTHS}
     right, pixels = 0, 0
@@ -98,7 +98,7 @@ def test_class_scores_equal_those_of_the_evaluations(runs, record):
 
 
 def slow_interval(runs, measure, resamples):
-    """The interval by a loop over resamples, images and seeds."""
+    """Return the interval, computed in a loop over resamples, images and seeds."""
     rows = {m: [counts(runs / m / f"seed{s}") for s in SEEDS] for m in METHODS}
     names = sorted({row["name"] for row in rows[METHODS[0]][0]})
     images = np.random.default_rng([1, 0]).integers(len(names), size=(resamples, len(names)))

@@ -1,4 +1,4 @@
-"""Superiority and epochs to a score, by epochs written by hand."""
+"""Superiority and epochs to a score, for hand-written epochs."""
 
 import json
 

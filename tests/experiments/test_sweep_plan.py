@@ -277,7 +277,7 @@ def test_devices_and_threads_are_divided_among_parallel_runs():
 
 
 def blocks(language):
-    """The examples of docs/sweeps.md in one language."""
+    """Return the examples of docs/sweeps.md in one language."""
     text = (ROOT / "docs" / "sweeps.md").read_text()
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 

@@ -25,7 +25,7 @@ PROCESSES = []
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
-    """An empty folder to work in; a test that fails leaves no process."""
+    """Empty working directory; processes left by a failed test are ended."""
     monkeypatch.chdir(tmp_path)
     yield
     while PROCESSES:
@@ -40,7 +40,7 @@ def spec(**more):
 
 
 def run(content, environments=({},)):
-    """Runs it in this process; returns why runs failed, and what was said."""
+    """Run a sweep in this process; return the failures and the output."""
     said = []
     failed = run_all(plan(read_spec(content)), SWEEP, environments, LAUNCH, said.append)
     return failed, said
@@ -58,7 +58,7 @@ def epochs(name):
 
 
 def started(content, jobs=1, before=()):
-    """The sweep as a process of its own, in a process group of its own."""
+    """Start the sweep in its own process group."""
     Path("spec.yaml").write_text(yaml.safe_dump(content))
     with Path("said").open("a") as log:
         process = subprocess.Popen(

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class _NoTransfers(TorchDispatchMode):
-    """Raises where one operation sees tensors, other than single numbers, of two devices."""
+    """Raises if an operation mixes tensors (other than scalars) of two devices."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
@@ -23,7 +23,7 @@ class _NoTransfers(TorchDispatchMode):
 
 
 def check_never_waits(make, inputs):
-    """Asserts that a loss and its gradient wait for nothing.
+    """Assert that a loss and its gradient never sync with the device.
 
     Args:
         make: Makes the loss.

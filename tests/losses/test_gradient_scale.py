@@ -1,4 +1,4 @@
-"""How large SEMEDA's and Sobel's gradients are beside cross entropy's, on real label maps."""
+"""Gradient sizes of SEMEDA and Sobel relative to cross entropy, on real label maps."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def edge_network(masks):
 
 
 def coarse_logits(masks, size, noise):
-    """Scores of what a network might predict: the truth in blocks, blurred and disturbed."""
+    """Return realistic scores: the ground truth in blocks, blurred and with noise."""
     shares = F.avg_pool2d(one_hot(masks) + 0.02, size)
     scores = (shares / shares.sum(1, keepdim=True)).log()
     scores += noise * torch.randn(scores.shape, generator=torch.Generator().manual_seed(0))

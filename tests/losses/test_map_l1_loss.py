@@ -37,7 +37,7 @@ def test_class_weights_count_pixels_by_their_true_class(maps):
 
 
 def test_pixel_weights_move_the_best_constant_and_channel_weights_do_not():
-    """A class on a tenth of the pixels: the median of its channel is -1 unless its pixels count."""
+    """A class on a tenth of the pixels: the best constant is -1 unless its pixels are weighted."""
     mask = torch.zeros(1, 1, 10, dtype=torch.long)
     mask[..., 0] = 1
     target = torch.where(mask == 1, 1.0, -1.0).unsqueeze(1) * torch.tensor([-1.0, 1.0]).view(

@@ -10,7 +10,7 @@ ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 
 
 def gradients(plane):
-    """Both Sobel responses of a map (H, W), 0 beyond its border, window by window."""
+    """Return both Sobel responses of a zero-padded map (H, W), by window."""
     padded = np.pad(plane, 1)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return [(windows * kernel).sum(axis=(2, 3)) for kernel in (ACROSS, ACROSS.T)]

@@ -1,4 +1,4 @@
-"""Stored values of whole methods and of the maps that losses compare; which are not compared, why.
+"""Stored values of complete methods and maps, and the reasons for values that are not compared.
 
 The losses' own values are compared in their own tests.
 """
@@ -28,7 +28,7 @@ NOT_COMPARED = {
 
 
 class Listing(ReferenceCase):
-    """Notes which values a test compares, and leaves to the test itself whether they are equal."""
+    """Records which values a test compares, without comparing them."""
 
     def __init__(self, case):
         super().__init__(**vars(case))
@@ -47,7 +47,7 @@ class Listing(ReferenceCase):
 
 
 def comparisons():
-    """Every test of this folder that takes a ``reference_case``, with its other arguments."""
+    """Yield every test in this folder with a ``reference_case``, with its other arguments."""
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         for name, test in vars(import_module(path.stem)).items():
             if name.startswith("test") and "reference_case" in inspect.signature(test).parameters:
@@ -56,7 +56,7 @@ def comparisons():
 
 
 def each_set(mark):
-    """The arguments that a mark ``parametrize`` gives, one dict after the other."""
+    """Yield the arguments of a ``parametrize`` mark as dicts."""
     assert mark.name == "parametrize"
     names, sets = mark.args
     if isinstance(names, str):

@@ -287,7 +287,7 @@ def test_flips_do_not_change_the_iou():
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_updates_never_sync_with_the_device(count):
-    """A meta tensor has no values to wait for: whoever asks for one gets an error."""
+    """Meta tensors have no values, so any sync raises."""
     target = torch.zeros((2, 9, 11), dtype=torch.int64, device="meta")
     for preds in (target, torch.zeros((2, K, 9, 11), device="meta")):
         assert all(c.is_meta for c in count(preds, target))

@@ -1,4 +1,4 @@
-"""One process and several, with unequal numbers of samples, give the same numbers to the bit."""
+"""One process and several, with unequal numbers of samples, give identical values."""
 
 import pytest
 import torch

@@ -10,7 +10,7 @@ from lightning_seg.metrics.functional import surface_distances
 
 
 def outline(mask, solid):
-    """Pixels with a 4-neighbour outside of mask or solid, the outside of the image included."""
+    """Return mask pixels with a 4-neighbour outside mask and solid, or outside the image."""
     body = np.pad(mask | solid, 1)
     around = [body[:-2, 1:-1], body[2:, 1:-1], body[1:-1, :-2], body[1:-1, 2:]]
     return np.argwhere(mask & ~np.logical_and.reduce(around))

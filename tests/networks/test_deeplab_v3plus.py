@@ -60,7 +60,7 @@ def parameters(*modules):
 
 
 def filled_in_order(network, theirs):
-    """Copies weights and statistics of modules that come in the same order."""
+    """Copy weights and statistics of modules in the same order."""
     given, own = theirs.state_dict(), network.state_dict()
     assert [v.shape for v in given.values()] == [v.shape for v in own.values()]
     network.load_state_dict(dict(zip(own, given.values(), strict=True)))
@@ -122,7 +122,7 @@ def test_an_unknown_variant_is_refused():
     ("encoder", "low", "last"), [("xception71.tf_in1k", 256, 2048), ("resnet101", 256, 2048)]
 )
 def test_the_encoders_of_semeda_build(encoder, low, last, stride):
-    """Low-level features as in DeepLab's own code: of the last block at stride 4."""
+    """As in DeepLab's code, low-level features come from the last block at stride 4."""
     with torch.device("meta"):
         network = DeepLabV3Plus(3, encoder, output_stride=stride, separable=True)
         maps = network.encoder(torch.rand(1, 3, 64, 96))

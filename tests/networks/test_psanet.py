@@ -35,7 +35,7 @@ def test_scores_of_relative_positions_become_scores_of_absolute_positions(mask_s
 
 
 def test_attention_sums_to_one_at_each_position():
-    """Collected: over the places it looks at. Distributed: over those that give to it."""
+    """Collecting sums over the attended positions, distributing over the attending ones."""
     network = PSANet(3, "test_resnet", channels=8, mask_size=31).eval()
     x = torch.randn(1, 96, 6, 8)
     for branch in (network.collect, network.distribute):

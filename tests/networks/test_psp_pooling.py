@@ -1,4 +1,4 @@
-"""Pyramid pooling and the normalisation in it."""
+"""Pyramid pooling and its normalisation."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def noise(*shape):
 
 
 def pooled(x, grid):
-    """Every pixel gets the maximum of its cell."""
+    """Return the maximum of its cell for every pixel."""
     cells = _maxima(_maxima(x, 2, grid), 3, grid)
     return _spread(_spread(cells, 2, x.shape[2]), 3, x.shape[3])
 
@@ -66,7 +66,7 @@ def test_in_training_the_result_equals_that_of_full_maps():
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 13)])
 def test_running_statistics_equal_those_of_full_maps(size):
-    """A 1 x 1 grid's variance was B / (B - 1) too large, as of B values and not of B H W."""
+    """The variance of a 1 x 1 grid is that of B H W values, not of B."""
     torch.manual_seed(0)
     pooling, x = PSPPooling(6, 8), noise(2, 6, *size)
     pooling(x)

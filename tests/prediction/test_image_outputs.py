@@ -213,7 +213,7 @@ def test_small_polygons_can_be_dropped(tile, tmp_path):
 
 def test_excluded_classes_have_no_polygons():
     class Outline(dict):
-        """A dict that can be referred to weakly."""
+        """A dict that supports weak references."""
 
         __hash__ = object.__hash__
 

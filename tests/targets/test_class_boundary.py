@@ -1,4 +1,4 @@
-"""Contours of every class, as OpenCV's Canny draws them."""
+"""Contours of every class, compared with OpenCV's Canny."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The Triton kernels: right under the interpreter, and compiled for a GPU that is not here."""
+"""The Triton kernels under the interpreter, and compiled for a GPU."""
 
 import importlib.util
 import json

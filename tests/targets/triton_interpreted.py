@@ -1,4 +1,4 @@
-"""Runs the Triton kernels under Triton's interpreter, on the CPU; a program of its own.
+"""Script that runs the Triton kernels under Triton's interpreter on the CPU.
 
 The interpreter must be chosen before Triton is imported. Every case is printed as JSON with the
 largest difference from OpenCV's way.

@@ -1,4 +1,4 @@
-"""Class weights that the data gives: from the first fit to the loaded checkpoint."""
+"""Class weights from the data, from the first fit to the loaded checkpoint."""
 
 from functools import partial
 
@@ -37,7 +37,7 @@ TWO_PROCESSES = {"devices": 2, "strategy": "ddp_fork"}
 
 @pytest.fixture
 def folder(tmp_path):
-    """Four training and two validation images with three classes of unequal size."""
+    """Four training and two validation images with three classes of unequal area."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 2)):
         for i in range(count):
@@ -110,7 +110,7 @@ def test_a_new_fit_counts_its_own_training_labels(make_balanced, folder):
 
 
 class CountedOnce(FolderDataModule):
-    """Counts in the first process alone; the others would otherwise count something else."""
+    """Counts correctly only in the first process."""
 
     def class_weights(self, balance):
         return super().class_weights(balance) if self.trainer.is_global_zero else None
@@ -185,7 +185,7 @@ def test_unreadable_labels_stop_the_fit(make_balanced, folder):
 
 
 class Sum(nn.Module):
-    """A loss of two others."""
+    """A sum of two losses."""
 
     def __init__(self):
         super().__init__()
@@ -328,7 +328,7 @@ def test_an_edge_network_for_other_classes_is_refused_before_training(make_task)
 
 
 class OfManyChannels(ClassificationHead):
-    """A person's own, with an attribute that many heads have."""
+    """A third-party head with an attribute that many heads have."""
 
     def __init__(self, in_channels, num_classes):
         super().__init__(in_channels, num_classes)

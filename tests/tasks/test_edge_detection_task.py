@@ -21,7 +21,7 @@ VOID = 255
 
 
 class Masks(LightningDataModule):
-    """Blocks of four classes, a tenth of them void, and no images at all."""
+    """Label maps of blocks of four classes, a tenth of them void, without images."""
 
     num_classes = 4
     class_names = ("ground", "car", "tree", "roof")

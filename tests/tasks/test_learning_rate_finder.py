@@ -14,7 +14,7 @@ FACTORS = {"network.encoder": 0.1}
 
 
 class FirstRates(Callback):
-    """The rates of the first step of all."""
+    """Records the learning rates of the first step."""
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == 0:
