@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all the set-up they need; a second run finds it done.
+# `make demo` and `make test` set up the environment on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ $(SETUP): pyproject.toml constraints.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
-# The whole dependency closure, for every Python and system that pyproject.toml admits.
+# Pins of all dependencies, for every Python and system that pyproject.toml allows.
 constraints: $(SETUP)
 	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --python-version 3.11 \
 		--no-header --no-annotate --output-file constraints.txt --upgrade
@@ -33,7 +33,7 @@ test: lint types
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 	$(BIN)/python -m pytest --doctest-modules lightning_seg/metrics lightning_seg/losses lightning_seg/targets
 
-# Lines that the fast tests run, as a table and as htmlcov/index.html.
+# Line coverage of the fast tests, as a table and as htmlcov/index.html.
 coverage: $(SETUP)
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile \
 		--cov lightning_seg --cov-report term:skip-covered --cov-report html
@@ -41,18 +41,18 @@ coverage: $(SETUP)
 test-slow: $(SETUP)
 	$(BIN)/python -m pytest -m slow
 
-# Train on synthetic scenes, test on unseen ones; the folder is the demo's own and made anew.
+# Train on synthetic scenes and test on unseen ones; runs/demo is replaced.
 demo: $(SETUP)
 	@rm -rf runs/demo
 	@$(BIN)/lightning-seg fit --config configs/experiment/synthetic/demo.yaml
 	@$(BIN)/lightning-seg test --config configs/experiment/synthetic/demo.yaml --ckpt_path best
 
-# One file that `pip install` takes, with the configurations in it.
+# A wheel for pip, configurations included.
 wheel: $(SETUP)
 	$(BIN)/uv build --quiet --wheel --out-dir dist
 	@ls dist/*.whl
 
-# The wheel in an empty environment and an empty folder: one training from a configuration in it.
+# Install the wheel in an empty environment and train there with one of its configurations.
 check-wheel: wheel
 	@rm -rf build/check-wheel && mkdir -p build/check-wheel
 	@$(PYTHON) -m venv build/check-wheel/venv

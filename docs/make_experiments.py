@@ -1,10 +1,10 @@
-"""Writes docs/experiments.md: every row of the papers' tables with its command.
+"""Write docs/experiments.md: every row of the papers' tables with its command.
 
-    python docs/make_experiments.py           # writes it
-    python docs/make_experiments.py --check   # ends with status 1 if it is out of date
+    python docs/make_experiments.py           # write the page
+    python docs/make_experiments.py --check   # exit with status 1 if it is out of date
 
-The rows are those of configs/tables/*.yaml. What stands under `measure`, a stage and its options,
-holds for a row or for all rows of a table; the checkpoint is the best one unless it says otherwise.
+Rows come from configs/tables/*.yaml. `measure`, a stage and its options, applies to a row or to all
+rows of a table; the checkpoint is the best one by default.
 """
 
 import argparse
@@ -21,38 +21,39 @@ PAGE = ROOT / "docs" / "experiments.md"
 INTRODUCTION = """\
 # Every row of the papers' tables
 
-One command trains a row, a second one measures it, in the project's folder, with the data where
-[its configuration says](data.md). Figures are the papers' own, "-" where a paper gives none. How
-runs become one table: [comparing.md](comparing.md);
-whole tables by one command: [sweeps.md](sweeps.md).
+One command trains a row and a second one evaluates it. Run them in the project's folder, with
+the data where [its configuration](data.md) expects it. Figures are those of the papers, "-" where
+a paper gives none. To make one table of several runs, see [comparing.md](comparing.md); to train
+whole tables with one command, [sweeps.md](sweeps.md).
 
-This page is made by `python docs/make_experiments.py` from `configs/tables/`.
+This page is generated from `configs/tables/` by `python docs/make_experiments.py`.
 """
 
 
 def main() -> None:
-    """Writes the page, or compares it."""
+    """Write or check the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     text = page()
     if parser.parse_args().check:
-        sys.exit(0 if PAGE.read_text(encoding="utf-8") == text else "docs/experiments.md is old")
+        current = PAGE.read_text(encoding="utf-8") == text
+        sys.exit(0 if current else "docs/experiments.md is old: run docs/make_experiments.py")
     PAGE.write_text(text, encoding="utf-8")
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the page."""
     papers = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in table_files()]
     return "\n".join([INTRODUCTION, *(_paper(paper) for paper in papers)])
 
 
 def table_files() -> list[Path]:
-    """The files that list a paper's rows."""
+    """Return the files with the rows of each paper."""
     return sorted(TABLES.glob("*.yaml"))
 
 
 def rows() -> dict[str, dict[str, Any]]:
-    """Every row by its run's folder, which no other row has."""
+    """Return every row by the folder of its run, which is unique."""
     found: dict[str, dict[str, Any]] = {}
     for path in table_files():
         for table in yaml.safe_load(path.read_text(encoding="utf-8"))["tables"]:
@@ -64,12 +65,12 @@ def rows() -> dict[str, dict[str, Any]]:
 
 
 def fit_command(row: dict[str, Any]) -> str:
-    """The command that trains a row."""
+    """Return the command that trains a row."""
     return f"lightning-seg fit {' '.join(row['fit'].split())} --run_dir runs/{row['run']}"
 
 
 def measure_command(row: dict[str, Any]) -> str:
-    """The command that measures a row."""
+    """Return the command that evaluates a row."""
     stage, _, options = row.get("measure", "test").partition(" ")
     run = f"runs/{row['run']}"
     checkpoint = "" if "--ckpt_path" in options else "--ckpt_path best"
@@ -90,7 +91,7 @@ def _table(table: dict[str, Any]) -> str:
     if "notes" in table:
         lines.append(f"{table['notes'].strip()}\n")
     if "sweep" in table:
-        lines.append(f"All of it: `lightning-seg sweep {table['sweep']}`\n")
+        lines.append(f"The whole table: `lightning-seg sweep {table['sweep']}`\n")
     shown = [(column, "published") for column in columns]
     shown += [(column, "ours") for column in columns if any(column in _ours(row) for row in rows)]
     heading = [column if who == "published" else f"{column}, ours" for column, who in shown]
@@ -108,7 +109,7 @@ def _table(table: dict[str, Any]) -> str:
 
 
 def _measured(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """A table's rows, each with how it is measured."""
+    """Return the rows of a table, each with its `measure`."""
     return [{"measure": table.get("measure", "test"), **row} for row in table["rows"]]
 
 

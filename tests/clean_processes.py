@@ -1,4 +1,4 @@
-"""Tests that fork, run where no thread has ever been started.
+"""Clean processes, without threads, for tests that fork.
 
 A fork takes along the memory of a process, but none of its threads: where a pool of threads has
 been used before, the child can wait for ever for threads that are not there. So such tests run in a
@@ -25,7 +25,7 @@ _clean.set_forkserver_preload(["lightning_seg.callbacks", "lightning_seg.tasks",
 
 
 def in_clean_process(test: Callable[..., None]) -> Callable[..., None]:
-    """Runs a test in a clean process; it ends with the test, and so do the processes it forked.
+    """Run a test in a clean process, which ends with its forked children after the test.
 
     Fixtures and parameters are handed over by pickling, so they are made of what modules hold.
     """

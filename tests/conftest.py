@@ -21,7 +21,7 @@ SHARED = ROOT.parent / "shared"
 
 @pytest.fixture(autouse=True)
 def _as_nondeterministic_as_before():
-    """Undoes ``Trainer(deterministic=True)``, which holds for the whole process."""
+    """Undo ``Trainer(deterministic=True)``, which affects the whole process."""
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].use_deterministic_algorithms(False)
@@ -29,7 +29,7 @@ def _as_nondeterministic_as_before():
 
 @pytest.fixture(scope="session")
 def camvid_root() -> Path:
-    """The real CamVid frames, where this machine has them."""
+    """Folder of the real CamVid frames, if this machine has them."""
     root = SHARED / "data" / "camvid"
     if not root.is_dir():
         pytest.skip(f"the CamVid frames are not at {root}")

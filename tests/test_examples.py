@@ -1,4 +1,4 @@
-"""The examples run as they are."""
+"""The examples run."""
 
 import subprocess
 import sys

@@ -63,25 +63,25 @@ def allowed(room: str) -> set[str]:
 
 @pytest.mark.parametrize("room", sorted({room_of(path) for path in FILES}))
 def test_a_room_imports_from_floors_below_its_own(room):
-    found = [
+    violations = [
         f"{path.relative_to(PACKAGE)}:{line} imports {other}"
         for path in FILES
         if room_of(path) == room
         for line, other in rooms_imported(path)
         if other not in allowed(room)
     ]
-    assert found == []
+    assert violations == []
 
 
 @pytest.mark.parametrize("room", sorted(NO_LIGHTNING))
 def test_a_room_for_plain_pytorch_does_not_import_lightning(room):
-    found = [
+    violations = [
         f"{path.relative_to(PACKAGE)}:{line} imports {name}"
         for path in (PACKAGE / room).rglob("*.py")
         for line, name in imported(path)
         if name.split(".")[0] in ("lightning", "pytorch_lightning")
     ]
-    assert found == []
+    assert violations == []
 
 
 def test_every_folder_of_the_package_has_a_floor():

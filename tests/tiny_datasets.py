@@ -1,4 +1,4 @@
-"""Every DataModule on a tiny copy of its dataset, for tests of what they have in common."""
+"""Every DataModule on a tiny copy of its dataset, for shared tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Tiny:
 
 
 def write_synthetic(root: Path) -> testing.Masks:
-    """Nothing: the module draws its scenes itself."""
+    """Write nothing: the module draws its own scenes."""
     return {}
 
 

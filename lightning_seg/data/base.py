@@ -15,7 +15,7 @@ from lightning_seg.data.reading.pair_reader import ExtraBand, PairReader
 from lightning_seg.data.reading.pairs import Pair, check_sizes, find_images
 from lightning_seg.data.samples import PairDataset, Sample, collate
 from lightning_seg.data.sampling.class_counts import balanced_weights, cached_counts
-from lightning_seg.data.sampling.class_locations import cached_places
+from lightning_seg.data.sampling.class_locations import cached_locations
 from lightning_seg.data.sampling.crops import GridCrops, RandomCrops
 from lightning_seg.data.sampling.evaluation import evaluation_sampler, world_size
 from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
@@ -199,16 +199,16 @@ class SegmentationDataModule(LightningDataModule):
             return GridCrops(
                 pairs, self.reader, self.train_pipeline, self.crop_size, self.crop_stride
             )
-        places = None
+        locations = None
         if self.class_balanced:
-            places = cached_places(pairs, self.reader, self.num_workers, self.root)
+            locations = cached_locations(pairs, self.reader, self.num_workers, self.root)
         return RandomCrops(
             pairs,
             self.reader,
             self.train_pipeline,
             self.crop_size,
             self.samples_per_epoch,
-            places,
+            locations,
         )
 
     def setup(self, stage: str | None = None) -> None:
@@ -239,8 +239,8 @@ class SegmentationDataModule(LightningDataModule):
         """
         pairs = self.pairs("train")
         if any(pair.without for pair in pairs):
-            places = cached_places(pairs, self.reader, self.num_workers, self.root)
-            return balanced_weights(places.counts(), balance)
+            locations = cached_locations(pairs, self.reader, self.num_workers, self.root)
+            return balanced_weights(locations.counts(), balance)
         paths = [pair.label for pair in pairs if pair.label is not None]
         counts = cached_counts(paths, self.decoder, self.num_workers, self.root)
         return balanced_weights(counts, balance)

@@ -1,4 +1,4 @@
-"""Every benchmark still runs; what it measures in so small a case says nothing."""
+"""Every benchmark runs; its figures on tiny inputs mean nothing."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_script_runs(name, camvid_root, tmp_path):
 
 
 def test_methods_of_the_step_benchmark_are_those_of_the_configurations():
-    """The method files are overlays; the benchmark once took them for whole models."""
+    """Method files are overlays, not complete models."""
     code = (
         "import losses, sys; names = losses.make_tasks(None, 'test_resnet');print(*sorted(names))"
     )

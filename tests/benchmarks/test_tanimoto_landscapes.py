@@ -18,7 +18,7 @@ def script():
 
 
 def coefficient(name, p, truth):
-    """Equations 1 to 3 of the paper, of two pixels."""
+    """Equations 1 to 3 of the paper for two pixels."""
     both = p @ truth
     if name == "D1":
         return 2 * both / (p.sum() + truth.sum())

@@ -13,7 +13,7 @@ K = 3
 
 
 class Scenes(Dataset):
-    """Rectangles on a ground, and scores that are right but for a shift and some noise."""
+    """Rectangles on a background, and scores with a shift and some noise."""
 
     def __init__(self, count, as_dict=False, names=False, seed=0, void=True):
         self.count, self.as_dict, self.names, self.seed, self.void = (
@@ -68,7 +68,7 @@ class Base(LightningModule):
 
 
 class ReturnsNothing(Base):
-    """As terratorch: calls ``self(x)`` and returns None."""
+    """Like terratorch: calls ``self(x)`` and returns None."""
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         self.loss(batch)
@@ -77,7 +77,7 @@ class ReturnsNothing(Base):
 
 
 class ReturnsLoss(Base):
-    """As torchgeo: calls ``self(x)`` and returns the loss."""
+    """Like torchgeo: calls ``self(x)`` and returns the loss."""
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         return self.loss(batch)
@@ -86,7 +86,7 @@ class ReturnsLoss(Base):
 
 
 class ReturnsDict(Base):
-    """Returns predictions and truth, and calls only a part of itself."""
+    """Returns predictions and ground truth, and calls only a submodule."""
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         return {
@@ -103,14 +103,14 @@ class ReturnsDict(Base):
 
 
 class HidesItself(Base):
-    """Calls only a part of itself and returns nothing."""
+    """Calls only a submodule and returns nothing."""
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         self.net(batch[0])
 
 
 class ChangesBatch(Base):
-    """Takes the truth out of the batch."""
+    """Removes the ground truth from the batch."""
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         batch.pop("mask")
@@ -126,7 +126,7 @@ class AugmentsItself(Base):
 
 
 class WithDistances(ReturnsDict):
-    """Returns a regressed map and its target beside the logits, as our own task does."""
+    """Returns a regressed map and its target with the logits, like `SegmentationTask`."""
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         outputs = super().validation_step(batch, batch_idx)

@@ -18,7 +18,7 @@ def test_a_saved_checkpoint_loads(tmp_path):
 
 
 def test_no_file_is_written_to_the_system_temp_folder(tmp_path, monkeypatch):
-    """It may be on another file system, from where a move is a copy."""
+    """It may be on another file system, where moving a file copies it."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     AtomicCheckpointIO().save_checkpoint({"a": 1}, tmp_path / "last.ckpt")
     assert (tmp_path / "last.ckpt").is_file()

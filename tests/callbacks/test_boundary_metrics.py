@@ -48,7 +48,7 @@ WIDTHS = (1, 2, 3, 5, 10)
 
 
 def expected(scenes=None, thorough=True):
-    """The figures by a plain loop over the scenes, all at once."""
+    """Return the scores of all scenes, computed in a plain loop."""
     scores, masks = zip(*(scenes or Scenes(5)))
     labels, masks = torch.stack(scores).argmax(1), torch.stack(masks)
     common = {"num_classes": K, "ignore_index": 255}
@@ -104,8 +104,8 @@ def test_the_expected_scores_differ_and_are_not_perfect():
     [(ReturnsNothing, False), (ReturnsLoss, True), (ReturnsDict, True), (ChangesBatch, True)],
 )
 def test_scores_are_right_in_any_style_of_module(module, as_dict, tmp_path):
-    found = validated(module(), tmp_path, loader(as_dict=as_dict))
-    assert found == pytest.approx({f"val/{k}": v for k, v in expected().items()}, abs=2e-6)
+    actual = validated(module(), tmp_path, loader(as_dict=as_dict))
+    assert actual == pytest.approx({f"val/{k}": v for k, v in expected().items()}, abs=2e-6)
 
 
 def test_captures_without_a_second_forward_pass(tmp_path):
@@ -130,22 +130,22 @@ def test_leaves_no_hook_on_the_module_after_an_error(tmp_path):
 
 def test_captures_a_named_submodule(tmp_path):
     callback = BoundaryMetrics(extractor=CaptureForward("net"))
-    found = validated(HidesItself(), tmp_path, callback=callback)
-    assert found["val/boundary_iou"] == pytest.approx(expected()["boundary_iou"], abs=1e-6)
+    actual = validated(HidesItself(), tmp_path, callback=callback)
+    assert actual["val/boundary_iou"] == pytest.approx(expected()["boundary_iou"], abs=1e-6)
 
 
 def test_reads_named_outputs(tmp_path):
     callback = BoundaryMetrics(extractor=FromOutputs("logits", "mask"))
-    found = validated(ReturnsDict(), tmp_path, loader(as_dict=True), callback)
-    assert found["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
+    actual = validated(ReturnsDict(), tmp_path, loader(as_dict=True), callback)
+    assert actual["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
 
 
 def test_accepts_a_plain_function_as_extractor(tmp_path):
     def extract(trainer, pl_module, outputs, batch):
         return batch[0], batch[1]
 
-    found = validated(HidesItself(), tmp_path, callback=BoundaryMetrics(extractor=extract))
-    assert found["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
+    actual = validated(HidesItself(), tmp_path, callback=BoundaryMetrics(extractor=extract))
+    assert actual["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
 
 
 def test_without_predictions_the_error_lists_the_outputs_and_the_options(tmp_path):
@@ -215,10 +215,10 @@ def test_the_sanity_check_is_not_counted_and_a_checkpoint_can_monitor_the_scores
 def test_several_dataloaders_are_measured_separately(tmp_path):
     t = trainer(tmp_path, BoundaryMetrics())
     parts = t.test(ReturnsLoss(), [loader(), loader(3, seed=1)], verbose=False)
-    found = {k: v for part in parts for k, v in part.items()}
+    actual = {k: v for part in parts for k, v in part.items()}
     first, second = expected(), expected(Scenes(3, seed=1))
-    assert found["test/iou/dataloader_idx_0"] == pytest.approx(first["iou"], abs=1e-6)
-    assert found["test/iou/dataloader_idx_1"] == pytest.approx(second["iou"], abs=1e-6)
+    assert actual["test/iou/dataloader_idx_0"] == pytest.approx(first["iou"], abs=1e-6)
+    assert actual["test/iou/dataloader_idx_1"] == pytest.approx(second["iou"], abs=1e-6)
     assert (tmp_path / "test" / "dataloader_idx_1" / "metrics.json").is_file()
 
 
@@ -255,8 +255,8 @@ def test_a_class_that_never_occurs_is_left_out_of_means_and_null_in_files(tmp_pa
         def forward(self, x):
             return torch.cat([super().forward(x), torch.full_like(x[:, :1], -9.0)], dim=1)
 
-    found = validated(OneClassMore(), tmp_path)
-    assert found["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
+    actual = validated(OneClassMore(), tmp_path)
+    assert actual["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
     record = json.loads((tmp_path / "val" / "metrics.json").read_text())
     assert record["per_class"]["class 3"]["iou"] is None
 
@@ -326,13 +326,13 @@ def test_a_class_excluded_from_means_still_counts_in_the_accuracy(tmp_path):
     callback = BoundaryMetrics(
         class_names=["ground", "house", "clutter"], excluded_from_mean=["clutter"]
     )
-    found = validated(ReturnsLoss(), tmp_path, callback=callback)
-    assert found["val/accuracy"] == pytest.approx(expected()["accuracy"], abs=1e-6)
+    actual = validated(ReturnsLoss(), tmp_path, callback=callback)
+    assert actual["val/accuracy"] == pytest.approx(expected()["accuracy"], abs=1e-6)
     record = json.loads((tmp_path / "val" / "metrics.json").read_text())
     assert record["settings"]["excluded_from_mean"] == ["clutter"]
     for name in ("f1", "boundary_iou", "trimap_iou/3", "surface_distance"):
         values = [record["per_class"][k][name] for k in ("ground", "house")]
-        assert found[f"val/{name}"] == pytest.approx(sum(values) / 2, abs=1e-6)
+        assert actual[f"val/{name}"] == pytest.approx(sum(values) / 2, abs=1e-6)
     assert record["per_class"]["clutter"]["f1"] > 0
 
 
@@ -369,11 +369,11 @@ def test_half_precision_scores_and_label_maps_give_the_same(tmp_path):
             outputs = super().validation_step(batch, batch_idx)
             return {"preds": outputs["logits"].argmax(1), "mask": outputs["mask"].unsqueeze(1)}
 
-    found = validated(Labels(), tmp_path, loader(as_dict=True))
-    assert found["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
-    found = validated(ReturnsNothing(), tmp_path, precision="bf16-true")
+    actual = validated(Labels(), tmp_path, loader(as_dict=True))
+    assert actual["val/iou"] == pytest.approx(expected()["iou"], abs=1e-6)
+    actual = validated(ReturnsNothing(), tmp_path, precision="bf16-true")
     # Rounded scores may tie where exact ones do not.
-    assert found["val/iou"] == pytest.approx(expected()["iou"], abs=0.01)
+    assert actual["val/iou"] == pytest.approx(expected()["iou"], abs=0.01)
 
 
 @pytest.mark.parametrize("logits", [True, False])
@@ -387,17 +387,17 @@ def test_a_single_channel_is_a_binary_prediction(logits, tmp_path):
             binary = torch.where(mask == 255, mask, (mask > 0).long())
             return {"pred": margin if logits else margin.sigmoid(), "target": binary}
 
-    found = validated(Binary(), tmp_path)
+    actual = validated(Binary(), tmp_path)
     scores, masks = (torch.stack(part) for part in zip(*Scenes(5)))
     right = (scores.argmax(1) > 0) == (masks > 0)
-    assert found["val/accuracy"] == pytest.approx(right[masks != 255].float().mean().item())
+    assert actual["val/accuracy"] == pytest.approx(right[masks != 255].float().mean().item())
 
 
 def test_images_of_different_sizes_are_measured(tmp_path):
     sizes = [(24, 40), (31, 18)]
     data = DataLoader([(torch.randn(K, *s), torch.randint(0, K, s)) for s in sizes], batch_size=1)
-    found = validated(ReturnsLoss(), tmp_path, data)
-    assert not math.isnan(found["val/boundary_iou"])
+    actual = validated(ReturnsLoss(), tmp_path, data)
+    assert not math.isnan(actual["val/boundary_iou"])
 
 
 def test_predictions_of_another_size_than_the_ground_truth_are_refused(tmp_path):

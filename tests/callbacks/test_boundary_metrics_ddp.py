@@ -34,7 +34,7 @@ class Padded(ReturnsDict):
 
 
 class Nameless(ReturnsNothing):
-    """Captured from its forward, which Lightning redirects under DDP in fit."""
+    """Module captured from its forward, which Lightning redirects under DDP in fit."""
 
     def val_dataloader(self):
         return [loader(7), loader(5, seed=1)]
@@ -43,13 +43,13 @@ class Nameless(ReturnsNothing):
 def validated(module, folder, devices, **kwargs):
     strategy = "ddp_fork" if devices > 1 else "auto"
     t = trainer(folder, BoundaryMetrics(), devices=devices, strategy=strategy, **kwargs)
-    found = t.validate(module, verbose=False)
+    actual = t.validate(module, verbose=False)
     files = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file()
     }
-    return found, files
+    return actual, files
 
 
 @pytest.mark.parametrize("module", [Padded, Unpadded, Nameless])
@@ -74,7 +74,7 @@ def test_three_processes_equal_one_where_the_last_sees_only_repeats(tmp_path):
 
 @in_clean_process
 def test_two_processes_equal_one_while_fitting(tmp_path):
-    found = []
+    actual = []
     for devices in (1, 2):
         strategy = "ddp_fork" if devices > 1 else "auto"
         t = trainer(
@@ -82,9 +82,9 @@ def test_two_processes_equal_one_while_fitting(tmp_path):
             num_sanity_val_steps=1,
         )  # fmt: skip
         t.fit(Nameless(), loader(4))
-        found.append({k: v.item() for k, v in t.callback_metrics.items()})
-    assert found[0] == found[1]
-    assert "val/boundary_iou/dataloader_idx_1" in found[0]
+        actual.append({k: v.item() for k, v in t.callback_metrics.items()})
+    assert actual[0] == actual[1]
+    assert "val/boundary_iou/dataloader_idx_1" in actual[0]
 
 
 @in_clean_process
@@ -114,9 +114,9 @@ def test_known_samplers_give_no_warning(sampler, real):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         follow = RealSampleMask(data, processes=2, rank=1)
-    found = [follow(size) for size in (2, len(sampler) - 2)]
-    assert [flag for flags, _ in found for flag in flags] == real
-    assert found[0][1] == [1, 3]
+    actual = [follow(size) for size in (2, len(sampler) - 2)]
+    assert [flag for flags, _ in actual for flag in flags] == real
+    assert actual[0][1] == [1, 3]
 
 
 def test_unknown_samplers_warn_with_the_possible_error():

@@ -1,4 +1,4 @@
-"""The figures of a dataset follow exactly from the counts of each image and class."""
+"""Scores of a dataset follow exactly from the counts per image and class."""
 
 import csv
 import json
@@ -41,24 +41,24 @@ def test_scores_of_a_class_follow_from_its_counts(k, tested):
     def counts(key):
         return column(rows, key, NAMES[k])
 
-    found = record["per_class"][NAMES[k]]
+    actual = record["per_class"][NAMES[k]]
     right, truth, predicted = (counts(c).sum() for c in ("intersection", "truth", "predicted"))
-    assert found["iou"] == right / (truth + predicted - right)
-    assert found["f1"] == 2 * right / (truth + predicted)
+    assert actual["iou"] == right / (truth + predicted - right)
+    assert actual["f1"] == 2 * right / (truth + predicted)
     bands = counts("boundary_intersection").sum() / counts("boundary_union").sum()
-    assert found["boundary_iou"] == bands
+    assert actual["boundary_iou"] == bands
     for width in (1, 2, 3, 5, 10):
         inside, union = (
             counts(f"trimap_{part}/{width}").sum() for part in ("intersection", "union")
         )
-        assert found[f"trimap_iou/{width}"] == inside / union
+        assert actual[f"trimap_iou/{width}"] == inside / union
         rest = (right - inside) / (truth + predicted - right - union)
-        assert found[f"interior_iou/{width}"] == rest
+        assert actual[f"interior_iou/{width}"] == rest
     precision = counts("contour_predicted_matched") / counts("contour_predicted")
     recall = counts("contour_truth_matched") / counts("contour_truth")
     by_image = 2 * precision * recall / (precision + recall)
-    assert found["boundary_f"] == pytest.approx(by_image.mean(), abs=1e-12)
-    assert found["boundary_precision"] == pytest.approx(precision.mean(), abs=1e-12)
+    assert actual["boundary_f"] == pytest.approx(by_image.mean(), abs=1e-12)
+    assert actual["boundary_precision"] == pytest.approx(precision.mean(), abs=1e-12)
 
 
 def test_per_image_counts_equal_those_of_the_metrics(tested):

@@ -53,10 +53,10 @@ def shown(figure):
 def test_maps_of_each_layer_are_beside_those_of_the_ground_truth(tmp_path):
     module = WithSemeda()
     (figure,) = drawn(tmp_path, module, maps=3)
-    found = shown(figure)
+    actual = shown(figure)
     for layer, number in (("layer 1", 3), ("layer 2", 3), ("edges", 1)):
         for kind in ("prediction", "ground truth"):
-            titles = [t for t in found if t.startswith(layer) and t.endswith(f": {kind}")]
+            titles = [t for t in actual if t.startswith(layer) and t.endswith(f": {kind}")]
             assert len(titles) == number
     assert (tmp_path / "pictures" / "val_edge_features" / "scene_2.png").is_file()
     assert not (tmp_path / "pictures" / "val").exists()
@@ -69,9 +69,9 @@ def test_ground_truth_maps_are_edge_network_activations_without_void(tmp_path):
     one_hot = nn.functional.one_hot(mask.where(mask != 255, 0), 3).permute(2, 0, 1).float()
     one_hot[:, mask == 255] = 0
     expected = module.losses["semeda"].edge_network.embeddings(one_hot[None])
-    found = shown(figure)
-    np.testing.assert_allclose(found["layer 1, map 5: truth"], expected[0][0, 4].detach())
-    np.testing.assert_allclose(found["edges: truth"], expected[2][0, 1].detach())
+    actual = shown(figure)
+    np.testing.assert_allclose(actual["layer 1, map 5: truth"], expected[0][0, 4].detach())
+    np.testing.assert_allclose(actual["edges: truth"], expected[2][0, 1].detach())
 
 
 def test_a_confident_correct_prediction_has_no_difference(tmp_path):

@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("torchgeo_project.py")
 
 
 def expected(network, loader):
-    """The measures once more, from the network's own scores and without any callback."""
+    """Return the metrics computed from the network's scores without a callback."""
     measures = {
         "val/boundary_iou": BoundaryIoU(K, ignore_index=255),
         "val/boundary_f": BoundaryFMeasure(K, ignore_index=255, void="removed"),
@@ -37,17 +37,17 @@ def expected(network, loader):
 def torchgeo_runs(tmp_path_factory):
     """Return the logs and files of the script on one process and on two."""
     folder = tmp_path_factory.mktemp("torchgeo")
-    found = {}
+    actual = {}
     for devices in (1, 2):
         run = folder / str(devices)
         run.mkdir()
         command = [sys.executable, "-W", "ignore", str(SCRIPT), str(run), str(devices)]
         subprocess.run(command, check=True, timeout=600, stdout=subprocess.DEVNULL)
-        found[devices] = {
+        actual[devices] = {
             name: json.loads((run / name).read_text())
             for name in ("logged.json", "val/metrics.json")
         }
-    return found
+    return actual
 
 
 def test_a_torchgeo_task_is_measured(torchgeo_runs):
@@ -68,7 +68,7 @@ def test_a_torchgeo_task_gives_the_same_on_two_processes_despite_repeated_sample
 
 
 class SmpModule(LightningModule):
-    """In the style of segmentation_models_pytorch's own multi-class example."""
+    """Module in the style of the multi-class example of segmentation_models_pytorch."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Frozen batch normalisation, in our own task and in other people's modules."""
+"""Frozen batch normalisation in our task and in other modules."""
 
 import copy
 import os
@@ -21,7 +21,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Normed(Base):
-    """Two normed convolutions, validated after every epoch."""
+    """Two convolutions with batch normalisation, validated after every epoch."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ def fit(module, folder, callback=None, ckpt_path=None, **kwargs):
 
 
 def changed(module, before):
-    """Names of the tensors that are not equal to the bit."""
+    """Return the names of tensors that are not identical."""
     return {
         name
         for name, tensor in module.state_dict().items()

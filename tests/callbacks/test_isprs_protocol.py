@@ -1,4 +1,4 @@
-"""The ISPRS tables' figures, computed by hand for two tiles."""
+"""Scores of the ISPRS tables, computed by hand for two tiles."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Unions of classes, and sums over them, by figures worked out by hand."""
+"""Merged and pooled classes, with values computed by hand."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ def test_boundaries_of_merged_classes_are_those_of_the_merged_maps(tmp_path):
     )
     data = loader(as_dict=True, names=True)
     trainer(tmp_path, callback).test(ReturnsDict(), data, verbose=False)
-    found = json.loads((tmp_path / "test" / "metrics.json").read_text())["merged"]["things"]
+    actual = json.loads((tmp_path / "test" / "metrics.json").read_text())["merged"]["things"]
     scores, masks = zip(*Scenes(5))
     pred, masks = torch.stack(scores).argmax(1), torch.stack(masks)
     maps = ((pred > 0).long(), torch.where(masks == 255, 255, (masks > 0).long()))
@@ -86,8 +86,8 @@ def test_boundaries_of_merged_classes_are_those_of_the_merged_maps(tmp_path):
         "e_measure": EMeasure(**common),
         "surface_distance": SurfaceDistance(**common),
     }.items():
-        assert found[name] == metric(*maps)[1].item()
-    assert found["trimap_iou/3"] is None
+        assert actual[name] == metric(*maps)[1].item()
+    assert actual["trimap_iou/3"] is None
 
 
 def test_merged_classes_are_listed_below_the_classes_and_enter_no_mean(record, capsys):

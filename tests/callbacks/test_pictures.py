@@ -66,17 +66,17 @@ def test_the_band_reaches_across_void_but_excludes_it():
 
 
 def where(pixels, color):
-    """Columns of the middle row that are tinted with a colour."""
+    """Return the columns of the middle row that are tinted with a colour."""
     tinted = np.array(color) * 0.85 + 0.15 * 120
     return np.flatnonzero((np.abs(pixels[20].astype(int) - tinted) < 1.5).all(axis=-1)).tolist()
 
 
 def test_in_the_band_errors_are_red_correct_pixels_green_and_the_rest_grey():
     picture = two_halves(shift=2, band_width=4)
-    found = judged(picture.image, picture.verdicts, picture.void, picture.band)
-    red, green, blue = found[20].astype(int).T
-    assert where(found, WRONG) == [30, 31]
-    assert where(found, RIGHT) == [26, 27, 28, 29, 32, 33]
+    actual = judged(picture.image, picture.verdicts, picture.void, picture.band)
+    red, green, blue = actual[20].astype(int).T
+    assert where(actual, WRONG) == [30, 31]
+    assert where(actual, RIGHT) == [26, 27, 28, 29, 32, 33]
     rest = [*range(26), *range(34, 60)]
     assert np.array_equal(red[rest], green[rest])
     assert np.array_equal(red[rest], blue[rest])
@@ -84,9 +84,9 @@ def test_in_the_band_errors_are_red_correct_pixels_green_and_the_rest_grey():
 
 def test_in_the_image_errors_are_red_and_correct_pixels_green():
     picture = two_halves(shift=2)
-    found = judged(picture.image, picture.verdicts, picture.void)
-    assert where(found, WRONG) == [0, 1, 30, 31]
-    assert len(where(found, RIGHT)) == 56
+    actual = judged(picture.image, picture.verdicts, picture.void)
+    assert where(actual, WRONG) == [0, 1, 30, 31]
+    assert len(where(actual, RIGHT)) == 56
 
 
 @pytest.mark.parametrize("clash", [(255, 0, 0), (110, 190, 120)])
@@ -102,13 +102,13 @@ def test_error_colours_differ_from_class_colours(clash):
 
 def test_true_and_false_positives_and_false_negatives_have_their_own_colours():
     picture = two_halves(shift=2, positive=1)
-    found = judged(picture.image, picture.verdicts, picture.void)
+    actual = judged(picture.image, picture.verdicts, picture.void)
     green, pink, blue = (60, 180, 75), (245, 110, 180), (30, 60, 200)
     assert [v.color for v in picture.verdicts] == [green, pink, blue]
-    assert where(found, green) == list(range(32, 60))
-    assert where(found, pink) == [0, 1]
-    assert where(found, blue) == [30, 31]
-    true_negatives = found[20, 2:30]
+    assert where(actual, green) == list(range(32, 60))
+    assert where(actual, pink) == [0, 1]
+    assert where(actual, blue) == [30, 31]
+    true_negatives = actual[20, 2:30]
     assert (true_negatives == true_negatives[:, :1]).all()
     assert "right: IoU 87.5%" in texts(draw(picture))
 
@@ -194,22 +194,22 @@ def test_a_picture_has_titles_scales_and_a_legend():
         shift=2, distance=distance, true_distance=-distance, entropy=np.ones((40, 60))
     )
     figure = draw(picture)
-    found = texts(figure)
+    actual = texts(figure)
     for text in (
         "halves", "image", "ground truth", "prediction", "left", "right", "wrong",
         "left: predicted distance", "right: true distance", "boundary", "far in",
         "entropy of the prediction", "undecided",
     ):  # fmt: skip
-        assert text in found
-    assert any("wrong within 2 px" in text for text in found)
-    assert "errors: 6.7% wrong" in found
+        assert text in actual
+    assert any("wrong within 2 px" in text for text in actual)
+    assert "errors: 6.7% wrong" in actual
 
 
 def test_inner_distances_have_their_own_scale():
     distance = np.linspace(0, 1, 60)[None, None].repeat(40, 1).repeat(2, 0)
-    found = texts(draw(two_halves(distance=distance, true_distance=distance)))
-    assert "deepest" in found
-    assert "far out" not in found
+    actual = texts(draw(two_halves(distance=distance, true_distance=distance)))
+    assert "deepest" in actual
+    assert "far out" not in actual
 
 
 @pytest.mark.parametrize("with_distance", [False, True])
@@ -219,14 +219,14 @@ def test_boundaries_and_colours_have_their_own_row(with_distance):
     red[1:] = 1
     picture = two_halves(boundary=boundary, color=red, distance=boundary if with_distance else None)
     figure = draw(picture)
-    found = texts(figure)
-    assert "predicted boundaries" in found
-    assert "predicted colours" in found
+    actual = texts(figure)
+    assert "predicted boundaries" in actual
+    assert "predicted colours" in actual
     assert "true colours" not in [axis.get_title() for axis in figure.axes if axis.get_visible()]
     pixels, plain = render(figure), render(draw(two_halves()))
     assert (pixels == (255, 0, 0)).all(axis=-1).mean() > 0.05
     assert pixels.shape[0] > 1.3 * plain.shape[0]
-    assert ("deepest" in found) is with_distance
+    assert ("deepest" in actual) is with_distance
 
 
 @pytest.mark.parametrize("void", [False, True])
@@ -242,9 +242,9 @@ def test_an_image_of_one_class_or_of_void_is_drawn(fill):
     picture = two_halves(distance=-np.ones((2, 40, 60)))
     picture.truth[:] = fill
     picture.prediction[:] = 0
-    found = texts(draw(picture))
-    assert "no true boundaries" in found
-    assert ("no labelled pixels" in found) is (fill == 255)
+    actual = texts(draw(picture))
+    assert "no true boundaries" in actual
+    assert ("no labelled pixels" in actual) is (fill == 255)
 
 
 def axes_of(figure):
@@ -265,7 +265,7 @@ def test_extra_bands_have_panels_and_colours_show_their_mean_error():
 
 
 class Sees(WithDistances):
-    """Knows what its channels and classes are called."""
+    """Module with names of channels and classes."""
 
     class_names = ("ground", "house", "tree")
     channel_names = ("red", "green", "blue", "elevation")
@@ -287,7 +287,7 @@ class Sees(WithDistances):
 
 
 def drawn(folder, module, **settings):
-    """The figures that a validation draws."""
+    """Return the figures that a validation draws."""
     figures = []
 
     class Keeps(PredictionPanels):
@@ -316,7 +316,7 @@ def test_errors_of_a_chosen_class_are_split_into_false_positives_and_negatives(t
 
 
 class Binary(Base):
-    """Objects of either kind against the ground, from one logit."""
+    """Binary module with a single logit: objects against background."""
 
     num_classes = 2
 
@@ -360,8 +360,8 @@ def test_a_fit_writes_the_same_samples_every_nth_epoch_and_the_last(tmp_path):
     panels = PredictionPanels(num_images=2, every_n_epochs=2)
     t = trainer(tmp_path, panels, max_epochs=5, num_sanity_val_steps=1)
     t.fit(WithDistances(), loader(as_dict=True), loader(6, as_dict=True, names=True))
-    found = sorted(path.name for path in (tmp_path / "pictures" / "val").iterdir())
-    assert found == [f"scene_{i}_epoch_{e:03d}.png" for i in (1, 4) for e in (1, 3, 4)]
+    actual = sorted(path.name for path in (tmp_path / "pictures" / "val").iterdir())
+    assert actual == [f"scene_{i}_epoch_{e:03d}.png" for i in (1, 4) for e in (1, 3, 4)]
 
 
 def test_picture_files_are_large_and_not_blank(tmp_path):

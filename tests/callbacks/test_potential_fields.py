@@ -90,23 +90,23 @@ def test_the_difference_of_potentials_equals_the_point_loss(tmp_path):
         for maps in (scene["image"].softmax(0)[2], (scene["mask"] == 2).float())
     ]
     expected = (fields[0] - fields[1]).abs()[3]
-    found = {t: m for t, m in shown(figure).items() if t.startswith("difference, right")}
-    ((title, difference),) = found.items()
+    actual = {t: m for t, m in shown(figure).items() if t.startswith("difference, right")}
+    ((title, difference),) = actual.items()
     np.testing.assert_allclose(difference, expected, atol=1e-5)
     assert title == f"difference, right: mean {expected[valid].mean():.3f}"
 
 
 def test_the_part_with_the_most_boundary_of_the_class_is_shown(tmp_path):
     (figure,) = drawn(tmp_path, WithPointLoss(), class_name="house", crop_size=14)
-    found = shown(figure)
-    assert found["part of it"].shape == (14, 14, 3)
-    assert found["probability of house"].shape == (14, 14)
+    actual = shown(figure)
+    assert actual["part of it"].shape == (14, 14, 3)
+    assert actual["probability of house"].shape == (14, 14)
     # The house is 9 x 12 pixels at most, so all that lies deep in it is in the part.
     house = (true_mask() == 1).float()
     deep = int((anisotropic_convolution(house[None, None])[0] == 4).sum())
     inside = np.round(255 * np.array(_line_colors(3)(4)[:3]))
     assert deep > 0
-    assert (found["ground truth, up"] == inside).all(axis=-1).sum() == deep
+    assert (actual["ground truth, up"] == inside).all(axis=-1).sum() == deep
 
 
 def test_an_absent_class_is_drawn_too(tmp_path):
@@ -148,5 +148,5 @@ def test_void_has_no_potential_in_the_prediction(tmp_path):
     probability = torch.where(valid, scene["image"].softmax(0)[0], 0)
     field = anisotropic_convolution(probability[None, None])[0, 0, 0]
     colors = (_line_colors(3)(field.round().long().numpy())[..., :3] * 255).round()
-    found = shown(figure)["prediction, up"]
-    assert np.array_equal(found[valid.numpy()], colors[valid.numpy()])
+    actual = shown(figure)["prediction, up"]
+    assert np.array_equal(actual[valid.numpy()], colors[valid.numpy()])

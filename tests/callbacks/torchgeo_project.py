@@ -1,4 +1,4 @@
-"""A project that trains with torchgeo, as a script: FOLDER, number of processes."""
+"""Script of a torchgeo project; arguments: folder, number of processes."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ def task():
 
 
 class Loaders:
-    """Sizes of a batch are multiples of 32, as torchgeo's networks want them."""
+    """Image sizes are multiples of 32, as torchgeo's networks require."""
 
     @staticmethod
     def collate(samples):

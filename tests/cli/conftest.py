@@ -1,4 +1,4 @@
-"""A person's own tiny folder of images and masks, and the command line in this process."""
+"""A tiny folder of images and masks, and the command line in this process."""
 
 import sys
 from pathlib import Path
@@ -54,7 +54,7 @@ trainer:
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    """An empty folder to work in, with eight images and masks in ``my_folder``."""
+    """Working directory with eight images and masks in ``my_folder``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     rng = np.random.default_rng(0)
@@ -73,7 +73,7 @@ def workplace(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(workplace, capsys, monkeypatch):
-    """Runs a command line; returns its exit status and what it wrote to either stream."""
+    """Run a command line; return its exit status, stdout and stderr."""
 
     def call(*args):
         status = 0
@@ -90,7 +90,7 @@ def run(workplace, capsys, monkeypatch):
 
 @pytest.fixture
 def refused(run):
-    """The one message that a refused command line ends with."""
+    """Return the single error message of a refused command line."""
 
     def call(*args):
         status, _, err = run(*args)

@@ -102,7 +102,7 @@ def test_null_resets_a_nested_option(run):
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "expected"),
     [
         (
             "--model.optimization.step_schedule=Foo",
@@ -132,9 +132,9 @@ def test_null_resets_a_nested_option(run):
         ("--model.losses.lines.weight=0.5", "model.losses: WeightedLoss needs loss."),
     ],
 )
-def test_a_wrong_value_names_key_value_and_accepted_values(refused, option, told):
+def test_a_wrong_value_names_key_value_and_accepted_values(refused, option, expected):
     message = refused(*FIT, option)
-    assert told in message
+    assert expected in message
     assert "config.yaml" not in message  # the value stands in the command line
 
 
@@ -173,16 +173,16 @@ def test_a_run_without_a_config_names_what_is_missing(refused):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         (b"data: [1, 2\nmodel: }", "cannot be read as YAML"),
         (b"\x89PNG\r\n", "cannot be read as YAML"),
         (b"", "has no settings"),
     ],
 )
-def test_an_invalid_config_file_is_named(refused, workplace, content, told):
+def test_an_invalid_config_file_is_named(refused, workplace, content, expected):
     (workplace / "broken.yaml").write_bytes(content)
-    assert f"broken.yaml {told}" in refused(*FIT, "--config", "broken.yaml")
+    assert f"broken.yaml {expected}" in refused(*FIT, "--config", "broken.yaml")
 
 
 def test_a_missing_config_file_is_named(refused):
@@ -241,7 +241,7 @@ def test_a_misspelt_transform_argument_is_an_error(refused):
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "expected"),
     [
         ("--model.head.clip=-1", "clip is -1.0, but must be"),
         ("--model.head.void=foo", "foo"),
@@ -249,8 +249,8 @@ def test_a_misspelt_transform_argument_is_an_error(refused):
         ("--model=nowhere.yaml", "nowhere.yaml"),
     ],
 )
-def test_a_value_out_of_range_gives_one_message(refused, option, told):
-    assert told in refused(*FIT, option)
+def test_a_value_out_of_range_gives_one_message(refused, option, expected):
+    assert expected in refused(*FIT, option)
 
 
 def test_a_loss_under_the_wrong_prediction_is_refused(refused):
@@ -267,7 +267,7 @@ def test_a_loss_of_an_unknown_prediction_says_what_the_head_predicts(refused):
 
 
 @pytest.mark.parametrize(
-    ("loss", "told"),
+    ("loss", "expected"),
     [
         (
             "{class_path: PointLoss, init_args: {kernel_size: 6}}",
@@ -289,9 +289,9 @@ def test_a_loss_of_an_unknown_prediction_says_what_the_head_predicts(refused):
         ("{class_path: SobelLoss, init_args: {weight: 0}}", "weight is 0"),
     ],
 )
-def test_a_bad_argument_of_a_loss_gives_one_message(refused, loss, told):
+def test_a_bad_argument_of_a_loss_gives_one_message(refused, loss, expected):
     edit("loss:\n          class_path: CrossEntropyLoss", f"loss: {loss}")
-    assert told in refused(*FIT)
+    assert expected in refused(*FIT)
 
 
 def test_too_many_weights_of_a_regressed_map_give_one_message(refused):

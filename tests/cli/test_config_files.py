@@ -1,4 +1,4 @@
-"""Configurations that come with the package, by short names and from anywhere."""
+"""Short names of the package's configurations, from any folder."""
 
 import pytest
 
@@ -8,7 +8,7 @@ FOLDER = str(configs_folder())
 
 
 @pytest.mark.parametrize(
-    ("given", "found"),
+    ("given", "expected"),
     [
         ("--config camvid/unet", "--config {}/experiment/camvid/unet.yaml"),
         ("--config=method/epl", "--config={}/method/epl.yaml"),
@@ -21,9 +21,9 @@ FOLDER = str(configs_folder())
         ("--trainer=trainer/cpu", "--trainer={}/trainer/cpu.yaml"),
     ],
 )
-def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, found):
+def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, expected):
     monkeypatch.chdir(tmp_path)
-    assert with_found_configs(given.split()) == found.format(FOLDER).split()
+    assert with_found_configs(given.split()) == expected.format(FOLDER).split()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``lightning-seg data``: what it prints, writes and ends with."""
+"""``lightning-seg data``: output, files and exit status."""
 
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ POTSDAM = [
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """Runs ``lightning-seg data``; its exit status and what it wrote."""
+    """Run ``lightning-seg data``; return its exit status, stdout and stderr."""
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["lightning-seg", "data", *map(str, args)])
@@ -84,14 +84,14 @@ def test_every_problem_is_listed_and_the_status_is_1(run, camvid):
     status, out, _ = check(run, camvid, "--data.test_split=test")
     assert status == 1
     lines = [line for line in out.splitlines() if line.startswith("Problem: ")]
-    for file, split, told in (
+    for file, split, expected in (
         ("0001TP_006690.png", "train", "without a label"),
         ("0006R0_f00930.png", "train", "cannot be read as an image"),
         ("0016E5_07959.png", "val", "(2 unknown pixels in all: 77, 99)"),
         ("0001TP_008550.png", "test", "cannot be read as an image"),
         ("Seq05VD_f00000.png", "test", "is 9 x 9"),
     ):
-        (line,) = [line for line in lines if file in line and told in line]
+        (line,) = [line for line in lines if file in line and expected in line]
         assert line.startswith(f"Problem: {split}: ")
     assert f"{len(lines)} problem(s)." in out
 
@@ -142,7 +142,7 @@ def test_samples_are_drawn_with_their_targets(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "expected"),
     [
         ([], "data needs a subcommand. Choose one of check, show"),
         (["chek"], "data has no subcommand chek. Choose one of check, show"),
@@ -154,10 +154,10 @@ def test_samples_are_drawn_with_their_targets(run, tmp_path):
         (["show", *CAMVID, "--split", "predict"], "expected train or val or test"),
     ],
 )
-def test_a_wrong_command_line_gives_one_message(run, args, told):
+def test_a_wrong_command_line_gives_one_message(run, args, expected):
     status, _, err = run(*args)
     assert status == 2
-    assert told in err
+    assert expected in err
     assert "Traceback" not in err
 
 

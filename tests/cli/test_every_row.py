@@ -22,20 +22,20 @@ each_row = pytest.mark.parametrize("name", ROWS)
 
 
 def outline(row):
-    """A row's files and the names of its options, each with its experiment."""
+    """Return a row's files and option names, each with its experiment."""
     words = shlex.split(row["fit"])
     said = [word for word in words if word.startswith("-") or word.endswith(".yaml")]
     return {(said[1], word) for word in said}
 
 
 def first_of_a_kind(rows):
-    """Rows with a file or an option that no row before them has over the same experiment."""
-    seen, found = set(), set()
+    """Return rows with a file or option that no earlier row adds to the same experiment."""
+    seen, actual = set(), set()
     for name, row in rows.items():
         if outline(row) - seen:
-            found.add(name)
+            actual.add(name)
         seen |= outline(row)
-    return found
+    return actual
 
 
 # These are parsed at once, the others with the slow tests.
@@ -65,7 +65,7 @@ REPLACED = {"resnet50", "resnet101", "resnet34", "wide_resnet50_2", "xception71"
 
 
 def arguments(row):
-    """The words of a row's command, its files found from anywhere."""
+    """Return the words of a row's command, with absolute paths of its files."""
     words = shlex.split(make_experiments.fit_command(row))[1:]
     return [str(ROOT / word) if word.startswith("configs/") else word for word in words]
 
@@ -83,7 +83,7 @@ def test_a_row_parses(name, run):
 
 @pytest.fixture(scope="module")
 def datasets(tmp_path_factory):
-    """Tiny copies of all datasets, at the places that the configurations name."""
+    """Tiny copies of all datasets, in the folders that the configurations name."""
     root = tmp_path_factory.mktemp("datasets")
     for folder, write in DATA.items():
         # Folds ask for the tiles of the whole benchmark, or for ten faces.
@@ -97,7 +97,7 @@ def datasets(tmp_path_factory):
 
 
 def small(config):
-    """Options that leave a row its method, but not its size."""
+    """Return options that shrink a row but keep its method."""
     options = {
         "data.batch_size": 2,
         "data.num_workers": 0,
@@ -130,7 +130,7 @@ def small(config):
 
 
 def cut(transform):
-    """A transform whose crops have 96 pixels a side at most."""
+    """Return the transform with crops of at most 96 pixels per side."""
     given = transform["init_args"]
     sides = {side: min(given[side], 96) for side in ("height", "width") if side in given}
     return {**transform, "init_args": given | sides}

@@ -54,13 +54,13 @@ def test_the_command_exports_to_onnx(task):
         with torch.no_grad():
             expected = task(image)["logits"]
         assert (torch.from_numpy(logits) - expected).abs().max() < 1e-4
-    found = session.get_modelmeta().custom_metadata_map
-    assert json.loads(found["class_names"]) == list(NAMES)
-    assert json.loads(found["class_colors"]) == [list(color) for color in COLORS]
-    assert {name: found[name] for name in ("num_classes", "in_channels", "height", "width")} == {
+    actual = session.get_modelmeta().custom_metadata_map
+    assert json.loads(actual["class_names"]) == list(NAMES)
+    assert json.loads(actual["class_colors"]) == [list(color) for color in COLORS]
+    assert {name: actual[name] for name in ("num_classes", "in_channels", "height", "width")} == {
         "num_classes": "3", "in_channels": "4", "height": "any", "width": "any",
     }  # fmt: skip
-    assert found["output"] == "logits: float32 (batch, 3, height, width)"
+    assert actual["output"] == "logits: float32 (batch, 3, height, width)"
 
 
 @pytest.mark.slow

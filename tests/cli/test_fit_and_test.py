@@ -147,7 +147,7 @@ def test_a_class_in_the_working_directory_is_found(run, workplace):
 
 
 def test_a_step_schedule_is_not_stretched_by_resuming(run, refused):
-    """Beyond its planned end PolynomialLR would train on at a rate of zero."""
+    """Beyond its planned end PolynomialLR has a learning rate of zero."""
     scheduled = (*FIT, "--model.optimization.step_schedule=PolynomialLR")
     status, _, err = run(*scheduled)
     assert status == 0, err

@@ -1,4 +1,4 @@
-"""GSCNN's edges are supervised by a configuration."""
+"""GSCNN's edge supervision from a configuration."""
 
 import json
 from pathlib import Path

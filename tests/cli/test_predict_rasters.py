@@ -23,7 +23,7 @@ _trained: list[bytes] = []
 
 @pytest.fixture
 def fitted(run, workplace):
-    """The folder of a run that was trained, once for all tests."""
+    """Folder of a trained run, shared by all tests."""
     checkpoint = Path("run/checkpoints/last.ckpt")
     if not _trained:
         status, _, err = run(*FIT)
@@ -52,7 +52,7 @@ def trained():
 
 
 def in_memory(task, image):
-    """The labels of an image by the way of validation and test."""
+    """Return the labels of an image as computed in validation and test."""
     tensor = torch.from_numpy(image).permute(2, 0, 1).float()[None] / 255
     with torch.inference_mode():
         return task.infer(tensor)["logits"].argmax(1)[0].numpy()

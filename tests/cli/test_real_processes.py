@@ -42,7 +42,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(run):
 
 
 def in_two_processes(*arguments):
-    """The command in a process of its own, which has started no thread when it forks."""
+    """The command in a separate process without threads, so that it can fork."""
     fork = ("--trainer.devices", "2", "--trainer.strategy", "ddp_fork")
     command = [sys.executable, "-m", "lightning_seg.cli", *arguments, *fork]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)

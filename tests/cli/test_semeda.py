@@ -1,4 +1,4 @@
-"""Both stages of SEMEDA on a person's own folder, from the command line."""
+"""Both stages of SEMEDA on a folder of images, from the command line."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ model:
 
 @pytest.fixture
 def edge_run(run):
-    """Stage one, too short to be of use, on the folder that ``config.yaml`` describes."""
+    """A very short stage one on the data of ``config.yaml``."""
     data = yaml.safe_load(Path("config.yaml").read_text())["data"]
     Path("data.yaml").write_text(yaml.safe_dump(data))
     status, out, err = run(

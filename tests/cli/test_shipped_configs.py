@@ -103,16 +103,16 @@ TERMS = {
 }
 
 
-@pytest.mark.parametrize(("option", "told"), TERMS.items(), ids=lambda x: x[0])
-def test_one_setting_of_a_term_can_be_changed_by_name(capsys, monkeypatch, option, told):
+@pytest.mark.parametrize(("option", "change"), TERMS.items(), ids=lambda x: x[0])
+def test_one_setting_of_a_term_can_be_changed_by_name(capsys, monkeypatch, option, change):
     name, value = option
     out = printed(capsys, monkeypatch, *EPL, f"--model.losses.{name}", value)
     losses = yaml.safe_load(out)["model"]["init_args"]["losses"]
-    term, key, expected = told
-    found = losses[term][key]
+    term, key, expected = change
+    actual = losses[term][key]
     if isinstance(expected, dict):
-        found = {name: found["init_args"][name] for name in expected}
-    assert found == expected
+        actual = {name: actual["init_args"][name] for name in expected}
+    assert actual == expected
     assert list(losses) == ["cross_entropy", "point", "line"]
 
 
@@ -127,8 +127,8 @@ def test_a_term_can_be_removed_by_name(capsys, monkeypatch):
 def test_an_optimization_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.optimization", path)
     given = yaml.safe_load(path.read_text())["optimizer"]["class_path"]
-    found = yaml.safe_load(out)["model"]["init_args"]["optimization"]
-    assert found["optimizer"]["class_path"].endswith(given.rpartition(".")[2])
+    actual = yaml.safe_load(out)["model"]["init_args"]["optimization"]
+    assert actual["optimizer"]["class_path"].endswith(given.rpartition(".")[2])
 
 
 PLATEAU = CONFIGS / "experiment" / "resunet_a" / "potsdam.yaml"
@@ -138,19 +138,19 @@ PLATEAU = CONFIGS / "experiment" / "resunet_a" / "potsdam.yaml"
 @pytest.mark.parametrize("experiment", [ANY, PLATEAU, PSPNET], ids=lambda p: p.parent.name)
 def test_a_new_optimization_replaces_all_of_the_old_one(capsys, monkeypatch, path, experiment):
     out = printed(capsys, monkeypatch, "--config", experiment, "--model.optimization", path)
-    found = yaml.safe_load(out)["model"]["init_args"]["optimization"]
+    actual = yaml.safe_load(out)["model"]["init_args"]["optimization"]
     given = yaml.safe_load(path.read_text())
     for name in ("step_schedule", "epoch_schedule"):
-        assert (found[name] is None) == (given[name] is None)
-    assert found["lr_factors"] == given["lr_factors"]
-    assert set(given["optimizer"]["init_args"]).issubset(found["optimizer"]["init_args"])
+        assert (actual[name] is None) == (given[name] is None)
+    assert actual["lr_factors"] == given["lr_factors"]
+    assert set(given["optimizer"]["init_args"]).issubset(actual["optimizer"]["init_args"])
 
 
 @parts("auxiliary")
 def test_auxiliary_supervision_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.auxiliary", path)
-    found = yaml.safe_load(out)["model"]["init_args"]["auxiliary"]
-    assert set(found["losses"]) == set(yaml.safe_load(path.read_text())["losses"])
+    actual = yaml.safe_load(out)["model"]["init_args"]["auxiliary"]
+    assert set(actual["losses"]) == set(yaml.safe_load(path.read_text())["losses"])
 
 
 @parts("data")

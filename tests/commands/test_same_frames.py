@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def write_run(folder, data, seed, **settings):
-    """A run's folder, as fit leaves it, of an untrained network."""
+    """Write the folder of a run with an untrained network."""
     torch.manual_seed(seed)
     network = partial(Unet, encoder="test_resnet", decoder_channels=(16, 8))
     losses = {"cross_entropy": WeightedLoss(CrossEntropyLoss())}

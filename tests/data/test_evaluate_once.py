@@ -15,7 +15,7 @@ SAMPLES = 7
 
 
 class Recorder(pl.LightningModule):
-    """Writes the name of every sample it is shown to a file of its process."""
+    """Writes the name of every sample to a file of its process."""
 
     def __init__(self, folder):
         super().__init__()

@@ -25,16 +25,16 @@ def test_a_good_copy_has_no_problem(name, tmp_path):
     assert report.problems == []
     for split in SPLITS:
         assert report.splits[split].images == len(module.pairs(split))
-    found = report.splits["train"]
-    pixels = sum(h * w * n for (h, w), n in found.sizes.items())
-    assert sum(found.counts.pixels) + found.ignored == pixels
+    actual = report.splits["train"]
+    pixels = sum(h * w * n for (h, w), n in actual.sizes.items())
+    assert sum(actual.counts.pixels) + actual.ignored == pixels
     labels = [pair.label for pair in module.pairs("train")]
-    assert found.counts == count_classes(labels, module.decoder)
+    assert actual.counts == count_classes(labels, module.decoder)
     if name in ("folder", "camvid", "helen", "dfc2015"):
         every = np.concatenate([mask.ravel() for mask in masks["train"].values()])
         expected = np.bincount(every, minlength=256)
-        assert found.counts.pixels == tuple(expected[: module.num_classes].tolist())
-        assert found.ignored == expected[255]
+        assert actual.counts.pixels == tuple(expected[: module.num_classes].tolist())
+        assert actual.ignored == expected[255]
 
 
 def test_an_image_in_training_and_evaluation_is_a_problem(name, tmp_path):
@@ -72,9 +72,9 @@ def test_findings_can_be_sent_from_workers(tmp_path):
     here = _Findings(module.pairs("train"), module.reader)
     there = pickle.loads(pickle.dumps(here))
     for index in range(len(here)):
-        found = pickle.loads(pickle.dumps(there[index]))
-        assert found.problems == here[index].problems
-        assert found.digest == here[index].digest
+        actual = pickle.loads(pickle.dumps(there[index]))
+        assert actual.problems == here[index].problems
+        assert actual.digest == here[index].digest
     assert len(here[0].problems) == 1
 
 

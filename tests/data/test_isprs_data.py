@@ -27,7 +27,7 @@ COLORS = np.array(
 
 
 def write_tile(root: Path, tile: str, size=(64, 80), classes=6) -> np.ndarray:
-    """A tile whose red and green give each pixel's row and column; returns the class ids."""
+    """Write a tile whose red and green encode row and column; return the class ids."""
     rows, columns = np.indices(size)
     image = np.stack([rows, columns, np.zeros(size, int)], axis=2).astype(np.uint8)
     ids = (rows // 5 + columns // 7) % classes

@@ -1,4 +1,4 @@
-"""The datasets' own tables of labels, written out: no class may take another's colour or number."""
+"""Label tables of the datasets, written out to detect swapped colours or numbers."""
 
 import numpy as np
 import pytest
@@ -84,9 +84,9 @@ def test_every_colour_is_its_class(tmp_path, module, colors):
     path = tmp_path / "label.png"
     Image.fromarray(np.array([list(colors)], np.uint8)).save(path)
     names = dict(enumerate(module.class_names)) | {255: None}
-    found = [names[number] for number in module.decoder.read(path)[0].tolist()]
-    assert found == list(colors.values())
-    assert set(found) - {None} == set(module.class_names)
+    actual = [names[number] for number in module.decoder.read(path)[0].tolist()]
+    assert actual == list(colors.values())
+    assert set(actual) - {None} == set(module.class_names)
 
 
 @pytest.mark.parametrize(

@@ -295,13 +295,13 @@ def test_real_images_are_read():
     train, val = module.pairs("train"), module.pairs("val")
     assert len(train) + len(val) == 15
     assert not {pair.name for pair in train} & {pair.name for pair in val}
-    found = set()
+    actual = set()
     for split in ("train", "val"):
         for place in range(len(module.pairs(split))):
             sample = whole(module, split, place)
             assert sample["image"].shape[1:] == sample["mask"].shape
-            found |= set(sample["mask"].unique().tolist())
-    assert {0, 255} < found <= {*range(21), 255}
+            actual |= set(sample["mask"].unique().tolist())
+    assert {0, 255} < actual <= {*range(21), 255}
 
 
 # Faces

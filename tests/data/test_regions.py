@@ -1,4 +1,4 @@
-"""Parts of rasters that are measured, and crops that do not touch them."""
+"""Regions of rasters for evaluation, and crops that do not touch them."""
 
 from pathlib import Path
 
@@ -191,4 +191,4 @@ def test_one_real_crop_can_be_trained_on_validated_and_tested(area, tile):
     classes = {
         s: set(data.datasets[s][0]["mask"].unique().tolist()) - {255} for s in ("val", "test")
     }
-    assert all(len(found) >= 3 for found in classes.values())
+    assert all(len(actual) >= 3 for actual in classes.values())

@@ -1,4 +1,4 @@
-"""Synthetic scenes: the same seed, the same scene; every class; colour alone decides little."""
+"""Synthetic scenes: reproducible, with every class, and not separable by colour alone."""
 
 from functools import cache
 

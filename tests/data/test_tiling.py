@@ -1,4 +1,4 @@
-"""Training on crops of large rasters, and evaluation that sees every pixel once."""
+"""Training on crops of large rasters, and evaluation that covers every pixel once."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_balanced_crops_stay_inside_and_differ(tmp_path):
 def test_an_absent_class_is_never_drawn(tmp_path):
     write(tmp_path, RARE)
     dataset = crops(tmp_path, num_classes=5, class_balanced=True)
-    assert dataset.places.pixels.sum(axis=0).tolist() == [200 * 150 - 16, 16, 0, 0, 0]
+    assert dataset.locations.pixels.sum(axis=0).tolist() == [200 * 150 - 16, 16, 0, 0, 0]
     assert len(list(dataset)) == 40
 
 

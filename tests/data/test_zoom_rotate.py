@@ -19,15 +19,15 @@ def squares() -> tuple[np.ndarray, np.ndarray]:
 
 
 def matrix_of(transform: A.DualTransform, seed: int) -> np.ndarray:
-    """The linear map that a transform drew, from where it brought rows and columns."""
+    """Return the linear map of a transform, from its effect on rows and columns."""
     rows, columns = np.indices((SIZE, SIZE)).astype(np.float32) / SIZE
     image = np.stack([columns, rows, np.ones_like(rows)], axis=2)
     pipeline = TransformPipeline([transform])
     moved, _ = pipeline(image, None, seed)
     # Far from where the picture was reflected, values change by a constant from pixel to pixel.
     steps = [np.gradient(moved[..., k], axis=axis) for k in (0, 1) for axis in (1, 0)]
-    found = [float(np.median(np.abs(step))) * SIZE for step in steps]
-    return np.array(found).reshape(2, 2)
+    actual = [float(np.median(np.abs(step))) * SIZE for step in steps]
+    return np.array(actual).reshape(2, 2)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -78,9 +78,9 @@ def test_areas_beyond_the_border_are_reflected_without_repeating_it():
     shift = np.array([[1.0, 0, 3], [0, 1, 0], [0, 0, 1]])
     transform = ZoomRotate()
     moved, labels = transform.apply(image, shift), transform.apply_to_mask(mask, shift)
-    for found, given in ((moved, image), (labels, mask)):
-        np.testing.assert_array_equal(found[:, 3:], given[:, :-3])
-        np.testing.assert_array_equal(found[:, :3], given[:, 3:0:-1])
+    for actual, given in ((moved, image), (labels, mask)):
+        np.testing.assert_array_equal(actual[:, 3:], given[:, :-3])
+        np.testing.assert_array_equal(actual[:, :3], given[:, 3:0:-1])
 
 
 def test_elevation_moves_with_the_image_and_keeps_its_values(tmp_path):

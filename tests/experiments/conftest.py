@@ -1,4 +1,4 @@
-"""Two methods with two seeds each, trained for two epochs and tested by the command line."""
+"""Two methods with two seeds each, trained for two epochs and tested."""
 
 import sys
 from pathlib import Path
@@ -64,7 +64,7 @@ def write_images(folder: Path, count: int = 12) -> None:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """The folder that holds the runs METHOD/seedN."""
+    """Folder with the runs METHOD/seedN."""
     folder = tmp_path_factory.mktemp("experiment")
     write_images(folder / "my_folder")
     (folder / "config.yaml").write_text(CONFIG)
@@ -88,6 +88,6 @@ def runs(tmp_path_factory):
 
 @pytest.fixture
 def copies(runs, tmp_path):
-    """The runs' records, to be changed."""
+    """Copies of the run records that a test may change."""
     export_records(find_runs(runs), tmp_path / "runs")
     return tmp_path / "runs"

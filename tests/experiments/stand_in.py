@@ -1,7 +1,7 @@
-"""Stands in for ``lightning-seg`` where a sweep's processes are tested, since it starts at once.
+"""Fast stand-in for ``lightning-seg`` in tests of a sweep's processes.
 
 It keeps to what a sweep relies on: ``fit`` writes a checkpoint after each epoch, goes on from it
-when told ``--ckpt_path last``, and refuses a folder that holds another run.
+with ``--ckpt_path last``, and refuses a folder that holds another run.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Runs of two methods and two seeds, compared; figures against computations of their own."""
+"""Comparison of two methods with two seeds, checked against independent computations."""
 
 import csv
 import json
@@ -36,9 +36,9 @@ def counts(run):
 
 
 def scores(rows):
-    """Means over the classes of the rows' sums, one measure after another."""
-    found = {name: [] for name in ("iou", "f1", "boundary_iou", "boundary_f")}
-    found |= {f"trimap_iou/{w}": [] for w in WIDTHS}
+    """Return class means of the summed rows for each score."""
+    actual = {name: [] for name in ("iou", "f1", "boundary_iou", "boundary_f")}
+    actual |= {f"trimap_iou/{w}": [] for w in WIDTHS}
     right, pixels = 0, 0
     for name in CLASSES:
         own = [{k: int(v) for k, v in r.items() if k not in ("name", "class")}
@@ -48,17 +48,17 @@ def scores(rows):
             continue
         right, pixels = right + total["intersection"], pixels + total["truth"]
         both = total["truth"] + total["predicted"]
-        found["iou"].append(total["intersection"] / (both - total["intersection"]))
-        found["f1"].append(2 * total["intersection"] / both)
+        actual["iou"].append(total["intersection"] / (both - total["intersection"]))
+        actual["f1"].append(2 * total["intersection"] / both)
         if total["boundary_union"]:
-            found["boundary_iou"].append(total["boundary_intersection"] / total["boundary_union"])
+            actual["boundary_iou"].append(total["boundary_intersection"] / total["boundary_union"])
         if f := [boundary_f(row) for row in own if row["contour_predicted"] + row["contour_truth"]]:
-            found["boundary_f"].append(np.mean(f))
+            actual["boundary_f"].append(np.mean(f))
         for width in WIDTHS:
             if total[f"trimap_union/{width}"]:
                 inside = total[f"trimap_intersection/{width}"] / total[f"trimap_union/{width}"]
-                found[f"trimap_iou/{width}"].append(inside)
-    return {name: np.mean(values) for name, values in found.items()} | {"accuracy": right / pixels}
+                actual[f"trimap_iou/{width}"].append(inside)
+    return {name: np.mean(values) for name, values in actual.items()} | {"accuracy": right / pixels}
 
 
 def boundary_f(row):
@@ -69,16 +69,16 @@ def boundary_f(row):
 
 
 def means(record, method):
-    [found] = [m for m in record["methods"] if m["name"] == method]
-    return {row["measure"]: row for row in found["scores"] if row["class"] == "mean"}
+    [actual] = [m for m in record["methods"] if m["name"] == method]
+    return {row["measure"]: row for row in actual["scores"] if row["class"] == "mean"}
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_means_and_deviations_over_seeds_follow_from_the_images_counts(method, runs, record):
     each = [scores(counts(runs / method / f"seed{seed}")) for seed in SEEDS]
-    found = means(record, method)
-    assert set(found) == set(each[0])
-    for measure, row in found.items():
+    actual = means(record, method)
+    assert set(actual) == set(each[0])
+    for measure, row in actual.items():
         values = [one[measure] for one in each]
         assert row["mean"] == pytest.approx(np.mean(values), abs=1e-8)
         assert row["standard_deviation"] == pytest.approx(np.std(values, ddof=1), abs=1e-8)
@@ -98,7 +98,7 @@ def test_class_scores_equal_those_of_the_evaluations(runs, record):
 
 
 def slow_interval(runs, measure, resamples):
-    """The interval by a loop over resamples, images and seeds."""
+    """Return the interval, computed in a loop over resamples, images and seeds."""
     rows = {m: [counts(runs / m / f"seed{s}") for s in SEEDS] for m in METHODS}
     names = sorted({row["name"] for row in rows[METHODS[0]][0]})
     images = np.random.default_rng([1, 0]).integers(len(names), size=(resamples, len(names)))
@@ -113,12 +113,12 @@ def slow_interval(runs, measure, resamples):
         return scores(drawn[method])[measure] - scores(drawn[baseline])[measure]
 
     measured = [difference(seed, names) for seed in (0, 1)]
-    found = []
+    actual = []
     for picked, seeds in zip(images, trainings):
         mean = np.mean([difference(seed, [names[i] for i in picked]) for seed in (0, 1)])
         off = np.mean([measured[seed] for seed in seeds]) - np.mean(measured)
-        found.append(mean + widening(2) * off)
-    return np.quantile(found, [0.025, 0.975]), np.mean(measured)
+        actual.append(mean + widening(2) * off)
+    return np.quantile(actual, [0.025, 0.975]), np.mean(measured)
 
 
 @pytest.mark.parametrize("measure", ["boundary_iou", "boundary_f", "trimap_iou/3"])
@@ -206,41 +206,41 @@ def test_the_command_prints_writes_and_exports(runs, tmp_path, capsys, monkeypat
 
 
 def test_methods_can_be_named(runs):
-    found = compare(
+    actual = compare(
         [f"plain={runs}/cross_entropy", f"ours={runs}/distance_regression/seed1"], resamples=100
     )
-    assert [result.method.name for result in found.results] == ["plain", "ours"]
-    assert found.results[1].difference.baseline == "plain"
-    assert found.results[1].difference.trainings == 1
-    assert any("another seed may reverse" in note for note in found.notes)
+    assert [result.method.name for result in actual.results] == ["plain", "ours"]
+    assert actual.results[1].difference.baseline == "plain"
+    assert actual.results[1].difference.trainings == 1
+    assert any("another seed may reverse" in note for note in actual.notes)
 
 
 def test_seeds_of_only_one_method_do_not_enter_the_difference(runs, copies):
     shutil.rmtree(copies / "distance_regression" / "seed2")
-    found = compare([copies], resamples=100)
+    actual = compare([copies], resamples=100)
     each = [
         scores(counts(runs / method / "seed1"))["boundary_iou"]
         for method in ("distance_regression", "cross_entropy")
     ]
-    row = found.measures.index("boundary_iou")
-    assert found.results[1].difference.mean[row, 0] == pytest.approx(each[0] - each[1], abs=1e-8)
-    assert "is computed over the 1 shared ones" in str(found.notes)
+    row = actual.measures.index("boundary_iou")
+    assert actual.results[1].difference.mean[row, 0] == pytest.approx(each[0] - each[1], abs=1e-8)
+    assert "is computed over the 1 shared ones" in str(actual.notes)
 
 
 def test_without_evaluations_the_last_epochs_are_compared_without_intervals(copies, tmp_path):
     for path in copies.rglob("test"):
         shutil.rmtree(path)
-    found = compare([copies])
-    assert not found.has_intervals
-    assert "without intervals" in found.notes[0]
+    actual = compare([copies])
+    assert not actual.has_intervals
+    assert "without intervals" in actual.notes[0]
     last = [
         json.loads((copies / "cross_entropy" / f"seed{s}" / "epochs.jsonl").read_text()
                    .splitlines()[-1])["val/boundary_iou"] for s in SEEDS
     ]  # fmt: skip
-    row = found.measures.index("boundary_iou")
-    assert found.results[0].mean[row, 0] == pytest.approx(np.mean(last))
-    assert found.columns == ("mean", *CLASSES)
-    write_comparison(found, tmp_path / "out")
+    row = actual.measures.index("boundary_iou")
+    assert actual.results[0].mean[row, 0] == pytest.approx(np.mean(last))
+    assert actual.columns == ("mean", *CLASSES)
+    write_comparison(actual, tmp_path / "out")
     page = (tmp_path / "out" / "comparison.md").read_text()
     assert "helps" not in page
     assert "differences.png" not in page

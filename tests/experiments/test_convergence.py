@@ -1,4 +1,4 @@
-"""Superiority and epochs to a score, by epochs written by hand."""
+"""Superiority and epochs to a score, for hand-written epochs."""
 
 import json
 
@@ -33,11 +33,11 @@ def test_the_best_run_of_each_epoch_leads_and_ties_share_the_lead(run):
         "c": run("c", [0.0, 0.3, 0.1, 0.2]),
     }
     # b; all three; a; a and b.
-    found = superiority(runs)
-    assert found == pytest.approx(
+    actual = superiority(runs)
+    assert actual == pytest.approx(
         {"a": (1 / 3 + 1 + 1 / 2) / 4, "b": (1 + 1 / 3 + 1 / 2) / 4, "c": 1 / 12}
     )
-    assert sum(found.values()) == pytest.approx(1)
+    assert sum(actual.values()) == pytest.approx(1)
 
 
 def test_only_epochs_validated_by_all_runs_count(run):
@@ -68,12 +68,12 @@ def test_shares_are_means_over_the_seeds_and_the_goal_is_the_baselines_last(run,
         ("ours/2", [0.2, 0.25], 2),
     ):
         run(name, scores, seed)
-    found = compare([f"base={tmp_path}/base", f"ours={tmp_path}/ours"])
-    base, ours = found.results
+    actual = compare([f"base={tmp_path}/base", f"ours={tmp_path}/ours"])
+    base, ours = actual.results
     assert base.superiority == [0.5, 0.0]
     assert ours.superiority == [0.5, 1.0]
     assert base.goal == ours.goal == pytest.approx(0.3)
     assert base.reached == [2, None]
     assert ours.reached == [1, None]
-    found = compare([f"base={tmp_path}/base", f"ours={tmp_path}/ours"], reach=("iou", 0.5))
-    assert found.results[0].reached == [1, 1]
+    actual = compare([f"base={tmp_path}/base", f"ours={tmp_path}/ours"], reach=("iou", 0.5))
+    assert actual.results[0].reached == [1, 1]

@@ -88,16 +88,16 @@ def test_each_network_has_its_own_baseline(run, tmp_path):
         run(f"{encoder}/ce", {"network": network}, score=scores[0])
         dice = {"dice": term("DiceLoss")}
         run(f"{encoder}/dice", {"network": network, "losses": dice}, score=scores[1])
-    found = {r.method.name: r for r in compare([tmp_path]).results}
-    assert list(found) == [
+    actual = {r.method.name: r for r in compare([tmp_path]).results}
+    assert list(actual) == [
         "cross_entropy, Unet resnet18", "dice, Unet resnet18",
         "cross_entropy, Unet resnet34", "dice, Unet resnet34",
     ]  # fmt: skip
     for encoder, difference in (("resnet18", 0.1), ("resnet34", -0.1)):
-        one = found[f"dice, Unet {encoder}"]
+        one = actual[f"dice, Unet {encoder}"]
         assert one.difference.baseline == f"cross_entropy, Unet {encoder}"
         assert one.difference.mean[0, 0] == pytest.approx(difference)
-    assert found["dice, Unet resnet34"].superiority == [0.0]
+    assert actual["dice, Unet resnet34"].superiority == [0.0]
 
 
 def test_folds_are_paired_like_seeds(run, tmp_path):
@@ -118,5 +118,5 @@ def test_the_baseline_is_cross_entropy_or_the_first_or_the_one_named(run, tmp_pa
     assert compare([tmp_path]).results[1].difference.baseline == "cross_entropy"
     assert compare([tmp_path], baseline="dice").results[1].difference.baseline == "dice"
     run("c", {"losses": {"focal": term("FocalLoss")}})
-    found = compare([tmp_path / "a", tmp_path / "c"])
-    assert found.results[1].difference.baseline == "dice"
+    actual = compare([tmp_path / "a", tmp_path / "c"])
+    assert actual.results[1].difference.baseline == "dice"

@@ -27,7 +27,7 @@ def refused(*arguments, **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "told"),
+    ("setting", "value", "expected"),
     [
         ("tolerance", 3, "tolerance is 3, not 0.008"),
         ("boundary_width", 2, "boundary_width is 2, not null"),
@@ -35,13 +35,13 @@ def refused(*arguments, **kwargs):
         ("merged_classes", {"a": ["car"]}, 'merged_classes is {"a": ["car"]}, not {}'),
     ],
 )
-def test_different_metric_settings_are_refused(setting, value, told, copies):
+def test_different_metric_settings_are_refused(setting, value, expected, copies):
     path = metrics(copies)
     settings = json.loads(path.read_text())["settings"]
     change(path, settings=settings | {setting: value})
     message = refused(copies)
     assert f"evaluated like {copies}/cross_entropy/seed1" in message
-    assert f"{copies}/distance_regression/seed1: {told}" in message
+    assert f"{copies}/distance_regression/seed1: {expected}" in message
     assert "distance_regression/seed2" not in message
 
 
@@ -99,10 +99,10 @@ def test_different_ground_truth_of_the_same_images_is_refused(copies):
         read = evaluation.read_evaluation(Run(folder.parent), "test")
     scalars = dict(zip(read.scale.measures, read.figures[:, 0].tolist()))
     change(folder / "metrics.json", scalars=record["scalars"] | scalars, truth="another")
-    told = (
+    expected = (
         f"the ground truth of {cells[0]} differs: {before + 1} pixels of {cells[1]}, not {before}"
     )
-    assert told in refused(copies)
+    assert expected in refused(copies)
 
 
 def test_folders_without_runs_are_refused(copies, tmp_path):

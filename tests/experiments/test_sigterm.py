@@ -9,7 +9,7 @@ from lightning_seg import cli
 
 
 def test_a_fit_ended_by_sigterm_has_a_nonzero_status(tmp_path, monkeypatch):
-    """Lightning ends its loop in good order then, with status 0: a script would go on to test."""
+    """On SIGTERM Lightning ends its loop with status 0, and a script would continue with test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     Path("base.yaml").write_text(BASE)

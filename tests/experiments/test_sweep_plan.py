@@ -169,7 +169,7 @@ def test_a_prerequisite_can_have_a_prerequisite():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("{}", "--sweep_dir"),
         ("{sweep_dir: a, overlays: {}}", "has no 'overlays'"),
@@ -199,10 +199,10 @@ def test_a_prerequisite_can_have_a_prerequisite():
         ),
     ],
 )
-def test_an_invalid_sweep_file_is_refused(text, told):
+def test_an_invalid_sweep_file_is_refused(text, expected):
     with pytest.raises(InputError) as error:
         runs_of(text)
-    assert told in str(error.value)
+    assert expected in str(error.value)
 
 
 def printed(capsys, *words):
@@ -241,14 +241,14 @@ def test_the_command_line_overrides_the_file(tmp_path, capsys):
     spec.write_text("{sweep_dir: a, seeds: [1, 2], evaluate: test, fit_args: --config a.yaml}\n")
     sweep.run([str(spec), "--seeds", "7", "--evaluate", "none", "--print", "--", "--x", "1"])
     assert "fit --config a.yaml --x 1 --seed_everything 7 --run_dir a/seed7\n" in (
-        told := capsys.readouterr().out
+        printed := capsys.readouterr().out
     )
-    assert "seed1" not in told
-    assert "lightning-seg test" not in told
+    assert "seed1" not in printed
+    assert "lightning-seg test" not in printed
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["missing.yaml"], "missing.yaml cannot be read"),
         (["--overlay", "a.yaml", "--sweep_dir", "a"], "write NAME=FILE.yaml"),
@@ -259,10 +259,10 @@ def test_the_command_line_overrides_the_file(tmp_path, capsys):
         (["--jobs", "0", "--sweep_dir", "a"], "--jobs is 0"),
     ],
 )
-def test_an_invalid_sweep_command_is_refused(words, told):
+def test_an_invalid_sweep_command_is_refused(words, expected):
     with pytest.raises(InputError) as error:
         sweep.run(words)
-    assert told in str(error.value)
+    assert expected in str(error.value)
 
 
 def test_devices_and_threads_are_divided_among_parallel_runs():
@@ -277,7 +277,7 @@ def test_devices_and_threads_are_divided_among_parallel_runs():
 
 
 def blocks(language):
-    """The examples of docs/sweeps.md in one language."""
+    """Return the examples of docs/sweeps.md in one language."""
     text = (ROOT / "docs" / "sweeps.md").read_text()
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 

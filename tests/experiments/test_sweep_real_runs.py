@@ -1,4 +1,4 @@
-"""Sweeps of real trainings, tiny ones; what needs none is in test_sweep_running."""
+"""Sweeps of real, tiny trainings; other tests are in test_sweep_running."""
 
 import json
 import os
@@ -47,7 +47,7 @@ SWEEP = "import sys; from lightning_seg.cli.commands.sweep import run; run(sys.a
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
-    """Starts a sweep of two methods as a process, in a group of its own."""
+    """Start a sweep of two methods in its own process group."""
     monkeypatch.chdir(tmp_path)
     Path("base.yaml").write_text(BASE)
     processes = []

@@ -25,7 +25,7 @@ PROCESSES = []
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
-    """An empty folder to work in; a test that fails leaves no process."""
+    """Empty working directory; processes left by a failed test are ended."""
     monkeypatch.chdir(tmp_path)
     yield
     while PROCESSES:
@@ -40,7 +40,7 @@ def spec(**more):
 
 
 def run(content, environments=({},)):
-    """Runs it in this process; returns why runs failed, and what was said."""
+    """Run a sweep in this process; return the failures and the output."""
     said = []
     failed = run_all(plan(read_spec(content)), SWEEP, environments, LAUNCH, said.append)
     return failed, said
@@ -58,7 +58,7 @@ def epochs(name):
 
 
 def started(content, jobs=1, before=()):
-    """The sweep as a process of its own, in a process group of its own."""
+    """Start the sweep in its own process group."""
     Path("spec.yaml").write_text(yaml.safe_dump(content))
     with Path("said").open("a") as log:
         process = subprocess.Popen(
@@ -96,8 +96,8 @@ def checkpoints():
 def test_every_run_is_fitted_and_then_evaluated():
     failed, said = run(spec(seeds=[1, 2], evaluate=["validate", "test"]))
     assert failed == {}
-    told = [(Path(n["run"]).relative_to(SWEEP).as_posix(), n["stage"]) for n in notes()]
-    assert told == [
+    expected = [(Path(n["run"]).relative_to(SWEEP).as_posix(), n["stage"]) for n in notes()]
+    assert expected == [
         (name, stage)
         for name in ("a/seed1", "b/seed1", "a/seed2", "b/seed2")
         for stage in ("fit", "validate", "test")
@@ -147,7 +147,7 @@ def test_another_evaluation_does_not_train_again():
 
 
 def test_a_failed_run_does_not_stop_others_and_is_retried():
-    content = spec(axes={"m": {"a": "--fail_unless mended", "b": "--x b"}})
+    content = spec(axes={"m": {"a": "--fail_unless fixed", "b": "--x b"}})
     failed, said = run(content)
     assert set(failed) == {"a/seed1"}
     assert (
@@ -155,7 +155,7 @@ def test_a_failed_run_does_not_stop_others_and_is_retried():
         in (failed["a/seed1"])
     )
     assert any(line.startswith("b/seed1: finished") for line in said)
-    Path("mended").touch()
+    Path("fixed").touch()
     failed, said = run(content)
     assert failed == {}
     assert said[0] == "2 runs in sweep: 1 finished, 1 started, 0 new; 1 at a time"
@@ -163,11 +163,11 @@ def test_a_failed_run_does_not_stop_others_and_is_retried():
 
 
 def test_a_run_that_fails_before_its_first_checkpoint_leaves_only_its_log():
-    content = spec(axes={"m": {"a": "--fail_unless mended"}})
+    content = spec(axes={"m": {"a": "--fail_unless fixed"}})
     run(content)
     (SWEEP / "a/seed1/epochs.jsonl").write_text('{"epoch": 5}\n')
     (SWEEP / "a/seed1/pictures").mkdir()
-    Path("mended").touch()
+    Path("fixed").touch()
     run(content)
     assert epochs("a/seed1") == [0, 1]
     assert not (SWEEP / "a/seed1/pictures").exists()
@@ -194,7 +194,7 @@ def test_prerequisites_run_first():
 
 
 def test_runs_with_a_failed_prerequisite_do_not_start():
-    failed, _ = run(spec(axes=READER, before={"edge": "--fail_unless mended"}))
+    failed, _ = run(spec(axes=READER, before={"edge": "--fail_unless fixed"}))
     assert failed["a/seed1"] == "not started, because before/edge failed"
     assert {n["run"] for n in notes()} == {"sweep/before/edge", "sweep/b/seed1"}
 
@@ -281,7 +281,7 @@ def test_a_run_made_by_another_command_is_refused_before_anything_starts():
 
 
 def test_an_unfinished_run_is_not_resumed_by_another_command():
-    run(spec(axes={"m": {"a": "--fail_unless mended"}}))
+    run(spec(axes={"m": {"a": "--fail_unless fixed"}}))
     with pytest.raises(InputError, match="would now have --fail_unless other"):
         run(spec(axes={"m": {"a": "--fail_unless other"}}))
 
@@ -326,15 +326,15 @@ def test_the_run_folder_records_its_labels():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "expected"),
     [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (7530, "2 h 05 min")],
 )
-def test_durations_are_printed_in_seconds_minutes_and_hours(seconds, told):
-    assert duration(seconds) == told
+def test_durations_are_printed_in_seconds_minutes_and_hours(seconds, expected):
+    assert duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
-    ("log", "told"),
+    ("log", "expected"),
     [
         ("first\nEpoch 1\rEpoch 2\rlast \n \n======\n", "last"),
         ("", "nothing"),
@@ -344,6 +344,6 @@ def test_durations_are_printed_in_seconds_minutes_and_hours(seconds, told):
         ("KeyError: an earlier try's\n\n$ lightning-seg fit --x\nKilled\n", "Killed"),
     ],
 )  # fmt: skip
-def test_a_log_is_summarised_by_its_error_or_its_last_line(log, told):
+def test_a_log_is_summarised_by_its_error_or_its_last_line(log, expected):
     Path("log").write_bytes(b"\n$ lightning-seg fit\n" + log.encode())
-    assert last_words(Path("log")) == told
+    assert last_words(Path("log")) == expected

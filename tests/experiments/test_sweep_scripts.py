@@ -25,7 +25,7 @@ RUNS = ["before/edge", "plain/seed1", "semeda/seed1", "plain/seed2", "semeda/see
 
 @pytest.fixture
 def script(tmp_path, monkeypatch, capsys):
-    """Prints a sweep as a script, and checks that bash can read it."""
+    """Print a sweep as a script and check its bash syntax."""
     monkeypatch.chdir(tmp_path)
     Path("spec.yaml").write_text(SPEC)
 
@@ -42,7 +42,7 @@ def script(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    """Puts programs in front of the PATH that note what they were called with."""
+    """Put programs on the PATH that record their arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

@@ -40,13 +40,13 @@ def test_scores_are_one_convolution_of_concatenated_features_and_distances():
     torch.manual_seed(0)
     head = SignedDistanceHead(8, 3).double()
     x = torch.randn(2, 8, 9, 7, dtype=torch.float64, requires_grad=True)
-    found = head({"decoder": x})
-    both = torch.cat([x, found["distance"]], dim=1)
+    actual = head({"decoder": x})
+    both = torch.cat([x, actual["distance"]], dim=1)
     expected = F.conv2d(both, head.classifier.weight, head.classifier.bias, padding=1)
-    torch.testing.assert_close(found["logits"], expected)
+    torch.testing.assert_close(actual["logits"], expected)
     inputs = [x, *head.parameters()]
     direction = torch.randn_like(expected)
-    gradients = torch.autograd.grad(found["logits"], inputs, direction, retain_graph=True)
+    gradients = torch.autograd.grad(actual["logits"], inputs, direction, retain_graph=True)
     torch.testing.assert_close(gradients, torch.autograd.grad(expected, inputs, direction))
 
 
@@ -90,15 +90,15 @@ def test_only_the_recoverable_clamp_passes_score_gradients_to_saturated_distance
 
 @pytest.mark.parametrize("clamp", ["recoverable", "plain", "distance_loss_only"])
 def test_every_clamp_predicts_the_same_and_has_the_same_gradient_inside_its_range(features, clamp):
-    found = []
+    actual = []
     for kind in ("plain", clamp):
         torch.manual_seed(0)
         head = SignedDistanceHead(64, 3, clamp=kind)
         predictions = head(features)
         sum(maps.square().sum() for maps in predictions.values()).backward()
-        found.append([*predictions.values(), head.distance.weight.grad])
-    assert found[0][1].abs().max() < 1
-    torch.testing.assert_close(*found)
+        actual.append([*predictions.values(), head.distance.weight.grad])
+    assert actual[0][1].abs().max() < 1
+    torch.testing.assert_close(*actual)
     saturated = {"decoder": 1e3 * features["decoder"]}
     torch.manual_seed(0)
     plain = SignedDistanceHead(64, 3, clamp="plain")(saturated)
@@ -148,10 +148,10 @@ def test_the_share_of_positive_distances_is_logged_per_class():
     distance[0, 1, :, 2] = 0.1  # two of four of class 1
     distance[0, 3] = 1.0  # a class without pixels
     distance[0, :, 1, 0] = 1.0  # void
-    found = SignedDistanceHead(8, 4).statistics(
+    actual = SignedDistanceHead(8, 4).statistics(
         {"distance": distance}, {"distance": distance}, mask
     )
-    shares = {name: share.item() for name, share in found.items() if name.startswith("positive")}
+    shares = {name: share.item() for name, share in actual.items() if name.startswith("positive")}
     assert shares == pytest.approx(
         {"positive/0": 1, "positive/1": 0.5, "positive/2": 0, "positive/3": math.nan}, nan_ok=True
     )
@@ -162,8 +162,8 @@ def test_statistics_never_sync_with_the_device():
         with torch.device("cuda"):
             head, mask = SignedDistanceHead(8, 4), torch.empty(1, 6, 5, dtype=torch.long)
             maps = {"distance": torch.empty(1, 4, 6, 5)}
-        found = head.statistics(maps, maps, mask)
-        assert {share.device.type for share in found.values()} == {"cuda"}
+        actual = head.statistics(maps, maps, mask)
+        assert {share.device.type for share in actual.values()} == {"cuda"}
 
 
 @pytest.mark.parametrize("head", [ClassificationHead, SignedDistanceHead])

@@ -1,4 +1,4 @@
-"""Heads of several tasks, and the pyramid's classifier."""
+"""Multi-task heads and the pyramid-pooling head."""
 
 from functools import partial
 
@@ -42,7 +42,7 @@ def test_the_three_regressed_maps_are_in_range(head, features):
 
 
 def reached(head, features, name):
-    """The parts of the head that a loss on one prediction trains."""
+    """Return the modules of the head that a loss on one prediction trains."""
     head.zero_grad(set_to_none=True)
     head(features)[name].square().sum().backward()
     return {part for part, m in head.named_children() for p in m.parameters() if p.grad is not None}
@@ -137,7 +137,7 @@ def test_too_few_channels_are_refused(head):
 
 
 def mean_start(head, features, name):
-    """Mean over ten initialisations."""
+    """Return the mean over ten initialisations."""
     means = []
     for seed in range(10):
         torch.manual_seed(seed)
@@ -147,9 +147,9 @@ def mean_start(head, features, name):
 
 @BOTH
 def test_boundaries_and_distances_start_near_the_means_of_their_targets(head, features):
-    """They started at .5, which hundreds of steps walked down."""
-    found = [mean_start(partial(head, 16, 6), features, name) for name in ("boundary", "distance")]
-    assert found == pytest.approx([0.02, 0.05], rel=0.3)
+    """Without a prior they start at .5 and need hundreds of steps."""
+    actual = [mean_start(partial(head, 16, 6), features, name) for name in ("boundary", "distance")]
+    assert actual == pytest.approx([0.02, 0.05], rel=0.3)
 
 
 @BOTH
@@ -167,7 +167,7 @@ def test_softmax_distances_start_uniform(features):
 
 
 def test_the_default_start_is_the_mean_target_of_real_scenes(tmp_path):
-    """Within a factor of three, which a sigmoid walks in no time."""
+    """Within a factor of three, which a sigmoid corrects quickly."""
     data = SyntheticDataModule(tmp_path, 2, 1, 1, samples_per_epoch=8, num_workers=0)
     data.prepare_data()
     data.setup("fit")

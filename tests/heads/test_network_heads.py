@@ -1,4 +1,4 @@
-"""Heads on further features of certain networks."""
+"""Heads on the additional features of some networks."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Files for other programs, written from Python."""
+"""Exported files, written from Python."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from lightning_seg.networks import Network
 
 
 class Plain(Network):
-    """The image itself, or what an operation makes of it."""
+    """Identity network, or one that applies an operation."""
 
     def __init__(self, operation=None):
         super().__init__(in_channels=3)
@@ -22,7 +22,7 @@ class Plain(Network):
 
 
 class Classes(nn.Module):
-    """A head of another project: 1 x 1 convolution, no class of ours."""
+    """Third-party head: a 1 x 1 convolution."""
 
     def __init__(self, num_classes):
         super().__init__()
@@ -33,7 +33,7 @@ class Classes(nn.Module):
 
 
 class Bessel(nn.Module):
-    """An operation that ONNX has not."""
+    """An operation that ONNX lacks."""
 
     def forward(self, x):
         return torch.special.bessel_j0(x)

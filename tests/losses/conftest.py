@@ -1,4 +1,4 @@
-"""Fixtures of the losses' tests."""
+"""Fixtures for tests of losses."""
 
 import pytest
 
@@ -9,5 +9,5 @@ import reference_values  # noqa: E402
 
 @pytest.fixture(params=reference_values.CASES)
 def reference_case(request):
-    """Logits, labels and the losses' values there; see `reference_values`."""
+    """Logits, labels and loss values; see `reference_values`."""
     return reference_values.reference_case(request.param)

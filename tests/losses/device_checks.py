@@ -1,8 +1,8 @@
-"""Whether a computation on a GPU would wait for it, told without a GPU.
+"""Detection of operations that sync with a GPU, without a GPU.
 
-A program waits for its GPU where it asks for a value, makes a tensor whose size depends on values,
-or copies between host and device (from memory that is not pinned). Tensors without values stand in:
-they raise for the first two, and `_NoTransfers` for the third.
+A program syncs with its GPU when it reads a value, creates a tensor whose size depends on values,
+or copies between host and device (except from pinned memory). Fake tensors raise for the first two,
+`_NoTransfers` for the third.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class _NoTransfers(TorchDispatchMode):
-    """Raises where one operation sees tensors, other than single numbers, of two devices."""
+    """Raises if an operation mixes tensors (other than scalars) of two devices."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
@@ -23,7 +23,7 @@ class _NoTransfers(TorchDispatchMode):
 
 
 def check_never_waits(make, inputs):
-    """Asserts that a loss and its gradient wait for nothing.
+    """Assert that a loss and its gradient never sync with the device.
 
     Args:
         make: Makes the loss.

@@ -1,4 +1,4 @@
-"""Equipotential learning from its formulas, in NumPy: one pixel, direction and level a time."""
+"""Equipotential learning from its formulas in NumPy, by pixel, direction and level."""
 
 import numpy as np
 from loss_contract import VOID, softmax
@@ -16,7 +16,7 @@ def pixel(field, y, x, padding):
 
 
 def potentials(field, kernel_size, splitter, padding):
-    """The potential fields (H, W) of one map, direction by direction."""
+    """Yield the potential fields (H, W) of one map by direction."""
     reach = kernel_size // 2
     if splitter == "standard":
         offsets = range(-reach, reach + 1)
@@ -31,7 +31,7 @@ def potentials(field, kernel_size, splitter, padding):
 
 
 def fields(logits, mask):
-    """Maps of the softmax and of the label, with the valid pixels, by image and class."""
+    """Yield softmax map, label map and valid pixels by image and class."""
     for scores, labels in zip(logits, mask, strict=True):
         valid = labels != VOID
         probabilities = softmax(scores[None])[0] * valid
@@ -42,24 +42,24 @@ def fields(logits, mask):
 def numpy_point(logits, mask, kernel_size=7, splitter="A", norm="l2", padding="replicate"):
     errors = []
     for probability, label, valid in fields(logits, mask):
-        found = potentials(probability, kernel_size, splitter, padding)
+        actual = potentials(probability, kernel_size, splitter, padding)
         expected = potentials(label, kernel_size, splitter, padding)
-        for one, other in zip(found, expected, strict=True):
+        for one, other in zip(actual, expected, strict=True):
             errors.extend(np.abs(one - other)[valid] ** {"l1": 1, "l2": 2}[norm])
     return np.mean(errors)
 
 
 def line_terms(probability, label, valid, mu, levels):
-    """``1 - EDC`` of each level of one potential field; none without a line."""
+    """Yield ``1 - EDC`` of each level of a potential field that has a line."""
     label, probability = label[valid], probability[valid]
     line = (label > 0) & (label < levels + 1)
     outside = (label == 0).sum()
     order = np.argsort(probability, kind="stable")
-    found = np.zeros_like(line)
-    found[order[outside : outside + line.sum()]] = True
+    chosen = np.zeros_like(line)
+    chosen[order[outside : outside + line.sum()]] = True
     for level in range(1, levels + 1):
         d = np.exp(-((label - level) ** mu)) * line
-        d_found = np.exp(-((probability - level) ** mu)) * found
+        d_found = np.exp(-((probability - level) ** mu)) * chosen
         if (d**2).sum() > 0:
             c = d.sum() / (d**2).sum()
             yield 1 - 2 * c * (d * d_found).sum() / (d.sum() + d_found.sum())
@@ -70,11 +70,11 @@ def numpy_line(
 ):
     terms, directions = [], 0
     for probability, label, valid in fields(logits, mask):
-        found = list(potentials(probability, kernel_size, splitter, padding))
+        actual = list(potentials(probability, kernel_size, splitter, padding))
         expected = potentials(label, kernel_size, splitter, padding)
-        for one, other in zip(found, expected, strict=True):
+        for one, other in zip(actual, expected, strict=True):
             terms.extend(line_terms(one, other, valid, mu, kernel_size // 2))
-        directions = len(found)
+        directions = len(actual)
     if reduce == "sum":
         return sum(terms) / directions / sum((labels != VOID).any() for labels in mask)
     return np.mean(terms) if terms else 0.0

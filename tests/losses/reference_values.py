@@ -1,4 +1,4 @@
-"""Stored logits and label maps, and the values of every loss there, written from the formulas.
+"""Stored logits and label maps with the value of every loss, computed from the formulas.
 
 A test asks for the fixture ``reference_case``:
 
@@ -47,13 +47,13 @@ class ReferenceCase:
         return self.logits.shape[1]
 
     def value(self, key):
-        """The stored value; skips the test where this case has none but another has."""
+        """Return the stored value; skip the test if only other cases have one."""
         if key not in self.values and any(key in reference_case(name).values for name in CASES):
             pytest.skip(f"{self.name} stores no {key}")
         return self.values[key]
 
     def check(self, key, loss, rel=1e-10):
-        """``loss(logits, mask)`` and, where it is stored, its slope in one direction."""
+        """Check ``loss(logits, mask)`` and, if stored, its slope in one direction."""
         logits = self.logits.clone().requires_grad_()
         value = loss(logits, self.mask)
         assert value.dtype == torch.float64

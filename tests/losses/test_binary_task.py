@@ -92,7 +92,7 @@ def test_equal_binary_losses_of_segmentation_models_pytorch(ours, theirs, name):
 
 
 def test_losses_of_a_disc_and_a_uniform_prediction_are_as_computed_by_hand():
-    """By hand but for the distances: A of N pixels are foreground, p is 1/2 everywhere."""
+    """By hand except for distances: A of N pixels are foreground, p is 1/2 everywhere."""
     y, x = np.mgrid[:64, :64] - 31.5
     disc = x**2 + y**2 < 16**2
     mask = torch.from_numpy(disc).long().unsqueeze(0)

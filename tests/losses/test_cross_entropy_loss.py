@@ -10,7 +10,7 @@ WEIGHTS = [0.5, 2.0, 0.0, 7.0]
 
 
 def numpy_cross_entropy(logits, mask, weights=(1, 1, 1, 1), smoothing=0.0):
-    """Written from the definition, pixel by pixel, in float64."""
+    """Cross entropy from its definition, by pixel, in float64."""
     weights = np.array(weights)
     total = mass = 0.0
     for b, y, x in zip(*np.nonzero(mask != VOID)):

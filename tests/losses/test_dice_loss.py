@@ -19,7 +19,7 @@ SMP = {"preset": "smp"}
 
 
 def numpy_sums(logits, mask, classes=slice(None)):
-    """sum yp, sum y and sum p of the classes of one set of pixels, (K,) each."""
+    """Return sum yp, sum y and sum p per class over a set of pixels, (K,) each."""
     valid = (mask != VOID)[:, None]
     p = softmax(logits) * valid
     y = np.stack([mask == label for label in range(logits.shape[1])], axis=1)

@@ -105,8 +105,8 @@ def loss_of(labels, probabilities, **options):
 
 def test_equals_a_value_computed_by_hand():
     # D of class 1 is 1 2 3, so W is 1 1/2 0; one half of the background's probability is wrong.
-    found = loss_of([0, 0, 1, 1, 1], [0.25, 0.25, 0.5, 0.5, 0.5], classes=[1])
-    assert found == pytest.approx(1 - (0.5 + 0.25) / (1.5 + 0.5))
+    actual = loss_of([0, 0, 1, 1, 1], [0.25, 0.25, 0.5, 0.5, 0.5], classes=[1])
+    assert actual == pytest.approx(1 - (0.5 + 0.25) / (1.5 + 0.5))
 
 
 def test_boundary_pixels_weigh_more_than_the_interior():
@@ -117,8 +117,8 @@ def test_boundary_pixels_weigh_more_than_the_interior():
 
 
 def test_pixels_of_equal_depth_weigh_one():
-    found = loss_of([0, 1, 0], [0.25, 0.5, 0.25], classes=[1])
-    assert found == pytest.approx(1 - 0.5 / (1 + 0.5))
+    actual = loss_of([0, 1, 0], [0.25, 0.5, 0.25], classes=[1])
+    assert actual == pytest.approx(1 - 0.5 / (1 + 0.5))
 
 
 def test_a_class_that_fills_the_image_weighs_one():
@@ -126,8 +126,8 @@ def test_a_class_that_fills_the_image_weighs_one():
 
 
 def test_a_class_that_fills_all_valid_pixels_weighs_one():
-    found = loss_of([1, VOID, 1], [0.5, 0.1, 0.75])
-    assert found == pytest.approx(1 - 1.25 / 2)
+    actual = loss_of([1, VOID, 1], [0.5, 0.1, 0.75])
+    assert actual == pytest.approx(1 - 1.25 / 2)
 
 
 def test_false_positives_of_an_absent_class_cost_through_the_present_classes():

@@ -30,10 +30,10 @@ def numpy_dual_task(logits, edge, mask, boundary=1.0, attention=1.0, threshold=0
     for scores, edges, labels in zip(logits, edge[:, 0], mask, strict=True):
         valid = labels != VOID
         of_truth = np.arange(len(scores))[:, None, None] == labels
-        found = potential(softmax(scores[None] / tau)[0] * valid)
+        actual = potential(softmax(scores[None] / tau)[0] * valid)
         truth = potential(1.0 * of_truth)
-        differences.append(np.abs(found - truth)[valid])
-        at_found.append((found > 1e-3)[valid])
+        differences.append(np.abs(actual - truth)[valid])
+        at_found.append((actual > 1e-3)[valid])
         at_truth.append((truth > 1e-3)[valid])
         nll = -np.log(np.maximum(softmax(scores[None])[0], 1e-300))
         costs.append(nll[of_truth & (edges > threshold)])
@@ -45,7 +45,7 @@ def numpy_dual_task(logits, edge, mask, boundary=1.0, attention=1.0, threshold=0
 
 
 class AtTrueEdges(DualTaskLoss):
-    """Called as losses on logits are: the edges are the labels'."""
+    """`DualTaskLoss` called like a loss on logits, with the edges of the labels."""
 
     def forward(self, logits, mask):
         edges = semantic_edges(mask, self.ignore_index).unsqueeze(1)
@@ -85,14 +85,14 @@ def certain(mask):
 
 @pytest.mark.parametrize("sigma", [0.0, 1.0, 2.0])
 def test_a_straight_edge_has_a_potential_of_one(sigma):
-    """Against a flat prediction the difference is the labels' own potential."""
+    """For a flat prediction the difference is the potential of the labels."""
     mask = halves(20)
     flat = certain(torch.zeros_like(mask))
     edge = torch.zeros(1, 1, 20, 40)
-    found = dual_task(flat, edge, mask, sigma=sigma).item()
+    actual = dual_task(flat, edge, mask, sigma=sigma).item()
     truth = potential(np.stack([1.0 * (mask[0] == k).numpy() for k in (0, 1)]), sigma)
     assert truth.max() == pytest.approx(1.0)
-    assert found == pytest.approx(0.5 * truth[truth > 1e-3].mean(), rel=1e-9)
+    assert actual == pytest.approx(0.5 * truth[truth > 1e-3].mean(), rel=1e-9)
 
 
 def test_boundaries_farther_apart_cost_more():
@@ -147,7 +147,7 @@ def test_noise_is_added_only_in_training_and_follows_the_seed():
 
 
 def test_classes_are_sampled_by_their_probability():
-    """Gumbel-max: of logits 0 and log 3 the second is the largest three times in four."""
+    """Gumbel-max: with logits 0 and log 3, class 1 is drawn three times in four."""
     from lightning_seg.losses.dual_task import _gumbel
 
     torch.manual_seed(0)

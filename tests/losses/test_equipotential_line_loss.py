@@ -36,8 +36,8 @@ class TestEquipotentialLineLoss(LossContract):
 def test_equals_the_formula_for_other_arguments(mask, arguments):
     logits = random_logits((2, 3, 9, 7))
     expected = numpy_line(logits.numpy(), mask.numpy(), *arguments)
-    found = equipotential_line_loss(logits, mask, *arguments).item()
-    assert found == pytest.approx(expected, rel=1e-9)
+    actual = equipotential_line_loss(logits, mask, *arguments).item()
+    assert actual == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("reduce", ["mean", "sum"])

@@ -45,7 +45,7 @@ class TestFocalLoss(LossContract):
 
 
 class TestGentleFocalLoss(LossContract):
-    """Below 1 the power has an infinite slope where the prediction is certain."""
+    """With gamma below 1 the slope is infinite where the prediction is certain."""
 
     def make(self):
         return FocalLoss(gamma=0.5, reduction="batch")

@@ -39,7 +39,7 @@ class TestGeneralizedDiceLossOfInverseVolumes(LossContract):
 @pytest.mark.parametrize("volumes", ["image", "batch"])
 @pytest.mark.parametrize("name", ["noise", "one class fills an image", "one-pixel objects"])
 def test_equals_monai(name, ours, theirs, volumes):
-    """MONAI's sums over the batch are ours only for one image."""
+    """MONAI sums over the batch, so values are equal only for one image."""
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS[name]
     if volumes == "batch":
         logits, mask = logits[:1], mask[:1]

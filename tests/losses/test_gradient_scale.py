@@ -1,4 +1,4 @@
-"""How large SEMEDA's and Sobel's gradients are beside cross entropy's, on real label maps."""
+"""Gradient sizes of SEMEDA and Sobel relative to cross entropy, on real label maps."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ def masks():
     paths = sorted(LABELS.glob("*.png"))[::26]
     if not paths:
         pytest.skip(f"no label maps of CamVid in {LABELS}")
-    found = torch.stack([torch.from_numpy(cv2.imread(str(path), -1)[:352]) for path in paths])
-    return found.long().masked_fill(found >= CLASSES, VOID)
+    actual = torch.stack([torch.from_numpy(cv2.imread(str(path), -1)[:352]) for path in paths])
+    return actual.long().masked_fill(actual >= CLASSES, VOID)
 
 
 def one_hot(mask):
@@ -45,7 +45,7 @@ def edge_network(masks):
 
 
 def coarse_logits(masks, size, noise):
-    """Scores of what a network might predict: the truth in blocks, blurred and disturbed."""
+    """Return realistic scores: the ground truth in blocks, blurred and with noise."""
     shares = F.avg_pool2d(one_hot(masks) + 0.02, size)
     scores = (shares / shares.sum(1, keepdim=True)).log()
     scores += noise * torch.randn(scores.shape, generator=torch.Generator().manual_seed(0))

@@ -17,13 +17,13 @@ from lightning_seg.losses import LovaszSoftmaxLoss, lovasz_softmax
 
 
 def jaccard_loss_of(wrong, member):
-    """1 - IoU of a class where exactly the pixels ``wrong`` are."""
+    """Return 1 - IoU of a class in which exactly the pixels ``wrong`` are wrong."""
     union = (member | wrong).sum()
     return wrong.sum() / union if union else 0.0
 
 
 def numpy_lovasz_softmax(logits, mask, all_classes=False):
-    """The Lovász extension by its definition: the set function on each set of greatest errors."""
+    """Lovász extension from its definition, over the sets of largest errors."""
     p = np.moveaxis(softmax(logits), 1, -1)[mask != VOID]
     labels = mask[mask != VOID]
     losses = []
@@ -69,7 +69,7 @@ class TestLovaszSoftmaxLossOfAllClasses(LossContract):
 @on_each_label_map
 @pytest.mark.parametrize("reduction", ["batch", "image"])
 def test_equals_segmentation_models_pytorch(mask, reduction):
-    """Whose mean over images counts those without a valid pixel as 0."""
+    """Its mean over images counts those without a valid pixel as 0."""
     logits = random_logits((2, 4, 9, 7), dtype=torch.float32)
     theirs = smp.losses.LovaszLoss("multiclass", per_image=reduction == "image", ignore_index=VOID)
     if reduction == "image":
@@ -92,7 +92,7 @@ def test_a_confident_prediction_costs_its_jaccard_loss():
 
 
 def test_steps_stay_exact_on_a_large_image():
-    """Each of a million pixels adds about a millionth, far below what quotients of them resolve."""
+    """Each of a million pixels adds about 1e-6, below the resolution of float32 quotients."""
     mask = torch.zeros(1, 1024, 1024, dtype=torch.int64)
     mask[:, :, 512:] = 1
     logits = random_logits((1, 2, 1024, 1024), dtype=torch.float32)

@@ -37,7 +37,7 @@ def test_class_weights_count_pixels_by_their_true_class(maps):
 
 
 def test_pixel_weights_move_the_best_constant_and_channel_weights_do_not():
-    """A class on a tenth of the pixels: the median of its channel is -1 unless its pixels count."""
+    """A class on a tenth of the pixels: the best constant is -1 unless its pixels are weighted."""
     mask = torch.zeros(1, 1, 10, dtype=torch.long)
     mask[..., 0] = 1
     target = torch.where(mask == 1, 1.0, -1.0).unsqueeze(1) * torch.tensor([-1.0, 1.0]).view(
@@ -139,25 +139,25 @@ def test_void_pixels_change_neither_value_nor_gradient(maps, weights):
     void = (mask == 255).unsqueeze(1)
     elsewhere = torch.where(void, torch.inf, prediction)
     unknown = torch.where(void, torch.nan, target)
-    found = []
+    actual = []
     for maps_there in ((prediction, target), (elsewhere, unknown)):
         x = maps_there[0].clone().requires_grad_()
         value = map_l1(x, maps_there[1], mask, weights)
-        found.append((value, *torch.autograd.grad(value, x)))
-    torch.testing.assert_close(*found, rtol=0, atol=0)
-    assert not found[0][1][void.expand_as(prediction)].any()
+        actual.append((value, *torch.autograd.grad(value, x)))
+    torch.testing.assert_close(*actual, rtol=0, atol=0)
+    assert not actual[0][1][void.expand_as(prediction)].any()
 
 
 def test_the_memory_layout_does_not_matter(maps):
     prediction, target, mask = maps
-    found = []
+    actual = []
     for layout in (torch.contiguous_format, torch.channels_last):
         x = prediction.contiguous(memory_format=layout).requires_grad_()
         value = map_l1(x, target, mask)
         (gradient,) = torch.autograd.grad(value, x)
         assert gradient.is_contiguous(memory_format=layout)
-        found.append((value, gradient))
-    torch.testing.assert_close(*found)
+        actual.append((value, gradient))
+    torch.testing.assert_close(*actual)
 
 
 @pytest.mark.parametrize("weights", [None, [1.0, 0.5, 3.0]])
@@ -165,9 +165,9 @@ def test_compiles_to_one_graph(maps, weights):
     torch._dynamo.reset()
     compiled = torch.compile(MapL1Loss(weights), fullgraph=True, backend="aot_eager")
     prediction, target, mask = maps
-    found = []
+    actual = []
     for loss in (MapL1Loss(weights), compiled):
         x = prediction.clone().requires_grad_()
         value = loss(x, target, mask)
-        found.append((value, *torch.autograd.grad(value, x)))
-    torch.testing.assert_close(*found)
+        actual.append((value, *torch.autograd.grad(value, x)))
+    torch.testing.assert_close(*actual)

@@ -19,18 +19,18 @@ def maps():
 @pytest.mark.parametrize("splitter", SPLITTERS)
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7, 9, 13])
 def test_is_the_sum_along_each_direction(maps, kernel_size, splitter, padding):
-    found = anisotropic_convolution(maps, kernel_size, splitter, padding).numpy()
+    actual = anisotropic_convolution(maps, kernel_size, splitter, padding).numpy()
     for b, k in np.ndindex(2, 2):
         expected = np.stack([*potentials(maps[b, k].numpy(), kernel_size, splitter, padding)])
-        np.testing.assert_allclose(found[:, b, k], expected, rtol=1e-12)
+        np.testing.assert_allclose(actual[:, b, k], expected, rtol=1e-12)
 
 
 def test_equals_the_reference(reference_case):
     maps = torch.where(reference_case.mask.unsqueeze(1) == 255, 0, reference_case.maps["probs"])
-    found = anisotropic_convolution(maps, 5, "C")
+    actual = anisotropic_convolution(maps, 5, "C")
     # The stored diagonals go up-left, up-right, down-left, down-right.
     stored = reference_case.maps["aniso_w5_C_edge"][[0, 1, 2, 3, 4, 7, 5, 6]]
-    torch.testing.assert_close(found, stored)
+    torch.testing.assert_close(actual, stored)
 
 
 @pytest.mark.parametrize("splitter", SPLITTERS)

@@ -24,7 +24,7 @@ def edge_network(num_classes=4, seed=0):
 
 
 def convolve(maps, kernel, bias):
-    """(C, H, W) by a kernel (D, C, 3, 3), padded with zeros, term by term."""
+    """Convolve (C, H, W) with a kernel (D, C, 3, 3), zero-padded, term by term."""
     height, width = maps.shape[1:]
     padded = np.pad(maps, ((0, 0), (1, 1), (1, 1)))
     out = np.zeros((len(kernel), height, width)) + bias[:, None, None]
@@ -43,14 +43,14 @@ def layers(maps, network):
 
 
 def numpy_semeda(logits, mask, network, weights, mean=True):
-    """Equations 4 and 5 from their definition, image by image, in float64."""
+    """Equations 4 and 5 by image, in float64."""
     total = pixels = 0
     for scores, labels in zip(logits, mask, strict=True):
         valid = labels != VOID
         probabilities = softmax(scores[None])[0] * valid
         one_hot = np.stack([labels == k for k in range(len(scores))]).astype(float)
-        found, expected = layers(probabilities, network), layers(one_hot, network)
-        for weight, psi, psi_star in zip(weights, found, expected, strict=True):
+        actual, expected = layers(probabilities, network), layers(one_hot, network)
+        for weight, psi, psi_star in zip(weights, actual, expected, strict=True):
             share = weight / len(psi) if mean else weight
             total += share * np.abs(psi - psi_star)[:, valid].sum()
         pixels += valid.sum()

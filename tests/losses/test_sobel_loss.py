@@ -10,7 +10,7 @@ ACROSS = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 
 
 def gradients(plane):
-    """Both Sobel responses of a map (H, W), 0 beyond its border, window by window."""
+    """Return both Sobel responses of a zero-padded map (H, W), by window."""
     padded = np.pad(plane, 1)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
     return [(windows * kernel).sum(axis=(2, 3)) for kernel in (ACROSS, ACROSS.T)]
@@ -23,7 +23,7 @@ def numpy_sobel(logits, mask, reduction="mean"):
         probabilities = softmax(scores[None])[0] * valid
         for k in range(len(scores)):
             pairs = zip(gradients(probabilities[k]), gradients(1.0 * (labels == k)), strict=True)
-            total += sum(np.abs(found - expected)[valid].sum() for found, expected in pairs)
+            total += sum(np.abs(actual - expected)[valid].sum() for actual, expected in pairs)
         pixels += valid.sum()
     maps = 2 * logits.shape[1] if reduction == "mean" else 1
     return total / pixels / maps
@@ -54,8 +54,8 @@ def test_an_edge_off_by_one_pixel_costs_the_filter_response_to_one_column():
     # The column beside the true edge is wrong in both classes. Inner rows answer with 4 on each
     # side of it, the first and the last with 3, and with 1, 2 and 1 to where the column ends.
     expected = 2 * (4 * (4 + 4) + 2 * (3 + 3 + 1 + 2 + 1)) / (6 * 12)
-    found = SobelLoss(weight=1.0, reduction="pixel")(logits, mask)
-    assert found.item() == pytest.approx(expected)
+    actual = SobelLoss(weight=1.0, reduction="pixel")(logits, mask)
+    assert actual.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])

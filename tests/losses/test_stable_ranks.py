@@ -25,9 +25,9 @@ def check(values, candidates, seed=0):
     first[0], last[0] = 0, number[0] - 1
     first[1], last[1] = 1, 0
     arguments = [torch.from_numpy(ranks.astype(np.int32)) for ranks in (first, last)]
-    found = between_ranks(values, candidates, *arguments)
+    actual = between_ranks(values, candidates, *arguments)
     expected = sorted_ranks(values.numpy(), candidates.numpy(), first, last)
-    np.testing.assert_array_equal(found.numpy(), expected)
+    np.testing.assert_array_equal(actual.numpy(), expected)
 
 
 def candidates(length, seed=1):

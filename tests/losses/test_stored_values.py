@@ -1,4 +1,4 @@
-"""Stored values of whole methods and of the maps that losses compare; which are not compared, why.
+"""Stored values of complete methods and maps, and the reasons for values that are not compared.
 
 The losses' own values are compared in their own tests.
 """
@@ -28,7 +28,7 @@ NOT_COMPARED = {
 
 
 class Listing(ReferenceCase):
-    """Notes which values a test compares, and leaves to the test itself whether they are equal."""
+    """Records which values a test compares, without comparing them."""
 
     def __init__(self, case):
         super().__init__(**vars(case))
@@ -47,7 +47,7 @@ class Listing(ReferenceCase):
 
 
 def comparisons():
-    """Every test of this folder that takes a ``reference_case``, with its other arguments."""
+    """Yield every test in this folder with a ``reference_case``, with its other arguments."""
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         for name, test in vars(import_module(path.stem)).items():
             if name.startswith("test") and "reference_case" in inspect.signature(test).parameters:
@@ -56,7 +56,7 @@ def comparisons():
 
 
 def each_set(mark):
-    """The arguments that a mark ``parametrize`` gives, one dict after the other."""
+    """Yield the arguments of a ``parametrize`` mark as dicts."""
     assert mark.name == "parametrize"
     names, sets = mark.args
     if isinstance(names, str):
@@ -98,17 +98,17 @@ def test_signed_distance_regression_with_class_weights(reference_case):
     target = SignedDistance(10, "background")(mask, reference_case.num_classes)
     weights = torch.tensor(reference_case.median_frequency_weights, dtype=torch.float64)
     stored = reference_case.value("sdt_l1|clip=10,void=background,class_weights=median_frequency")
-    found = map_l1(distance, target, mask, weights, weigh="channels")
-    assert found.item() == pytest.approx(stored, rel=1e-8)
+    actual = map_l1(distance, target, mask, weights, weigh="channels")
+    assert actual.item() == pytest.approx(stored, rel=1e-8)
 
 
 @pytest.mark.parametrize("weight", [0.5, 1, 2])
 def test_the_sum_of_cross_entropy_and_signed_distance_regression(reference_case, weight):
     mask, distance = reference_case.mask, reference_case.maps["raw"].clamp(-1, 1)
     target = SignedDistance(10, "background")(mask, reference_case.num_classes)
-    found = cross_entropy(reference_case.logits, mask) + weight * map_l1(distance, target, mask)
+    actual = cross_entropy(reference_case.logits, mask) + weight * map_l1(distance, target, mask)
     stored = reference_case.value(f"sdt_total|clip=10,void=background,lambda={weight}")
-    assert found.item() == pytest.approx(stored, rel=1e-8)
+    assert actual.item() == pytest.approx(stored, rel=1e-8)
 
 
 def test_edges_of_the_8_neighbour_rule(reference_case):
@@ -138,7 +138,7 @@ def test_potentials(reference_case, splitter, size, padding, stored_as):
 def test_boundary_iou_of_the_logits(reference_case, ratio):
     classes = reference_case.num_classes
     metric = BoundaryIoU(classes, ratio, ignore_index=VOID, void="zeroed", average=None)
-    found = metric(reference_case.logits, reference_case.mask)
+    actual = metric(reference_case.logits, reference_case.mask)
     for label in range(classes):
         stored = reference_case.value(f"boundary_iou_b0|class={label},dilation_ratio={ratio}")
-        assert found[label].item() == pytest.approx(stored, rel=1e-6)
+        assert actual[label].item() == pytest.approx(stored, rel=1e-6)

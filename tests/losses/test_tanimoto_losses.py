@@ -20,7 +20,7 @@ from lightning_seg.losses import MapTanimotoLoss, TanimotoLoss, map_tanimoto, ta
 
 
 def numpy_weights(volumes, kind, normalize):
-    """V^-1 or V^-2, the largest finite one where V is 0."""
+    """Return V^-1 or V^-2, and the largest finite one where V is 0."""
     if kind is None:
         return np.ones_like(volumes)
     with np.errstate(divide="ignore"):
@@ -169,7 +169,7 @@ def test_equals_the_reference_on_maps(reference_case):
 
 @pytest.mark.parametrize("name", ["noise", "one class fills an image", "one-pixel objects"])
 def test_dice_without_complement_is_the_generalized_dice_of_monai(name):
-    """MONAI's numerator is 2 overlap: it takes twice our ``smooth``."""
+    """MONAI's numerator is twice the overlap, so it takes twice our ``smooth``."""
     logits, mask = random_logits((2, 4, 9, 7)), LABEL_MAPS[name]
     theirs = monai.losses.GeneralizedDiceLoss(
         to_onehot_y=True, softmax=True, smooth_nr=2e-5, smooth_dr=2e-5
@@ -319,21 +319,21 @@ def test_the_ratio_of_class_weights_is_logged(volumes):
     mask[1, 1, :4] = VOID
     expected = {"batch": 15 / 3, "image": 18 / 2}[volumes]
     loss = TanimotoLoss(volumes=volumes)
-    found = loss.statistics(random_logits((2, 3, 4, 5)), mask)
-    assert found == {"weight_ratio": pytest.approx(expected)}
+    actual = loss.statistics(random_logits((2, 3, 4, 5)), mask)
+    assert actual == {"weight_ratio": pytest.approx(expected)}
     maps = torch.nn.functional.one_hot(mask.clamp(max=2), 3).movedim(-1, 1).float()
-    found = MapTanimotoLoss(volumes=volumes).statistics(torch.rand(2, 3, 4, 5), maps, mask)
-    assert found == {"weight_ratio": pytest.approx(expected)}
+    actual = MapTanimotoLoss(volumes=volumes).statistics(torch.rand(2, 3, 4, 5), maps, mask)
+    assert actual == {"weight_ratio": pytest.approx(expected)}
 
 
 def test_the_papers_weights_have_the_ratio_of_squares():
     mask = torch.tensor([[[0, 0, 0, 1]]])
-    found = TanimotoLoss(volume_weights="inverse_square").statistics(torch.zeros(1, 2, 1, 4), mask)
-    assert found == {"weight_ratio": pytest.approx(9)}
+    actual = TanimotoLoss(volume_weights="inverse_square").statistics(torch.zeros(1, 2, 1, 4), mask)
+    assert actual == {"weight_ratio": pytest.approx(9)}
 
 
 def learned(volume_weights):
-    """Recalls of classes of 1500 to 2 pixels, and the accuracy, of a linear classifier."""
+    """Return recalls of classes of 1500 to 2 pixels and the accuracy of a linear classifier."""
     sizes = [1500, 1500, 600, 250, 100, 40, 8, 2]
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(8).repeat_interleave(torch.tensor(sizes))
@@ -365,10 +365,10 @@ def test_the_default_learns_rare_classes_without_forgetting_large_ones():
 
 
 def test_equal_weights_have_the_ratio_one():
-    found = TanimotoLoss(volume_weights=None).statistics(
+    actual = TanimotoLoss(volume_weights=None).statistics(
         random_logits((2, 4, 9, 7)), LABEL_MAPS["void"]
     )
-    assert found == {"weight_ratio": 1}
+    assert actual == {"weight_ratio": 1}
     void = torch.full((2, 9, 7), VOID)
     assert TanimotoLoss().statistics(random_logits((2, 4, 9, 7)), void) == {"weight_ratio": 1}
 

@@ -87,13 +87,13 @@ def trimap_per_class(pred, truth, num_classes, width, region):
 def contour(mask, unknown):
     """Return pixels whose 2 x 2 block has known pixels inside and outside of the mask."""
     height, width = mask.shape
-    found = np.zeros(mask.shape, bool)
+    actual = np.zeros(mask.shape, bool)
     for y in range(height):
         for x in range(width):
             known = ~unknown[y : y + 2, x : x + 2]
             inside = mask[y : y + 2, x : x + 2]
-            found[y, x] = (inside & known).any() and (~inside & known).any()
-    return found
+            actual[y, x] = (inside & known).any() and (~inside & known).any()
+    return actual
 
 
 def within(points, others, radius):

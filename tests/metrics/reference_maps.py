@@ -1,4 +1,4 @@
-"""Stored label maps and what the public reference codes give for them."""
+"""Stored label maps and the values of public reference implementations."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ CASES = [
 
 
 def load_case(name):
-    """The values, and prediction and truth as int64 (1, H, W)."""
+    """Return the values, and prediction and ground truth as int64 (1, H, W)."""
     maps = np.load(_FOLDER / "metrics_cases.npz")
     pred, truth = (torch.from_numpy(maps[f"{name}/{n}"])[None].long() for n in ("pred", "gt"))
     return json.loads(REFERENCE.read_text())["cases"][name], pred, truth

@@ -41,9 +41,9 @@ def test_search_and_dilation_agree(seed, num_classes, radius):
     pred, truth = (torch.from_numpy(rng.choice(used, shape)).to(dtype) for _ in range(2))
     uncounted = torch.from_numpy(rng.random(shape) < 0.2)
     for skip in (None, uncounted):
-        found = match_by_search(pred, truth, num_classes, radius, skip)
+        actual = match_by_search(pred, truth, num_classes, radius, skip)
         dilated = match_by_dilation(pred, truth, num_classes, radius, skip)
-        for a, b in zip(found, dilated):
+        for a, b in zip(actual, dilated):
             assert torch.equal(a, b)
 
 

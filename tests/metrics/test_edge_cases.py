@@ -90,9 +90,9 @@ def test_values_of_degenerate_images(case, kind):
         pytest.skip("nothing particular here")
     metric = KINDS[kind](2)
     metric.update(torch.tensor([pred]), torch.tensor([truth]))
-    found = metric.compute().flatten().tolist()
+    actual = metric.compute().flatten().tolist()
     steps = 2**-24 if kind == "distance" else 1e-12
-    assert found == pytest.approx(expected[kind], abs=steps, rel=0, nan_ok=True)
+    assert actual == pytest.approx(expected[kind], abs=steps, rel=0, nan_ok=True)
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

@@ -214,11 +214,11 @@ def test_scores_from_the_same_counts_share_one_compute_group(kind, setting, choi
     collection = MetricCollection(chosen)
     collection.update(*blobs(2))
     assert len(collection.compute_groups) == 1
-    found = collection.compute()
-    assert same(torch.stack([found[choice] for choice in choices]), found[together])
+    actual = collection.compute()
+    assert same(torch.stack([actual[choice] for choice in choices]), actual[together])
     for choice in choices:
         alone = kind(K, ignore_index=VOID, average=None, **{setting: choice})
-        assert same(found[choice], value(alone, blobs(2)))
+        assert same(actual[choice], value(alone, blobs(2)))
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_flips_do_not_change_the_iou():
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_updates_never_sync_with_the_device(count):
-    """A meta tensor has no values to wait for: whoever asks for one gets an error."""
+    """Meta tensors have no values, so any sync raises."""
     target = torch.zeros((2, 9, 11), dtype=torch.int64, device="meta")
     for preds in (target, torch.zeros((2, K, 9, 11), device="meta")):
         assert all(c.is_meta for c in count(preds, target))

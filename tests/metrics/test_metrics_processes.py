@@ -1,4 +1,4 @@
-"""One process and several, with unequal numbers of samples, give the same numbers to the bit."""
+"""One process and several, with unequal numbers of samples, give identical values."""
 
 import pytest
 import torch
@@ -48,8 +48,8 @@ def run(indices):
         metrics.update(preds, target)
         called(preds, target)
         loss.update(value)
-    found = metrics.compute() | {"loss": loss.compute(), "forward": called.compute()}
-    return found | {"groups": len(metrics.compute_groups)}
+    actual = metrics.compute() | {"loss": loss.compute(), "forward": called.compute()}
+    return actual | {"groups": len(metrics.compute_groups)}
 
 
 def meet(rank, folder, processes):
@@ -103,5 +103,5 @@ def test_dist_sync_on_step_gives_values_of_all_processes(tmp_path):
         metric.update(*sample(number)[:2])
     expected.append(metric.compute())
     for rank in range(2):
-        found = torch.load(tmp_path / f"{rank}.pt")
-        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+        actual = torch.load(tmp_path / f"{rank}.pt")
+        assert all(torch.equal(a, b) for a, b in zip(actual, expected, strict=True))

@@ -1,4 +1,4 @@
-"""Our counts against those of the public reference codes, on stored label maps."""
+"""Counts compared with public reference implementations on stored label maps."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_boundary_iou_equals_boundary_iou_api(case):
 
 
 def test_boundary_iou_without_void_equals_boundary_iou_api(case):
-    """There void is a foreign label and the predicted pixels on it count: one class more."""
+    """The reference counts void as an additional class."""
     values, pred, truth = case
     num_classes = values["num_classes"]
     truth = torch.where(truth == VOID, num_classes, truth)

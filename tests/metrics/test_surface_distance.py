@@ -10,7 +10,7 @@ from lightning_seg.metrics.functional import surface_distances
 
 
 def outline(mask, solid):
-    """Pixels with a 4-neighbour outside of mask or solid, the outside of the image included."""
+    """Return mask pixels with a 4-neighbour outside mask and solid, or outside the image."""
     body = np.pad(mask | solid, 1)
     around = [body[:-2, 1:-1], body[2:, 1:-1], body[1:-1, :-2], body[1:-1, 2:]]
     return np.argwhere(mask & ~np.logical_and.reduce(around))
@@ -51,12 +51,12 @@ def test_equals_monai(name):
     options = {"missing": "infinite", "ignore_index": VOID, "void": "zeroed"}
     for key, percentile in (("monai_hausdorff", 100), ("monai_hausdorff95", 95)):
         ours = surface_distances(pred, truth, values["num_classes"], percentile, **options)
-        for found, expected in zip(ours.hausdorff[0].tolist(), entry[key], strict=True):
+        for actual, expected in zip(ours.hausdorff[0].tolist(), entry[key], strict=True):
             if expected is not None:
-                assert found == pytest.approx(float(expected), rel=1e-5)
-    for found, expected in zip(ours.mean[0].tolist(), entry["monai_assd"], strict=True):
+                assert actual == pytest.approx(float(expected), rel=1e-5)
+    for actual, expected in zip(ours.mean[0].tolist(), entry["monai_assd"], strict=True):
         if expected is not None:
-            assert found == pytest.approx(float(expected), rel=1e-5)
+            assert actual == pytest.approx(float(expected), rel=1e-5)
 
 
 def halves(column, width=6):

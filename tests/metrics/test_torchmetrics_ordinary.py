@@ -55,7 +55,7 @@ def test_order_and_batching_do_not_change_the_value(kind):
 
 @pytest.mark.parametrize("kind", ORDINARY)
 def test_without_average_an_absent_class_is_zero_not_nan(kind):
-    """So tables of single classes must ask the counts whether the class was there."""
+    """Tables per class must therefore check the counts for absent classes."""
     metric = kind(K, average=None, ignore_index=VOID)
     assert metric(PREDS, TARGET)[3] == 0
 

@@ -20,8 +20,8 @@ WIDTHS = st.lists(st.integers(1, 6), min_size=1, max_size=4)
 
 def counts(pair, widths, num_classes=3, **settings):
     maps = [torch.from_numpy(np.asarray(m)).long()[None] for m in pair]
-    found = trimap_iou_counts(*maps, num_classes, widths, ignore_index=VOID, **settings)
-    return torch.stack(found, dim=-1).tolist()
+    actual = trimap_iou_counts(*maps, num_classes, widths, ignore_index=VOID, **settings)
+    return torch.stack(actual, dim=-1).tolist()
 
 
 @settings(max_examples=80, deadline=None)

@@ -136,8 +136,8 @@ class NetworkContract:
         with torch.no_grad():
             expected = network(x)
             network.to(memory_format=torch.channels_last)
-            found = network(x.to(memory_format=torch.channels_last))
-        assert_same(found, expected)
+            actual = network(x.to(memory_format=torch.channels_last))
+        assert_same(actual, expected)
 
     def test_bfloat16_autocast_is_close_to_float32(self):
         network = self.made().eval()
@@ -145,8 +145,8 @@ class NetworkContract:
         with torch.no_grad():
             expected = network(x)["decoder"]
             with torch.autocast("cpu", torch.bfloat16):
-                found = network(x)["decoder"]
-        assert ((found - expected).norm() / expected.norm()) < self.bfloat16_error
+                actual = network(x)["decoder"]
+        assert ((actual - expected).norm() / expected.norm()) < self.bfloat16_error
 
     def test_checkpointing_gives_the_same_gradients(self):
         if not self.checkpoints:
@@ -188,22 +188,22 @@ class NetworkContract:
     @pytest.mark.slow
     @EVERY_HEAD
     def test_it_overfits_a_batch_with_each_head(self, head):
-        trained, found = Trained(self.made(), head), 0.0
+        trained, actual = Trained(self.made(), head), 0.0
         for step in range(1, STEPS + 1):
             trained.step()
             if step % 10 == 0:
-                found = trained.mean_iou()
-            if found > 0.95:
+                actual = trained.mean_iou()
+            if actual > 0.95:
                 return
-        pytest.fail(f"a mean IoU of {found:.3f} after {STEPS} steps")
+        pytest.fail(f"a mean IoU of {actual:.3f} after {STEPS} steps")
 
     @pytest.mark.slow
     def test_evaluation_compiles(self):
         network = self.made().eval()
         with torch.no_grad():
             expected = network(self.image(64, 96))
-            found = torch.compile(network, fullgraph=True)(self.image(64, 96))
-        assert_same(found, expected)
+            actual = torch.compile(network, fullgraph=True)(self.image(64, 96))
+        assert_same(actual, expected)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("checkpointing", [False, True])
@@ -261,9 +261,9 @@ class NetworkContract:
         assert session.get_modelmeta().custom_metadata_map == {"classes": str(CLASSES)}
         for batch, height, width in [(2, 224, 352), (1, 64, 97), (3, 201, 140), (1, 1, 9)]:
             x = self.image(height, width)[[0] * batch]
-            (found,) = session.run(["logits"], {"image": x.numpy()})
+            (actual,) = session.run(["logits"], {"image": x.numpy()})
             with torch.no_grad():
-                assert (torch.from_numpy(found) - predictor(x)).abs().max() < 1e-4
+                assert (torch.from_numpy(actual) - predictor(x)).abs().max() < 1e-4
 
 
 class Trained(torch.nn.Module):
@@ -287,7 +287,7 @@ class Trained(torch.nn.Module):
 
     def predictions(self):
         features = self.network(self.image)
-        maps = {name: found for head in self.heads for name, found in head(features).items()}
+        maps = {name: actual for head in self.heads for name, actual in head(features).items()}
         size = self.mask.shape[-2:]
         return {k: F.interpolate(v, size, mode="bilinear") for k, v in maps.items()}
 
@@ -326,7 +326,7 @@ def scene(channels):
     return 0.8 * colours + 0.2 * noise, mask
 
 
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
+def assert_same(actual, expected):
+    assert actual.keys() == expected.keys()
     for name, maps in expected.items():
-        torch.testing.assert_close(found[name], maps, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(actual[name], maps, rtol=1e-4, atol=1e-4)

@@ -21,7 +21,7 @@ def test_with_a_1x1_classifier_scores_are_the_sum_of_the_branches_classifiers():
     head = ClassificationHead(8, 5, kernel_size=1)
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        found = head(network(image))["logits"]
+        actual = head(network(image))["logits"]
         x = network.encoder(network.normalize(image))[-1]
         expected = head.classifier.bias.view(1, -1, 1, 1).clone()
         for branch in network.branches:  # one convolution to class scores each, as in the paper
@@ -30,7 +30,7 @@ def test_with_a_1x1_classifier_scores_are_the_sum_of_the_branches_classifiers():
             rate = branch.dilation
             scores = torch.nn.functional.conv2d(x, weight, bias, padding=rate, dilation=rate)
             expected = expected + scores
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_rates_are_those_of_the_paper():

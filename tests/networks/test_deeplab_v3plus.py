@@ -60,7 +60,7 @@ def parameters(*modules):
 
 
 def filled_in_order(network, theirs):
-    """Copies weights and statistics of modules that come in the same order."""
+    """Copy weights and statistics of modules in the same order."""
     given, own = theirs.state_dict(), network.state_dict()
     assert [v.shape for v in given.values()] == [v.shape for v in own.values()]
     network.load_state_dict(dict(zip(own, given.values(), strict=True)))
@@ -93,9 +93,9 @@ def test_the_smp_variant_equals_segmentation_models_pytorch(encoder, stride):
     filled_in_order(head, theirs.segmentation_head)
     x = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found = head(ours(x))["logits"]
+        actual = head(ours(x))["logits"]
         expected = theirs.segmentation_head[0](theirs.decoder(theirs.encoder(ours.normalize(x))))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_smp_variant_has_26_68_million_parameters():
@@ -122,7 +122,7 @@ def test_an_unknown_variant_is_refused():
     ("encoder", "low", "last"), [("xception71.tf_in1k", 256, 2048), ("resnet101", 256, 2048)]
 )
 def test_the_encoders_of_semeda_build(encoder, low, last, stride):
-    """Low-level features as in DeepLab's own code: of the last block at stride 4."""
+    """As in DeepLab's code, low-level features come from the last block at stride 4."""
     with torch.device("meta"):
         network = DeepLabV3Plus(3, encoder, output_stride=stride, separable=True)
         maps = network.encoder(torch.rand(1, 3, 64, 96))

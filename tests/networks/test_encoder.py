@@ -45,20 +45,22 @@ def test_a_file_replaces_the_download(model, weights):
 
 @pytest.mark.parametrize("in_channels", [1, 4, 5])
 def test_rgb_weights_are_adapted_to_other_channels(model, weights, in_channels):
-    found = first_convolution(Encoder("test_resnet", in_channels, weights=weights))
+    actual = first_convolution(Encoder("test_resnet", in_channels, weights=weights))
     rgb = first_convolution(model)
     repeated = rgb[:, [i % 3 for i in range(in_channels)]] * 3 / in_channels
     expected = repeated if in_channels > 1 else rgb.sum(dim=1, keepdim=True)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("in_channels", [3, 4, 5])
 def test_weights_for_other_channels_are_adapted_too(tmp_path, in_channels):
     theirs = timm.create_model("test_resnet", in_chans=4)
     torch.save(theirs.state_dict(), tmp_path / "weights.pth")
-    found = first_convolution(Encoder("test_resnet", in_channels, weights=tmp_path / "weights.pth"))
+    actual = first_convolution(
+        Encoder("test_resnet", in_channels, weights=tmp_path / "weights.pth")
+    )
     bands = [i % 4 for i in range(in_channels)]
-    torch.testing.assert_close(found, first_convolution(theirs)[:, bands] * 4 / in_channels)
+    torch.testing.assert_close(actual, first_convolution(theirs)[:, bands] * 4 / in_channels)
 
 
 def test_weights_are_not_read_before_a_checkpoint():

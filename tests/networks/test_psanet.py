@@ -20,7 +20,7 @@ class TestPSANet(NetworkContract):
 @pytest.mark.parametrize("mask_size", [7, 3])
 def test_scores_of_relative_positions_become_scores_of_absolute_positions(mask_size):
     scores = torch.randn(2, mask_size**2, 3, 4)
-    found = between_places(scores, mask_size).view(2, 3, 4, 3, 4)
+    actual = between_places(scores, mask_size).view(2, 3, 4, 3, 4)
     reach = mask_size // 2
     for i in range(3):
         for j in range(4):
@@ -28,14 +28,14 @@ def test_scores_of_relative_positions_become_scores_of_absolute_positions(mask_s
                 for q in range(4):
                     down, right = i - p, j - q
                     if max(abs(down), abs(right)) > reach:
-                        assert (found[:, i, j, p, q] == float("-inf")).all()
+                        assert (actual[:, i, j, p, q] == float("-inf")).all()
                         continue
                     channel = (down + reach) * mask_size + right + reach
-                    assert torch.equal(found[:, i, j, p, q], scores[:, channel, p, q])
+                    assert torch.equal(actual[:, i, j, p, q], scores[:, channel, p, q])
 
 
 def test_attention_sums_to_one_at_each_position():
-    """Collected: over the places it looks at. Distributed: over those that give to it."""
+    """Collecting sums over the attended positions, distributing over the attending ones."""
     network = PSANet(3, "test_resnet", channels=8, mask_size=31).eval()
     x = torch.randn(1, 96, 6, 8)
     for branch in (network.collect, network.distribute):

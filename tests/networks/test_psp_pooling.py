@@ -1,4 +1,4 @@
-"""Pyramid pooling and the normalisation in it."""
+"""Pyramid pooling and its normalisation."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def noise(*shape):
 
 
 def pooled(x, grid):
-    """Every pixel gets the maximum of its cell."""
+    """Return the maximum of its cell for every pixel."""
     cells = _maxima(_maxima(x, 2, grid), 3, grid)
     return _spread(_spread(cells, 2, x.shape[2]), 3, x.shape[3])
 
@@ -58,15 +58,15 @@ def test_convolving_cells_equals_convolving_the_full_map():
 def test_in_training_the_result_equals_that_of_full_maps():
     torch.manual_seed(0)
     pooling, x = PSPPooling(6, 8), noise(2, 6, 16, 16)
-    found = pooling(x)
+    actual = pooling(x)
     full = [branch(pooled(x, grid)) for grid, branch in zip(pooling.grids, pooling.branches)]
     expected = pooling.join(torch.cat([x, *full], dim=1))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 13)])
 def test_running_statistics_equal_those_of_full_maps(size):
-    """A 1 x 1 grid's variance was B / (B - 1) too large, as of B values and not of B H W."""
+    """The variance of a 1 x 1 grid is that of B H W values, not of B."""
     torch.manual_seed(0)
     pooling, x = PSPPooling(6, 8), noise(2, 6, *size)
     pooling(x)

@@ -19,7 +19,7 @@ class TestPSPNet(NetworkContract):
 
 
 class TestPSPNetOfAudebert(NetworkContract):
-    """At stride 32, upsampled by transposed convolutions."""
+    """PSPNet at stride 32 with transposed convolutions."""
 
     def exported(self):
         return self.made(encoder="resnet18")

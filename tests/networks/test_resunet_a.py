@@ -139,7 +139,7 @@ def test_every_model_works_with_every_middle(model, middle):
 
 
 def test_the_networks_of_figure_7_differ_in_parameters_as_described():
-    """Atrous convolutions leave the number of parameters, pooling adds some, then come tasks."""
+    """Atrous convolutions add no parameters; pooling and tasks add some."""
     plain = {
         "encoder_dilations": ones(ENCODER), "decoder_dilations": ones(DECODER), "middle": "none"
     }  # fmt: skip

@@ -55,10 +55,10 @@ def test_timm_weights_fill_the_encoder(tmp_path):
     expected = x
     for layer in list(theirs.features)[:-1]:
         expected = layer(expected)
-    found = x
+    actual = x
     for i, stage in enumerate(network.encoder):
-        found = stage(torch.nn.functional.max_pool2d(found, 2) if i else found)
-    torch.testing.assert_close(found, expected)
+        actual = stage(torch.nn.functional.max_pool2d(actual, 2) if i else actual)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_an_unsupported_encoder_lists_the_supported_ones():

@@ -78,7 +78,7 @@ def test_an_unknown_encoder_suggests_the_nearest():
 
 @pytest.fixture
 def offline(monkeypatch, tmp_path):
-    """No network and an empty cache of weights."""
+    """No internet connection and an empty cache of weights."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
 

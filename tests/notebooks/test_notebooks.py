@@ -1,4 +1,4 @@
-"""Every notebook runs from its first cell to its last, and is committed with what it put out."""
+"""Every notebook runs completely and is committed with its output."""
 
 from pathlib import Path
 

@@ -114,9 +114,9 @@ def test_a_georeference_by_control_points_is_kept(tmp_path):
     write_image(tmp_path / "a.tif", np.ones((600, 530, 3), np.uint8), gcps=points, crs=PLACE["crs"])
     predict(tmp_path / "a.tif", scene(), tmp_path / "out")
     with rasterio.open(tmp_path / "out.tif") as file:
-        found, crs = file.gcps
+        actual, crs = file.gcps
     assert crs == PLACE["crs"]
-    assert [(p.row, p.col, p.x, p.y) for p in found] == [(p.row, p.col, p.x, p.y) for p in points]
+    assert [(p.row, p.col, p.x, p.y) for p in actual] == [(p.row, p.col, p.x, p.y) for p in points]
 
 
 def test_other_images_get_a_png_with_a_palette(tmp_path):
@@ -191,12 +191,12 @@ def test_polygons_outline_every_object(tile, tmp_path, kind):
     polygons = Polygons(kind, tolerance=0, classes=["house", "tree"])
     name = predict(tile, scene(), tmp_path / "out", polygons=polygons)[1]
     meta, _, shapes, fields = pyogrio.raw.read(tmp_path / name)
-    found = {key: values.tolist() for key, values in zip(meta["fields"], fields, strict=True)}
-    order = np.argsort(found["pixels"])
-    assert [found["name"][i] for i in order] == ["house", "tree", "house"]
-    assert [found["class"][i] for i in order] == [1, 2, 1]
-    assert [found["pixels"][i] for i in order] == [9, 6000, 10000]
-    assert [found["area"][i] for i in order] == pytest.approx([0.0225, 15, 25])
+    actual = {key: values.tolist() for key, values in zip(meta["fields"], fields, strict=True)}
+    order = np.argsort(actual["pixels"])
+    assert [actual["name"][i] for i in order] == ["house", "tree", "house"]
+    assert [actual["class"][i] for i in order] == [1, 2, 1]
+    assert [actual["pixels"][i] for i in order] == [9, 6000, 10000]
+    assert [actual["area"][i] for i in order] == pytest.approx([0.0225, 15, 25])
     bounds = shapely.from_wkb(shapes)[order[-1]].bounds
     if kind == "GeoJSON":
         assert bounds[0] == pytest.approx(13.04, abs=0.1)
@@ -213,7 +213,7 @@ def test_small_polygons_can_be_dropped(tile, tmp_path):
 
 def test_excluded_classes_have_no_polygons():
     class Outline(dict):
-        """A dict that can be referred to weakly."""
+        """A dict that supports weak references."""
 
         __hash__ = object.__hash__
 

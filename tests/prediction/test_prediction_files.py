@@ -230,7 +230,7 @@ def test_finished_predictions_are_kept(tmp_path):
 
 
 class Settings(nn.Module):
-    """A network whose settings are no weights."""
+    """A network with settings besides its weights."""
 
     def __init__(self, mode="nearest", dilation=1, mean=0.5, pool=F.max_pool2d, sizes=(1, 2)):
         super().__init__()

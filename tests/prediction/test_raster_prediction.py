@@ -1,4 +1,4 @@
-"""Predicting images of any size in processes of their own: killed, or two at once."""
+"""Prediction of images of any size in separate processes: killed, or two at once."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ def files(folder):
 
 
 class Counting(Callback):
-    """Batches of windows that were predicted."""
+    """Counts the predicted batches of windows."""
 
     def __init__(self):
         self.batches = 0
@@ -118,7 +118,7 @@ def test_rows_of_another_model_are_not_reused(tmp_path, monkeypatch):
 
 
 def fails(*args):
-    """Outlines that cannot be written, as on a full disk."""
+    """Polygons that cannot be written, as on a full disk."""
     raise OSError("no space left")
 
 
@@ -146,7 +146,7 @@ def test_an_image_is_finished_only_once_all_its_files_are_written(tmp_path, monk
 
 
 class Replacing(Callback):
-    """Puts another image in its place while it is predicted."""
+    """Replaces the image while it is predicted."""
 
     def __init__(self, path):
         self.path = path
@@ -169,7 +169,7 @@ def test_an_image_that_changes_during_prediction_is_predicted_again(tmp_path):
 
 
 def note_that_it_ran(module, *args):
-    """As some networks of timm do, whose settings then are others."""
+    """Changes an attribute in forward, like some timm networks."""
     module.ran = getattr(module, "ran", 0) + 1
 
 

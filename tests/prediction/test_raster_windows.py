@@ -24,12 +24,12 @@ READER = PairReader(IdLabels((0, 1)))
 
 
 def whole(pair, height, width, layout):
-    """All rows of an image."""
+    """Return all rows of an image."""
     return RowSpan(Raster(pair, height, width, layout), 0, height)
 
 
 def stitched(span, reader=READER, function=lambda image: image):
-    """The rows of an image out of its windows, put together as they come."""
+    """Return the rows of an image, stitched from its windows as they arrive."""
     layout, rows = span.raster.layout, []
     dataset = RasterWindows([span], reader)
     stitching = Stitching(layout, layout.weight(), first_batch=span.batches.start)

@@ -1,4 +1,4 @@
-"""Images that are shrunk as they are read are predicted by windows, at the size of their files."""
+"""Prediction by windows of images that are downscaled while being read."""
 
 from functools import partial
 
@@ -39,7 +39,7 @@ def predict(task, data, out, batches=None, **kwargs):
 
 
 def in_memory(task, data, size):
-    """Probabilities (K, H, W) of the first image, enlarged to the size of its file."""
+    """Return probabilities (K, H, W) of the first image, enlarged to the size of its file."""
     image = torch.from_numpy(data.reader.image(data.predict_pairs()[0]))
     image = image.permute(2, 0, 1).float()[None] / 255
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Where the reference values lie."""
+"""Location of the reference values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Signed distances written straight from their definition, and label maps to try them on."""
+"""Signed distances from their definition, and label maps for tests."""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -7,7 +7,7 @@ VOID = 255
 
 
 def by_scipy(labels, num_classes, clip, void="ignore", void_label=VOID):
-    """Two transforms a class, in float64; (K, H, W)."""
+    """Signed distances by two transforms per class, float64 (K, H, W)."""
     distances = []
     for label in range(num_classes):
         member = labels == label
@@ -22,7 +22,7 @@ def by_scipy(labels, num_classes, clip, void="ignore", void_label=VOID):
 
 
 def by_brute_force(labels, num_classes, clip, void="ignore"):
-    """The smallest of all distances between pixels, pair by pair; (K, H, W)."""
+    """Signed distances by brute force over all pairs of pixels, (K, H, W)."""
     pixels = list(np.ndindex(labels.shape))
     distances = np.zeros((num_classes, *labels.shape))
     for label in range(num_classes):
@@ -44,7 +44,7 @@ def by_brute_force(labels, num_classes, clip, void="ignore"):
 
 
 def patches(seed, height, width, num_labels, size, void=0.0):
-    """Square patches of random labels, with a share of void pixels."""
+    """Return square patches of random labels with a share of void pixels."""
     rng = np.random.default_rng(seed)
     cells = rng.integers(0, num_labels, (-(-height // size), -(-width // size)))
     labels = cells.repeat(size, 0).repeat(size, 1)[:height, :width]

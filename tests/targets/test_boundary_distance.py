@@ -14,7 +14,7 @@ from lightning_seg.targets import BoundaryDistance, boundary_distance
 
 
 def by_scipy(labels, num_classes, void):
-    """Two transforms a class; (K, H, W)."""
+    """Level sets by two transforms per class, (K, H, W)."""
     levels = np.zeros((num_classes, *labels.shape))
     for label in range(num_classes):
         inside = labels == label

@@ -1,4 +1,4 @@
-"""Contours of every class, as OpenCV's Canny draws them."""
+"""Contours of every class, compared with OpenCV's Canny."""
 
 import re
 
@@ -29,8 +29,8 @@ def by_opencv(labels, num_classes, width):
 )
 def test_equals_opencv_to_the_pixel(labels, enlarged, width):
     labels = labels.repeat(enlarged, 0).repeat(enlarged, 1)
-    found = class_boundary(torch.from_numpy(labels)[None], 3, width)[0]
-    np.testing.assert_array_equal(found, by_opencv(labels, 3, width))
+    actual = class_boundary(torch.from_numpy(labels)[None], 3, width)[0]
+    np.testing.assert_array_equal(actual, by_opencv(labels, 3, width))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -43,8 +43,8 @@ def test_equals_opencv_on_round_shapes(seed):
             labels, (int(x), int(y)), (int(a) // 5, int(b) // 5), int(a), 0, 360,
             int(rng.integers(5)), -1,
         )  # fmt: skip
-    found = class_boundary(torch.from_numpy(labels)[None].long(), 5)[0]
-    np.testing.assert_array_equal(found, by_opencv(labels, 5, 1))
+    actual = class_boundary(torch.from_numpy(labels)[None].long(), 5)[0]
+    np.testing.assert_array_equal(actual, by_opencv(labels, 5, 1))
 
 
 def test_a_straight_edge_is_three_pixels_wide():

@@ -16,10 +16,10 @@ def noise(*shape, dtype=torch.float32):
 
 def test_equals_opencv():
     image = noise(2, 3, 30, 40)
-    for rgb, found in zip(image, rgb_to_hsv(image)):
+    for rgb, actual in zip(image, rgb_to_hsv(image)):
         hsv = cv2.cvtColor(rgb.movedim(0, -1).contiguous().numpy(), cv2.COLOR_RGB2HSV)
         hsv[..., 0] /= 360
-        np.testing.assert_allclose(found.movedim(0, -1), hsv, atol=1e-5)
+        np.testing.assert_allclose(actual.movedim(0, -1), hsv, atol=1e-5)
 
 
 @pytest.mark.parametrize("levels", [2, 3, 6])
@@ -27,8 +27,8 @@ def test_equals_colorsys_where_channels_tie(levels):
     steps = torch.linspace(0, 1, levels, dtype=torch.float64)
     colors = torch.cartesian_prod(steps, steps, steps)
     expected = [colorsys.rgb_to_hsv(*color) for color in colors.tolist()]
-    found = rgb_to_hsv(colors.T.reshape(1, 3, 1, -1))[0, :, 0].T
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+    actual = rgb_to_hsv(colors.T.reshape(1, 3, 1, -1))[0, :, 0].T
+    torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64))
 
 
 def test_grey_and_black_have_neither_hue_nor_saturation():

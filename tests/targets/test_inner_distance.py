@@ -16,14 +16,14 @@ from lightning_seg.targets._inner_distance_torch import torch_inner_distance
 
 
 def any_device(mask, num_classes, metric="euclidean", ignore_index=VOID, void="ignore"):
-    """`inner_distance` as computed where there is no OpenCV, but on the CPU."""
+    """`inner_distance` with the torch implementation, on the CPU."""
     return torch_inner_distance(
         mask, num_classes, metric == "chessboard", ignore_index, void == "background"
     )
 
 
 def by_scipy(labels, num_classes, metric, void):
-    """One transform a class; (H, W)."""
+    """Inner distances by one transform per class, (H, W)."""
     distances = np.zeros(labels.shape)
     for label in range(num_classes):
         member = labels == label

@@ -12,7 +12,7 @@ from lightning_seg.targets import PatchDistance
 
 
 def by_opencv(labels, num_classes):
-    """The authors' recipe: OpenCV's distance, scaled to [0, 1] by its smallest and largest."""
+    """The authors' recipe: OpenCV's distance, rescaled to [0, 1]."""
     maps = []
     for k in range(num_classes):
         inside = cv2.distanceTransform((labels == k).astype(np.uint8), cv2.DIST_L2, 0)

@@ -17,7 +17,7 @@ from lightning_seg.targets._signed_distance_torch import torch_signed_distance
 
 
 def any_device(mask, num_classes, clip=None, ignore_index=VOID, void="ignore"):
-    """`signed_distance` as computed where there is no OpenCV, but on the CPU."""
+    """`signed_distance` with the torch implementation, on the CPU."""
     limit = math.hypot(*mask.shape[1:]) if clip is None else clip
     return torch_signed_distance(mask, num_classes, limit, ignore_index, void == "background")
 

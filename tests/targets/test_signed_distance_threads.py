@@ -1,4 +1,4 @@
-"""Signed distances in threads and worker processes: always the same, nothing left changed."""
+"""Signed distances in threads and worker processes: same values, no side effects."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +14,7 @@ from lightning_seg.targets import signed_distance
 
 @pytest.fixture(autouse=True)
 def threads():
-    """Enough threads to run in parallel, however the tests are run; set back afterwards."""
+    """Use several threads, and restore the number afterwards."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(3)
     yield

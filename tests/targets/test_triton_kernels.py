@@ -1,4 +1,4 @@
-"""The Triton kernels: right under the interpreter, and compiled for a GPU that is not here."""
+"""The Triton kernels under the interpreter, and compiled for a GPU."""
 
 import importlib.util
 import json
@@ -93,8 +93,8 @@ def test_cuda_signed_distances_equal_those_of_the_cpu(clip, void):
     maps = [torch.from_numpy(patches(seed, 170, 290, 7, 23, 0.05)) for seed in range(3)]
     mask = torch.stack(maps)
     expected = signed_distance(mask, 9, clip, void=void)
-    found = signed_distance(mask.cuda(), 9, clip, void=void)
-    torch.testing.assert_close(found.cpu(), expected, rtol=1e-6, atol=0)
+    actual = signed_distance(mask.cuda(), 9, clip, void=void)
+    torch.testing.assert_close(actual.cpu(), expected, rtol=1e-6, atol=0)
     limit = float((170**2 + 290**2) ** 0.5) if clip is None else clip
     fallback = torch_signed_distance(mask.cuda(), 9, limit, 255, void == "background")
     torch.testing.assert_close(fallback.cpu(), expected, rtol=1e-6, atol=0)
@@ -106,8 +106,8 @@ def test_cuda_signed_distances_equal_those_of_the_cpu(clip, void):
 def test_cuda_inner_distances_equal_those_of_the_cpu(metric, void):
     mask = torch.stack([torch.from_numpy(patches(seed, 170, 290, 7, 60, 0.3)) for seed in range(3)])
     expected = inner_distance(mask, 9, metric, void=void)
-    found = inner_distance(mask.cuda(), 9, metric, void=void)
-    torch.testing.assert_close(found.cpu(), expected, rtol=1e-6, atol=0)
+    actual = inner_distance(mask.cuda(), 9, metric, void=void)
+    torch.testing.assert_close(actual.cpu(), expected, rtol=1e-6, atol=0)
     fallback = torch_inner_distance(
         mask.cuda(), 9, metric == "chessboard", 255, void == "background"
     )

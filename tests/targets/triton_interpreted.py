@@ -1,4 +1,4 @@
-"""Runs the Triton kernels under Triton's interpreter, on the CPU; a program of its own.
+"""Script that runs the Triton kernels under Triton's interpreter on the CPU.
 
 The interpreter must be chosen before Triton is imported. Every case is printed as JSON with the
 largest difference from OpenCV's way.
@@ -51,11 +51,11 @@ def main(cases):
         mask = torch.from_numpy(np.stack(maps))
         case = {"size": [images, height, width], "clip": clip, "void": void}
         limit = math.hypot(height, width) if clip is None else clip
-        found = triton_signed_distance(mask, num_classes, limit, VOID, void == "background")
+        actual = triton_signed_distance(mask, num_classes, limit, VOID, void == "background")
         expected = signed_distance(mask, num_classes, clip, void=void)
-        print(json.dumps(case | {"difference": largest_difference(found, expected)}), flush=True)
+        print(json.dumps(case | {"difference": largest_difference(actual, expected)}), flush=True)
         for metric in ("euclidean", "chessboard"):
-            found = torch_inner_distance(
+            actual = torch_inner_distance(
                 mask,
                 num_classes,
                 metric == "chessboard",
@@ -64,7 +64,7 @@ def main(cases):
                 triton_column_pass,
             )
             expected = inner_distance(mask, num_classes, metric, void=void)
-            case |= {"metric": metric, "difference": largest_difference(found, expected)}
+            case |= {"metric": metric, "difference": largest_difference(actual, expected)}
             print(json.dumps(case), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Class weights that the data gives: from the first fit to the loaded checkpoint."""
+"""Class weights from the data, from the first fit to the loaded checkpoint."""
 
 from functools import partial
 
@@ -37,7 +37,7 @@ TWO_PROCESSES = {"devices": 2, "strategy": "ddp_fork"}
 
 @pytest.fixture
 def folder(tmp_path):
-    """Four training and two validation images with three classes of unequal size."""
+    """Four training and two validation images with three classes of unequal area."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 2)):
         for i in range(count):
@@ -110,7 +110,7 @@ def test_a_new_fit_counts_its_own_training_labels(make_balanced, folder):
 
 
 class CountedOnce(FolderDataModule):
-    """Counts in the first process alone; the others would otherwise count something else."""
+    """Counts correctly only in the first process."""
 
     def class_weights(self, balance):
         return super().class_weights(balance) if self.trainer.is_global_zero else None
@@ -185,7 +185,7 @@ def test_unreadable_labels_stop_the_fit(make_balanced, folder):
 
 
 class Sum(nn.Module):
-    """A loss of two others."""
+    """A sum of two losses."""
 
     def __init__(self):
         super().__init__()
@@ -285,10 +285,10 @@ class OneTooMany(LoadersAlone):
 
 
 def test_too_many_class_weights_are_refused_before_data_is_read(make_balanced, samples):
-    told = (
+    message = (
         r"OneTooMany\.class_weights\('median_frequency'\) returned 4 weights, but .* has 3 classes"
     )
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         Trainer(max_steps=1, **QUIET).fit(make_balanced(), OneTooMany(samples))
 
 
@@ -328,7 +328,7 @@ def test_an_edge_network_for_other_classes_is_refused_before_training(make_task)
 
 
 class OfManyChannels(ClassificationHead):
-    """A person's own, with an attribute that many heads have."""
+    """A third-party head with an attribute that many heads have."""
 
     def __init__(self, in_channels, num_classes):
         super().__init__(in_channels, num_classes)
@@ -341,6 +341,6 @@ def test_a_head_may_define_its_own_channels_of(make_task):
 
 def test_an_error_about_weights_names_the_term_and_channels_of(make_task):
     losses = {"balanced": WeightedLoss(CrossEntropyLoss([1.0] * 4))}
-    told = r"losses\.balanced: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
-    with pytest.raises(InputError, match=told):
+    message = r"losses\.balanced: .*holds 4 weights.*OfManyChannels\.channels_of\('logits'\) is 3"
+    with pytest.raises(InputError, match=message):
         make_task(losses, head=OfManyChannels)

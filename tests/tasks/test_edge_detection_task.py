@@ -21,7 +21,7 @@ VOID = 255
 
 
 class Masks(LightningDataModule):
-    """Blocks of four classes, a tenth of them void, and no images at all."""
+    """Label maps of blocks of four classes, a tenth of them void, without images."""
 
     num_classes = 4
     class_names = ("ground", "car", "tree", "roof")
@@ -63,13 +63,13 @@ def test_learns_to_find_edges_from_masks_alone(trained):
 
 def test_the_score_covers_all_valid_pixels(trained):
     task, _ = trained
-    found = Trainer(**QUIET).test(task, Masks(), verbose=False)[0]["test/edge_f1"]
+    actual = Trainer(**QUIET).test(task, Masks(), verbose=False)[0]["test/edge_f1"]
     masks = torch.stack([sample["mask"] for sample in Masks().samples[:8]])
     with torch.no_grad():
         predicted = (task(masks).argmax(dim=1) == 1) & (masks != VOID)
     edges = semantic_edges(masks)
     hits = (predicted & edges).sum().item()
-    assert found == pytest.approx(2 * hits / (predicted.sum() + edges.sum()).item())
+    assert actual == pytest.approx(2 * hits / (predicted.sum() + edges.sum()).item())
 
 
 def test_void_is_no_edge_and_is_not_supervised(trained):
@@ -120,17 +120,17 @@ def test_predict_is_refused(trained):
 
 
 @pytest.mark.parametrize(
-    ("network", "told"),
+    ("network", "message"),
     [
         (EdgeNetwork(5), "trained for 5 classes, but there are 3 here"),
         (EdgeNetwork(3, ("a", "b", "c")), "classes a, b, c, but the data have a, c, b"),
     ],
 )
-def test_an_edge_network_for_other_classes_is_refused_before_training(make_task, network, told):
+def test_an_edge_network_for_other_classes_is_refused_before_training(make_task, network, message):
     data = Masks()
     data.class_names = ("a", "c", "b")
     losses = {"semeda": WeightedLoss(SemedaLoss(network))}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         Trainer(max_steps=1, **QUIET).fit(make_task(losses, head=ClassificationHead), data)
 
 

@@ -1,4 +1,4 @@
-"""A task that starts from another one's checkpoint."""
+"""Tasks initialised from another task's checkpoint."""
 
 import logging
 from functools import partial

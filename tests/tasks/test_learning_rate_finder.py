@@ -14,7 +14,7 @@ FACTORS = {"network.encoder": 0.1}
 
 
 class FirstRates(Callback):
-    """The rates of the first step of all."""
+    """Records the learning rates of the first step."""
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == 0:
@@ -45,10 +45,10 @@ def finder():
 def test_lightnings_finder_works_on_the_task(make_task, loader, trainer):
     task = make_task(optimization=Optimization(ADAM))
     weights = {name: tensor.clone() for name, tensor in task.state_dict().items()}
-    found = Tuner(trainer(max_epochs=-1)).lr_find(
+    actual = Tuner(trainer(max_epochs=-1)).lr_find(
         task, loader(batch_size=2), min_lr=1e-5, max_lr=1.0, num_training=30
     )
-    assert task.lr == found.suggestion()
+    assert task.lr == actual.suggestion()
     assert 1e-5 < task.lr < 1.0
     # It leaves no other trace.
     assert all(torch.equal(tensor, weights[name]) for name, tensor in task.state_dict().items())
@@ -58,9 +58,9 @@ def test_a_fit_starts_at_the_suggested_rate(make_task, loader, trainer):
     callback, first = finder(), FirstRates()
     task = make_task(optimization=Optimization(ADAM, lr_factors=FACTORS))
     trainer(callback, first, max_epochs=10).fit(task, loader(batch_size=2))
-    found = callback.optimal_lr.suggestion()
-    assert task.lr == found
-    assert sorted(first.rates) == [pytest.approx(0.1 * found), pytest.approx(found)]
+    actual = callback.optimal_lr.suggestion()
+    assert task.lr == actual
+    assert sorted(first.rates) == [pytest.approx(0.1 * actual), pytest.approx(actual)]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_a_schedule_starts_from_the_suggested_rate(make_task, loader, trainer, s
     fit = trainer(callback, max_epochs=10)
     fit.fit(task, loader(batch_size=2))
     rates = sorted(group["lr"] for group in fit.optimizers[0].param_groups)
-    found = callback.optimal_lr.suggestion()
-    assert rates == [pytest.approx(0.1 * found), pytest.approx(found)]
+    actual = callback.optimal_lr.suggestion()
+    assert rates == [pytest.approx(0.1 * actual), pytest.approx(actual)]
 
 
 def test_lr_overrides_the_rate_of_the_optimiser(make_task, loader, trainer):

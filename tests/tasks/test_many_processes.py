@@ -10,7 +10,7 @@ from lightning_seg.data import FolderDataModule
 
 @pytest.fixture
 def folder(tmp_path):
-    """Seven validation images, of which two processes get four and three."""
+    """Seven validation images: two processes get four and three of them."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 7), ("test", 1)):
         for i in range(count):

@@ -1,4 +1,4 @@
-"""Every configuration of a method trains on synthetic scenes, and on CamVid, as it is.
+"""Every method configuration trains on synthetic scenes and on CamVid.
 
 Networks, crops and numbers of samples are small here; all else is what the files say.
 """
@@ -45,7 +45,7 @@ def synthetic(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def camvid(tmp_path_factory, camvid_root):
-    """A few frames in a folder of their own, for the counts of classes are kept beside them."""
+    """A few frames in a separate folder, because class counts are cached beside them."""
     root = tmp_path_factory.mktemp("camvid")
     for split, number in (("train", 4), ("val", 1)):
         for folder in (split, f"{split}annot"):
@@ -71,7 +71,7 @@ def trained(task, data, steps=2):
 
 
 def small_task(path, data):
-    """A small network with the method of a file."""
+    """Return a task with a small network and the method of a file."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_subclass_arguments(SegmentationTask, "model")

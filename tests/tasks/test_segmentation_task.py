@@ -96,8 +96,8 @@ def tiny_network(in_channels):
 
 def test_a_loss_on_a_nonexistent_prediction_is_refused(make_task):
     losses = {"edges": WeightedLoss(MapL1Loss(), prediction="boundary")}
-    told = r"losses.edges uses the prediction 'boundary', but ClassificationHead predicts: logits"
-    with pytest.raises(InputError, match=told):
+    error = r"losses.edges uses the prediction 'boundary', but ClassificationHead predicts: logits"
+    with pytest.raises(InputError, match=error):
         make_task(losses, head=ClassificationHead)
 
 
@@ -119,7 +119,7 @@ def test_null_removes_a_term(make_task):
 
 
 class Agreement(nn.Module):
-    """A loss of two predictions."""
+    """A loss on two predictions."""
 
     def forward(self, logits, distance, mask):
         return (logits - distance)[:, :, mask[0] != 255].square().mean()
@@ -218,7 +218,7 @@ def test_it_overfits_a_batch(make_task, loader, samples):
 
 
 class DistanceWeightedLoss(nn.Module):
-    """A loss on logits that compares them with a map, computed where it is not given."""
+    """A loss on logits and a map, which is computed if not given."""
 
     target = SignedDistance(clip=5.0)
 
@@ -249,7 +249,7 @@ def test_maps_in_the_batch_are_used_in_training_and_evaluation(make_task, sample
 
 
 class TwoClassifiers(ClassificationHead):
-    """A second classifier helps the first to learn."""
+    """A head with an auxiliary classifier."""
 
     predictions = ("logits", "auxiliary")
     scores = ("logits", "auxiliary")

@@ -1,4 +1,4 @@
-"""A tiny task, made by functions of a module, so that other processes can make it too."""
+"""A tiny task from module-level functions, so that other processes can create it."""
 
 from functools import partial
 

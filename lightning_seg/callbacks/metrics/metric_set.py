@@ -1,4 +1,4 @@
-"""All metrics of one dataloader, for each image and for the whole set."""
+"""All metrics of one dataloader, per image and over the whole dataset."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# What is counted of each image and class, beside the trimaps.
+# Counts per image and class; those of the trimaps are added by width.
 REGION_COUNTS = ("intersection", "truth", "predicted")
 BOUNDARY_COUNTS = (
     "boundary_intersection",
@@ -64,7 +64,7 @@ class MetricSettings:
     pooled: tuple[PooledClasses, ...] = ()
 
     def metrics(self, thorough: bool) -> dict[str, Metric]:
-        """Fresh metrics by name, each giving one value a class."""
+        """Return new metrics by name, with one value per class each."""
         common: dict[str, Any] = {
             "num_classes": self.num_classes,
             "ignore_index": self.ignore_index,
@@ -72,7 +72,7 @@ class MetricSettings:
         per_class = common | {"average": None}
         contour = per_class | {"void": "removed"}
         metrics: dict[str, Metric] = {
-            # All region scores follow from the one matrix.
+            # All region scores are computed from this matrix.
             "confusion": MulticlassConfusionMatrix(**common, validate_args=False),
             "boundary_iou": BoundaryIoU(
                 **per_class, dilation_ratio=self.dilation_ratio, width=self.boundary_width
@@ -94,11 +94,11 @@ class MetricSettings:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """Merged classes, then pooled ones."""
+        """Return merged classes, then pooled ones."""
         return (*self.merged, *self.pooled)
 
     def merged_metrics(self, group: MergedClass) -> dict[str, Metric]:
-        """Fresh metrics of a merged class, for the thorough measurement."""
+        """Return new metrics of a merged class for validate and test."""
         return group.metrics(
             self.dilation_ratio, self.boundary_width, self.tolerance, self.surface_distances
         )
@@ -106,7 +106,7 @@ class MetricSettings:
 
 @dataclass
 class Results:
-    """Figures of a dataset or an image.
+    """Scores of a dataset or an image.
 
     Attributes:
         scalars: By name; means over classes are without NaN and without excluded classes.
@@ -130,14 +130,14 @@ class MetricSet:
         device: Where predictions will be.
         thorough: Measure also what costs more or is of interest only in the end, and keep each
             image's confusion matrix and counts.
-        further: Metrics beside those of the settings, by name; clones of them are used. Each gives
-            one value a class, (K,), or a scalar.
+        additional: Metrics beside those of the settings, by name; clones of them are used. Each
+            returns one value per class, (K,), or a scalar.
     """
 
     settings: MetricSettings
     device: torch.device
     thorough: bool = False
-    further: Mapping[str, Metric] = field(default_factory=dict)
+    additional: Mapping[str, Metric] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(init=False)
     names: list[str] = field(init=False, default_factory=list)
     numbers: list[int] = field(init=False, default_factory=list)
@@ -150,9 +150,9 @@ class MetricSet:
     def __post_init__(self) -> None:
         settings, thorough = self.settings, self.thorough
         metrics = settings.metrics(thorough)
-        if taken := sorted(set(self.further) & set(metrics)):
+        if taken := sorted(set(self.additional) & set(metrics)):
             raise InputError(f"metrics names {taken[0]!r}, which is measured already; rename it.")
-        metrics |= {name: metric.clone() for name, metric in self.further.items()}
+        metrics |= {name: metric.clone() for name, metric in self.additional.items()}
         self.metrics = self._on_device(metrics)
         self.merged = {
             group.name: self._on_device(settings.merged_metrics(group))
@@ -166,9 +166,9 @@ class MetricSet:
         """Add one image: predicted labels and ground truth (H, W) int64, its name and number."""
         pred, target = labels.unsqueeze(0), mask.unsqueeze(0)
         before = self._counted() if self.thorough else None
-        # Calling a metric adds the image and gives the image's own value in one go.
+        # Calling a metric adds the image and returns the value of the image alone.
         values = {key: metric(pred, target) for key, metric in self.metrics.items()}
-        measured = _measured(values, self.settings, self.further)
+        measured = _measured(values, self.settings, self.additional)
         self.rows.append(measured.scalars)
         self.names.append(name)
         self.numbers.append(number)
@@ -190,31 +190,31 @@ class MetricSet:
         self.merged_counts.append(counts)
 
     def compute(self) -> Results:
-        """Figures over all images of all processes; every process must call it."""
+        """Return the scores over all images of all processes; every process must call it."""
         values = {key: metric.compute() for key, metric in self.metrics.items()}
-        measured = _measured(values, self.settings, self.further)
+        measured = _measured(values, self.settings, self.additional)
         for name, metrics in self.merged.items():
             rows = {key: metric.compute() for key, metric in metrics.items()}
             measured.merged[name] |= {key: row[1] for key, row in _boundary_scores(rows).items()}
         return measured
 
     def count_names(self) -> list[str]:
-        """Names of the rows of the counts of an image."""
+        """Return the names of the rows of an image's counts."""
         widths = sorted(set(self.settings.trimap_widths))
         bands = [f"trimap_{part}/{w}" for w in widths for part in ("intersection", "union")]
         return [*REGION_COUNTS, *BOUNDARY_COUNTS, *bands]
 
     def _counted(self) -> Tensor:
-        """All counts so far (N, K) int64, in the order of `count_names`."""
+        """Return all counts so far (N, K) int64, in the order of `count_names`."""
         metrics: dict[str, Any] = self.metrics
         confusion, trimap = metrics["confusion"].confmat, metrics["trimap_iou"]
         regions = torch.stack([confusion.diagonal(), confusion.sum(dim=1), confusion.sum(dim=0)])
-        # The last level is what lies in no band.
+        # The last level holds the pixels outside all bands.
         bands = torch.stack([trimap.intersection, trimap.union], dim=1).cumsum(dim=0)[:-1]
         return torch.cat([regions, _boundary_counts(metrics), bands.flatten(end_dim=1)])
 
     def images(self) -> list[dict[str, Any]]:
-        """One row an image of this process: number, name and scalars.
+        """Return one row per image of this process: number, name and scalars.
 
         And, if they were kept, as NumPy arrays of int64: ``confusion`` (K, K), ``counts`` (N, K)
         with rows as in `count_names`, and ``merged_counts`` (without trimaps) by merged class.
@@ -222,7 +222,7 @@ class MetricSet:
         if not self.rows:
             return []
         keys = list(self.rows[0])
-        # One transfer for all images, not one for each value.
+        # One transfer for all images instead of one per value.
         table = torch.stack([torch.stack([row[key] for key in keys]) for row in self.rows]).tolist()
         images: list[dict[str, Any]] = [
             {"number": number, "name": name, **dict(zip(keys, row, strict=True))}
@@ -248,14 +248,14 @@ class MetricSet:
 
 
 def _boundary_counts(metrics: dict[str, Any]) -> Tensor:
-    """Counts so far (6, K) int64 of boundary IoU and of contours."""
+    """Return the counts so far (6, K) int64 of boundary IoU and contours."""
     boundary = metrics["boundary_iou"]
     counts = torch.stack([boundary.intersection, boundary.union])
     return torch.cat([counts, metrics["boundary_f_pooled"].counts])
 
 
 def _measured(
-    values: dict[str, Tensor], settings: MetricSettings, further: Collection[str] = ()
+    values: dict[str, Tensor], settings: MetricSettings, additional: Collection[str] = ()
 ) -> Results:
     confusion = values["confusion"]
     per_class = region_scores(confusion) | _boundary_scores(values)
@@ -264,7 +264,7 @@ def _measured(
         per_class |= {f"{region}/{width}": row for width, row in named}
     per_class |= {name: row for name, row in values.items() if name.startswith("boundary_f/")}
 
-    per_class |= {name: values[name] for name in further if values[name].ndim == 1}
+    per_class |= {name: values[name] for name in additional if values[name].ndim == 1}
     per_class = {name: as_float64(row) for name, row in per_class.items()}
     kept = [k for k in range(settings.num_classes) if k not in settings.excluded_classes]
     scalars = {
@@ -273,7 +273,7 @@ def _measured(
         "mcc_micro": micro_matthews(confusion),
     }
     scalars |= {name: row[kept].nanmean() for name, row in per_class.items()}
-    scalars |= {name: as_float64(values[name]) for name in further if values[name].ndim == 0}
+    scalars |= {name: as_float64(values[name]) for name in additional if values[name].ndim == 0}
     merged: dict[str, dict[str, Tensor]] = {}
     if groups := settings.groups:
         rows = region_rows(groups, confusion)

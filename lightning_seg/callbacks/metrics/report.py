@@ -85,7 +85,7 @@ class Report:
         for table in (
             self._class_table("Regions", _REGIONS),
             self._class_table("Boundaries", _BOUNDARIES),
-            *self._further_tables(),
+            *self._additional_tables(),
             self._width_table(),
         ):
             console.print(table)
@@ -211,10 +211,10 @@ class Report:
                 table.add_row(row["class"], *(_cell(row[key]) for key in headings))
         return table
 
-    def _further_tables(self) -> list[Table]:
-        """The table of further metrics that give one value a class, if there are any."""
-        further = self.settings.get("metrics", {})
-        names = {name: name for name in further if name in self.measured.per_class}
+    def _additional_tables(self) -> list[Table]:
+        """Return the table of additional metrics with one value per class, if there are any."""
+        additional = self.settings.get("metrics", {})
+        names = {name: name for name in additional if name in self.measured.per_class}
         return [self._class_table("Further metrics", names)] if names else []
 
     def _width_table(self) -> Table:

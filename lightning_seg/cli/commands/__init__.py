@@ -1,1 +1,1 @@
-"""Further commands, ``lightning-seg data|export|...``; each is a module with ``run(argv)``."""
+"""Additional commands, ``lightning-seg data|export|...``; each is a module with ``run(argv)``."""

@@ -20,7 +20,7 @@ _BLOCK = 64
 _BLOCKS_AT_ONCE = 8
 
 
-class ClassPlaces:
+class ClassLocations:
     """Blocks of label maps and their pixel counts of each class.
 
     Args:
@@ -54,7 +54,9 @@ class ClassPlaces:
         return place, Window(*window), number
 
 
-def class_places(pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0) -> ClassPlaces:
+def class_locations(
+    pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0
+) -> ClassLocations:
     """Locate the classes in all label maps, read in strips of rows.
 
     Args:
@@ -74,19 +76,19 @@ def class_places(pairs: Sequence[Pair], reader: PairReader, num_workers: int = 0
     for place, (where, counts) in enumerate(loader):
         blocks.append(np.insert(where.numpy(), 0, place, axis=1))
         pixels.append(counts.numpy())
-    places = ClassPlaces(np.concatenate(blocks), np.concatenate(pixels))
-    if not places.pixels.any():
+    locations = ClassLocations(np.concatenate(blocks), np.concatenate(pixels))
+    if not locations.pixels.any():
         raise InputError(
             "The training labels hold no pixel of any class, so crops cannot be balanced between "
             "classes. Check the labels."
         )
-    return places
+    return locations
 
 
-def cached_places(
+def cached_locations(
     pairs: Sequence[Pair], reader: PairReader, num_workers: int, root: Path
-) -> ClassPlaces:
-    """Return `class_places`, cached in a file below ``root`` until labels or classes change.
+) -> ClassLocations:
+    """Return `class_locations`, cached in a file below ``root`` until labels or classes change.
 
     If ``root`` is not writable, the labels are read every time.
     """
@@ -95,14 +97,14 @@ def cached_places(
     if any(pair.part or pair.without for pair in pairs):
         parts = [(pair.part, pair.without) for pair in pairs]
         key += "_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    file = root / OWN_FOLDER / f"class_places_{key}_{reader.reduction}_{_BLOCK}.npz"
+    file = root / OWN_FOLDER / f"class_locations_{key}_{reader.reduction}_{_BLOCK}.npz"
     # A damaged cache file is ignored and replaced.
     with suppress(*DAMAGED_ARCHIVE), np.load(file) as cached:
-        return ClassPlaces(cached["blocks"], cached["pixels"])
-    places = class_places(pairs, reader, num_workers)
+        return ClassLocations(cached["blocks"], cached["pixels"])
+    locations = class_locations(pairs, reader, num_workers)
     with suppress(OSError), atomic_file(file) as opened:
-        np.savez_compressed(opened, blocks=places.blocks, pixels=places.pixels)
-    return places
+        np.savez_compressed(opened, blocks=locations.blocks, pixels=locations.pixels)
+    return locations
 
 
 class _Blocks(Dataset[tuple[torch.Tensor, torch.Tensor]]):

@@ -12,7 +12,7 @@ from lightning_seg.data.reading.pair_reader import PairReader
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.data.samples import Sample, make_sample
-from lightning_seg.data.sampling.class_locations import ClassPlaces
+from lightning_seg.data.sampling.class_locations import ClassLocations
 from lightning_seg.data.sampling.regions import FreePlaces
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
@@ -111,7 +111,7 @@ class RandomCrops(Crops):
         pipeline: Transforms for image and mask.
         crop_size: Height and width of a crop in pixels.
         length: Crops per epoch.
-        places: Class locations: draws a class uniformly, then a crop around one of its pixels. By
+        locations: Draw a class uniformly, then a crop around one of its pixels. By
             default all positions are equally likely.
     """
 
@@ -122,11 +122,11 @@ class RandomCrops(Crops):
         pipeline: TransformPipeline,
         crop_size: int,
         length: int,
-        places: ClassPlaces | None = None,
+        locations: ClassLocations | None = None,
     ) -> None:
         super().__init__(pairs, reader, pipeline, crop_size)
         self.length = length
-        self.places = places
+        self.locations = locations
         pixels = np.array(
             [
                 (height * width - sum(part.height * part.width for part in pair.without))
@@ -142,18 +142,18 @@ class RandomCrops(Crops):
         return self.length
 
     def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
-        if self.places is not None:
+        if self.locations is not None:
             for _ in range(_TRIES):
-                place, window = self._around_a_class(self.places, random)
+                place, window = self._around_a_class(self.locations, random)
                 if window[:2] in self._free[place]:
                     return place, window
         place = int(random.choice(len(self.pairs), p=self._shares))
         return place, Window(*self._free[place].draw(random), *self._of_crop(self._sizes[place]))
 
     def _around_a_class(
-        self, places: ClassPlaces, random: np.random.Generator
+        self, locations: ClassLocations, random: np.random.Generator
     ) -> tuple[int, Window]:
-        place, block, number = places.draw(random)
+        place, block, number = locations.draw(random)
         mask = self.reader.mask(self.pairs[place], block)
         assert mask is not None, "training pairs have labels"
         row, column = random.choice(np.argwhere(mask == number)).tolist()

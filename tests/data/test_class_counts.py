@@ -106,7 +106,7 @@ def test_a_read_only_root_is_counted_every_time(folder):
 
 @pytest.fixture
 def tile(tmp_path):
-    """A label tile too large to be read at once, and the ids it shows."""
+    """A label tile too large to read at once, and its ids."""
     ids = np.random.default_rng(0).integers(0, 6, (2100, 2000))
     colors = np.array(list(ISPRS_CLASSES.values()), np.uint8)[ids]
     path = tmp_path / "tile.tif"
