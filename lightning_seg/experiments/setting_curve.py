@@ -38,10 +38,6 @@ def draw_setting_curve(
         title: Title of the figure.
         baseline: Scores of runs without the setting, drawn as a grey band.
         baseline_name: Label of the baseline.
-
-    Raises:
-        InputError: If there are no points, a point has no scores, a value occurs twice, or a number
-            is not finite.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

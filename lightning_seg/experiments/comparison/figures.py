@@ -128,9 +128,8 @@ def _over_widths(
     difference = result.difference
     assert difference is not None
     axis.plot(along, difference.mean[rows, 0], linewidth=1.5, markersize=5, **style)  # type: ignore[arg-type]
-    if difference.low is not None and difference.high is not None:
-        bounds = (difference.low[rows, 0], difference.high[rows, 0])
-        axis.vlines(along, *bounds, color=str(style["color"]), linewidth=1.5)
+    bounds = (difference.low[rows, 0], difference.high[rows, 0])
+    axis.vlines(along, *bounds, color=str(style["color"]), linewidth=1.5)
 
 
 def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | None":
@@ -138,12 +137,7 @@ def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure
     measures = [m for m in _DIFFERENCES if m in comparison.measures]
     if not compared or not comparison.has_intervals:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    height = 1.6 + _ROW * len(compared)
-    figure = Figure(figsize=(3.0 * len(measures) + 2.2, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(3.0 * len(measures) + 2.2, 1.6 + _ROW * len(compared))
     axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axis, measure in zip(axes, measures, strict=True):
         row = comparison.measures.index(measure)
@@ -164,8 +158,6 @@ def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure
 def _whisker(axis: "Axes", result: Result, row: int, place: int, style: Style) -> None:
     difference = result.difference
     assert difference is not None
-    assert difference.low is not None
-    assert difference.high is not None
     color, marker = str(style["color"]), str(style["marker"])
     bounds = (difference.low[row, 0], difference.high[row, 0])
     axis.plot(bounds, (place, place), color=color, linewidth=2.5, solid_capstyle="butt")
@@ -177,13 +169,14 @@ def _alpha(results: Sequence[Result]) -> float:
     return 0.16 if len(results) <= 3 else 0.08
 
 
-def _panels(count: int, methods: int) -> "tuple[Figure, list[Axes]]":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
-    size = (_PANEL * count, _HEIGHT + _ROW * math.ceil(methods / 2))
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+
+
+def _panels(count: int, methods: int) -> "tuple[Figure, list[Axes]]":
+    figure = _figure(_PANEL * count, _HEIGHT + _ROW * math.ceil(methods / 2))
     axes = list(figure.subplots(1, count, squeeze=False)[0])
     for axis in axes:
         axis.grid(True, color="0.9")
