@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lightning_seg.experiments.comparison.compare import Comparison, Result
 from lightning_seg.experiments.comparison.convergence import shared_curve
 from lightning_seg.experiments.comparison.names import label
-from lightning_seg.experiments.setting_curve import draw_setting_curve
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
@@ -62,6 +63,49 @@ def _over_setting(comparison: Comparison) -> "dict[str, Figure | None]":
             figure = draw_setting_curve(points, matches[0]["setting"], label(measure))
             figures[f"setting_{measure}"] = figure
     return figures
+
+
+def draw_setting_curve(
+    points: Sequence[tuple[float, Sequence[float]]], setting: str, score: str
+) -> "Figure":
+    """Plot the mean over seeds with a band of one standard deviation, and every run as a dot.
+
+    Similar to figure 8 of Audebert et al. (2019), accuracy over the weight of the distance loss.
+    The band is the sample standard deviation (divisor n - 1), absent for a single seed. If the
+    largest value is at least 20 times the smallest positive one, the axis is symlog.
+
+    Args:
+        points: Pairs of a value and the scores of its seeds, in any order.
+        setting: Label of the x axis.
+        score: Label of the y axis.
+    """
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    points = sorted(points)
+    values = np.array([value for value, _ in points])
+    means = np.array([np.mean(scores) for _, scores in points])
+    spreads = np.array([np.std(s, ddof=1) if len(s) > 1 else 0.0 for _, s in points])
+    figure = _figure(6.4, 4.4)
+    axes = figure.add_subplot()
+    if spreads.any():
+        axes.fill_between(
+            values, means - spreads, means + spreads, color="tab:blue", alpha=0.2, linewidth=0,
+            label="± one standard deviation",
+        )  # fmt: skip
+    axes.plot(values, means, color="tab:blue", marker="o", label="mean")
+    dots = [(value, score) for value, scores in points for score in scores]
+    axes.plot(*zip(*dots), ".", color="black", markersize=4, alpha=0.6, label="runs")
+    positive = values[values > 0]
+    if len(positive) and positive.max() >= 20 * positive.min() and values.min() >= 0:
+        axes.set_xscale("symlog", linthresh=float(positive.min()))
+        axes.xaxis.set_minor_locator(NullLocator())
+    if len(values) <= 12:
+        axes.set_xticks(values)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set(xlabel=setting, ylabel=score)
+    axes.grid(color="0.92")
+    axes.legend(frameon=False, fontsize="small")
+    return figure
 
 
 def _style(number: int) -> Style:
