@@ -87,9 +87,6 @@ def to_labels(pred: Tensor, num_classes: int) -> Tensor:
     A single floating-point channel is a binary prediction. As in torchmetrics, its values are
     probabilities if all are in [0, 1], otherwise logits.
 
-    Raises:
-        InputError: The number of channels is not the number of classes, or a label is not a class.
-
     Example:
         >>> import torch
         >>> to_labels(torch.tensor([[[[2.0, -1.0]]]]), num_classes=2)
@@ -117,11 +114,7 @@ def to_labels(pred: Tensor, num_classes: int) -> Tensor:
 
 
 def to_masks(target: Tensor, labels: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
-    """Return the ground truth as (B, H, W) int64, checked against predicted labels (B, H, W).
-
-    Raises:
-        InputError: The shapes differ, or a value is neither a class nor the ignore index.
-    """
+    """Return the ground truth as (B, H, W) int64, checked against predicted labels (B, H, W)."""
     if target.ndim == 4 and target.shape[1] == 1:
         target = target[:, 0]
     if target.shape != labels.shape:

@@ -13,9 +13,6 @@ def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | 
     """Return the number of classes: as given, or the datamodule's, module's or hyperparameters'.
 
     One class means a binary model and counts as two.
-
-    Raises:
-        InputError: The number is unknown or invalid.
     """
     known = _first(_sources(trainer, pl_module), "num_classes")
     num_classes = given if given is not None else known
@@ -32,11 +29,7 @@ def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | 
 def find_class_names(
     trainer: Trainer, pl_module: LightningModule, num_classes: int, given: Sequence[str] | None
 ) -> list[str]:
-    """Return the class names: as given, or the datamodule's or module's, or ``class 0`` etc.
-
-    Raises:
-        InputError: The number of given names is not the number of classes.
-    """
+    """Return the class names: as given, or the datamodule's or module's, or ``class 0`` etc."""
     if given is not None and len(given) != num_classes:
         raise InputError(
             f"class_names has {len(given)} names, but there are {num_classes} classes. Give one "
@@ -57,9 +50,6 @@ def class_names_of(
 
 def find_classes(chosen: Sequence[str], class_names: Sequence[str], setting: str) -> list[int]:
     """Return the indices of the chosen classes.
-
-    Raises:
-        InputError: A class is unknown, or all classes are chosen. The message names ``setting``.
 
     Example:
         >>> find_classes(["car"], ["road", "car"], "positive_class")

@@ -163,11 +163,7 @@ class CaptureForward(Extractor):
             ) from error
 
     def prediction(self) -> Tensor | None:
-        """Return the captured prediction whose batch size fits the ground truth, or None.
-
-        Raises:
-            InputError: The module ran more than once in the step, with different results.
-        """
+        """Return the captured prediction whose batch size fits the ground truth, or None."""
         if self._differing:
             name = self.module_path or "the module's forward"
             raise InputError(
@@ -216,11 +212,7 @@ class AutoExtractor(Extractor):
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
     ) -> PredTarget:
-        """Return predictions and ground truth.
-
-        Raises:
-            InputError: Either is missing. The message names the existing keys and what to do.
-        """
+        """Return predictions and ground truth."""
         target = find_map(outputs, TARGET_KEYS) if isinstance(outputs, Mapping) else None
         if target is None:
             target = self._capture.target

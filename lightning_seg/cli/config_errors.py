@@ -3,221 +3,92 @@
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import torch.optim
 import yaml
+from jsonargparse._util import import_object
+
+from lightning_seg import data, heads, inference, losses, networks, tasks
 
 _MARK = re.compile(r"Parser key \"([^\"]+)\":|Problem with given class_path '([^']+)':")
-_REFUSED = re.compile(r"(?:Option|[Kk]ey) '([^']+)' is not (?:accepted|expected)")
-_UNKNOWN = re.compile(r"unrecognized arguments: (\S+)", re.IGNORECASE)
-_UNKNOWN_KEY = re.compile(r"Subcommand '\w+' does not accept option '([^']+)'")
-_MISSING = re.compile(r"the following arguments are required: (.+)")
-_GIVEN = (
-    re.compile(r"Expected a dot import path string: (.*)"),
-    re.compile(r"Given value: (.+?)(?:\. Got value: Namespace.*)?$", re.MULTILINE),
-    re.compile(r"Got value: (.+?)(?:\. Got value: Namespace.*)?$", re.MULTILINE),
-)
-_CLASS_OF_FACTORY = re.compile(r"Got value: Namespace\(class_path='([^']+)'")
-_NOISE = re.compile(
-    r"^(Does not validate|Subtypes:|Errors:|- Expected a <class 'NoneType'>|Given value"
-    r"|Type collections|- Expected a path but|- Expected a dot import path)"
-)
-_MODULES = re.compile(r"\b(?:\w+\.)+")
-_MOST_NAMES = 12
+_MODULES = (data, heads, inference, losses, networks, tasks, torch.optim)
+_FORM_OF_LOSSES = "Name each term: losses: {distance: {prediction: distance, loss: MapL1Loss}}."
 
 
-@dataclass
-class _Problem:
-    """The messages about one setting: its path, and the class it belongs to."""
+def explain(message: str, args: Sequence[str], options: Iterable[str] = ()) -> str:
+    """Return one sentence with the option, its value, its place (file:line) and what is expected.
 
-    keys: tuple[str, ...] = ()
-    owner: str | None = None
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def where(self) -> str:
-        return f"{'.'.join(self.keys)}: " if self.keys else ""
-
-
-def explain(message: str, args: Sequence[str], options: Mapping[str, Any] | None = None) -> str:
-    """Return one sentence with the value, its place (option, class, file:line) and valid values.
-
-    Covers unknown options and settings, wrong types and classes, missing values and unreadable
-    YAML. Other messages are returned on one line.
-
-    Args:
-        message: jsonargparse's message.
-        args: The command line, to find the configuration files.
-        options: All options of the parsers, with their types or None.
+    ``message`` is jsonargparse's, ``args`` the command line, ``options`` all that it could hold.
     """
-    options = options or {}
-    if unknown := _UNKNOWN.search(message):
-        option = unknown[1].split("=")[0]
-        return f"there is no option {option}.{_nearest(option, options)}"
-    if unknown := _UNKNOWN_KEY.search(message):
-        path = unknown[1]
-        near = _nearest(path, [option.removeprefix("--") for option in options])
-        return f"there is no setting {path}{_line_of(path.rpartition('.')[2], args)}.{near}"
+    if unknown := re.search(r"unrecognized arguments: ([^\s=]+)", message, re.IGNORECASE):
+        return f"there is no option {unknown[1]}.{_nearest(unknown[1], options)}"
+    if unknown := re.search(r"Subcommand '\w+' does not accept option '([^']+)'", message):
+        near = _nearest(unknown[1], (option.removeprefix("--") for option in options))
+        return f"there is no setting {unknown[1]}{_line_of(unknown[1], args)}.{near}"
     if unreadable := _unreadable_config(args):
         return unreadable
-    problem = _innermost(message)
-    text = "\n".join(problem.lines)
-    if refused := _REFUSED.search(text):
-        factory = _CLASS_OF_FACTORY.search(text, refused.end())
-        return _refusal(refused[1], factory[1] if factory else problem.owner, problem, args)
-    if missing := _MISSING.search(text):
-        return _omission(missing[1], problem)
-    return _wrong_value(problem, text, args, options) or _plain(message)
+    keys, owner, text = _innermost(message)
+    path = f"{'.'.join(keys)}: " if keys else ""
+    if refused := re.search(
+        r"(?:Option|[Kk]ey) '([^'.]+)[^']*' is not (?:accepted|expected)", text
+    ):
+        name, made = refused[1], re.search(r"class_path='([^']+)'", text)
+        owner = made[1] if made else owner
+        near = _nearest(name, inspect.signature(import_object(owner)).parameters if owner else ())
+        place = f"{owner.rpartition('.')[2]}{_line_of(name, args)}"
+        return f"{path}{name!r} is not a setting of {place}.{near}"
+    if missing := re.search(r"the following arguments are required: (.+)", text):
+        if keys:
+            return f"{path}{owner.rpartition('.')[2]} needs {missing[1]}."
+        names = re.sub(r"\w+\.", "", missing[1]).replace(", ", " and ")
+        return f"{names} must be given, in a file (--config FILE.yaml) or as options."
+    if owner.endswith((".yaml", ".yml")):
+        return f"{path}there is no file {owner}."
+    given = re.search(r"(?:Got|Given|string)(?: value)?: (.+?)(?:\. Got value: .*)?$", text, re.M)
+    if not keys or not given:
+        return path + " ".join(text.split())
+    if keys[-1] == "losses" and given[1].startswith("[{'loss'"):
+        return f"{path}lists by prediction are the form before 0.2. {_FORM_OF_LOSSES}"
+    classes = [name for module in _MODULES for name in module.__all__ if name[0].isupper()]
+    near = _nearest(given[1], classes) if "import path string" in text else ""
+    got = "null" if given[1] == "None" else given[1]
+    return f"{path}expected {_expected(text)}, but got {got!r}{_line_of(keys[-1], args)}.{near}"
 
 
-def _refusal(key: str, owner: str | None, problem: _Problem, args: Sequence[str]) -> str:
-    name = key.split(".")[0]
-    place = f" of {_short(owner)}" if owner else ""
-    hint = _nearest(name, _parameters(owner))
-    return f"{problem.where}{name!r} is not a setting{place}{_line_of(name, args)}.{hint}"
+def _innermost(message: str) -> tuple[list[str], str, str]:
+    """Return keys, class and text of the most deeply nested problem.
 
-
-def _omission(names: str, problem: _Problem) -> str:
-    if problem.owner is not None:
-        return f"{problem.where}{_short(problem.owner)} needs {names}."
-    names = " and ".join(name.rpartition(".")[2] for name in names.split(", "))
-    return f"{names} must be given, in a file (--config FILE.yaml) or as options."
-
-
-def _wrong_value(
-    problem: _Problem, text: str, args: Sequence[str], options: Mapping[str, Any]
-) -> str | None:
-    given = next((match[1] for form in _GIVEN if (match := form.search(text))), None)
-    if given is None or not problem.keys:
-        return None
-    path = ".".join(problem.keys)
-    key = path.rpartition(".")[2]
-    hint = _hint(problem.owner, key) if problem.owner else options.get(f"--{path}")
-    if hint is None:
-        return None
-    given = "null" if given == "None" else given
-    if problem.keys[-1] == "losses" and given.startswith("[{'loss'"):
-        return (
-            f"{problem.where}lists of losses by prediction were the format before version 0.2. "
-            "Name each term: losses: {distance: {prediction: distance, loss: MapL1Loss}}."
-        )
-    return (
-        f"{problem.where}expected {_accepted(hint)}, but got {given!r}{_line_of(key, args)}."
-        f"{_classes_like(given, hint)}"
-    )
-
-
-def _classes_like(given: str, hint: Any) -> str:
-    """Suggest the closest class names that a type admits, or all if there are few."""
-    roots = [root for root in _component_classes(hint) if root.__subclasses__()]
-    names = sorted({c.__name__ for root in roots for c in _subclasses(root)})
-    if near := _nearest(given, names):
-        return near
-    return f" Available: {', '.join(names)}." if 0 < len(names) <= _MOST_NAMES else ""
-
-
-def _plain(message: str) -> str:
-    lines = [_MARK.sub(r"\1\2:", line.strip()) for line in message.splitlines()]
-    return " ".join(line for line in lines if line and not _NOISE.match(line))
-
-
-def _innermost(message: str) -> _Problem:
-    """Return the most deeply nested problem, the first of several.
-
-    If a setting admits several types, jsonargparse reports an error for each. The intended type is
-    the one it could parse furthest.
+    Of several types that a setting admits, the intended one is parsed furthest.
     """
-    outermost = _Problem()
-    stack, deepest, depth = [(-1, outermost)], outermost, 0
-    for line in message.splitlines():
-        indent = len(line) - len(line.lstrip())
-        while stack[-1][0] >= indent and line.strip():
-            stack.pop()
-        rest = line.strip()
+    stack: list[tuple[int, str, str]] = []
+    problems: dict[tuple[tuple[int, str, str], ...], list[str]] = {(): []}
+    for line in filter(str.strip, message.splitlines()):
+        indent, rest = len(line) - len(line.lstrip()), line.strip()
+        stack = [mark for mark in stack if mark[0] < indent]
         while mark := _MARK.search(rest):
-            above = stack[-1][1]
-            key, owner = mark.groups()
-            keys = (*above.keys, key) if key else above.keys
-            factory = _CLASS_OF_FACTORY.search(message) if "expects a function" in rest else None
-            inner = _Problem(keys, owner or (factory[1] if factory else above.owner))
-            stack.append((indent, inner))
+            stack.append((indent, mark[1] or "", mark[2] or ""))
             rest = rest[mark.end() :].strip()
         if rest:
-            stack[-1][1].lines.append(rest)
-            if len(stack) > depth:
-                deepest, depth = stack[-1][1], len(stack)
-    return deepest
+            problems.setdefault(tuple(stack), []).append(rest)
+    place = max(problems, key=len)
+    owners = [owner for _, _, owner in place if owner]
+    keys = [key for _, key, _ in place if key]
+    return keys, owners[-1] if owners else "", "\n".join(dict.fromkeys(problems[place]))
 
 
-def _short(class_path: str | None) -> str:
-    return (class_path or "").rpartition(".")[2]
-
-
-def _class(class_path: str | None) -> Any:
-    module, _, name = (class_path or "").rpartition(".")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        return None
-
-
-def _parameters(class_path: str | None) -> list[str]:
-    try:
-        return list(inspect.signature(_class(class_path)).parameters)
-    except (TypeError, ValueError):
-        return []
-
-
-def _hint(class_path: str, parameter: str) -> Any:
-    try:
-        return get_type_hints(_class(class_path).__init__).get(parameter)
-    except (AttributeError, NameError, TypeError):
-        return None
-
-
-def _accepted(hint: Any) -> str:
-    """Return the values that a type admits, in words."""
-    origin, args = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        kinds = (kind for arg in args for kind in _accepted(arg).split(" or "))
-        return " or ".join(dict.fromkeys(kinds))
-    if origin is Literal:
-        return " or ".join(map(str, args))
-    if origin is Callable:
-        return _accepted(args[-1])
-    if hint in (None, NoneType):
-        return "null"
-    return hint.__name__ if inspect.isclass(hint) and not args else _MODULES.sub("", str(hint))
-
-
-def _is_component(hint: Any) -> bool:
-    return inspect.isclass(hint) and hint.__module__ not in ("builtins", "typing", "pathlib")
-
-
-def _component_classes(hint: Any) -> Iterator[type]:
-    """Yield the base classes in a type."""
-    args = get_args(hint)
-    if get_origin(hint) is Callable:
-        args = args[-1:]
-    for arg in args:
-        yield from _component_classes(arg)
-    if not args and _is_component(hint):
-        yield hint
-
-
-def _subclasses(root: type) -> Iterator[type]:
-    """Yield all public, concrete subclasses."""
-    derived: type
-    for derived in root.__subclasses__():
-        if not inspect.isabstract(derived) and not derived.__name__.startswith("_"):
-            yield derived
-        yield from _subclasses(derived)
+def _expected(text: str) -> str:
+    kinds: list[str] = []
+    for kind in re.findall(r"Expected an? (?!path but)(.+?)(?:\. Got value.*)?$", text, re.M):
+        if literal := re.fullmatch(r"typing\.Literal\[(.*)\]", kind):
+            kinds += literal[1].replace("'", "").split(", ")
+        elif "import path" in kind:
+            kinds.append("a class")
+        else:
+            kinds.append(re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", kind))
+    return " or ".join(dict.fromkeys(kinds)).replace("NoneType", "null") or "something else"
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
@@ -225,19 +96,16 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
-def _line_of(key: str, args: Sequence[str]) -> str:
-    """Return `` (file:line)`` of a key in the configuration files, if it is unambiguous.
-
-    Return an empty string if several lines have the key, or if the command line sets it.
-    """
-    given = {re.split(r"[=+]", arg)[0].rpartition(".")[2] for arg in args if arg.startswith("--")}
-    if key in given or f"--{key}" in given:
+def _line_of(path: str, args: Sequence[str]) -> str:
+    """Return `` (file:line)`` of a key that stands once in the files, and not in the options."""
+    key = path.rpartition(".")[2]
+    if any(re.split(r"[=+]", arg)[0].endswith((f".{key}", f"--{key}")) for arg in args):
         return ""
     pattern = re.compile(rf"\s*(- )?['\"]?{re.escape(key)}['\"]?\s*:")
     places = [
-        f" ({path}:{number})"
-        for path in _config_files(args)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        f" ({file}:{number})"
+        for file in _config_files(args)
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
         if pattern.match(line)
     ]
     return places[0] if len(places) == 1 else ""
@@ -260,11 +128,9 @@ def _config_files(args: Sequence[str]) -> list[Path]:
     queue = [Path(word) for word in words if word.endswith((".yaml", ".yml"))]
     queue += [Path(word) for option, word in pairwise(words) if option in ("--config", "-c")]
     files: list[Path] = []
-    while queue:
-        path = queue.pop(0)
+    for path in queue:
         if path.is_file() and path not in files:
             files.append(path)
             text = path.read_text(encoding="utf-8", errors="replace")
-            included = re.findall(r":\s*['\"]?(\S+\.ya?ml)\b", text)
-            queue += [Path(path.parent, name) for name in included]
+            queue += [Path(path.parent, m) for m in re.findall(r":\s*['\"]?(\S+\.ya?ml)\b", text)]
     return files

@@ -168,11 +168,7 @@ class SegmentationCLI(LightningCLI):
         }
 
     def instantiate_classes(self) -> None:
-        """Create data, model and trainer, without pretrained weights if a checkpoint is loaded.
-
-        Raises:
-            InputError: If a class rejects a value.
-        """
+        """Create data, model and trainer, without pretrained weights if a checkpoint is loaded."""
         followed = self._get(self.config, "ckpt_path") is not None
         try:
             with no_pretrained_weights() if followed else nullcontext():

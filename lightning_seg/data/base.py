@@ -149,11 +149,7 @@ class SegmentationDataModule(LightningDataModule):
         """Return the files of one split in a stable order; those of ``predict`` have no labels."""
 
     def predict_pairs(self) -> list[Pair]:
-        """Return the images to predict, without labels.
-
-        Raises:
-            InputError: ``predict_root`` does not exist, or its images lack the extra channel.
-        """
+        """Return the images to predict, without labels."""
         if self.predict_root is None:
             return self.pairs("predict")
         if self.reader.extra is not None:
@@ -212,12 +208,7 @@ class SegmentationDataModule(LightningDataModule):
         )
 
     def setup(self, stage: str | None = None) -> None:
-        """Find and check the files of the stage's splits.
-
-        Raises:
-            InputError: A file or folder is missing, is not an image, or differs in size from its
-                label; or predictions could not be mapped back to the original images.
-        """
+        """Find and check the files of the stage's splits."""
         for split in _SPLITS_OF_STAGE[stage]:
             if split in self.datasets:
                 continue

@@ -87,11 +87,7 @@ def make_sample(
 
 
 def collate(samples: list[Sample]) -> dict[str, torch.Tensor | list[str]]:
-    """Stack samples into a batch.
-
-    Raises:
-        InputError: The images differ in size.
-    """
+    """Stack samples into a batch."""
     sizes = {tuple(sample["image"].shape[-2:]): sample["name"] for sample in samples}  # type: ignore[union-attr]
     if len(sizes) > 1:
         (first, first_name), (second, second_name) = list(sizes.items())[:2]

@@ -58,12 +58,7 @@ class TransformPipeline:
         return any(isinstance(transform, _PADDING) for transform in _leaves(self._compose))
 
     def refuse_for_predictions(self) -> None:
-        """Raise unless predictions can be mapped back to the original image by resizing.
-
-        Raises:
-            InputError: A transform moves, rotates or crops the image, or pads it with anything but
-                a constant.
-        """
+        """Raise unless predictions can be mapped back to the original image by resizing."""
         for transform in _leaves(self._compose):
             padding = isinstance(transform, _PADDING) and _pads_with_constant(transform)
             allowed = padding or isinstance(transform, _RESIZING)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from lightning_seg.errors import InputError
 from lightning_seg.heads.head import Head
 from lightning_seg.networks import Network
-from lightning_seg.networks.conv_norm_relu import ConvNormReLU
+from lightning_seg.networks.layers import ConvNormReLU
 
 
 class AuxiliaryHead(Head):

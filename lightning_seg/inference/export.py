@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from lightning_seg.errors import InputError
 from lightning_seg.inference.label_map import label_map
 from lightning_seg.networks import Network
-from lightning_seg.networks.resizing import resized_as
+from lightning_seg.networks.layers import resized_as
 
 Result = Literal["logits", "labels"]
 
@@ -63,9 +63,6 @@ def exported_program(predictor: Predictor, size: Sequence[int] | None = None) ->
     Args:
         predictor: In evaluation mode, on the CPU.
         size: Fixed height and width of the input; any size by default.
-
-    Raises:
-        InputError: If the network does not support this size, or any size.
     """
     image = example_image(predictor, size)
     with torch.no_grad():
@@ -104,11 +101,7 @@ def _input(program: ExportedProgram) -> Any:
 
 
 def save_program(program: ExportedProgram, path: Path, metadata: dict[str, Any]) -> None:
-    """Write a torch.export file with the metadata as JSON in its extra file `METADATA`.
-
-    Raises:
-        InputError: If the program has an operation that the format does not support.
-    """
+    """Write a torch.export file with the metadata as JSON in its extra file `METADATA`."""
     try:
         torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
     except Exception as error:
@@ -126,10 +119,6 @@ def save_onnx(
 
     The metadata is stored in ``metadata_props``, with non-string values as JSON. Weights of 2 GiB
     or more are written to a second file, ``NAME.data``.
-
-    Raises:
-        InputError: If a required package is not installed, or the program has an operation that
-            ONNX does not support.
     """
     require_onnx()
     try:
@@ -165,11 +154,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def require_onnx() -> None:
-    """Check that the packages for ONNX export are installed.
-
-    Raises:
-        InputError: If one is not installed.
-    """
+    """Check that the packages for ONNX export are installed."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401

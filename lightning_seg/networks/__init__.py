@@ -1,7 +1,6 @@
 """Networks that map an image to features. Encoders come from timm; decoders are defined here."""
 
 from lightning_seg.networks.ccnet import CCNet
-from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm
 from lightning_seg.networks.deeplab_v2 import DeepLabV2
 from lightning_seg.networks.deeplab_v3plus import DeepLabV3Plus
 from lightning_seg.networks.denseunet import DenseUNet
@@ -10,6 +9,7 @@ from lightning_seg.networks.edge_network import EdgeNetwork
 from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.fusenet import FuseNet
 from lightning_seg.networks.gscnn import GSCNN
+from lightning_seg.networks.layers import BatchNorm, ConvNorm
 from lightning_seg.networks.network import Network
 from lightning_seg.networks.pretrained import no_pretrained_weights, pretrained_weights_wanted
 from lightning_seg.networks.psanet import PSANet

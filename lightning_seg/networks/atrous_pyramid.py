@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.networks.conv_norm_relu import ConvNormReLU
+from lightning_seg.networks.layers import ConvNormReLU
 
 
 class AtrousPyramid(nn.Module):

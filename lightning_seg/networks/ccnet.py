@@ -3,10 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.networks.conv_norm_relu import ConvNormReLU
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
-from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.encoder import EncoderNetwork
+from lightning_seg.networks.layers import ConvNormReLU, he_initialization
 
 EXCLUDED = -1e4  # acts as minus infinity for a score, and is finite in half precision
 
@@ -15,19 +13,11 @@ class CCNet(EncoderNetwork):
     """CCNet: recurrent attention of each position to its row and column, and so to the whole map.
 
     Args:
-        in_channels: Number of image channels.
-        encoder: Name of a timm model.
-        pretrained: Load timm's pretrained encoder weights.
-        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the attention and of the features; 8 in the paper.
         channels: Channels of the attention and of the features.
         recurrence: Number of applications of the attention, with shared weights; 2 connects all
             positions.
         dropout: Share of feature channels dropped in training.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
-
-    Raises:
-        InputError: See `Encoder`.
     """
 
     def __init__(
@@ -42,11 +32,9 @@ class CCNet(EncoderNetwork):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ) -> None:
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
-        super().__init__(in_channels, pyramid)
+        super().__init__(in_channels, encoder, pretrained, weights, output_stride, checkpointing)
+        pyramid = self.encoder
         self.out_channels, self.stride = channels, output_stride
-        self.auxiliary_channels = pyramid.channels[-2]
-        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
         self.recurrence = recurrence
         self.reduce = ConvNormReLU(pyramid.channels[-1], channels)
         self.attention = CrissCrossAttention(channels)
@@ -58,10 +46,7 @@ class CCNet(EncoderNetwork):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
-
-        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
-        """
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``."""
         maps = self.encoder(image)
         x = self.reduce(maps[-1])
         for _ in range(self.recurrence):

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
+from lightning_seg.networks.encoder import EncoderNetwork
 
 
 class DeepLabV2(EncoderNetwork):
@@ -16,17 +15,9 @@ class DeepLabV2(EncoderNetwork):
     and at least as many channels as classes both represent the same functions.
 
     Args:
-        in_channels: Number of image channels.
-        encoder: Name of a timm model.
-        pretrained: Load timm's pretrained encoder weights.
-        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the features; 8 in the paper.
         rates: Dilations; the paper's large ones (ASPP-L).
         channels: Channels of the features; at least the number of classes.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
-
-    Raises:
-        InputError: See `Encoder`.
     """
 
     def __init__(
@@ -40,21 +31,16 @@ class DeepLabV2(EncoderNetwork):
         channels: int = 256,
         checkpointing: bool = False,
     ) -> None:
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
-        super().__init__(in_channels, pyramid)
+        super().__init__(in_channels, encoder, pretrained, weights, output_stride, checkpointing)
+        pyramid = self.encoder
         self.out_channels, self.stride = channels, output_stride
-        self.auxiliary_channels = pyramid.channels[-2]
-        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
         self.branches = nn.ModuleList(
             nn.Conv2d(pyramid.channels[-1], channels, 3, padding=rate, dilation=rate)
             for rate in rates
         )
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
-
-        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
-        """
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``."""
         maps = self.encoder(image)
         first, *others = [branch(maps[-1]) for branch in self.branches]
         return {"decoder": sum(others, start=first), "auxiliary": maps[-2]}

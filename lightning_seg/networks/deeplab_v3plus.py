@@ -9,11 +9,8 @@ from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.networks.atrous_pyramid import AtrousPyramid
-from lightning_seg.networks.conv_norm_relu import ConvNormReLU
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
-from lightning_seg.networks.initialization import he_initialization
-from lightning_seg.networks.resizing import resized_as
+from lightning_seg.networks.encoder import EncoderNetwork
+from lightning_seg.networks.layers import ConvNormReLU, he_initialization, resized_as
 
 Variant = Literal["paper", "smp"]
 
@@ -29,10 +26,7 @@ class DeepLabV3Plus(EncoderNetwork):
     ``last_convolution``.
 
     Args:
-        in_channels: Number of image channels.
         encoder: Name of a timm model; Xception (``xception71``), ResNets and MobileNets dilate.
-        pretrained: Load timm's pretrained encoder weights.
-        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the atrous pyramid, 8 or 16 in the paper.
         rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8
             and halved at stride 32; 12, 24 and 36 in the variant ``smp``.
@@ -41,9 +35,7 @@ class DeepLabV3Plus(EncoderNetwork):
         separable: Separable convolutions in pyramid and decoder, as in the paper with Xception; by
             default only in the variant ``smp``.
         dropout: Dropout rate after the pyramid; the paper does not state it.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
         variant: ``paper`` or ``smp``, see above.
-        last_convolution: See `Encoder`.
 
     Raises:
         InputError: See `Encoder`; an encoder without features at stride 4; an unknown variant.
@@ -70,21 +62,13 @@ class DeepLabV3Plus(EncoderNetwork):
         if variant not in get_args(Variant):
             raise InputError(f"variant is {variant!r}, but must be one of 'paper', 'smp'")
         smp = variant == "smp"
-        pyramid = Encoder(
-            encoder,
-            in_channels,
-            pretrained,
-            weights,
-            output_stride,
-            checkpointing,
-            last_convolution,
-            dilate_first=smp,
-        )
-        super().__init__(in_channels, pyramid)
+        super().__init__(
+            in_channels, encoder, pretrained, weights, output_stride, checkpointing,
+            last_convolution, dilate_first=smp,
+        )  # fmt: skip
+        pyramid = self.encoder
         self.low_level = pyramid.index_of_stride(4)
         self.out_channels = channels
-        self.auxiliary_channels = pyramid.channels[-2]
-        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
         self.corners_aligned = smp
         separable = smp if separable is None else separable
         if rates is None:
@@ -103,10 +87,7 @@ class DeepLabV3Plus(EncoderNetwork):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Map a normalised image (B, C, H, W) to ``decoder`` at stride 4 and ``auxiliary``.
-
-        ``auxiliary`` is the second-to-last map of the encoder.
-        """
+        """Map a normalised image (B, C, H, W) to ``decoder`` at stride 4 and ``auxiliary``."""
         maps = self.encoder(image)
         low = self.reduce(maps[self.low_level])
         x = self.before_join(self.atrous_pyramid(maps[-1]))

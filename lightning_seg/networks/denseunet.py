@@ -7,10 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
-from lightning_seg.networks.conv_norm import BatchNorm
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
-from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.encoder import EncoderNetwork
+from lightning_seg.networks.layers import BatchNorm, he_initialization
 
 
 class DenseUNet(EncoderNetwork):
@@ -22,15 +20,10 @@ class DenseUNet(EncoderNetwork):
     at full resolution, has no encoder map and also passes on its input.
 
     Args:
-        in_channels: Number of image channels.
-        encoder: Name of a timm model.
-        pretrained: Load timm's pretrained encoder weights.
-        weights: File with encoder weights to load instead, see `Encoder`.
         growth: Channels that each layer of a dense block adds.
         layers: Number of layers of each decoder block, coarse to fine, one block per halving of the
             encoder; by default those of FC-DenseNet103.
         dropout: Dropout rate after each layer.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
         InputError: Not one block per halving of the encoder; see `Encoder`.
@@ -49,8 +42,10 @@ class DenseUNet(EncoderNetwork):
         dropout: float = 0.2,
         checkpointing: bool = False,
     ) -> None:
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, checkpointing=checkpointing)
-        super().__init__(in_channels, pyramid)
+        super().__init__(
+            in_channels, encoder, pretrained, weights, checkpointing=checkpointing, auxiliary=False
+        )
+        pyramid = self.encoder
         halvings = pyramid.strides[-1].bit_length() - 1
         if len(layers) != halvings:
             raise InputError(

@@ -45,11 +45,7 @@ class EdgeNetwork(nn.Module):
         )
 
     def check_num_classes(self, num_classes: int) -> None:
-        """Raise unless the network is for this number of classes.
-
-        Raises:
-            InputError: Another number of classes.
-        """
+        """Raise unless the network is for this number of classes."""
         if num_classes != self.num_classes:
             raise InputError(
                 f"the edge network was trained for {self.num_classes} classes, but there are "
@@ -91,11 +87,7 @@ class EdgeNetwork(nn.Module):
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Self:
-        """Load the network from a checkpoint of `EdgeDetectionTask`, on the CPU.
-
-        Raises:
-            InputError: A missing file, or another kind of file.
-        """
+        """Load the network from a checkpoint of `EdgeDetectionTask`, on the CPU."""
         path = Path(path)
         if not path.is_file():
             raise InputError(f"there is no edge network {path.absolute()}. {RECIPE}")

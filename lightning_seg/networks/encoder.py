@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
+from lightning_seg.networks.network import Network
 from lightning_seg.networks.pretrained import pretrained_weights_wanted
 from lightning_seg.networks.recomputation import recomputed
 
@@ -107,11 +108,7 @@ class Encoder(nn.Module):
         return maps
 
     def index_of_stride(self, stride: int) -> int:
-        """Return the index of the first map with this stride.
-
-        Raises:
-            InputError: No map has this stride.
-        """
+        """Return the index of the first map with this stride, or raise InputError."""
         if stride not in self.strides:
             raise InputError(
                 f"the encoder {self.name!r} has maps at strides {self.strides}, but one at "
@@ -138,6 +135,53 @@ class Encoder(nn.Module):
                 maps.append(x[0] if isinstance(x, tuple | list) else x)  # as timm does
         hooks: Any = getattr(self.model, "hooks", None)  # Xception's maps are inside its blocks
         return maps if hooks is None else list(hooks.get_output(image.device).values())
+
+
+class EncoderNetwork(Network):
+    """Network on a timm encoder, with the normalisation of the encoder.
+
+    Images are padded to a multiple of the encoder's last stride, so that maps of all strides align
+    exactly.
+
+    Args:
+        in_channels: Number of image channels.
+        encoder: Name of a timm model.
+        pretrained: Load timm's pretrained encoder weights.
+        weights: File with encoder weights to load instead, see `Encoder`.
+        output_stride: Stride of the encoder's last map; None leaves the model as it is.
+        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
+        last_convolution: See `Encoder`.
+        dilate_first: See `Encoder`.
+        auxiliary: Offer the encoder's second-to-last map, the third stage of a ResNet, as the
+            feature ``auxiliary``.
+
+    Raises:
+        InputError: See `Encoder`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        encoder: str,
+        pretrained: bool = False,
+        weights: str | None = None,
+        output_stride: int | None = None,
+        checkpointing: bool = False,
+        last_convolution: bool = False,
+        dilate_first: bool = False,
+        auxiliary: bool = True,
+    ) -> None:
+        pyramid = Encoder(
+            encoder, in_channels, pretrained, weights, output_stride, checkpointing,
+            last_convolution, dilate_first,
+        )  # fmt: skip
+        super().__init__(in_channels, pyramid.mean, pyramid.std)
+        self.encoder = pyramid
+        self.size_multiple = pyramid.strides[-1]
+        self.normalized_stride = pyramid.normalized_stride
+        if auxiliary:
+            self.auxiliary_channels = pyramid.channels[-2]
+            self.feature_strides = {"auxiliary": pyramid.strides[-2]}
 
 
 def _has_blocks(module: nn.Module) -> bool:

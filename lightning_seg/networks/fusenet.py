@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
-from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.layers import he_initialization
 from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from lightning_seg.networks.vgg import load_vgg, pooled, run, unpooled, vgg_decoder, vgg_encoder
 

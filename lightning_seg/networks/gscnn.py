@@ -7,13 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.networks.atrous_pyramid import AtrousPyramid
-from lightning_seg.networks.conv_norm import BatchNorm
-from lightning_seg.networks.conv_norm_relu import ConvNormReLU
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
-from lightning_seg.networks.image_gradients import gradient_magnitude
-from lightning_seg.networks.initialization import he_initialization
-from lightning_seg.networks.resizing import resized_as
+from lightning_seg.networks.encoder import EncoderNetwork
+from lightning_seg.networks.layers import BatchNorm, ConvNormReLU, he_initialization, resized_as
 
 
 class GSCNN(EncoderNetwork):
@@ -28,10 +23,6 @@ class GSCNN(EncoderNetwork):
     The feature ``edge`` (B, 1, H, W) is the logit of an edge; `EdgeHead` supervises it.
 
     Args:
-        in_channels: Number of image channels.
-        encoder: Name of a timm model.
-        pretrained: Load timm's pretrained encoder weights.
-        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the atrous pyramid; 8 in the paper.
         rates: Dilations of the pyramid; by default 6, 12 and 18 at stride 16, doubled at stride 8
             and halved at stride 32.
@@ -39,7 +30,6 @@ class GSCNN(EncoderNetwork):
         low_level_channels: Channels of the reduced features at stride 4.
         shape_channels: Initial channels of the shape stream; each step halves them.
         dropout: Dropout rate after the pyramid.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
         InputError: See `Encoder`; an encoder without features at strides 4 and 8.
@@ -62,13 +52,12 @@ class GSCNN(EncoderNetwork):
         dropout: float = 0.0,
         checkpointing: bool = False,
     ) -> None:
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
-        super().__init__(in_channels, pyramid)
+        super().__init__(in_channels, encoder, pretrained, weights, output_stride, checkpointing)
+        pyramid = self.encoder
         self.low_level = pyramid.index_of_stride(4)
         self.gating = (self.low_level, pyramid.index_of_stride(8), len(pyramid.channels) - 1)
         self.out_channels = channels
-        self.auxiliary_channels = pyramid.channels[-2]
-        self.feature_strides = {"auxiliary": pyramid.strides[-2], "edge": 1}
+        self.feature_strides = {**self.feature_strides, "edge": 1}
         self.shape_stream = _ShapeStream(
             pyramid.channels[0], [pyramid.channels[i] for i in self.gating], shape_channels
         )
@@ -86,10 +75,7 @@ class GSCNN(EncoderNetwork):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Map a normalised image (B, C, H, W) to ``decoder``, ``edge`` and ``auxiliary``.
-
-        ``auxiliary`` is the second-to-last map of the encoder.
-        """
+        """Map a normalised image (B, C, H, W) to ``decoder``, ``edge`` and ``auxiliary``."""
         maps = self.encoder(image)
         edge = self.shape_stream(resized_as(maps[0], image), [maps[i] for i in self.gating])
         gradients = gradient_magnitude(image * self.std)
@@ -151,3 +137,19 @@ class _Step(nn.Module):
         openness = self.gate(torch.cat([x, resized_as(self.gating(gating), x)], dim=1))
         gated: Tensor = self.leave(x * (1 + openness))
         return gated
+
+
+def gradient_magnitude(image: Tensor) -> Tensor:
+    """Magnitude of the Sobel gradient of the channel mean.
+
+    Args:
+        image: (B, C, H, W) floating point; borders are replicated.
+
+    Returns:
+        (B, 1, H, W), in image units per pixel: a straight edge from 0 to 1 gives 1/2 on both sides.
+    """
+    sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
+    kernels = torch.stack([sobel, sobel.T]).unsqueeze(1).to(image)
+    grey = F.pad(image.mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    squared = F.conv2d(grey, kernels).square().sum(dim=1, keepdim=True)
+    return (squared + 1e-12).sqrt()  # the gradient of the root is infinite at 0

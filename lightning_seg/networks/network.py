@@ -1,16 +1,20 @@
 """Base class of the networks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
-from lightning_seg.networks.exporting import is_exporting
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# True while torch.export traces. In torch 2.6 also true in torch.compile.
+is_exporting: Callable[[], bool] = getattr(
+    torch.compiler, "is_exporting", torch.compiler.is_compiling
+)
 
 
 class Network(nn.Module):
@@ -60,12 +64,7 @@ class Network(nn.Module):
         self.register_buffer("std", _per_channel(std, in_channels), persistent=False)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Map an image (B, C, H, W) in [0, 1] to features (B, C', ceil(H / stride), ...).
-
-        Raises:
-            InputError: A wrong number of channels, an empty image, or, in training, a single image
-                so small that batch normalisation has a single value per channel.
-        """
+        """Map an image (B, C, H, W) in [0, 1] to features (B, C', ceil(H / stride), ...)."""
         x = self.normalize(image)
         self._check_size(x)
         if self.size_multiple == 1:

@@ -5,11 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
-from lightning_seg.networks.conv_norm_relu import ConvNormReLU
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
-from lightning_seg.networks.initialization import he_initialization
-from lightning_seg.networks.resizing import resized_as
+from lightning_seg.networks.encoder import EncoderNetwork
+from lightning_seg.networks.layers import ConvNormReLU, he_initialization, resized_as
 
 
 class PSANet(EncoderNetwork):
@@ -21,17 +18,12 @@ class PSANet(EncoderNetwork):
     crops within reach it is the paper's network.
 
     Args:
-        in_channels: Number of image channels.
-        encoder: Name of a timm model.
-        pretrained: Load timm's pretrained encoder weights.
-        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the features; 8 in the paper.
         mask_size: Odd side of the square of relative offsets; by default just large enough for
             ``crop_size`` to connect all positions.
         channels: Channels of the attention and of the features.
         shrink: Downscaling factor of the map for the attention.
         dropout: Share of feature channels dropped in training.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
         crop_size: Longer side in pixels of the training crops and of the test windows. The
             attention map has n = (crop_size - 1) // (output_stride * shrink) + 1 positions per
             side and so 2 n - 1 offsets: 59 for the 465 pixels of the paper and of Yin et al.
@@ -62,11 +54,9 @@ class PSANet(EncoderNetwork):
                 f"mask_size is {mask_size}, but must be odd and positive: choose "
                 f"{max(mask_size - 1, 1)} or {max(mask_size, 0) + 1}"
             )
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
-        super().__init__(in_channels, pyramid)
+        super().__init__(in_channels, encoder, pretrained, weights, output_stride, checkpointing)
+        pyramid = self.encoder
         self.out_channels, self.stride = channels, output_stride
-        self.auxiliary_channels = pyramid.channels[-2]
-        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
         self.shrink = shrink
         self.collect = _Branch(pyramid.channels[-1], channels, mask_size, distributes=False)
         self.distribute = _Branch(pyramid.channels[-1], channels, mask_size, distributes=True)
@@ -78,10 +68,7 @@ class PSANet(EncoderNetwork):
         self.decoder.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
-
-        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
-        """
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``."""
         maps = self.encoder(image)
         x = maps[-1]
         seen = torch.cat([self.collect(x, self.shrink), self.distribute(x, self.shrink)], dim=1)

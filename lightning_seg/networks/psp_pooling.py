@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
-from lightning_seg.networks.conv_norm import ConvNorm
-from lightning_seg.networks.exporting import is_exporting
+from lightning_seg.networks.layers import ConvNorm
+from lightning_seg.networks.network import is_exporting
 
 
 class PSPPooling(nn.Module):

@@ -7,13 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
-from lightning_seg.networks.bin_pooling import bin_means
-from lightning_seg.networks.conv_norm import BatchNorm
-from lightning_seg.networks.conv_norm_relu import ConvNormReLU
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
-from lightning_seg.networks.initialization import he_initialization
-from lightning_seg.networks.resizing import resized_as
+from lightning_seg.networks.encoder import EncoderNetwork
+from lightning_seg.networks.layers import BatchNorm, ConvNormReLU, he_initialization, resized_as
 
 Upsampling = Literal["bilinear", "transposed"]
 
@@ -22,10 +17,6 @@ class PSPNet(EncoderNetwork):
     """PSPNet: the last encoder map fused with its means over grids of increasing resolution.
 
     Args:
-        in_channels: Number of image channels.
-        encoder: Name of a timm model.
-        pretrained: Load timm's pretrained encoder weights.
-        weights: File with encoder weights to load instead, see `Encoder`.
         output_stride: Stride of the pyramid; 8 in the paper, 32 in Audebert et al. (2019).
         bins: Number of cells along each side, per grid.
         channels: Channels of the features after the pyramid.
@@ -33,7 +24,6 @@ class PSPNet(EncoderNetwork):
             interpolated. ``transposed`` upsamples them to full resolution with 64 channels by
             transposed convolutions of stride 2, as in Audebert et al. (2019), who give no widths.
         dropout: Share of feature channels dropped in training.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
 
     Raises:
         InputError: See `Encoder`; an unknown upsampling.
@@ -54,11 +44,9 @@ class PSPNet(EncoderNetwork):
     ) -> None:
         if upsampling not in get_args(Upsampling):
             raise InputError(f"upsampling is {upsampling!r}; choose bilinear or transposed")
-        pyramid = Encoder(encoder, in_channels, pretrained, weights, output_stride, checkpointing)
-        super().__init__(in_channels, pyramid)
+        super().__init__(in_channels, encoder, pretrained, weights, output_stride, checkpointing)
+        pyramid = self.encoder
         self.out_channels, self.stride = channels, output_stride
-        self.auxiliary_channels = pyramid.channels[-2]
-        self.feature_strides = {"auxiliary": pyramid.strides[-2]}
         self.pooling = _PyramidPooling(pyramid.channels[-1], bins)
         steps: list[nn.Module] = [
             ConvNormReLU(self.pooling.out_channels, channels),
@@ -74,10 +62,7 @@ class PSPNet(EncoderNetwork):
         self.decoder.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``.
-
-        ``auxiliary`` is the second-to-last map of the encoder, the third stage of a ResNet.
-        """
+        """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``."""
         maps = self.encoder(image)
         return {"decoder": self.decoder(self.pooling(maps[-1])), "auxiliary": maps[-2]}
 
@@ -108,3 +93,26 @@ def _doubling(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
         BatchNorm(out_channels),
         nn.ReLU(inplace=True),
     )
+
+
+def bin_means(x: Tensor, bins: int) -> Tensor:
+    """Average (B, C, h, w) over ``bins`` x ``bins`` cells, (B, C, bins, bins).
+
+    The cells are those of `torch.nn.functional.adaptive_avg_pool2d`, which does not export for
+    dynamic sizes and whose gradient on GPUs is not deterministic.
+    """
+    if bins == 1:
+        return x.mean(dim=(2, 3), keepdim=True)
+    rows = _cells(x.shape[2], bins, x)
+    columns = _cells(x.shape[3], bins, x)
+    return rows @ x @ columns.T
+
+
+def _cells(length: int, bins: int, like: Tensor) -> Tensor:
+    """Weights (bins, length) of each position in the mean of each cell."""
+    place = torch.arange(length, device=like.device)
+    cell = torch.arange(bins, device=like.device)[:, None]
+    start = cell * length // bins
+    end = ((cell + 1) * length + bins - 1) // bins
+    inside = (place >= start) & (place < end)
+    return inside.to(like.dtype) / (end - start)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
-from lightning_seg.networks.conv_norm import BatchNorm, ConvNorm
+from lightning_seg.networks.layers import BatchNorm, ConvNorm
 from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from lightning_seg.networks.psp_pooling import PSPPooling
 from lightning_seg.networks.recomputation import recomputed

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.layers import he_initialization
 from lightning_seg.networks.network import Network
 from lightning_seg.networks.vgg import load_vgg, pooled, run, unpooled, vgg_decoder, vgg_encoder
 

@@ -7,27 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.networks.encoder import Encoder
-from lightning_seg.networks.encoder_network import EncoderNetwork
-from lightning_seg.networks.initialization import he_initialization
+from lightning_seg.networks.encoder import EncoderNetwork
+from lightning_seg.networks.layers import he_initialization
 
 
 class Unet(EncoderNetwork):
     """U-Net: encoder pyramid merged from coarse to fine by nearest upsampling and skips.
 
     Args:
-        in_channels: Number of image channels.
-        encoder: Name of a timm model.
-        pretrained: Load timm's pretrained encoder weights.
         decoder_channels: Channels of the decoder steps, coarse to fine. The last is at full
             resolution, the one before at half, and so on; even coarser steps use the first.
-        weights: File with encoder weights to load instead, see `Encoder`.
-        checkpointing: Recompute the encoder's activations in the backward pass to save memory.
         last_convolution: Start with the 1 x 1 convolution after the last stage of a MobileNet or
             EfficientNet, see `Encoder`; segmentation-models-pytorch's ``mobilenet_v2`` does.
-
-    Raises:
-        InputError: See `Encoder`.
     """
 
     stride = 1
@@ -42,15 +33,11 @@ class Unet(EncoderNetwork):
         checkpointing: bool = False,
         last_convolution: bool = False,
     ) -> None:
-        pyramid = Encoder(
-            encoder,
-            in_channels,
-            pretrained,
-            weights,
-            checkpointing=checkpointing,
-            last_convolution=last_convolution,
-        )
-        super().__init__(in_channels, pyramid)
+        super().__init__(
+            in_channels, encoder, pretrained, weights, None, checkpointing, last_convolution,
+            auxiliary=False,
+        )  # fmt: skip
+        pyramid = self.encoder
         self.out_channels = decoder_channels[-1]
 
         *skip_channels, channels = pyramid.channels

@@ -30,9 +30,6 @@ def vgg_encoder(name: str, in_channels: int, width: int = 64) -> nn.ModuleList:
         name: ``vgg11_bn``, ``vgg13_bn``, ``vgg16_bn`` or ``vgg19_bn``.
         in_channels: Number of image channels.
         width: Channels of the first stage; 64 in the paper.
-
-    Raises:
-        InputError: An unknown name.
     """
     if name not in CONVOLUTIONS:
         near = difflib.get_close_matches(name, CONVOLUTIONS, n=1, cutoff=0.5)
@@ -65,11 +62,7 @@ def vgg_decoder(name: str, width: int = 64) -> nn.ModuleList:
 def load_vgg(
     stages: nn.ModuleList, name: str, in_channels: int, pretrained: bool, weights: str | Path | None
 ) -> bool:
-    """Load timm weights into the stages of `vgg_encoder`; return False if none are requested.
-
-    Raises:
-        InputError: See `Encoder`; stages with another width than the paper's.
-    """
+    """Load timm weights into the stages of `vgg_encoder`; return False if none are requested."""
     if not (pretrained or weights) or not pretrained_weights_wanted():
         return False
     layers = _layers(stages)

@@ -62,12 +62,7 @@ def checked_label_values(
     of_dataset: tuple[int, ...] | None,
     num_classes: int,
 ) -> tuple[int, ...] | None:
-    """Return the pixel value of each class in label files; None where it is the class index.
-
-    Raises:
-        InputError: The dataset does not define the values, or they are not distinct bytes, one per
-            class.
-    """
+    """Return the pixel value of each class in label files; None where it is the class index."""
     if wanted is None:
         return None
     if wanted == "dataset":

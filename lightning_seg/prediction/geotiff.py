@@ -141,11 +141,7 @@ class GeoTiff:
 
 
 def need_rasterio(what: str) -> None:
-    """Raise unless rasterio is installed.
-
-    Raises:
-        InputError: rasterio is not installed.
-    """
+    """Raise unless rasterio is installed."""
     if rasterio is None:
         raise InputError(f"{what} needs rasterio: pip install 'lightning_seg[geo]'")
 

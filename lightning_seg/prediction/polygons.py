@@ -58,11 +58,7 @@ class Polygons:
         return _SUFFIXES[self.format]
 
     def check(self, class_names: Sequence[str]) -> None:
-        """Raise unless all requested classes exist and the libraries are installed.
-
-        Raises:
-            InputError: A class is unknown, or a library is missing.
-        """
+        """Raise unless all requested classes exist and the libraries are installed."""
         need_rasterio("Writing polygons")
         try:
             import pyogrio  # noqa: F401

@@ -130,9 +130,6 @@ def plan_prediction(
         folder: Output folder.
         files: Which files are written.
         precision: The trainer's precision.
-
-    Raises:
-        InputError: A requested file is not possible with this data.
     """
     if (
         isinstance(model, SegmentationTask)

@@ -42,11 +42,7 @@ class RowReader:
             self._unit = -(-_LEAST_ROWS // unit) * unit
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Return rows ``first`` to ``last - 1`` as (rows, width, channels).
-
-        Raises:
-            InputError: The file cannot be read, or has an unexpected number of channels.
-        """
+        """Return rows ``first`` to ``last - 1`` as (rows, width, channels)."""
         if self._by_rows:
             try:
                 self._move(first, last)

@@ -103,11 +103,7 @@ class RowStore:
         return True
 
     def rows(self) -> Iterator[Rows]:
-        """Yield the taken rows from top to bottom.
-
-        Raises:
-            InputError: A file is damaged.
-        """
+        """Yield the taken rows from top to bottom."""
         done = 0
         for path in sorted(self._files(self._taken), key=_span):
             part = _load(path).below(done)

@@ -13,11 +13,7 @@ from lightning_seg.prediction.outputs import becomes_geotiff
 
 
 def refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
-    """Raise if predictions would overwrite each other or an input file.
-
-    Raises:
-        InputError: Names the files that clash.
-    """
+    """Raise if predictions would overwrite each other or an input file."""
     read = {
         path.resolve(): path
         for pair in files

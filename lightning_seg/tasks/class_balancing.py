@@ -56,10 +56,6 @@ def resolve_class_weights(
         module: The module with the losses.
         num_classes: Expected number of weights.
         missing_alone: Keep existing weights and compute only missing ones.
-
-    Raises:
-        InputError: If weights are missing and the DataModule has no such method, the DataModule
-            raises, or it returns the wrong number of weights.
     """
     answers: dict[ClassBalance, Sequence[float]] = {}
     datamodule = getattr(module.trainer, "datamodule", None)

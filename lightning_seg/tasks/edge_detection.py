@@ -84,11 +84,7 @@ class EdgeDetectionTask(LightningModule):
         self.log("test/loss", self.test_loss, add_dataloader_idx=False)
 
     def predict_step(self, *args: Any) -> None:
-        """Raise, because images to predict have no label maps.
-
-        Raises:
-            InputError: Always.
-        """
+        """Raise, because images to predict have no label maps."""
         raise InputError(
             "an edge network detects edges in label maps and cannot predict from images; "
             "use it in the loss of a segmentation model (SemedaLoss)"
@@ -111,11 +107,7 @@ class EdgeDetectionTask(LightningModule):
         checkpoint["edge_network"] = {"class_names": None if names is None else list(names)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the class names.
-
-        Raises:
-            InputError: If the checkpoint is not an edge network's.
-        """
+        """Restore the class names."""
         if "edge_network" not in checkpoint:
             raise InputError(
                 "the checkpoint is not one of an edge network (EdgeDetectionTask); choose one of "

@@ -13,9 +13,6 @@ def check_edge_networks(module: LightningModule) -> None:
 
     Compares class names and their order if both the edge network and the DataModule have them.
     `SemedaLoss` checks their number.
-
-    Raises:
-        InputError: If the names or their order differ.
     """
     names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
     for loss in module.modules():

@@ -26,10 +26,6 @@ def load_matching_weights(task: nn.Module, path: str | Path) -> list[str]:
 
     Returns:
         One line for each module of the task or the file that was left out.
-
-    Raises:
-        InputError: If there is no such file, it has no state dict, or no weight of the network
-            matches.
     """
     given = {name: t for name, t in _read(Path(path)).items() if _is_of_parts(name)}
     own = {name: tensor for name, tensor in task.state_dict().items() if _is_of_parts(name)}

@@ -18,9 +18,6 @@ def named_terms(losses: Mapping[str, Any], setting: str = "losses") -> dict[str,
 
     Checkpoints before version 0.2 hold lists of losses by prediction. These terms are named by
     prediction and class, like the tensors in those checkpoints.
-
-    Raises:
-        InputError: If a name is invalid.
     """
     terms: dict[str, WeightedLoss] = {}
     for name, given in losses.items():
@@ -42,12 +39,7 @@ def named_terms(losses: Mapping[str, Any], setting: str = "losses") -> dict[str,
 
 
 def check_terms(terms: Mapping[str, WeightedLoss], heads: Sequence[Head]) -> None:
-    """Raise if a term does not fit the predictions of the heads.
-
-    Raises:
-        InputError: If a prediction does not exist, a loss has another signature or number of
-            classes, or there are no terms.
-    """
+    """Raise if a term does not fit the predictions of the heads."""
     owner = {prediction: head for head in heads for prediction in head.predictions}
     for name, term in terms.items():
         for prediction in term.predictions:

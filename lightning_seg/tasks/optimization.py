@@ -110,9 +110,6 @@ class Optimization:
         Args:
             module: The task, attached to its trainer.
             planned: Number of steps planned in the checkpoint, None if unknown.
-
-        Raises:
-            InputError: If the length differs; the schedule would end too early or too late.
         """
         if self.step_schedule is None or planned is None:
             return
@@ -165,11 +162,7 @@ def _can_be_saved(value: object) -> bool:
 
 
 def planned_steps(module: LightningModule) -> int:
-    """Return the total number of optimiser steps of the run.
-
-    Raises:
-        InputError: If the run has no limit.
-    """
+    """Return the total number of optimiser steps of the run."""
     steps = module.trainer.estimated_stepping_batches
     if math.isinf(steps):
         raise InputError(

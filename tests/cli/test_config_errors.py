@@ -106,28 +106,28 @@ def test_null_resets_a_nested_option(run):
     [
         (
             "--model.optimization.step_schedule=Foo",
-            "model.optimization.step_schedule: expected LRScheduler or null, but got 'Foo'.",
+            "model.optimization.step_schedule: expected a class or null, but got 'Foo'.",
         ),
         (
             "--model.optimization.optimizer=Adamm",
-            "model.optimization.optimizer: expected Optimizer or null, but got 'Adamm'. Did you",
+            "model.optimization.optimizer: expected a class or null, but got 'Adamm'. Did you",
         ),
-        ("--model.head=null", "model.head: expected Head, but got 'null'."),
-        ("--model.inference=3", "model.inference: expected SlidingWindow or"),
+        ("--model.head=null", "model.head: expected a class, but got 'null'."),
+        ("--model.inference=3", "model.inference: expected a class or null, but got '3'"),
         ("--model=EdgeDetection", "but got 'EdgeDetection'. Did you mean EdgeDetectionTask"),
-        ("--data.fractions=3", "data.fractions: expected tuple[float, float, float], but got '3'"),
+        ("--data.fractions=3", "data.fractions: expected tuple, but got '3'"),
         ("--data.batch_size=0", "batch_size is 0. Set it to 1 or more."),
-        ("--boundary_metrics=3", "boundary_metrics: expected BoundaryMetrics or null, but got '3'"),
+        ("--boundary_metrics=3", "boundary_metrics: expected a class or null, but got '3'"),
         ("--trainer.precision=17", "32-true or 64-true or bf16 or null, but got '17'."),
         ("--trainer.devices=some", "trainer: `devices`"),
         ("--trainer.max_epochs=-5", "trainer: `max_epochs` must be"),
         (
             "--model.losses={logits: [{loss: {class_path: CrossEntropyLoss}}]}",
-            "model.losses: lists of losses by prediction were the format before version 0.2.",
+            "model.losses: lists by prediction are the form before 0.2.",
         ),
         (
             "--model.losses={first: {loss: {class_path: CrossEntropy}}}",
-            "model.losses.loss: expected Loss or Module, but got 'CrossEntropy'. Did you mean",
+            "model.losses.loss: expected a class, but got 'CrossEntropy'. Did you mean",
         ),
         ("--model.losses.lines.weight=0.5", "model.losses: WeightedLoss needs loss."),
     ],
@@ -141,7 +141,7 @@ def test_a_wrong_value_names_key_value_and_accepted_values(refused, option, expe
 def test_an_unknown_class_lists_the_known_ones(refused):
     edit("class_path: SignedDistanceHead", "class_path: SignedHead")
     message = refused(*FIT)
-    assert "model.head: expected Head, but got 'SignedHead' (config.yaml:" in message
+    assert "model.head: expected a class, but got 'SignedHead' (config.yaml:" in message
     assert "SignedDistanceHead" in message
 
 

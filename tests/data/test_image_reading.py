@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from lightning_seg.data.reading import tiff as rasters
-from lightning_seg.data.reading.image_files import image_size, read_image, read_label, read_window
+from lightning_seg.data.reading.image_files import image_size, read_image, read_label
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 
@@ -46,8 +46,8 @@ def test_a_window_is_the_same_part_of_the_whole_raster(tmp_path, layout, dtype):
     pixels = PIXELS.astype(dtype) * (257 if dtype == np.uint16 else 1)
     tifffile.imwrite(path, pixels, photometric="rgb", **layout)
     np.testing.assert_array_equal(read_image(path, 3), pixels)
-    np.testing.assert_array_equal(read_window(path, WINDOW), pixels[11:51, 29:62])
-    assert read_window(path, WINDOW).dtype == dtype
+    np.testing.assert_array_equal(read_image(path, 3, WINDOW), pixels[11:51, 29:62])
+    assert read_image(path, 3, WINDOW).dtype == dtype
 
 
 @pytest.mark.usefixtures("_engine")
@@ -58,7 +58,7 @@ def test_bands_stored_apart_are_put_together(tmp_path):
         path, bands, photometric="rgb", planarconfig="separate", tile=(32, 32), compression="zlib"
     )
     assert image_size(path) == (70, 90)
-    np.testing.assert_array_equal(read_window(path, WINDOW), PIXELS[11:51, 29:62])
+    np.testing.assert_array_equal(read_image(path, 3, WINDOW), PIXELS[11:51, 29:62])
 
 
 @pytest.mark.usefixtures("_engine")
@@ -66,7 +66,7 @@ def test_a_window_is_read_without_the_rest_of_the_raster(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, PIXELS, photometric="rgb", rowsperstrip=10, compression="zlib")
     cut(path)
-    first_rows = read_window(path, Window(0, 0, 20, 90))
+    first_rows = read_image(path, 3, Window(0, 0, 20, 90))
     np.testing.assert_array_equal(first_rows, PIXELS[:20])
 
 
@@ -76,7 +76,7 @@ def test_lzw_without_rasterio_is_read_whole_and_refused_by_window(tmp_path, monk
     Image.fromarray(PIXELS).save(path, compression="tiff_lzw")
     np.testing.assert_array_equal(read_image(path, 3), PIXELS)
     with pytest.raises(InputError, match=r"a\.tif is compressed with LZW.*lightning_seg\[geo\]"):
-        read_window(path, WINDOW)
+        read_image(path, 3, WINDOW)
 
 
 def test_photographs_are_rotated_by_their_exif_tag(tmp_path):
@@ -262,7 +262,7 @@ def test_a_paletted_tiff_gives_indices_as_ids_and_entries_as_colours(tmp_path, w
 def test_a_window_of_a_paletted_tiff_gives_colours(tmp_path):
     path = tmp_path / "a.tif"
     paletted_by_tifffile(path)
-    np.testing.assert_array_equal(read_window(path, Window(0, 1, 2, 2)), PALETTE[IDS][:, 1:])
+    np.testing.assert_array_equal(read_image(path, 3, Window(0, 1, 2, 2)), PALETTE[IDS][:, 1:])
 
 
 @pytest.mark.usefixtures("_engine")
@@ -312,7 +312,7 @@ def test_rasters_are_rotated_by_their_orientation_tag(tmp_path, orientation):
     assert image_size(path) == PIXELS.shape[:2]
     np.testing.assert_array_equal(read_image(path, 3), PIXELS)
     np.testing.assert_array_equal(read_label(path, colors=True), PIXELS)
-    np.testing.assert_array_equal(read_window(path, WINDOW), PIXELS[11:51, 29:62])
+    np.testing.assert_array_equal(read_image(path, 3, WINDOW), PIXELS[11:51, 29:62])
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

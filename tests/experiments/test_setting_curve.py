@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from lightning_seg.errors import InputError
-from lightning_seg.experiments.setting_curve import draw_setting_curve
+from lightning_seg.experiments.comparison.figures import draw_setting_curve
 
 POINTS = [(2.0, [0.5, 0.7]), (0.0, [0.4]), (1.0, [0.6, 0.6, 0.9])]
 
@@ -37,11 +36,6 @@ def test_runs_of_one_seed_have_no_band():
     ]
 
 
-def test_the_baseline_is_a_horizontal_line():
-    figure = draw_setting_curve(POINTS, "weight", "IoU", baseline=[0.3, 0.5], baseline_name="CE")
-    assert set(lines(figure)["CE (2 runs)"].get_ydata()) == {0.4}
-
-
 @pytest.mark.parametrize(
     ("values", "scale"), [((0, 0.1, 10), "symlog"), ((0, 1, 4), "linear"), ((-9, 0.1, 9), "linear")]
 )
@@ -51,17 +45,3 @@ def test_values_of_several_magnitudes_use_a_log_axis(values, scale):
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [
         f"{value:g}" for value in values
     ]
-
-
-@pytest.mark.parametrize(
-    ("points", "message"),
-    [
-        ([], "no value of weight"),
-        ([(1, [])], "weight 1 has no score"),
-        ([(1, [0.2]), (1.0, [0.3])], "weight 1 stands twice"),
-        ([(1, [float("nan")])], "must be finite"),
-    ],
-)
-def test_points_that_cannot_be_drawn_are_refused(points, message):
-    with pytest.raises(InputError, match=message):
-        draw_setting_curve(points, "weight", "IoU")

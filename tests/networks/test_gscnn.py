@@ -2,7 +2,7 @@ import torch
 from network_contract import NetworkContract
 
 from lightning_seg.networks import GSCNN
-from lightning_seg.networks.image_gradients import gradient_magnitude
+from lightning_seg.networks.gscnn import gradient_magnitude
 
 
 class TestGSCNN(NetworkContract):

@@ -5,7 +5,7 @@ from network_contract import NetworkContract
 
 from lightning_seg.errors import InputError
 from lightning_seg.networks import PSPNet
-from lightning_seg.networks.bin_pooling import bin_means
+from lightning_seg.networks.pspnet import bin_means
 
 
 class TestPSPNet(NetworkContract):

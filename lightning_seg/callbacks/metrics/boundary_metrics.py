@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,11 @@ from torchmetrics import Metric
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask, dataloaders
+from lightning_seg.callbacks.metrics.distributed_padding import (
+    RealSampleMask,
+    dataloaders,
+    stage_of,
+)
 from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
 from lightning_seg.callbacks.metrics.metric_set import MetricSet, MetricSettings, Results
@@ -141,11 +146,12 @@ class BoundaryMetrics(Callback):
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Reset the metrics."""
         if not trainer.sanity_checking:
-            self._start(trainer, pl_module, "val")
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reset the metrics."""
-        self._start(trainer, pl_module, "test")
+            loaders = dataloaders(trainer)
+            thorough = trainer.state.fn != TrainerFn.FITTING
+            settings, device = self._settings, pl_module.device
+            self._metrics = [MetricSet(settings, device, thorough, self.metrics) for _ in loaders]
+            world = trainer.world_size, trainer.global_rank
+            self._real = [RealSampleMask(loader, *world) for loader in loaders]
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
@@ -155,69 +161,13 @@ class BoundaryMetrics(Callback):
         if not trainer.sanity_checking and isinstance(self.extractor, Extractor):
             self.extractor.start_step(pl_module, batch)
 
-    def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Prepare the extractor."""
-        if isinstance(self.extractor, Extractor):
-            self.extractor.start_step(pl_module, batch)
-
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Add the images of a batch."""
-        if not trainer.sanity_checking:
-            self._update(trainer, pl_module, outputs, batch, dataloader_idx)
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-        batch_idx: int, dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Add the images of a batch."""
-        self._update(trainer, pl_module, outputs, batch, dataloader_idx)
-
-    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the scores; keep them for the report of ``trainer.validate``."""
-        fitting = trainer.state.fn == TrainerFn.FITTING
-        self._finish(trainer, pl_module, "val", report=not fitting)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the scores and keep them for the report."""
-        self._finish(trainer, pl_module, "test", report=True)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print and write the report of ``trainer.validate``."""
-        self._publish(trainer, "val")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print and write the report of ``trainer.test``."""
-        self._publish(trainer, "test")
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Remove hooks from the module."""
-        if isinstance(self.extractor, Extractor):
-            self.extractor.end_step()
-
-    def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        loaders = dataloaders(trainer, stage)
-        thorough = trainer.state.fn != TrainerFn.FITTING
-        self._metrics = [
-            MetricSet(self._settings, pl_module.device, thorough, self.metrics) for _ in loaders
-        ]
-        self._real = [RealSampleMask(dl, trainer.world_size, trainer.global_rank) for dl in loaders]
-
-    def _update(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        dataloader_idx: int,
-    ) -> None:
+        if trainer.sanity_checking:
+            return
         pred, target = self.extractor(trainer, pl_module, outputs, batch)
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
@@ -231,14 +181,12 @@ class BoundaryMetrics(Callback):
             if real[i]:
                 self._metrics[dataloader_idx].update(labels[i], masks[i], names[i], numbers[i])
 
-    def _finish(
-        self, trainer: Trainer, pl_module: LightningModule, stage: str, report: bool
-    ) -> None:
-        folder = run_folder(trainer)
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the scores; keep them for the report of ``validate`` or ``test``."""
+        folder, stage = run_folder(trainer), stage_of(trainer)
         for index, measures in enumerate(self._metrics):
             measured = measures.compute()
-            several = len(self._metrics) > 1
-            suffix = f"/dataloader_idx_{index}" if several else ""
+            suffix = f"/dataloader_idx_{index}" if len(self._metrics) > 1 else ""
             for name, value in measured.scalars.items():
                 # The values are equal on all processes: their maximum is each of them, exactly.
                 pl_module.log(
@@ -249,12 +197,36 @@ class BoundaryMetrics(Callback):
                     add_dataloader_idx=False,
                     prog_bar=name == "boundary_iou",
                 )
-            if report:
+            if trainer.state.fn != TrainerFn.FITTING:
                 self._reports.append(self._report(f"{stage}{suffix}", measured, measures))
             elif trainer.is_global_zero and not is_trial(trainer):
                 path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
                 add_epoch(path, trainer.current_epoch, measured, self._class_names)
         self._metrics = []
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print and write the report of ``validate`` or ``test``."""
+        folder = run_folder(trainer) if self._reports else Path()
+        if trainer.is_global_zero:
+            for report in self._reports:
+                report.print()
+                if not is_trial(trainer):
+                    report.write(folder / report.title)
+                    _show(trainer, report)
+        self._reports = []
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_start = on_validation_batch_start
+    on_test_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
+    on_test_end = on_validation_end
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Remove hooks from the module."""
+        if isinstance(self.extractor, Extractor):
+            self.extractor.end_step()
 
     def _report(self, title: str, measured: Results, measures: MetricSet) -> Report:
         settings = asdict(self._settings) | {"boundary_f_void": "removed"}
@@ -269,18 +241,6 @@ class BoundaryMetrics(Callback):
         images = _gather(measures.images())
         names = measures.count_names()
         return Report(title, measured, self._class_names, settings, images, names)
-
-    def _publish(self, trainer: Trainer, stage: str) -> None:
-        if not self._reports:
-            return
-        folder = run_folder(trainer)
-        if trainer.is_global_zero:
-            for report in self._reports:
-                report.print()
-                if not is_trial(trainer):
-                    report.write(folder / report.title)
-                    _show(trainer, report)
-        self._reports = []
 
 
 def _show(trainer: Trainer, report: Report) -> None:

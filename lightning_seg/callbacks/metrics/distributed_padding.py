@@ -74,9 +74,14 @@ def _error_bound(dataloader: Any, processes: int) -> str:
     )
 
 
-def dataloaders(trainer: Trainer, stage: str) -> list[Any]:
-    """Return the dataloaders of ``val`` or ``test`` in the order of their ``dataloader_idx``."""
-    loaders = trainer.val_dataloaders if stage == "val" else trainer.test_dataloaders
+def stage_of(trainer: Trainer) -> str:
+    """Return ``val`` or ``test`` during such a stage."""
+    return "test" if trainer.testing else "val"
+
+
+def dataloaders(trainer: Trainer) -> list[Any]:
+    """Return the dataloaders of the running stage in the order of their ``dataloader_idx``."""
+    loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
     if loaders is None:
         return []
     combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)

@@ -86,12 +86,7 @@ def make_groups(
     pooled: Mapping[str, Sequence[str]],
     class_names: Sequence[str],
 ) -> tuple[tuple[MergedClass, ...], tuple[PooledClasses, ...]]:
-    """Create the merged and the pooled classes.
-
-    Raises:
-        InputError: A member is not a class, a name is taken, a group has no members, or the
-            members of a pooled class overlap.
-    """
+    """Create the merged and the pooled classes."""
     single = {name: MergedClass(name, (k,)) for k, name in enumerate(class_names)}
     unions: dict[str, MergedClass] = {}
     for name, members in merged.items():

@@ -19,9 +19,9 @@ from lightning_seg.callbacks.classes import (
     find_num_classes,
 )
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.metrics.distributed_padding import dataloaders
+from lightning_seg.callbacks.metrics.distributed_padding import dataloaders, stage_of
 from lightning_seg.callbacks.pictures.pictures import png, render
-from lightning_seg.callbacks.run_record import run_folder
+from lightning_seg.callbacks.run_record import is_trial, run_folder
 from lightning_seg.files import file_stem, write_atomically
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -141,65 +141,24 @@ class ChosenSamples(Callback):
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the samples."""
+        self._seen, self._wanted = 0, set()
         epoch, last = trainer.current_epoch + 1, trainer.max_epochs
         training = trainer.state.fn == TrainerFn.FITTING
         skipped = training and epoch % self.every_n_epochs != 0 and epoch != last
-        self._choose(trainer, "val", trainer.sanity_checking or skipped)
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose the samples."""
-        self._choose(trainer, "test", skipped=False)
+        loaders = dataloaders(trainer)
+        if skipped or trainer.sanity_checking or is_trial(trainer) or not loaders:
+            return
+        if trainer.is_global_zero:
+            batches = trainer.num_test_batches if trainer.testing else trainer.num_val_batches
+            self._wanted = _spread(self.num_images, _num_samples(loaders[0], batches[0]))
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Prepare the extractor if the batch holds a chosen sample."""
-        self._prepare(pl_module, batch, dataloader_idx)
-
-    def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Prepare the extractor if the batch holds a chosen sample."""
-        self._prepare(pl_module, batch, dataloader_idx)
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-        batch_idx: int, dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Draw the chosen samples of the batch."""
-        self._draw_batch(trainer, pl_module, outputs, batch, "val")
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-        batch_idx: int, dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Draw the chosen samples of the batch."""
-        self._draw_batch(trainer, pl_module, outputs, batch, "test")
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Remove the extractor's hooks."""
-        if isinstance(self.extractor, Extractor):
-            self.extractor.end_step()
-
-    def _choose(self, trainer: Trainer, stage: str, skipped: bool) -> None:
-        self._seen = 0
-        self._wanted = set()
-        loaders = dataloaders(trainer, stage)
-        quick = trainer.fast_dev_run  # type: ignore[attr-defined]
-        if skipped or quick or not trainer.is_global_zero or not loaders:
-            return
-        batches = trainer.num_val_batches if stage == "val" else trainer.num_test_batches
-        self._wanted = _spread(self.num_images, _num_samples(loaders[0], batches[0]))
-
-    def _prepare(self, pl_module: LightningModule, batch: Any, dataloader_idx: int) -> None:
         self._image: Tensor | None = None
-        if dataloader_idx > 0 or not self._wanted:
-            return
-        image = find_image(batch)
+        image = find_image(batch) if self._wanted and dataloader_idx == 0 else None
         if image is None:
             return
         chosen = [i for i in range(len(image)) if self._seen + i in self._wanted]
@@ -209,9 +168,11 @@ class ChosenSamples(Callback):
             if isinstance(self.extractor, Extractor):
                 self.extractor.start_step(pl_module, batch)
 
-    def _draw_batch(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, stage: str
-    ) -> None:
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Draw the chosen samples of the batch."""
         if self._image is None:
             return
         pred, target = self.extractor(trainer, pl_module, outputs, batch)
@@ -228,7 +189,7 @@ class ChosenSamples(Callback):
         for i in self._chosen:
             name = names[i] if names else f"sample {first + i}"
             sample = ChosenSample(
-                title=_title(trainer, name, stage),
+                title=_title(trainer, name),
                 image=self._image[i],
                 channel_names=channel_names,
                 prediction=pred[i : i + 1],
@@ -237,10 +198,21 @@ class ChosenSamples(Callback):
                 outputs=outputs,
                 index=i,
             )
-            self._publish(trainer, self.draw(pl_module, sample), name, stage)
+            self._publish(trainer, self.draw(pl_module, sample), name)
 
-    def _publish(self, trainer: Trainer, figure: "Figure", name: str, stage: str) -> None:
-        pixels, folder, stem = render(figure), stage + self.kind, file_stem(name)
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_start = on_validation_batch_start
+    on_test_batch_end = on_validation_batch_end
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Remove the extractor's hooks."""
+        if isinstance(self.extractor, Extractor):
+            self.extractor.end_step()
+
+    def _publish(self, trainer: Trainer, figure: "Figure", name: str) -> None:
+        pixels, folder, stem = render(figure), stage_of(trainer) + self.kind, file_stem(name)
         if trainer.state.fn == TrainerFn.FITTING:
             stem = f"{stem}_epoch_{trainer.current_epoch:03d}"
         write_atomically(self._folder / folder / f"{stem}.png", png(pixels))
@@ -251,10 +223,10 @@ class ChosenSamples(Callback):
                 )
 
 
-def _title(trainer: Trainer, name: str, stage: str) -> str:
+def _title(trainer: Trainer, name: str) -> str:
     if trainer.state.fn == TrainerFn.FITTING:
-        return f"{name} ({stage}, epoch {trainer.current_epoch})"
-    return f"{name} ({stage})"
+        return f"{name} ({stage_of(trainer)}, epoch {trainer.current_epoch})"
+    return f"{name} ({stage_of(trainer)})"
 
 
 def _spread(count: int, samples: int) -> set[int]:

@@ -1,6 +1,5 @@
 """Pictures of the features of SEMEDA's edge network."""
 
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -25,22 +24,21 @@ from lightning_seg.callbacks.pictures.picture_sheet import (
     Cell,
     Row,
     class_patches,
-    color_scale,
     draw_sheet,
+    map_cell,
     patch,
     picture_cell,
     step_to_fit,
 )
+from lightning_seg.callbacks.pictures.pictures import entropy_cell
 from lightning_seg.errors import InputError
 from lightning_seg.losses import SemedaLoss
 from lightning_seg.networks import EdgeNetwork
 
 if TYPE_CHECKING:  # matplotlib is slow to import
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-_COLORS = "magma"
 _LAYERS = 3
 _EDGE = 1  # edge channel of the last layer
 
@@ -59,12 +57,6 @@ class EdgeFeatureMaps(ChosenSamples):
         edge_network: Path of the edge network's checkpoint; by default the network of the module's
             `SemedaLoss` is used.
         maps: Number of feature maps shown per layer, 1 to 16.
-        num_images: Number of pictures per epoch.
-        every_n_epochs: Draw every n-th epoch during training; the last epoch is always drawn.
-        num_classes: Number of classes K; by default the datamodule's or the module's.
-        extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
-        class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of ignored pixels.
 
     Raises:
         InputError: The checkpoint does not exist, or ``maps`` is not in 1 to 16. (in a step) The
@@ -131,8 +123,7 @@ class EdgeFeatureMaps(ChosenSamples):
             cells.append(picture_cell("errors", judged(sample.rgb, verdicts, void), step))
             if sample.scores is not None:
                 undecided = entropy(sample.scores[..., ::step, ::step])[0].cpu().numpy()
-                show = partial(_show, shown=undecided, limit=1.0, step=1)
-                cells.append(Cell("entropy of the prediction", show))
+                cells.append(entropy_cell("entropy of the prediction", undecided))
         return Row(cells)
 
     def _row(
@@ -151,12 +142,11 @@ class EdgeFeatureMaps(ChosenSamples):
             limit = max(float(both[0].max()), float(both[1].max()), 1e-6)
             name = "edges" if layer == _LAYERS - 1 else f"layer {layer + 1}, map {channel + 1}"
             for kind, shown in zip(("prediction", "ground truth"), both, strict=True):
-                show = partial(_show, shown=shown, limit=limit, step=step)
-                cells.append(Cell(f"{name}: {kind}", show))
+                cells.append(_feature_cell(f"{name}: {kind}", shown, limit, step))
         cells += [None] * (2 * self.maps - len(cells))
         title = f"layer {layer + 1}: mean difference {difference[valid.numpy()].mean():.3f}"
-        show = partial(_show, shown=difference, limit=max(float(difference.max()), 1e-6), step=step)
-        cells.append(Cell(title if valid.any() else f"layer {layer + 1}", show, _scale))
+        title = title if valid.any() else f"layer {layer + 1}"
+        cells.append(_feature_cell(title, difference, max(float(difference.max()), 1e-6), step))
         return Row(cells)
 
     def _channels(self, layer: int, maps: Tensor, boundary: Tensor) -> list[int]:
@@ -200,9 +190,5 @@ def _one_hot(labels: Tensor, num_classes: int) -> Tensor:
     return F.one_hot(known, num_classes).permute(2, 0, 1).float()
 
 
-def _show(axis: "Axes", shown: NDArray[np.floating], limit: float, step: int) -> None:
-    axis.imshow(shown[::step, ::step], cmap=_COLORS, vmin=0, vmax=limit)
-
-
-def _scale(bar: "Axes") -> None:
-    color_scale(bar, _COLORS, (0, 1), {0: "0", 1: "largest"})
+def _feature_cell(title: str, shown: NDArray[np.floating], limit: float, step: int) -> Cell:
+    return map_cell(title, shown, "magma", {0: "0", limit: "largest"}, step)

@@ -19,28 +19,19 @@ if TYPE_CHECKING:  # matplotlib is slow to import
 class PredictionPanels(ChosenSamples):
     """Draw a few samples: image, ground truth, prediction, errors, entropy, regressed maps.
 
-    The samples are spread evenly over the first dataloader and are the same in every epoch.
-    Pictures are saved in ``pictures`` in the run's folder, as ``val/NAME_epoch_EEE.png`` and
-    ``test/NAME.png``, and logged to TensorBoard if it is a logger. Errors are shown in the whole
-    image (right green, wrong red) and near the true boundaries. The entropy is shown if predictions
-    are scores. With two classes, or with ``positive_class``, false positives and false negatives
-    have different colours. Unlabelled pixels are hatched.
+    For the choice of samples and the files see `ChosenSamples`. Errors are shown in the whole image
+    (right green, wrong red) and near the true boundaries. The entropy is shown if predictions are
+    scores. With two classes, or with ``positive_class``, false positives and false negatives have
+    different colours. Unlabelled pixels are hatched.
 
     Regressed maps are drawn if the step returns a dict with ``predictions`` and ``targets`` that
     hold ``distance`` (B, K, H, W) in [-1, 1] or [0, 1], ``boundary`` (B, K, H, W) in [0, 1], or
     ``color`` (B, 3, H, W), which is HSV in [0, 1] and is shown with its mean error. Image channels
-    after the third have their own panels. Nothing is drawn if batches hold no images (under
-    ``image``, or first in a tuple).
+    after the third have their own panels.
 
     Args:
-        num_images: Number of pictures per epoch.
-        every_n_epochs: Draw every n-th epoch during training; the last epoch is always drawn.
         band_width: Width in pixels of the band along true boundaries in which errors are shown; by
             default 1 % of the diagonal, at least 2.
-        num_classes: Number of classes K; by default the datamodule's or the module's.
-        extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
-        class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of ignored pixels.
         positive_class: Class whose true positives (green), false positives (pink) and false
             negatives (blue) are shown instead of right and wrong, and whose boundaries are used.
             By default the second of two classes.
@@ -70,11 +61,7 @@ class PredictionPanels(ChosenSamples):
         self.over_image = over_image
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Look up the run's folder, the classes and the positive class.
-
-        Raises:
-            InputError: ``positive_class`` is not a class.
-        """
+        """Look up the run's folder, the classes and the positive class."""
         super().setup(trainer, pl_module, stage)
         if stage == "predict":
             return

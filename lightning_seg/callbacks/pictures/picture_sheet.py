@@ -161,6 +161,30 @@ def picture_cell(title: str, pixels: NDArray[Any], step: int = 1) -> Cell:
     return Cell(title, partial(show_pixels, pixels=pixels, step=step))
 
 
+def map_cell(
+    title: str,
+    shown: NDArray[np.floating],
+    colors: str,
+    labels: Mapping[float, str],
+    step: int = 1,
+) -> Cell:
+    """Return a cell that shows a map (H, W) in a matplotlib colour map.
+
+    Args:
+        title: Title of the cell.
+        shown: The map, of which every ``step``-th value is drawn.
+        colors: Name of the colour map, which spans the labelled values.
+        labels: Labels of values, ascending, for the colour scale of the row.
+        step: Subsampling step.
+    """
+    low, high = min(labels), max(labels)
+
+    def show(axis: "Axes") -> None:
+        axis.imshow(shown[::step, ::step], cmap=colors, vmin=low, vmax=high)
+
+    return Cell(title, show, partial(color_scale, colors=colors, limits=(low, high), labels=labels))
+
+
 def show_pixels(axis: "Axes", pixels: NDArray[Any], step: int) -> None:
     """Draw every ``step``-th pixel; averaging would create colours that belong to no class."""
     axis.imshow(pixels[::step, ::step], interpolation="nearest" if step > 1 else "antialiased")

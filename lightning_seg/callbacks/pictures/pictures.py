@@ -29,6 +29,7 @@ from lightning_seg.callbacks.pictures.picture_sheet import (
     class_patches,
     color_scale,
     draw_sheet,
+    map_cell,
     patch,
     picture_cell,
     step_to_fit,
@@ -44,8 +45,7 @@ Map = NDArray[np.floating]
 _COLUMNS = 3
 # The colour scale extends beyond [-1, 1], so that its darkest colours are not used.
 _DISTANCE_COLORS, _DISTANCE_LIMIT = "PuOr", 1.6
-_ENTROPY_COLORS = "inferno"
-_DIFFERENCE_COLORS, _DIFFERENCE_LIMIT = "magma", 0.5
+_DIFFERENCE_LIMIT = 0.5
 
 
 @dataclass
@@ -163,27 +163,22 @@ def png(pixels: Pixels) -> bytes:
 
 def _rows(picture: Picture) -> list[Row]:
     step = step_to_fit(*picture.truth.shape)
-    given = Row(
-        [
-            picture_cell("image", picture.image, step),
-            picture_cell("ground truth", _painted(picture, picture.truth), step),
-            picture_cell("prediction", _painted(picture, picture.prediction), step),
-        ]
-    )
+    given: list[Cell | None] = [
+        picture_cell("image", picture.image, step),
+        picture_cell("ground truth", _painted(picture, picture.truth), step),
+        picture_cell("prediction", _painted(picture, picture.prediction), step),
+    ]
     near = judged(picture.image, picture.verdicts, picture.void, picture.band)
     all_over = judged(picture.image, picture.verdicts, picture.void)
-    seen = Row(
-        [
-            picture_cell(_error_title(picture), all_over, step),
-            picture_cell(_band_title(picture), near, step),
-        ]
-    )
+    seen: list[Cell | None] = [
+        picture_cell(_error_title(picture), all_over, step),
+        picture_cell(_band_title(picture), near, step),
+    ]
     if picture.entropy is not None:
-        draw_entropy = partial(_show_entropy, entropy=picture.entropy)
-        seen.cells.append(Cell("entropy of the prediction", draw_entropy, _entropy_scale))
+        seen.append(entropy_cell("entropy of the prediction", picture.entropy))
     extra = _extra_cells(picture, step)
     last = [Row([*extra[i : i + _COLUMNS]]) for i in range(0, len(extra), _COLUMNS)]
-    return [given, seen, *_pairs(picture, step), *last]
+    return [Row(given), Row(seen), *_pairs(picture, step), *last]
 
 
 def _painted(picture: Picture, labels: NDArray[np.integer]) -> Pixels:
@@ -249,13 +244,15 @@ def _extra_cells(picture: Picture, step: int) -> list[Cell]:
     ]
     if picture.color is not None and picture.true_color is not None:
         error = np.abs(rgb(picture.color) - rgb(picture.true_color)).mean(axis=-1)
-        show = partial(_show_difference, difference=error, step=step)
-        cells.append(Cell(f"error of colours: {error.mean():.3f} of 1", show, _difference_scale))
+        labels = {0: "none", _DIFFERENCE_LIMIT: f"{_DIFFERENCE_LIMIT:g} or more"}
+        title = f"error of colours: {error.mean():.3f} of 1"
+        cells.append(map_cell(title, error, "magma", labels, step))
     return cells
 
 
-def _show_entropy(axis: "Axes", entropy: Map) -> None:
-    axis.imshow(entropy, cmap=_ENTROPY_COLORS, vmin=0, vmax=1)
+def entropy_cell(title: str, entropy: Map) -> Cell:
+    """Return a cell that shows a normalised entropy (H, W)."""
+    return map_cell(title, entropy, "inferno", {0: "certain", 1: "undecided"})
 
 
 def _show_distance(axis: "Axes", distance: Map, void: NDArray[np.bool_], step: int) -> None:
@@ -271,19 +268,6 @@ def _show_distance(axis: "Axes", distance: Map, void: NDArray[np.bool_], step: i
 def _show_band(axis: "Axes", band: Map, step: int) -> None:
     low, high = np.nanpercentile(band, (1, 99))
     axis.imshow(band[::step, ::step], cmap="gray", vmin=low, vmax=max(high, low + 1e-9))
-
-
-def _show_difference(axis: "Axes", difference: Map, step: int) -> None:
-    axis.imshow(difference[::step, ::step], cmap=_DIFFERENCE_COLORS, vmin=0, vmax=_DIFFERENCE_LIMIT)
-
-
-def _entropy_scale(bar: "Axes") -> None:
-    color_scale(bar, _ENTROPY_COLORS, (0, 1), {0: "certain", 1: "undecided"})
-
-
-def _difference_scale(bar: "Axes") -> None:
-    limit = _DIFFERENCE_LIMIT
-    color_scale(bar, _DIFFERENCE_COLORS, (0, limit), {0: "none", limit: f"{limit:g} or more"})
 
 
 def _distance_scale(bar: "Axes", signed: bool) -> None:

@@ -24,8 +24,8 @@ from lightning_seg.callbacks.pictures.picture_sheet import (
     Cell,
     Row,
     class_patches,
-    color_scale,
     draw_sheet,
+    map_cell,
     picture_cell,
 )
 from lightning_seg.errors import InputError
@@ -49,7 +49,6 @@ _DIRECTIONS = {
 }
 _DIRECTIONS["C"] = _DIRECTIONS["A"] + _DIRECTIONS["B"]
 _COLUMNS = 4
-_PROBABILITY_COLORS, _DIFFERENCE_COLORS = "gray", "magma"
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,6 @@ class PotentialFields(ChosenSamples):
             `EquipotentialLineLoss`, or 7.
         splitter: Directions: ``A``, ``B``, ``C`` or ``standard``; by default that of the module's
             `PointLoss` or `EquipotentialLineLoss`, or ``A``.
-        num_images: Number of pictures per epoch.
-        every_n_epochs: Draw every n-th epoch during training; the last epoch is always drawn.
-        num_classes: Number of classes K; by default the datamodule's or the module's.
-        extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
-        class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of ignored pixels.
 
     Raises:
         ValueError: ``kernel_size`` is even, or ``splitter`` is unknown.
@@ -119,11 +112,7 @@ class PotentialFields(ChosenSamples):
         self.splitter = splitter
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Look up the run's folder, the classes and the class to draw.
-
-        Raises:
-            InputError: ``class_name`` is not a class.
-        """
+        """Look up the run's folder, the classes and the class to draw."""
         super().setup(trainer, pl_module, stage)
         if stage == "predict":
             return
@@ -203,10 +192,8 @@ class PotentialFields(ChosenSamples):
                 Cell("image", partial(_show_part, image=image, part=part)),
                 picture_cell("part of it", image[cut]),
                 picture_cell("ground truth", paint(sample.truth, self._colors)[cut]),
-                Cell(
-                    f"probability of {self._names[k]}",
-                    partial(_show_map, shown=probability[cut], colors=_PROBABILITY_COLORS, limit=1),
-                    _probability_scale,
+                map_cell(
+                    f"probability of {self._names[k]}", probability[cut], "gray", {0: "0", 1: "1"}
                 ),
             ]
         )
@@ -232,17 +219,13 @@ def _field_rows(
             ]
             rows.append(Row(cells))
         difference = np.abs(fields[0] - fields[1])
-        scale = partial(_difference_scale, limit=levels + 1)
+        labels: dict[float, str] = {0: "0", levels + 1: str(levels + 1)}
         cells = [
-            Cell(
+            map_cell(
                 f"difference, {names[number]}: mean {_mean(difference[number], ~void):.3f}",
-                partial(
-                    _show_map,
-                    shown=difference[number],
-                    colors=_DIFFERENCE_COLORS,
-                    limit=levels + 1,
-                ),
-                scale,
+                difference[number],
+                "magma",
+                labels,
             )
             for number in some
         ]
@@ -292,10 +275,6 @@ def _field_scale(bar: "Axes", levels: int) -> None:
     bar.set_yticklabels(names, fontsize=11)
 
 
-def _show_map(axis: "Axes", shown: NDArray[np.floating], colors: str, limit: float) -> None:
-    axis.imshow(shown, cmap=colors, vmin=0, vmax=limit, interpolation="nearest")
-
-
 def _show_part(axis: "Axes", image: NDArray[np.uint8], part: tuple[int, int, int, int]) -> None:
     from matplotlib.patches import Rectangle
 
@@ -304,11 +283,3 @@ def _show_part(axis: "Axes", image: NDArray[np.uint8], part: tuple[int, int, int
     for color, line in (("black", 4.0), ("white", 2.0)):
         frame = (left - 0.5, top - 0.5), width, height
         axis.add_patch(Rectangle(*frame, fill=False, edgecolor=color, linewidth=line))
-
-
-def _probability_scale(bar: "Axes") -> None:
-    color_scale(bar, _PROBABILITY_COLORS, (0, 1), {0: "0", 1: "1"})
-
-
-def _difference_scale(bar: "Axes", limit: int) -> None:
-    color_scale(bar, _DIFFERENCE_COLORS, (0, limit), {0: "0", limit: str(limit)})

@@ -1,6 +1,7 @@
 """``lightning-seg compare``: compare runs from the files in their folders."""
 
 import argparse
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -8,18 +9,12 @@ from rich.markdown import Markdown
 
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.comparison import compare, find_runs, write_comparison
-from lightning_seg.experiments.comparison.output import markdown
-from lightning_seg.experiments.comparison.page import Heading, page
+from lightning_seg.experiments.comparison.page import page
 from lightning_seg.experiments.comparison.records import export_records
 
 
 def run(argv: list[str]) -> None:
-    """Run ``lightning-seg compare`` with these arguments.
-
-    Raises:
-        InputError: If there are no runs or no such baseline, the runs are not comparable, or files
-            cannot be read or written.
-    """
+    """Run ``lightning-seg compare`` with these arguments."""
     arguments = _parser().parse_args(argv)
     comparison = compare(
         arguments.runs,
@@ -35,22 +30,15 @@ def run(argv: list[str]) -> None:
             export_records(runs, arguments.records)
     except OSError as error:
         raise InputError(f"The comparison cannot be written: {error}") from error
-    blocks = page(comparison, [])
-    headings = [number for number, block in enumerate(blocks) if isinstance(block, Heading)]
-    shown = [blocks[n] for n in range(len(blocks)) if n < _end_of_differences(blocks, headings)]
+    shown = re.split(r"^## (?:Trimap|By class|Training)", page(comparison), flags=re.M)[0]
     console = Console()
     if console.is_terminal:
-        console.print(Markdown(markdown(shown)))
+        console.print(Markdown(shown))
     else:
-        print(markdown(shown))
+        print(shown)
     print(f"Comparison: {', '.join(str(file) for file in files if file.suffix != '.png')}")
     if arguments.records:
         print(f"Records: {Path(arguments.records)}")
-
-
-def _end_of_differences(blocks: list, headings: list[int]) -> int:
-    after = [n for n in headings if blocks[n].text.startswith(("Trimap", "By class", "Training"))]
-    return after[0] if after else len(blocks)
 
 
 def _goal(text: str | None) -> tuple[str, float] | None:

@@ -29,12 +29,7 @@ _USAGE = "lightning-seg data {} --config FILE.yaml [--data.OPTION VALUE ...]"
 
 
 def run(argv: list[str]) -> None:
-    """Run one subcommand on the data of an experiment's configuration.
-
-    Raises:
-        InputError: If there is no such subcommand, or a setting is invalid.
-        SystemExit: If the subcommand reports problems (status 1), or help was requested.
-    """
+    """Run one subcommand on the data of an experiment's configuration."""
     name = argv[0] if argv else None
     if name in ("-h", "--help"):
         print(_help())
@@ -110,9 +105,6 @@ def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataMo
     Args:
         config: The file.
         options: Options that override it, such as ``--data.root FOLDER``.
-
-    Raises:
-        InputError: If a setting is invalid.
     """
     argv = ["--config", str(config), *options]
     return _parse(_parser("show", "", argv), argv)[0]

@@ -36,13 +36,7 @@ Run = Callable[[Tensor], Tensor]
 
 
 def run(argv: list[str]) -> None:
-    """Run ``lightning-seg export`` with these arguments.
-
-    Raises:
-        InputError: If the checkpoint does not exist, the suffix is unknown, packages are missing,
-            the network does not support the size or the file format, or the output cannot be
-            written.
-    """
+    """Run ``lightning-seg export`` with these arguments."""
     arguments = _parser().parse_args(argv)
     output = Path(arguments.output)
     if output.suffix not in SUFFIXES:
@@ -56,7 +50,7 @@ def run(argv: list[str]) -> None:
         )
     if output.suffix == ".onnx":
         require_onnx()
-    task = _load(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))
+    task = load_task(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))
     predictor = Predictor(task.network, task.head, arguments.result).eval()
     with _cannot_write(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _load(path: str | None) -> SegmentationTask:
+def load_task(path: str | None) -> SegmentationTask:
+    """Return the task of a checkpoint, on the CPU and for evaluation."""
     assert path is not None
     try:
         return SegmentationTask.load_from_checkpoint(path, map_location="cpu").eval()
@@ -148,12 +143,7 @@ def _write(
     metadata: dict[str, Any],
     size: list[int] | None,
 ) -> str:
-    """Write the file, run it, move it into place and describe its deviation from the network.
-
-    Raises:
-        InputError: If the format does not support the network or the results differ.
-        OSError: If the file cannot be written.
-    """
+    """Write the file, run it, move it into place and describe its deviation from the network."""
     with tempfile.TemporaryDirectory(dir=output.parent) as folder, _quiet():
         path = Path(folder) / output.name
         if output.suffix == ".onnx":

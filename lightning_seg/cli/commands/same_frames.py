@@ -1,14 +1,8 @@
-"""Predictions of several runs for the same frames, on one sheet.
-
-python -m lightning_seg.cli.commands.same_frames RUN [NAME=RUN ...] [--names FRAME ...]
-    [--output frames.jpg] [--rows prediction boundaries] [--checkpoint best]
-"""
+"""``lightning-seg frames``: predictions of several runs for the same frames, on one sheet."""
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lightning_seg.callbacks.pictures.chosen_samples import to_rgb
-from lightning_seg.callbacks.pictures.picture_maps import (
-    Pixels,
-    boundary_band,
-    entropy,
-    is_class,
-    judged,
-    paint,
-    paint_over,
-    positives_and_negatives,
-    right_and_wrong,
-)
+from lightning_seg.callbacks.pictures.picture_maps import Pixels, entropy, judged, paint, paint_over
 from lightning_seg.callbacks.pictures.picture_sheet import (
     Cell,
     Row,
@@ -38,9 +22,10 @@ from lightning_seg.callbacks.pictures.picture_sheet import (
     picture_cell,
     step_to_fit,
 )
-from lightning_seg.callbacks.pictures.pictures import render
+from lightning_seg.callbacks.pictures.pictures import Picture, entropy_cell, render
 from lightning_seg.checkpoints import find_checkpoint
 from lightning_seg.cli.commands.data import data_of_run
+from lightning_seg.cli.commands.export import load_task
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.base import Split
 from lightning_seg.errors import InputError
@@ -48,7 +33,6 @@ from lightning_seg.files import write_atomically
 from lightning_seg.tasks import SegmentationTask
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ROWS = ("prediction", "over_image", "errors", "boundaries", "entropy")
@@ -90,9 +74,6 @@ def load_method(argument: str, checkpoint: str, data_options: Sequence[str] = ()
         argument: The command-line argument.
         checkpoint: ``best`` or ``last``, for folders.
         data_options: Options that override the run's data settings, such as ``--data.root``.
-
-    Raises:
-        InputError: If the run or checkpoint does not exist, or is not of a `SegmentationTask`.
     """
     name, _, given = argument.rpartition("=")
     path = Path(given)
@@ -105,17 +86,7 @@ def load_method(argument: str, checkpoint: str, data_options: Sequence[str] = ()
             "its checkpoints."
         )
     resolved = find_checkpoint(str(path) if is_file else checkpoint, run_dir)
-    assert resolved is not None
-    try:
-        task = SegmentationTask.load_from_checkpoint(resolved, map_location="cpu").eval()
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{resolved} is not a checkpoint of a SegmentationTask "
-            f"({' '.join(str(error).split())[:200]}). Give one written by lightning-seg fit."
-        ) from error
-    return Method(name or run_dir.name, task, data_of_run(config, data_options))
+    return Method(name or run_dir.name, load_task(resolved), data_of_run(config, data_options))
 
 
 def see_frames(
@@ -128,10 +99,6 @@ def see_frames(
         split: Split of the frames.
         names: Names of the frames; by default ``count`` frames spread over the split.
         count: Number of frames if there are no names.
-
-    Raises:
-        InputError: If methods share a name or differ in classes, a frame does not exist, or its
-            size differs between methods.
     """
     _check(methods)
     chosen = _chosen(methods[0].data, split, names, count)
@@ -178,102 +145,54 @@ def draw_frames(
     """
     sheet_rows: list[Row] = []
     for frame in frames:
-        seen = _Seen(frame, class_names, class_colors, positive)
-        given = [seen.image, seen.truth]
+        step = step_to_fit(*frame.truth.shape)
+        given = [
+            picture_cell(frame.name, frame.image, step),
+            picture_cell("ground truth", paint(frame.truth, class_colors), step),
+        ]
+        pictures = {
+            method: Picture(
+                "", frame.image, frame.truth, logits.argmax(dim=0).numpy(), class_names,
+                class_colors, entropy(logits[None, :, ::step, ::step])[0].numpy(),
+                positive=positive,
+            )
+            for method, logits in frame.logits.items()
+        }  # fmt: skip
         # A single row holds both; otherwise the first two rows hold one each.
         first = [given] if len(rows) == 1 else [[cell] for cell in given]
         for number, kind in enumerate(rows):
             before: list[Cell | None] = [*first[number]] if number < len(first) else [None]
-            after = [seen.cell(kind, method, number == 0) for method in frame.logits]
+            after = [_cell(kind, picture, step) for picture in pictures.values()]
+            for method, cell in zip(pictures, after if number == 0 else ()):
+                cell.title = f"{method}, {cell.title}" if cell.title else method
             sheet_rows.append(Row([*before, *after]))
     truths = np.concatenate([frame.truth.ravel() for frame in frames])[None]
     predicted = [maps.argmax(dim=0).flatten() for f in frames for maps in f.logits.values()]
     legends = [class_patches(truths, torch.cat(predicted).numpy()[None], class_names, class_colors)]
     if {"errors", "boundaries"} & set(rows):
-        legends.append([patch(v.name, v.color) for v in seen.verdicts(seen.frame.truth)])
+        verdicts = next(iter(pictures.values())).verdicts
+        legends.append([patch(verdict.name, verdict.color) for verdict in verdicts])
     ratio = float(np.mean([frame.truth.shape[0] / frame.truth.shape[1] for frame in frames]))
     columns = len(frames[0].logits) + (2 if len(rows) == 1 else 1)
     return draw_sheet(title, sheet_rows, legends, ratio, columns)
 
 
-@dataclass
-class _Seen:
-    """Cells of one frame."""
-
-    frame: Frame
-    class_names: Sequence[str]
-    class_colors: Sequence[tuple[int, int, int]]
-    positive: int | None
-
-    def __post_init__(self) -> None:
-        self.void = ~is_class(self.frame.truth, len(self.class_names))
-        self.step = step_to_fit(*self.frame.truth.shape)
-        self.width = max(2, round(0.01 * float(np.hypot(*self.frame.truth.shape))))
-        inside = self.frame.truth
-        if self.positive is not None:
-            inside = np.where(self.void, -1, inside == self.positive)
-        self.band = boundary_band(inside, len(self.class_names), self.width)
-
-    @property
-    def image(self) -> Cell:
-        return self._picture(self.frame.name, self.frame.image)
-
-    @property
-    def truth(self) -> Cell:
-        return self._picture("ground truth", paint(self.frame.truth, self.class_colors))
-
-    def verdicts(self, labels: NDArray[np.integer]) -> list[Any]:
-        if self.positive is None:
-            return right_and_wrong(self.frame.truth, labels, self.class_colors)
-        return positives_and_negatives(self.frame.truth, labels, self.class_colors, self.positive)
-
-    def cell(self, kind: str, method: str, named: bool) -> Cell:
-        draw: Callable[[torch.Tensor], Cell] = {
-            "prediction": self._prediction,
-            "over_image": self._over_image,
-            "errors": self._errors,
-            "boundaries": self._boundaries,
-            "entropy": self._entropy,
-        }[kind]
-        cell = draw(self.frame.logits[method])
-        if named:
-            cell.title = f"{method}, {cell.title}" if cell.title else method
-        return cell
-
-    def _prediction(self, logits: torch.Tensor) -> Cell:
-        return self._picture("", paint(_labels(logits), self.class_colors))
-
-    def _over_image(self, logits: torch.Tensor) -> Cell:
-        return self._picture("", paint_over(self.frame.image, _labels(logits), self.class_colors))
-
-    def _errors(self, logits: torch.Tensor) -> Cell:
-        verdicts = self.verdicts(_labels(logits))
-        pixels = judged(self.frame.image, verdicts, self.void)
-        return self._picture(self._wrong(verdicts, ~self.void), pixels)
-
-    def _boundaries(self, logits: torch.Tensor) -> Cell:
-        verdicts = self.verdicts(_labels(logits))
-        about = f"{self._wrong(verdicts, self.band)} within {self.width} px of boundaries"
-        return self._picture(about, judged(self.frame.image, verdicts, self.void, self.band))
-
-    def _entropy(self, logits: torch.Tensor) -> Cell:
-        shown = entropy(logits[None, :, :: self.step, :: self.step])[0].numpy()
-        return Cell(f"entropy {shown.mean():.3f} on average", partial(_show_entropy, shown=shown))
-
-    def _picture(self, title: str, pixels: Pixels) -> Cell:
-        return picture_cell(title, pixels, self.step)
-
-    def _wrong(self, verdicts: Sequence[Any], where: NDArray[np.bool_]) -> str:
-        wrong = sum(int((verdict.where & where).sum()) for verdict in verdicts[1:])
-        return f"{wrong / max(int(where.sum()), 1):.1%} wrong"
-
-
-def _labels(logits: torch.Tensor) -> NDArray[np.integer]:
-    return logits.argmax(dim=0).numpy()
-
-
-def _show_entropy(axis: "Axes", shown: NDArray[np.floating]) -> None:
-    axis.imshow(shown, cmap="inferno", vmin=0, vmax=1)
+def _cell(kind: str, picture: Picture, step: int) -> Cell:
+    """Return a cell of one of `ROWS`."""
+    if kind == "prediction":
+        return picture_cell("", paint(picture.prediction, picture.class_colors), step)
+    if kind == "over_image":
+        labels = picture.prediction
+        return picture_cell("", paint_over(picture.image, labels, picture.class_colors), step)
+    if kind == "entropy":
+        assert picture.entropy is not None
+        return entropy_cell(f"entropy {picture.entropy.mean():.3f} on average", picture.entropy)
+    where, about = ~picture.void, ""
+    if kind == "boundaries":
+        where, about = picture.band, f" within {picture.width} px of boundaries"
+    wrong = (picture.wrong & where).sum() / max(int(where.sum()), 1)
+    pixels = judged(picture.image, picture.verdicts, picture.void, where)
+    return picture_cell(f"{wrong:.1%} wrong{about}", pixels, step)
 
 
 def _check(methods: Sequence[Method]) -> None:
@@ -321,11 +240,7 @@ def _samples(method: Method, split: Split, names: Sequence[str]) -> list[Any]:
 
 
 def run(argv: list[str]) -> None:
-    """Run ``lightning-seg frames`` with these arguments.
-
-    Raises:
-        InputError: As in `load_method` and `see_frames`; if the suffix or class is unknown.
-    """
+    """Run ``lightning-seg frames`` with these arguments."""
     parser = _parser()
     options, data_options = parser.parse_known_args(argv)
     if any(not option.startswith("--data.") for option in data_options[::2]):
@@ -386,10 +301,3 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", default="frames.jpg", help="The file to write, JPEG or PNG.")
     return parser
-
-
-if __name__ == "__main__":
-    try:
-        run(sys.argv[1:])
-    except InputError as error:
-        sys.exit(f"error: {error}")

@@ -31,14 +31,7 @@ _THREADS = (
 
 
 def run(argv: list[str]) -> None:
-    """Run ``lightning-seg sweep`` with these arguments.
-
-    Raises:
-        InputError: If the specification is invalid, the folder has runs with other settings, or
-            another sweep is running there.
-        SystemExit: If a run or the comparison failed (status 1), or a signal stopped the sweep
-            (128 plus its number).
-    """
+    """Run ``lightning-seg sweep`` with these arguments."""
     own, options = _split(argv)
     arguments = _parser().parse_args(own)
     spec = read_spec(_content(arguments, options))
@@ -217,11 +210,7 @@ def _chosen(runs: list[Run], only: Sequence[str] | None) -> list[Run]:
 def environments(
     jobs: int | None, threads: int | None, devices: Sequence[str], devices_per_run: int
 ) -> list[dict[str, str]]:
-    """Return the environment variables for devices and threads of each parallel run.
-
-    Raises:
-        InputError: If a number is below 1, or the devices cannot be divided evenly.
-    """
+    """Return the environment variables for devices and threads of each parallel run."""
     if len(devices) % devices_per_run:
         raise InputError(
             f"--devices: {len(devices)} devices cannot be divided into {devices_per_run} per run"

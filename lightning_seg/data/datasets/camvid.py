@@ -81,12 +81,6 @@ class CamVidDataModule(SegmentationDataModule):
         held_out_sequences: Validates on whole sequences of the training frames, such as
             ["0006R0"], and trains on the rest; a frame's name begins with its sequence. Model
             selection then uses no frame of ``val``, which ``test_split: val`` evaluates.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training samples.
-        eval_transforms: albumentations transforms for all other samples, such as Resize.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

@@ -69,12 +69,6 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         fold: Test fold, 1 to 5, of a fixed random partition into five. Half of the next fold is for
             validation and the rest for training: 70, 10 and 20 per cent of the images. Replaces
             ``split_rule``.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training samples.
-        eval_transforms: albumentations transforms for all other samples, such as Resize.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

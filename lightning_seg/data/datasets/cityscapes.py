@@ -60,12 +60,6 @@ class CityscapesDataModule(SegmentationDataModule):
         predict_split: The images to predict. Predictions are named without the city's folder, such
             as ``berlin_000000_000019.png``, as the test server requires. With ``label_values:
             dataset`` the `PredictionWriter` writes label ids.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training samples.
-        eval_transforms: albumentations transforms for all other samples, such as Resize.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

@@ -49,15 +49,6 @@ class DFC2015DataModule(SegmentationDataModule):
         train_tiles: Tiles to train on, such as "315130_56865".
         val_tiles: Tiles to validate on.
         test_tiles: Tiles for test and predict.
-        class_balanced: Draws crops around each class equally often instead of anywhere.
-        crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops per epoch.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training crops.
-        eval_transforms: albumentations transforms for whole tiles.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

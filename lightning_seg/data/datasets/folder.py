@@ -48,24 +48,11 @@ class FolderDataModule(SegmentationDataModule):
         images: The images' folder, below ``root``.
         masks: The masks' folder, below ``root``.
         mask_suffix: Suffix of mask names after the image's name, such as "_mask".
-        in_channels: Channels of every image.
-        value_range: Lowest and highest image value; by default the range of the integer type, and
-            0 to 1 for floats.
         train_list: Text file below ``root`` with one training image name per line.
         val_list: The same for validation.
         test_list: The same for test.
         fractions: Fractions of train, val and test.
         split_seed: Seed of the random split.
-        predict_root: An image or a folder of images to predict instead of the test images.
-        crop_size: Trains on random square crops of this side length in pixels instead of whole
-            images; only the crop is read from TIFFs. Evaluation and predict use whole images.
-        samples_per_epoch: Crops per epoch, with ``crop_size``.
-        class_balanced: Draws crops around each class equally often instead of anywhere.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test; 1 where image sizes vary.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training samples.
-        eval_transforms: albumentations transforms for all other samples, such as Resize.
     """
 
     def __init__(

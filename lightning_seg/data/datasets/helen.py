@@ -12,18 +12,9 @@ from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
 HELEN_CLASSES = (
-    "background",
-    "skin",
-    "left brow",
-    "right brow",
-    "left eye",
-    "right eye",
-    "nose",
-    "upper lip",
-    "inner mouth",
-    "lower lip",
-    "hair",
-)
+    "background", "skin", "left brow", "right brow", "left eye", "right eye", "nose", "upper lip",
+    "inner mouth", "lower lip", "hair",
+)  # fmt: skip
 
 _LISTS: dict[Split, str] = {
     "train": "exemplars.txt",
@@ -51,12 +42,6 @@ class HELENDataModule(SegmentationDataModule):
             Validation scores then mean nothing.
         test_split: The faces for test and predict: the 100 of ``testing.txt``, or together with
             ``tuning.txt`` all 330 faces outside the training set, as in Chen et al. (2020).
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test; 1 unless images are resized.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training samples.
-        eval_transforms: albumentations transforms for all other samples, such as Resize.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

@@ -33,15 +33,6 @@ class INRIADataModule(SegmentationDataModule):
 
     Args:
         root: The folder that holds ``train`` and ``test``.
-        class_balanced: Draws crops around buildings as often as around background.
-        crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops per epoch.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training crops.
-        eval_transforms: albumentations transforms for whole tiles.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

@@ -122,21 +122,12 @@ class ISPRSDataModule(SegmentationDataModule):
             lower right [0.683, 0.683, 1.0, 1.0] holds a tenth of the area, as in ResUNet-a's code.
             The training tiles are then all labelled tiles of the benchmark, or ``train_tiles``.
         test_region: The same for test, instead of ``test_tiles``. Predict uses whole tiles.
-        class_balanced: Draws crops around each class equally often instead of anywhere.
-        crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops per epoch.
         crop_stride: Trains on a regular grid of crops with this stride in pixels (128 in
             ResUNet-a), each once per epoch, instead of ``samples_per_epoch`` random crops.
         train_tiles: Tiles to train on, such as "2_10" (Vaihingen: "1"); by default the
             benchmark's training tiles except the default ``val_tiles``.
         val_tiles: Tiles to validate on; by default some of the benchmark's training tiles.
         test_tiles: Tiles for test and predict; by default the benchmark's.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test; 1 where image sizes vary.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training crops.
-        eval_transforms: albumentations transforms for whole tiles.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

@@ -14,44 +14,12 @@ from lightning_seg.errors import InputError
 Depth = Literal["inpainted", "raw"]
 
 SUNRGBD_CLASSES = (
-    "wall",
-    "floor",
-    "cabinet",
-    "bed",
-    "chair",
-    "sofa",
-    "table",
-    "door",
-    "window",
-    "bookshelf",
-    "picture",
-    "counter",
-    "blinds",
-    "desk",
-    "shelves",
-    "curtain",
-    "dresser",
-    "pillow",
-    "mirror",
-    "floor mat",
-    "clothes",
-    "ceiling",
-    "books",
-    "fridge",
-    "tv",
-    "paper",
-    "towel",
-    "shower curtain",
-    "box",
-    "whiteboard",
-    "person",
-    "night stand",
-    "toilet",
-    "sink",
-    "lamp",
-    "bathtub",
-    "bag",
-)
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
+    "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror",
+    "floor mat", "clothes", "ceiling", "books", "fridge", "tv", "paper", "towel",
+    "shower curtain", "box", "whiteboard", "person", "night stand", "toilet", "sink", "lamp",
+    "bathtub", "bag",
+)  # fmt: skip
 
 _VOID = 0
 _DEPTH_FOLDERS: dict[Depth, str] = {"inpainted": "depth_bfx", "raw": "depth"}
@@ -84,13 +52,6 @@ class SUNRGBDDataModule(SegmentationDataModule):
             (``depth_bfx``), ``raw`` has 0 there; null for none. Files hold millimetres, rotated by
             3 bits.
         max_depth: Depth in metres that maps to 1; larger depths are clipped.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test; 1 unless images are resized.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training samples; depth follows
-            geometric transforms but keeps its values.
-        eval_transforms: albumentations transforms for all other samples, such as Resize.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

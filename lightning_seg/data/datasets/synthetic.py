@@ -37,14 +37,6 @@ class SyntheticDataModule(ISPRSDataModule):
         num_test: Scenes for test and predict.
         size: Height and width of a scene in pixels of 9 cm, at least 32.
         seed: Base seed of all scenes, 0 or above.
-        crop_size: Height and width of a training crop in pixels.
-        samples_per_epoch: Training crops per epoch.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training crops.
-        eval_transforms: albumentations transforms for whole scenes.
-        predict_root: An image or a folder of images to predict instead of the test images.
 
     Raises:
         InputError: A count, the size or the seed is out of its range.
@@ -98,11 +90,7 @@ class SyntheticDataModule(ISPRSDataModule):
             self._write(pair, seed)
 
     def pairs(self, split: Split) -> list[Pair]:
-        """Return the scenes of one split.
-
-        Raises:
-            InputError: A scene has not been written.
-        """
+        """Return the scenes of one split."""
         tiles = self.tiles["test" if split == "predict" else split]
         if not all(_is_written(self._pair(tile, "train")) for tile in tiles):
             raise InputError(

@@ -11,28 +11,10 @@ from lightning_seg.data.sampling.splits import listed_names, refuse_shared
 from lightning_seg.data.transforms import Transform
 
 VOC_CLASSES = (
-    "background",
-    "aeroplane",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "bus",
-    "car",
-    "cat",
-    "chair",
-    "cow",
-    "dining table",
-    "dog",
-    "horse",
-    "motorbike",
-    "person",
-    "potted plant",
-    "sheep",
-    "sofa",
-    "train",
-    "tv monitor",
-)
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant", "sheep", "sofa",
+    "train", "tv monitor",
+)  # fmt: skip
 
 _LAYOUT = (
     "VOC 2012 is expected as JPEGImages/NAME.jpg, SegmentationClass/NAME.png and "
@@ -66,12 +48,6 @@ class VOCDataModule(SegmentationDataModule):
         train_on_val: Also trains on the validation images, for models that a test server evaluates.
             Validation scores then mean nothing.
         predict_split: The images to predict; those of ``test`` are in VOC2012test.tar.
-        batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test; 1 unless images are resized.
-        num_workers: Worker processes that load data; 0 loads in the main process.
-        train_transforms: albumentations transforms for training samples.
-        eval_transforms: albumentations transforms for all other samples, such as Resize.
-        predict_root: An image or a folder of images to predict instead of the test images.
     """
 
     def __init__(

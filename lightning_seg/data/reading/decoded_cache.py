@@ -21,9 +21,6 @@ def decoded_image(path: Path, in_channels: int, folder: Path) -> np.ndarray:
         path: An image file such as PNG or JPEG.
         in_channels: Number of channels.
         folder: Folder of the decoded copies.
-
-    Raises:
-        InputError: The file is missing, damaged, or has another number of channels.
     """
     copy = folder / f"{path.stem}-{_key(path, in_channels)}.npy"
     with suppress(OSError, ValueError, EOFError):

@@ -33,11 +33,7 @@ _GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return the upright height and width in pixels, from the file's header alone.
-
-    Raises:
-        InputError: The file is missing or is not an image.
-    """
+    """Return the upright height and width in pixels, from the file's header alone."""
     with _naming(path):
         if tiff.is_raster(path):
             return tiff.raster_size(path)
@@ -55,9 +51,6 @@ def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) 
     Grey images are repeated to three channels; an alpha channel is dropped. The EXIF tag (in TIFF,
     Orientation) is applied, and palettes are resolved to colours. Only the window is read from
     TIFFs; other files are read whole.
-
-    Raises:
-        InputError: The file is missing, damaged, or has another number of channels.
     """
     with _naming(path):
         if tiff.is_raster(path):
@@ -77,9 +70,6 @@ def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> n
     colour with three equal channels, and a grey label saved as RGB still holds ids. Ids are the
     stored numbers and colours the displayed ones, even in a TIFF where 0 is white. Alpha is
     dropped. Labels are rotated like images.
-
-    Raises:
-        InputError: The file is missing, damaged, or coloured where ids are expected.
     """
     with _naming(path):
         if tiff.is_raster(path):
@@ -91,18 +81,6 @@ def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> n
                 array = np.asarray(ImageOps.exif_transpose(plain))
     array = cut(array.astype(np.uint8) if array.dtype == bool else array, window)
     return label_colors(array, path) if colors else _label_ids(array, path)
-
-
-def read_window(path: Path, window: tiff.Window) -> np.ndarray:
-    """Read a window of a TIFF raster, (H, W) or (H, W, C), without decoding the rest.
-
-    The window refers to the upright raster; values are those displayed, see `read_image`.
-
-    Raises:
-        InputError: The file is missing or damaged, or its compression needs rasterio.
-    """
-    with _naming(path):
-        return tiff.read_raster(path, window)
 
 
 def cut(array: np.ndarray, window: tiff.Window | None) -> np.ndarray:

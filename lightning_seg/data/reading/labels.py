@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,25 +44,27 @@ class LabelDecoder(ABC):
 
     @abstractmethod
     def size(self, label: Path) -> tuple[int, int]:
-        """Return the height and width of the mask, from file headers alone.
-
-        Raises:
-            InputError: A file is missing or is not an image.
-        """
+        """Return the height and width of the mask, from file headers alone."""
 
     @abstractmethod
     def read(self, label: Path, window: Window | None = None) -> np.ndarray:
-        """Read the mask (H, W) uint8, or a window of it.
-
-        Raises:
-            InputError: A file is missing or damaged, or holds an unknown class value.
-        """
+        """Read the mask (H, W) uint8, or a window of it."""
 
 
+@dataclass(frozen=True)
 class _OneFile(LabelDecoder):
-    """Labels of one file each, decoded pixel by pixel."""
+    """Labels of one file each, decoded pixel by pixel with a table."""
 
+    values: tuple[Any, ...]
+    ignored: tuple[Any, ...] = ()
+    hint: str = "Correct the label file."
+    tolerance: int = 0
     colors: ClassVar[bool]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.values)
 
     def files(self, label: Path) -> list[Path]:
         """Return the label itself."""
@@ -77,11 +79,40 @@ class _OneFile(LabelDecoder):
         origin = (0, 0) if window is None else (window.row, window.column)
         return self(read_label(label, self.colors, window), label, origin)
 
-    @abstractmethod
     def __call__(
         self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
     ) -> np.ndarray:
-        """Decode the label array."""
+        """Map ids (H, W) of any integer type or colours (H, W, 3) uint8 to a mask (H, W) uint8.
+
+        Raises:
+            InputError: A value is unknown. The message names the file, the value, its position in
+                the file (``origin`` is the window's upper left corner), the count and the hint.
+        """
+        mask = self._decoded(label, path, self.tolerance)
+        if (unknown := mask == _UNKNOWN).any():
+            row, column = _first(unknown)
+            raise InputError(
+                f"{path}: label {self._named(label[row, column])} at row {row + origin[0]}, "
+                f"column {column + origin[1]} ({int(unknown.sum())} unknown pixels in all"
+                f"{_others(label, unknown)}) is none of the {self._classes}. "
+                f"{_advice(self.hint, path)}"
+            )
+        if self.tolerance and path not in _reported:
+            _report(label, self._decoded(label, path, 0), path)
+        return mask
+
+    @property
+    @abstractmethod
+    def _classes(self) -> str:
+        """Number of classes, and their values if they can be listed."""
+
+    @abstractmethod
+    def _named(self, value: np.ndarray) -> str:
+        """Describe a value."""
+
+    @abstractmethod
+    def _decoded(self, label: np.ndarray, path: Path, tolerance: int) -> np.ndarray:
+        """Look up the mask (H, W) uint8, with 254 for unknown values."""
 
 
 @dataclass(frozen=True)
@@ -98,44 +129,23 @@ class IdLabels(_OneFile):
 
     values: tuple[int, ...]
     ignored: tuple[int, ...] = (IGNORE_INDEX,)
-    hint: str = "Correct the label file."
-    tolerance: int = 0
     colors = False
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.values)
+    def _classes(self) -> str:
+        return f"{len(self.values)} classes ({_ranges(self.values)})"
 
-    def __call__(
-        self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
-    ) -> np.ndarray:
-        """Map ids (H, W) of any integer type to a mask (H, W) uint8.
+    def _named(self, value: np.ndarray) -> str:
+        return f"value {value}"
 
-        Raises:
-            InputError: A value is unknown. The message names the file, the value, its position in
-                the file (``origin`` is the window's upper left corner), the count and the hint.
-        """
+    def _decoded(self, label: np.ndarray, path: Path, tolerance: int) -> np.ndarray:
         if not np.issubdtype(label.dtype, np.integer):
             raise InputError(
                 f"{path}: class ids must be whole numbers, this file has {label.dtype}. "
                 "Save it with 8 or 16 bits."
             )
-        table = _id_table(self.values, self.ignored, self.tolerance)
-        mask = _by_rows(label, lambda part: table[_inside(part, len(table))])
-        if (unknown := mask == _UNKNOWN).any():
-            row, column = _first(unknown)
-            raise InputError(
-                f"{path}: label value {label[row, column]} at row {row + origin[0]}, column "
-                f"{column + origin[1]} ({int(unknown.sum())} unknown pixels in all"
-                f"{_others(label, unknown)}) is none of the "
-                f"{len(self.values)} classes ({_ranges(self.values)}). "
-                f"{_advice(self.hint, path)}"
-            )
-        if self.tolerance and path not in _reported:
-            exact = _id_table(self.values, self.ignored, 0)
-            _report(label, _by_rows(label, lambda part: exact[_inside(part, len(exact))]), path)
-        return mask
+        table = _id_table(self.values, self.ignored, tolerance)
+        return _by_rows(label, lambda part: table[_inside(part, len(table))])
 
 
 @dataclass(frozen=True)
@@ -154,42 +164,19 @@ class ColorLabels(_OneFile):
 
     values: tuple[Color, ...]
     ignored: tuple[Color, ...] = ()
-    hint: str = "Correct the label file."
-    tolerance: int = 0
     merged: tuple[tuple[Color, int], ...] = ()
     colors = True
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.values)
+    def _classes(self) -> str:
+        return f"{len(self.values)} classes"
 
-    def __call__(
-        self, label: np.ndarray, path: Path, origin: tuple[int, int] = (0, 0)
-    ) -> np.ndarray:
-        """Map colours (H, W, 3) uint8 to a mask (H, W) uint8.
+    def _named(self, value: np.ndarray) -> str:
+        return f"colour {tuple(value.tolist())}"
 
-        Raises:
-            InputError: A colour is unknown. The message names the file, the colour, its position in
-                the file (``origin`` is the window's upper left corner), the count and the hint.
-        """
-        table = self._table(self.tolerance)
-        mask = _by_rows(label, lambda part: table[_codes(part)])
-        if (unknown := mask == _UNKNOWN).any():
-            row, column = _first(unknown)
-            raise InputError(
-                f"{path}: label colour {tuple(label[row, column].tolist())} at row "
-                f"{row + origin[0]}, column {column + origin[1]} ({int(unknown.sum())} unknown "
-                f"pixels in all{_others(label, unknown)}) belongs to none of the "
-                f"{len(self.values)} classes. {_advice(self.hint, path)}"
-            )
-        if self.tolerance and path not in _reported:
-            exact = self._table(0)
-            _report(label, _by_rows(label, lambda part: exact[_codes(part)]), path)
-        return mask
-
-    def _table(self, tolerance: int) -> np.ndarray:
-        return _color_table(self.values, self.ignored, self.merged, tolerance)
+    def _decoded(self, label: np.ndarray, path: Path, tolerance: int) -> np.ndarray:
+        table = _color_table(self.values, self.ignored, self.merged, tolerance)
+        return _by_rows(label, lambda part: table[_codes(part)])
 
 
 @lru_cache(maxsize=8)

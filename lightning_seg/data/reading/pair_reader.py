@@ -31,11 +31,7 @@ class ExtraBand:
     decoded_in: Path | None = None
 
     def read(self, path: Path, window: Window | None = None) -> np.ndarray:
-        """Read the channel, or a window of it, as (H, W, 1) float32 in [0, 1].
-
-        Raises:
-            InputError: The file is damaged, or has more than one channel or an unsupported dtype.
-        """
+        """Read the channel, or a window of it, as (H, W, 1) float32 in [0, 1]."""
         if window is not None and self.decoded_in is not None and not is_raster(path):
             stored = cut(decoded_image(path, 1, self.decoded_in), window)
         else:
@@ -81,32 +77,20 @@ class PairReader:
         return height // self.image_factor, width // self.image_factor
 
     def image(self, pair: Pair, window: Window | None = None) -> np.ndarray:
-        """Read the image (H, W, C), uint8 or float32 in [0, 1].
-
-        Raises:
-            InputError: The file is missing or damaged, or its channels or values do not fit.
-        """
+        """Read the image (H, W, C), uint8 or float32 in [0, 1]."""
         place = _in_files(pair, window)
         image = read_image(pair.image, self.channels, _upscaled(place, self.image_factor))
         return self._downscaled(scale_values(image, self.value_range, pair.image))
 
     def extra_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
-        """Read the extra channel (H, W, 1) float32 in [0, 1], if the pair has one.
-
-        Raises:
-            InputError: The file is missing or damaged, or its values do not fit.
-        """
+        """Read the extra channel (H, W, 1) float32 in [0, 1], if the pair has one."""
         if pair.extra is None or self.extra is None:
             return None
         place = _upscaled(_in_files(pair, window), self.image_factor)
         return self._downscaled(self.extra.read(pair.extra, place))
 
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
-        """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
-
-        Raises:
-            InputError: The file is missing or damaged, or holds an unknown class value.
-        """
+        """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label."""
         if pair.label is None:
             return None
         place = _in_files(pair, window)
@@ -162,10 +146,6 @@ def scale_values(
     """Convert an image for the transforms: uint8 is kept, all else becomes float32 in [0, 1].
 
     With ``value_range``, values outside are clipped, and NaN (no data) becomes 0.
-
-    Raises:
-        InputError: Without ``value_range``, a float image exceeds [0, 1] or holds NaN, or integers
-            are signed or have more than 16 bits.
     """
     if value_range is not None:
         low, high = value_range

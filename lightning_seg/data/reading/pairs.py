@@ -50,11 +50,7 @@ class PairingError(InputError):
 
 
 def require_folder(folder: Path, hint: str = "") -> None:
-    """Refuses a folder that is not there, and says where to get it and how it must look.
-
-    Raises:
-        InputError: It is missing.
-    """
+    """Refuses a folder that is not there, and says where to get it and how it must look."""
     if not folder.is_dir():
         raise InputError(f"The folder {folder.absolute()} does not exist. {hint}".strip())
 
@@ -65,9 +61,6 @@ def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
     Args:
         folder: The folder to search, with all its sub-folders.
         missing: Advice for the error message if the folder is missing.
-
-    Raises:
-        InputError: The folder is missing, or two files differ only in their suffix.
     """
     require_folder(folder, missing)
     images: dict[str, Path] = {}
@@ -85,11 +78,7 @@ def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
 def match_pairs(
     images: Mapping[str, Path], labels: Mapping[str, Path], image_folder: Path, label_folder: Path
 ) -> list[Pair]:
-    """Pair images and labels of equal name.
-
-    Raises:
-        PairingError: An image has no label, or a label no image; the folders are for the message.
-    """
+    """Pair images and labels of equal name."""
     pairs = [Pair(name, path, labels[name]) for name, path in images.items() if name in labels]
     unpaired = {
         f"image(s) without a label in {label_folder}": _alone(images, labels),
@@ -120,9 +109,6 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
         decoder: Lists the files of a label.
         name: Name of the pairs for the message, such as "the test tiles".
         hint: Advice that ends the error message.
-
-    Raises:
-        PairingError: Some are missing.
     """
     wanted = {pair: _files(pair, decoder) for pair in pairs}
     missing = {
@@ -145,9 +131,6 @@ def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_reduction: i
         pairs: The pairs.
         decoder: Reads the size of a label.
         image_reduction: Expected size of image files relative to label files.
-
-    Raises:
-        InputError: A file is missing or not an image, or the files of a pair differ in size.
     """
     for pair in pairs:
         size = image_size(pair.image)

@@ -96,10 +96,6 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
         shown: Returns displayed values: the RGB colours of a colour map, and grey levels where 0 is
             black even if 0 is white in the file. Otherwise returns stored numbers, such as class
             ids.
-
-    Raises:
-        OSError | ValueError: The file is damaged or cut off.
-        NeedsRasterio: Its compression cannot be read, or not by window, without rasterio.
     """
     header = _header(path)
     read = _read_with_tifffile if rasterio is None else _read_with_rasterio

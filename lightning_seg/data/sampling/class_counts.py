@@ -42,9 +42,6 @@ def balanced_weights(counts: ClassCounts, balance: ClassBalance) -> tuple[float,
     of the label maps that contain it; its weight is the median of all frequencies over its own.
     ``inverse_frequency``: the pixels of all K present classes divided by K times the class's own,
     so that the mean weight of a pixel is 1.
-
-    Raises:
-        InputError: No class has a pixel.
     """
     pixels = np.array(counts.pixels, np.float64)
     present = pixels > 0
@@ -71,9 +68,6 @@ def count_classes(
         paths: The label files.
         decoder: Decoder of the labels.
         num_workers: Worker processes; 0 reads in the main process.
-
-    Raises:
-        InputError: A file cannot be read, or holds an unknown class value.
     """
     pixels = torch.zeros(decoder.num_classes, dtype=torch.int64)
     around = torch.zeros_like(pixels)

@@ -63,9 +63,6 @@ def class_locations(
         pairs: Pairs with labels.
         reader: Reader of the pairs.
         num_workers: Worker processes; 0 reads in the main process.
-
-    Raises:
-        InputError: A label cannot be read or holds an unknown class value, or no class occurs.
     """
     blocks, pixels = [], []
     workers = min(num_workers, len(pairs))

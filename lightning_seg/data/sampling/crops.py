@@ -106,10 +106,6 @@ class RandomCrops(Crops):
     Rasters are drawn in proportion to their area, so that all pixels are equally likely.
 
     Args:
-        pairs: The rasters.
-        reader: Reader of the rasters.
-        pipeline: Transforms for image and mask.
-        crop_size: Height and width of a crop in pixels.
         length: Crops per epoch.
         locations: Draw a class uniformly, then a crop around one of its pixels. By
             default all positions are equally likely.
@@ -172,10 +168,6 @@ class GridCrops(Crops):
     """All crops on a regular grid, each once per epoch.
 
     Args:
-        pairs: The rasters.
-        reader: Reader of the rasters.
-        pipeline: Transforms for image and mask.
-        crop_size: Height and width of a crop in pixels.
         stride: Distance between neighbouring crops in pixels.
     """
 

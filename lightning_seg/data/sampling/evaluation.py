@@ -21,9 +21,6 @@ def evaluation_sampler(dataset: Dataset) -> Sampler[int]:
     """Return a sequential sampler that distributes samples over processes without repeats.
 
     Lightning keeps this sampler; its own would repeat samples to give all processes equally many.
-
-    Raises:
-        InputError: There are fewer samples than processes.
     """
     count, processes = len(cast(Sized, dataset)), world_size()
     if processes == 1:

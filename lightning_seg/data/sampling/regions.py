@@ -20,9 +20,6 @@ def check_regions(regions: Mapping[str, Region]) -> None:
 
     Args:
         regions: Top, left, bottom and right as fractions of height and width, by setting name.
-
-    Raises:
-        InputError: A region exceeds the raster or has no area, or two overlap.
     """
     for setting, region in regions.items():
         if len(region) != 4 or not _is_within(region):

@@ -17,9 +17,6 @@ def split_by_fractions(
 
     The order follows from a hash of the name and the seed, so the split is the same on every
     machine and file system. With three or more names, a fraction above 0 gets at least one.
-
-    Raises:
-        InputError: A fraction is negative, or they do not sum to 1.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(
@@ -56,9 +53,6 @@ def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[st
     Args:
         names: All existing names.
         lists: The text file of each split.
-
-    Raises:
-        InputError: A file is missing, or a name does not exist or is listed twice.
     """
     places: dict[str, str] = {}
     result: dict[str, list[str]] = {}
@@ -86,9 +80,6 @@ def listed_names(path: Path, hint: str) -> list[str]:
     Args:
         path: The file.
         hint: Advice for the error message if the file is missing.
-
-    Raises:
-        InputError: The file is missing.
     """
     if not path.is_file():
         raise InputError(f"The list {path.absolute()} does not exist. {hint}")
@@ -102,9 +93,6 @@ def refuse_shared(kind: str, lists: Mapping[str, Sequence[str]]) -> None:
     Args:
         kind: Kind of the names, such as "Tile".
         lists: The names by list.
-
-    Raises:
-        InputError: A name is listed more than once.
     """
     places: dict[str, str] = {}
     for place, names in lists.items():

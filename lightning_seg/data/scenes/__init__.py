@@ -41,9 +41,6 @@ def render_scene(seed: int, size: int = 512) -> tuple[NDArray[np.uint8], NDArray
     Returns:
         The image, RGB uint8 (size, size, 3), and the labels, uint8 (size, size), with the class
         ids of ISPRS: impervious 0, building 1, low vegetation 2, tree 3, car 4, clutter 5.
-
-    Raises:
-        ValueError: for a negative seed or a smaller size.
     """
     if seed < 0:
         raise ValueError(f"seed is {seed}; a scene's seed is 0 or above")

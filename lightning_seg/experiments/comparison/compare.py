@@ -38,18 +38,21 @@ class Difference:
         baseline: Name of the baseline.
         trainings: Number of shared trainings; if 0, all trainings of both are used.
         mean: Differences of the means over these trainings.
-        low, high: The 95 % interval; None without per-image counts.
+        low, high: The 95 % interval; NaN without per-image counts.
     """
 
     baseline: str
     trainings: int
     mean: Array
-    low: Array | None = None
-    high: Array | None = None
+    low: Array
+    high: Array
 
     def verdict(self, measure: int, column: int) -> str:
-        """Return ``helps`` or ``hurts`` if the interval excludes 0, else ``not shown``."""
-        if self.low is None or self.high is None or math.isnan(self.low[measure, column]):
+        """Return ``helps`` or ``hurts`` if the interval excludes 0, else ``not shown``.
+
+        Empty without an interval.
+        """
+        if math.isnan(self.low[measure, column]):
             return ""
         if self.low[measure, column] > 0:
             return "helps"
@@ -82,9 +85,10 @@ class Result:
         return nanmean(self.figures, axis=0)
 
     @property
-    def deviation(self) -> Array | None:
-        """Standard deviation (M, Q') over trainings, None for a single one."""
-        return np.std(self.figures, axis=0, ddof=1) if len(self.figures) > 1 else None
+    def deviation(self) -> Array:
+        """Standard deviation (M, Q') over trainings, NaN for a single one."""
+        several = len(self.figures) > 1
+        return np.std(self.figures, axis=0, ddof=1) if several else self.figures[0] * math.nan
 
     @property
     def runs(self) -> list[Run]:
@@ -299,16 +303,14 @@ def _difference(
     result: Result, base: Result, drawn: Resampled | None, base_redrawn: Mapping[Training, Scored]
 ) -> Difference:
     shared = [key for key in base.method.runs if key in result.method.runs]
-    paired = bool(shared)
     mine, theirs = (shared or list(one.method.runs) for one in (result, base))
     mean = _mean_over(result, mine) - _mean_over(base, theirs)
-    difference = Difference(base.method.name, len(shared), mean)
-    if drawn is None:
-        return difference
-    own = {key: drawn.scores(result.method.evaluations[key]) for key in mine}
-    base_own = {key: base_redrawn[key] for key in theirs}
-    difference.low, difference.high = interval(resampled_difference(own, base_own, paired))
-    return difference
+    low = high = mean * math.nan
+    if drawn is not None:
+        own = {key: drawn.scores(result.method.evaluations[key]) for key in mine}
+        base_own = {key: base_redrawn[key] for key in theirs}
+        low, high = interval(resampled_difference(own, base_own, bool(shared)))
+    return Difference(base.method.name, len(shared), mean, low, high)
 
 
 def _mean_over(result: Result, trainings: Sequence[Training]) -> Array:

@@ -59,11 +59,7 @@ class Evaluation:
 
 
 def read_evaluation(run: Run, split: str) -> Evaluation:
-    """Read the evaluation of a run on a split.
-
-    Raises:
-        InputError: If a file cannot be read, or counts and scores do not match.
-    """
+    """Read the evaluation of a run on a split."""
     folder = run.folder / split
     record = read(folder / METRICS, json.loads)
     rows = read(folder / COUNTS, lambda text: list(csv.DictReader(text.splitlines())))

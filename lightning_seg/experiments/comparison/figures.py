@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lightning_seg.experiments.comparison.compare import Comparison, Result
 from lightning_seg.experiments.comparison.convergence import shared_curve
 from lightning_seg.experiments.comparison.names import label
-from lightning_seg.experiments.setting_curve import draw_setting_curve
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
@@ -62,6 +63,49 @@ def _over_setting(comparison: Comparison) -> "dict[str, Figure | None]":
             figure = draw_setting_curve(points, matches[0]["setting"], label(measure))
             figures[f"setting_{measure}"] = figure
     return figures
+
+
+def draw_setting_curve(
+    points: Sequence[tuple[float, Sequence[float]]], setting: str, score: str
+) -> "Figure":
+    """Plot the mean over seeds with a band of one standard deviation, and every run as a dot.
+
+    Similar to figure 8 of Audebert et al. (2019), accuracy over the weight of the distance loss.
+    The band is the sample standard deviation (divisor n - 1), absent for a single seed. If the
+    largest value is at least 20 times the smallest positive one, the axis is symlog.
+
+    Args:
+        points: Pairs of a value and the scores of its seeds, in any order.
+        setting: Label of the x axis.
+        score: Label of the y axis.
+    """
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    points = sorted(points)
+    values = np.array([value for value, _ in points])
+    means = np.array([np.mean(scores) for _, scores in points])
+    spreads = np.array([np.std(s, ddof=1) if len(s) > 1 else 0.0 for _, s in points])
+    figure = _figure(6.4, 4.4)
+    axes = figure.add_subplot()
+    if spreads.any():
+        axes.fill_between(
+            values, means - spreads, means + spreads, color="tab:blue", alpha=0.2, linewidth=0,
+            label="± one standard deviation",
+        )  # fmt: skip
+    axes.plot(values, means, color="tab:blue", marker="o", label="mean")
+    dots = [(value, score) for value, scores in points for score in scores]
+    axes.plot(*zip(*dots), ".", color="black", markersize=4, alpha=0.6, label="runs")
+    positive = values[values > 0]
+    if len(positive) and positive.max() >= 20 * positive.min() and values.min() >= 0:
+        axes.set_xscale("symlog", linthresh=float(positive.min()))
+        axes.xaxis.set_minor_locator(NullLocator())
+    if len(values) <= 12:
+        axes.set_xticks(values)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set(xlabel=setting, ylabel=score)
+    axes.grid(color="0.92")
+    axes.legend(frameon=False, fontsize="small")
+    return figure
 
 
 def _style(number: int) -> Style:
@@ -128,9 +172,8 @@ def _over_widths(
     difference = result.difference
     assert difference is not None
     axis.plot(along, difference.mean[rows, 0], linewidth=1.5, markersize=5, **style)  # type: ignore[arg-type]
-    if difference.low is not None and difference.high is not None:
-        bounds = (difference.low[rows, 0], difference.high[rows, 0])
-        axis.vlines(along, *bounds, color=str(style["color"]), linewidth=1.5)
+    bounds = (difference.low[rows, 0], difference.high[rows, 0])
+    axis.vlines(along, *bounds, color=str(style["color"]), linewidth=1.5)
 
 
 def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | None":
@@ -138,12 +181,7 @@ def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure
     measures = [m for m in _DIFFERENCES if m in comparison.measures]
     if not compared or not comparison.has_intervals:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    height = 1.6 + _ROW * len(compared)
-    figure = Figure(figsize=(3.0 * len(measures) + 2.2, height), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = _figure(3.0 * len(measures) + 2.2, 1.6 + _ROW * len(compared))
     axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axis, measure in zip(axes, measures, strict=True):
         row = comparison.measures.index(measure)
@@ -164,8 +202,6 @@ def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure
 def _whisker(axis: "Axes", result: Result, row: int, place: int, style: Style) -> None:
     difference = result.difference
     assert difference is not None
-    assert difference.low is not None
-    assert difference.high is not None
     color, marker = str(style["color"]), str(style["marker"])
     bounds = (difference.low[row, 0], difference.high[row, 0])
     axis.plot(bounds, (place, place), color=color, linewidth=2.5, solid_capstyle="butt")
@@ -177,13 +213,14 @@ def _alpha(results: Sequence[Result]) -> float:
     return 0.16 if len(results) <= 3 else 0.08
 
 
-def _panels(count: int, methods: int) -> "tuple[Figure, list[Axes]]":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def _figure(width: float, height: float) -> "Figure":
     from matplotlib.figure import Figure
 
-    size = (_PANEL * count, _HEIGHT + _ROW * math.ceil(methods / 2))
-    figure = Figure(figsize=size, dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+
+
+def _panels(count: int, methods: int) -> "tuple[Figure, list[Axes]]":
+    figure = _figure(_PANEL * count, _HEIGHT + _ROW * math.ceil(methods / 2))
     axes = list(figure.subplots(1, count, squeeze=False)[0])
     for axis in axes:
         axis.grid(True, color="0.9")

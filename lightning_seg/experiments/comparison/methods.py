@@ -50,9 +50,6 @@ def sort_into_methods(
     Args:
         runs: All runs.
         evaluations: Their evaluations, or None for each.
-
-    Raises:
-        InputError: If two runs of a method have the same seed.
     """
     methods: dict[str, Method] = {}
     for run, evaluation in zip(runs, evaluations, strict=True):
@@ -124,11 +121,7 @@ def find_baseline(methods: Sequence[Method], name: str | None) -> Method | None:
 
 
 def refuse_incomparable(methods: Sequence[Method]) -> None:
-    """Raise if evaluations differ from the first in images or settings.
-
-    Raises:
-        InputError: If there are any; the message names the differences.
-    """
+    """Raise if evaluations differ from the first in images or settings."""
     [reference, *_] = methods
     by_images = {one.truth: one for one in reference.evaluations.values()}
     first = next(iter(reference.evaluations.values()))

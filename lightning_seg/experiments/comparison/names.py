@@ -28,25 +28,16 @@ def labels(measures: Sequence[str]) -> str:
     return ", ".join([*names, *([f"trimap IoU ({', '.join(widths)} px)"] if widths else [])])
 
 
-def score(value: float, deviation: float | None = None) -> str:
+def score(value: float, deviation: float = math.nan) -> str:
     """Format a score, with its deviation if there is one."""
     if math.isnan(value):
         return NONE
-    spread = "" if deviation is None or math.isnan(deviation) else f" ± {deviation:.4f}"
-    return f"{value:.4f}{spread}"
+    return f"{value:.4f}" + ("" if math.isnan(deviation) else f" ± {deviation:.4f}")
 
 
 def signed(value: float) -> str:
     """Format a difference with its sign."""
     return NONE if math.isnan(value) else f"{value:+.4f}".replace("-", "−")
-
-
-def duration(seconds: float) -> str:
-    """Format hours and minutes, or minutes and seconds below an hour."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s"
 
 
 def mean_of(values: Sequence[float]) -> float:

@@ -6,36 +6,28 @@ import html
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import markdown
 
 from lightning_seg.experiments.comparison.compare import COSTS, Comparison, Result
 from lightning_seg.experiments.comparison.figures import draw
 from lightning_seg.experiments.comparison.names import mean_of
-from lightning_seg.experiments.comparison.page import (
-    Block,
-    Heading,
-    Items,
-    Picture,
-    Text,
-    page,
-)
+from lightning_seg.experiments.comparison.page import page
 from lightning_seg.files import write_atomically
 
 _DIGITS = 8
 _STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 2rem auto;
-  max-width: 84rem; padding: 0 1.5rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.table { overflow-x: auto; margin: 0.8rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
-th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: right;
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem;
+  padding: 0 1.5rem; }
+table { display: block; overflow-x: auto; border-collapse: collapse; font-size: 0.92rem;
+  font-variant-numeric: tabular-nums; }
+th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left;
   white-space: nowrap; }
-th:first-child, td:first-child, .words th, .words td { text-align: left; }
-thead th { border-bottom: 2px solid #888; }
-img { max-width: 100%; height: auto; }
-figure { margin: 1rem 0; } figcaption { color: #555; font-size: 0.9rem; }
+img { max-width: 100%; }
 """
 
 
@@ -46,12 +38,12 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     pictures = draw(comparison)
-    blocks = page(comparison, list(pictures))
+    text = page(comparison, list(pictures))
     files: dict[str, bytes | str] = {
-        "comparison.md": markdown(blocks),
+        "comparison.md": text,
         "comparison.csv": _csv(comparison),
         "comparison.json": json.dumps(_json(comparison), indent=2, allow_nan=False) + "\n",
-        "comparison.html": _html(blocks, pictures),
+        "comparison.html": _html(text, pictures),
     }
     files |= {f"{name}.png": content for name, content in pictures.items()}
     for name, content in files.items():
@@ -59,63 +51,20 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def markdown(blocks: Sequence[Block]) -> str:
-    """Return the page as GitHub Markdown."""
-    return "\n".join(_markdown(block) for block in blocks)
-
-
-def _markdown(block: Block) -> str:
-    if isinstance(block, Heading):
-        return f"{'#' * block.level} {block.text}\n"
-    if isinstance(block, Text):
-        return f"{block.text}\n"
-    if isinstance(block, Items):
-        return "".join(f"- {item}\n" for item in block.items)
-    if isinstance(block, Picture):
-        return f"![{block.about}]({block.name}.png)\n"
-    others = "---:" if block.has_numbers else "---"
-    lines = [block.headings, ["---", *[others] * (len(block.headings) - 1)], *block.rows]
-    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _html(blocks: Sequence[Block], pictures: Mapping[str, bytes]) -> str:
-    title = next(block.text for block in blocks if isinstance(block, Heading))
-    body = "\n".join(_html_block(block, pictures) for block in blocks)
+def _html(text: str, pictures: Mapping[str, bytes]) -> str:
+    """Return the page, which is Markdown, as one HTML file with its pictures inside."""
+    title = text.splitlines()[0].removeprefix("# ")
+    body = markdown.markdown(html.escape(text, quote=False), extensions=["tables"])
+    # Interval and verdict below the score keep tables narrow.
+    body = re.sub(r" (\[[^]]*\]) (helps|hurts|not shown)", r"<br>\1<br>\2", body)
+    for name, content in pictures.items():
+        data = base64.b64encode(content).decode()
+        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{data}"')
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
-    )
-
-
-def _html_block(block: Block, pictures: Mapping[str, bytes]) -> str:
-    if isinstance(block, Heading):
-        return f"<h{block.level}>{html.escape(block.text)}</h{block.level}>"
-    if isinstance(block, Text):
-        return f"<p>{html.escape(block.text)}</p>"
-    if isinstance(block, Items):
-        items = "".join(f"<li>{html.escape(item)}</li>" for item in block.items)
-        return f"<ul>{items}</ul>"
-    if isinstance(block, Picture):
-        data = base64.b64encode(pictures[block.name]).decode()
-        about = html.escape(block.about)
-        return (
-            f'<figure><img src="data:image/png;base64,{data}" alt="{about}">'
-            f"<figcaption>{about}</figcaption></figure>"
-        )
-    kind = "numbers" if block.has_numbers else "words"
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in block.headings)
-    rows = "\n".join(
-        f"<tr>{''.join(f'<td>{_html_cell(cell)}</td>' for cell in row)}</tr>" for row in block.rows
-    )
-    return (
-        f'<div class="table"><table class="{kind}"><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>"
     )
 
 
@@ -149,7 +98,7 @@ def _rows(comparison: Comparison, result: Result) -> Iterator[dict[str, Any]]:
                 "class": name,
                 "runs": count,
                 "mean": mean,
-                **_spread(result, row, column),
+                "standard_deviation": _number(result.deviation[row, column]),
                 **_against(result, row, column),
             }
     others = {"superiority": result.superiority}
@@ -162,24 +111,15 @@ def _rows(comparison: Comparison, result: Result) -> Iterator[dict[str, Any]]:
             yield {**start, "measure": measure, "runs": len(values), "mean": mean}
 
 
-def _spread(result: Result, row: int, column: int) -> dict[str, Any]:
-    deviation = result.deviation
-    return {"standard_deviation": None if deviation is None else _number(deviation[row, column])}
-
-
 def _against(result: Result, row: int, column: int) -> dict[str, Any]:
     difference = result.difference
     if difference is None:
         return {}
-    low, high = (
-        None if bound is None else _number(bound[row, column])
-        for bound in (difference.low, difference.high)
-    )
     return {
         "baseline": difference.baseline,
         "difference": _number(difference.mean[row, column]),
-        "low": low,
-        "high": high,
+        "low": _number(difference.low[row, column]),
+        "high": _number(difference.high[row, column]),
         "verdict": difference.verdict(row, column),
     }
 
@@ -230,8 +170,3 @@ def _run(comparison: Comparison, result: Result, number: int) -> dict[str, Any]:
 def _number(value: float) -> float | None:
     """Return a number for JSON, rounded to machine-independent digits."""
     return None if math.isnan(value) else round(float(value), _DIGITS)
-
-
-def _html_cell(text: str) -> str:
-    """Put interval and verdict below the score, to keep tables narrow."""
-    return html.escape(text).replace(" [", "<br>[").replace("] ", "]<br>")

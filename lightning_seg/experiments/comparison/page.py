@@ -1,82 +1,55 @@
-"""Page of a comparison as texts, tables and pictures, for Markdown or HTML."""
+"""Page of a comparison in Markdown."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from lightning_seg.experiments.comparison.compare import Comparison, Result
-from lightning_seg.experiments.comparison.convergence import shared_curve
+from lightning_seg.experiments.comparison.compare import COSTS, Comparison, Result
+from lightning_seg.experiments.comparison.convergence import final
 from lightning_seg.experiments.comparison.figures import OVER_SETTING
 from lightning_seg.experiments.comparison.names import (
     NONE,
-    duration,
     label,
     labels,
     mean_of,
     score,
     signed,
 )
+from lightning_seg.experiments.sweep.running import duration
 
 _SPLITS = {"test": "test", "val": "validation"}
 _BY_CLASS = ("iou", "boundary_iou", "boundary_f")
+_PICTURES = ("differences", "trimap", "curves", *(f"setting_{name}" for name in OVER_SETTING))
 _ABOVE, _BELOW = "▲", "▼"
 
 
-@dataclass(frozen=True)
-class Heading:
-    """Title of a section."""
-
-    text: str
-    level: int = 2
-
-
-@dataclass(frozen=True)
-class Text:
-    """A paragraph."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Items:
-    """A list."""
-
-    items: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of cells below headings; the first column names the row."""
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    has_numbers: bool = True
-
-
-@dataclass(frozen=True)
-class Picture:
-    """PNG file in the comparison's folder, and its caption."""
-
-    name: str
-    about: str
-
-
-Block = Heading | Text | Items | Table | Picture
-
-
-def page(comparison: Comparison, pictures: Sequence[str]) -> list[Block]:
-    """Return all blocks, from the verdicts to the runs.
+def page(comparison: Comparison, pictures: Sequence[str] = ()) -> str:
+    """Return the page as GitHub Markdown, from the verdicts to the runs.
 
     Args:
         comparison: The comparison.
-        pictures: Names of the available pictures.
+        pictures: Names of the available pictures, PNG files beside the page.
     """
-    blocks: list[Block] = [Heading(_title(comparison), 1), Text(_about(comparison))]
+    blocks = [f"# {_title(comparison)}", _about(comparison)]
     if comparison.notes:
-        blocks.append(Items(comparison.notes))
+        blocks.append(_items(comparison.notes))
     for part in (_verdicts, _scores, _differences, _trimaps, _classes, _training, _runs, _how):
         blocks += part(comparison)
-    return [b for b in blocks if not isinstance(b, Picture) or b.name in pictures]
+    absent = tuple(f"({name}.png)" for name in _PICTURES if name not in pictures)
+    return "\n\n".join(block for block in blocks if not block.endswith(absent)) + "\n"
+
+
+def _items(items: Sequence[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], alignment: str = "---:") -> str:
+    lines = [headings, ["---", *[alignment] * (len(headings) - 1)], *rows]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _picture(name: str, about: str) -> str:
+    return f"![{about}]({name}.png)"
 
 
 def _title(comparison: Comparison) -> str:
@@ -104,10 +77,10 @@ def _compared(comparison: Comparison) -> list[Result]:
     return [result for result in comparison.results if result.difference is not None]
 
 
-def _verdicts(comparison: Comparison) -> Iterator[Block]:
+def _verdicts(comparison: Comparison) -> Iterator[str]:
     if not comparison.has_intervals or not _compared(comparison):
         return
-    yield Heading("Verdicts")
+    yield "## Verdicts"
     lines = []
     for result in _compared(comparison):
         assert result.difference is not None
@@ -122,50 +95,41 @@ def _verdicts(comparison: Comparison) -> Iterator[Block]:
             parts.append(f"not shown for {labels(by_verdict['not shown'])}")
         lines.append(f"{result.method.name} against {result.difference.baseline}: "
                      f"{'; '.join(parts)}.")  # fmt: skip
-    yield Items(lines)
+    yield _items(lines)
 
 
-def _plain(comparison: Comparison) -> list[int]:
-    return [i for i, m in enumerate(comparison.measures) if not m.startswith("trimap_iou/")]
+def _rows(comparison: Comparison, trimaps: bool) -> list[int]:
+    measures = enumerate(comparison.measures)
+    return [i for i, m in measures if m.startswith("trimap_iou/") == trimaps]
 
 
-def _bands(comparison: Comparison) -> list[int]:
-    return [i for i, m in enumerate(comparison.measures) if m.startswith("trimap_iou/")]
-
-
-def _score_table(comparison: Comparison, rows: Sequence[int], headings: Sequence[str]) -> Table:
+def _score_table(comparison: Comparison, rows: Sequence[int], headings: Sequence[str]) -> str:
     cells = []
     for result in comparison.results:
         mean, deviation = result.mean, result.deviation
-        scores = (
-            score(mean[row, 0], None if deviation is None else deviation[row, 0]) for row in rows
-        )
+        scores = (score(mean[row, 0], deviation[row, 0]) for row in rows)
         cells.append([result.method.name, str(len(result.runs)), *scores])
-    return Table(["method", "runs", *headings], cells)
+    return _table(["method", "runs", *headings], cells)
 
 
-def _scores(comparison: Comparison) -> Iterator[Block]:
-    rows = _plain(comparison)
-    yield Heading("Scores")
+def _scores(comparison: Comparison) -> Iterator[str]:
+    rows = _rows(comparison, trimaps=False)
+    yield "## Scores"
     yield _score_table(comparison, rows, [label(comparison.measures[row]) for row in rows])
-    yield Text("Means over the classes with a value that are not excluded from means.")
+    yield "Means over the classes with a value that are not excluded from means."
 
 
-def _difference_table(
-    comparison: Comparison, rows: Sequence[int], headings: Sequence[str]
-) -> Table:
+def _difference_table(comparison: Comparison, rows: Sequence[int], headings: Sequence[str]) -> str:
     cells = []
     for result in _compared(comparison):
         cells.append([result.method.name, *(_difference(result, row) for row in rows)])
-    return Table(["method", *headings], cells)
+    return _table(["method", *headings], cells)
 
 
 def _difference(result: Result, row: int, column: int = 0) -> str:
     difference = result.difference
     assert difference is not None
     text = signed(difference.mean[row, column])
-    if difference.low is None or difference.high is None:
-        return text
     verdict = difference.verdict(row, column)
     if not verdict:
         return text
@@ -173,16 +137,16 @@ def _difference(result: Result, row: int, column: int = 0) -> str:
     return f"{text} [{low}, {high}] {verdict}"
 
 
-def _differences(comparison: Comparison) -> Iterator[Block]:
+def _differences(comparison: Comparison) -> Iterator[str]:
     if not _compared(comparison):
         return
-    rows = _plain(comparison)
-    yield Heading("Differences")
+    rows = _rows(comparison, trimaps=False)
+    yield "## Differences"
     yield _difference_table(comparison, rows, [label(comparison.measures[row]) for row in rows])
-    yield Text(_baselines(comparison))
-    yield Picture("differences", "Differences of the mean scores and their 95 % intervals")
+    yield _baselines(comparison)
+    yield _picture("differences", "Differences of the mean scores and their 95 % intervals")
     for measure in OVER_SETTING:
-        yield Picture(f"setting_{measure}", f"{label(measure)} over the setting that was swept")
+        yield _picture(f"setting_{measure}", f"{label(measure)} over the setting that was swept")
 
 
 def _baselines(comparison: Comparison) -> str:
@@ -197,24 +161,24 @@ def _baselines(comparison: Comparison) -> str:
     return text
 
 
-def _trimaps(comparison: Comparison) -> Iterator[Block]:
-    rows = _bands(comparison)
+def _trimaps(comparison: Comparison) -> Iterator[str]:
+    rows = _rows(comparison, trimaps=True)
     if not rows:
         return
     headings = [f"{width} px" for width in comparison.widths]
-    yield Heading("Trimap IoU by half-width of the band")
+    yield "## Trimap IoU by half-width of the band"
     yield _score_table(comparison, rows, headings)
     if _compared(comparison):
         yield _difference_table(comparison, rows, headings)
-    yield Picture("trimap", "Trimap IoU over the width of the band, and differences")
+    yield _picture("trimap", "Trimap IoU over the width of the band, and differences")
 
 
-def _classes(comparison: Comparison) -> Iterator[Block]:
+def _classes(comparison: Comparison) -> Iterator[str]:
     if len(comparison.columns) < 2:
         return
-    yield Heading("By class")
+    yield "## By class"
     if comparison.has_intervals and _compared(comparison):
-        yield Text(
+        yield (
             f"{_ABOVE} and {_BELOW}: the 95 % interval of the difference from the baseline lies "
             "above or below 0. Among many classes, some will do so by chance."
         )
@@ -227,60 +191,43 @@ def _classes(comparison: Comparison) -> Iterator[Block]:
             [name, *(_class_cell(result, row, column) for result in comparison.results)]
             for column, name in enumerate(comparison.columns)
         ]
-        yield Table([label(measure), *names], [*cells[1:], cells[0]])
+        yield _table([label(measure), *names], [*cells[1:], cells[0]])
 
 
 def _class_cell(result: Result, row: int, column: int) -> str:
-    deviation = result.deviation
-    spread = None if deviation is None else deviation[row, column]
-    text = score(result.mean[row, column], spread)
+    text = score(result.mean[row, column], result.deviation[row, column])
     verdict = result.difference.verdict(row, column) if result.difference else ""
     mark = {"helps": f" {_ABOVE}", "hurts": f" {_BELOW}"}.get(verdict, "")
     return text + mark
 
 
-def _training(comparison: Comparison) -> Iterator[Block]:
+def _training(comparison: Comparison) -> Iterator[str]:
     goals = {result.goal for result in comparison.results if not math.isnan(result.goal)}
     reach = label(comparison.reach)
     shown = f" {goals.pop():.4f}" if len(goals) == 1 else ", the baseline's last,"
-    yield Heading("Training")
+    yield "## Training"
+    headings = [
+        "method", "superiority", f"epochs to {reach}{shown}".rstrip(","), f"last {reach}",
+        "time", "samples/s", "host memory", "device memory", "parameters",
+    ]  # fmt: skip
     rows = [
         [
             result.method.name,
             _share(result.superiority),
             _reached(result),
             _last(result, comparison.reach),
-            _costs(result, "seconds"),
-            _costs(result, "samples_per_second"),
-            _costs(result, "host_bytes"),
-            _costs(result, "device_bytes"),
-            _costs(result, "parameters"),
+            *(_costs(result, key) for key in COSTS),
         ]
         for result in comparison.results
     ]
-    yield Table(
-        [
-            "method",
-            "superiority",
-            f"epochs to {reach}{shown}".rstrip(","),
-            f"last {reach}",
-            "time",
-            "samples/s",
-            "host memory",
-            "device memory",
-            "parameters",
-        ],
-        rows,
-    )
-    yield Text(
+    yield _table(headings, rows)
+    yield (
         "Validation figures. Superiority: the share of epochs in which a method has the best "
         "boundary IoU among those with the same seed; ties share. Epochs by seed in ascending "
         "order; – where the score was not reached. Means over runs of time, samples a second "
         "(without validation), peak memory and trained parameters."
     )
-    if any(shared_curve(result.runs, "iou") for result in comparison.results):
-        yield Picture("curves", "Validation scores over the epochs; bands from minimum to "
-                      "maximum")  # fmt: skip
+    yield _picture("curves", "Validation scores over the epochs; bands from minimum to maximum")
 
 
 def _share(shares: Sequence[float]) -> str:
@@ -294,8 +241,7 @@ def _reached(result: Result) -> str:
 
 
 def _last(result: Result, measure: str) -> str:
-    curves = [shared_curve([run], measure) for run in result.runs]
-    finals = [curve[max(curve)][0] for curve in curves if curve]
+    finals = [value for run in result.runs if not math.isnan(value := final(run, measure))]
     return score(mean_of(finals))
 
 
@@ -311,7 +257,7 @@ def _costs(result: Result, key: str) -> str:
     return f"{mean / 1e6:.2f} M" if key == "parameters" else f"{mean:.1f}"
 
 
-def _runs(comparison: Comparison) -> Iterator[Block]:
+def _runs(comparison: Comparison) -> Iterator[str]:
     rows = []
     for result in comparison.results:
         for (_, seed), run in result.method.runs.items():
@@ -324,18 +270,18 @@ def _runs(comparison: Comparison) -> Iterator[Block]:
                 NONE if seed is None else str(seed), str(len(run.epochs) or NONE),
                 str(shown or NONE), commit or NONE, str(run.folder),
             ])  # fmt: skip
-    yield Heading("Runs")
+    yield "## Runs"
     headings = ["method", "network", "seed", "epochs", "measured", "commit", "folder"]
-    yield Table(headings, rows, has_numbers=False)
+    yield _table(headings, rows, "---")
     if any(row[5].endswith("*") for row in rows):
-        yield Text("* with uncommitted changes.")
+        yield "Commits marked with * have uncommitted changes."
 
 
-def _how(comparison: Comparison) -> Iterator[Block]:
+def _how(comparison: Comparison) -> Iterator[str]:
     if not comparison.has_intervals:
         return
-    yield Heading("How the intervals are computed")
-    yield Text(
+    yield "## How the intervals are computed"
+    yield (
         f"The images are resampled with replacement {comparison.resamples} times, identically for "
         "all runs. Scores are computed from the summed counts of the drawn images, and their "
         "differences averaged over the seeds that both methods share. To this is added the "

@@ -129,11 +129,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def read(path: Path, parse: Callable[[str], T]) -> T | None:
-    """Return the parsed content of a file, or None if it does not exist.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
+    """Return the parsed content of a file, or None if it does not exist."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -224,11 +224,7 @@ def run_all(
 
 
 def refuse_other_commands(states: Mapping[str, RunState], sweep_dir: Path) -> None:
-    """Raise if the sweep would mix runs with different settings.
-
-    Raises:
-        InputError: If a run was started with other settings; the message names the difference.
-    """
+    """Raise if the sweep would mix runs with different settings."""
     others = {name: text for name, state in states.items() if (text := state.differences())}
     if others:
         name, text = next(iter(others.items()))

@@ -114,11 +114,7 @@ def read_spec(content: Mapping[str, Any]) -> SweepSpec:
 
 
 def split_words(value: Any, where: str) -> Arguments:
-    """Split a command line, given as a string or a list of words.
-
-    Raises:
-        InputError: If it is neither.
-    """
+    """Split a command line, given as a string or a list of words."""
     if value is None:
         return ()
     if isinstance(value, str):
@@ -140,11 +136,7 @@ def short_name(key: str) -> str:
 
 
 def grid_values(text: str) -> list[Any]:
-    """Parse ``0.1,0.2`` or ``[8,8],[16,16]`` as YAML values.
-
-    Raises:
-        InputError: If it is not valid YAML.
-    """
+    """Parse ``0.1,0.2`` or ``[8,8],[16,16]`` as YAML values."""
     try:
         return list(yaml.safe_load(f"[{text}]"))
     except yaml.YAMLError as error:

@@ -64,9 +64,6 @@ class RunState:
         """Record the start of a step; return whether it resumes from a checkpoint.
 
         Files of a fit without a checkpoint are removed, except logs.
-
-        Raises:
-            InputError: If the folder has files that are not from a sweep.
         """
         resume = False
         if step.stage == "fit":
@@ -162,11 +159,7 @@ def _options(words: list[str]) -> list[str]:
 
 @contextmanager
 def sweep_lock(sweep_dir: Path) -> Iterator[None]:
-    """Lock the folder against a second sweep; the lock ends with the process.
-
-    Raises:
-        InputError: If another sweep holds the lock.
-    """
+    """Lock the folder against a second sweep; the lock ends with the process."""
     file = locked_file(sweep_dir, "sweep")
     if file is None:
         raise InputError(
