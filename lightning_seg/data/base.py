@@ -61,8 +61,8 @@ class SegmentationDataModule(LightningDataModule):
         value_range: Lowest and highest image value; by default the range of the integer type, and
             0 to 1 for floats. Values outside are clipped, and NaN becomes 0.
         extra_band: How to read the files of an extra channel, the last of ``in_channels``.
-        reduction: Downscale factor of images and masks at reading.
-        image_reduction: Size of image files relative to label files; images are downscaled by it.
+        downscale: Downscale factor of images and masks at reading.
+        image_downscale: Size of image files relative to label files; images are downscaled by it.
         crop_size: Trains on random square crops of this side length in pixels instead of whole
             images. Only the crop is read from TIFFs.
         samples_per_epoch: Crops per epoch.
@@ -89,8 +89,8 @@ class SegmentationDataModule(LightningDataModule):
         eval_transforms: Sequence[Transform] | None = None,
         value_range: tuple[float, float] | None = None,
         extra_band: ExtraBand | None = None,
-        reduction: int = 1,
-        image_reduction: int = 1,
+        downscale: int = 1,
+        image_downscale: int = 1,
         crop_size: int | None = None,
         samples_per_epoch: int = 10_000,
         crop_stride: int | None = None,
@@ -131,8 +131,8 @@ class SegmentationDataModule(LightningDataModule):
             in_channels - (extra_band is not None),
             value_range,
             extra_band,
-            reduction,
-            image_reduction,
+            downscale,
+            image_downscale,
         )
         self.eval_reader = replace(self.reader, decoder=eval_decoder or decoder)
         self.crop_size = crop_size
@@ -220,7 +220,7 @@ class SegmentationDataModule(LightningDataModule):
                     f"The {split} split of {self.root.absolute()} holds no images. "
                     "Check the folder, or the setting that selects the split."
                 )
-            check_sizes(pairs, self.decoder, self.reader.image_reduction)
+            check_sizes(pairs, self.decoder, self.reader.image_downscale)
             self.datasets[split] = self.dataset(split, pairs)
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:

@@ -195,7 +195,7 @@ class _Findings(Dataset[_Finding]):
     def __getitem__(self, index: int) -> _Finding:
         pair = self.pairs[index]
         try:
-            check_sizes([pair], self.reader.decoder, self.reader.image_reduction)
+            check_sizes([pair], self.reader.decoder, self.reader.image_downscale)
             size = self.reader.size(pair)
         except InputError as error:
             return _Finding(problems=(str(error),))

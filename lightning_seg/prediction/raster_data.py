@@ -65,7 +65,7 @@ class RasterDataModule(LightningDataModule):
         pairs = self.source.predict_pairs()
         if not pairs:
             raise InputError("There are no images to predict. Check the folder of images.")
-        check_sizes(pairs, self.source.decoder, self.source.reader.image_reduction)
+        check_sizes(pairs, self.source.decoder, self.source.reader.image_downscale)
         self.rasters = tuple(map(self._raster, pairs))
 
     def predict_dataloader(self) -> DataLoader[WindowBatch]:

@@ -22,23 +22,23 @@ class RowReader:
     Args:
         path: An image.
         read: Returns a window of the image (all of it for None) as (rows, columns, channels).
-        reduction: Factor by which ``read`` downscales the file; windows refer to the smaller image.
+        downscale: Factor by which ``read`` downscales the file; windows refer to the smaller image.
 
     Raises:
         InputError: The file is missing or is not an image.
     """
 
     def __init__(
-        self, path: Path, read: Callable[[Window | None], np.ndarray], reduction: int = 1
+        self, path: Path, read: Callable[[Window | None], np.ndarray], downscale: int = 1
     ) -> None:
-        self.height, self.width = (side // reduction for side in image_size(path))
+        self.height, self.width = (side // downscale for side in image_size(path))
         self._read = read
         self._by_rows = is_raster(path)
         self._first = 0
         self._rows = np.empty(0)
         if self._by_rows:
             stored = rows_decoded_at_once(path)
-            unit = stored // math.gcd(stored, reduction)
+            unit = stored // math.gcd(stored, downscale)
             self._unit = -(-_LEAST_ROWS // unit) * unit
 
     def read(self, first: int, last: int) -> np.ndarray:

@@ -23,7 +23,7 @@ class WithSemeda(ReturnsDict):
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         outputs = super().validation_step(batch, batch_idx)
-        if self.right:  # certain of the truth
+        if self.right:  # certain and correct
             known = outputs["mask"].masked_fill(outputs["mask"] == 255, 0)
             outputs["logits"] = 100 * nn.functional.one_hot(known, 3).movedim(-1, 1).float()
         return outputs
@@ -70,8 +70,8 @@ def test_ground_truth_maps_are_edge_network_activations_without_void(tmp_path):
     one_hot[:, mask == 255] = 0
     expected = module.losses["semeda"].edge_network.embeddings(one_hot[None])
     actual = shown(figure)
-    np.testing.assert_allclose(actual["layer 1, map 5: truth"], expected[0][0, 4].detach())
-    np.testing.assert_allclose(actual["edges: truth"], expected[2][0, 1].detach())
+    np.testing.assert_allclose(actual["layer 1, map 5: ground truth"], expected[0][0, 4].detach())
+    np.testing.assert_allclose(actual["edges: ground truth"], expected[2][0, 1].detach())
 
 
 def test_a_confident_correct_prediction_has_no_difference(tmp_path):

@@ -72,5 +72,5 @@ def test_locations_are_cached_until_labels_change(tmp_path, monkeypatch):
     mask[0] = 1
     pairs = written(tmp_path, mask)
     assert cached_locations(pairs, reader, 0, tmp_path).pixels.sum(axis=0).tolist() == [69 * 90, 90]
-    halved = PairReader(IdLabels((0, 1)), reduction=2)
+    halved = PairReader(IdLabels((0, 1)), downscale=2)
     assert cached_locations(pairs, halved, 0, tmp_path).pixels.sum() == 35 * 45

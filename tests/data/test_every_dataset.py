@@ -223,7 +223,7 @@ def test_photographs_are_rotated_by_their_exif_tag(name, copies, tmp_path):
         turned.save(pair.image, exif=exif, quality=95)
         module.setup("fit")
         shown = module.reader.image(pair)
-        factor = module.reader.image_reduction
+        factor = module.reader.image_downscale
         assert shown.shape[:2] == tuple(side // factor for side in upright.shape[:2])
         if factor == 1:
             assert np.abs(shown.astype(int) - upright).mean() < 15

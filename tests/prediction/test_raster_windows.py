@@ -76,7 +76,7 @@ def test_downscaled_images_are_downscaled_while_being_read(tmp_path, rowsperstri
         tmp_path / "a.tif", pixels, photometric="rgb", compression="zlib",
         rowsperstrip=rowsperstrip,
     )  # fmt: skip
-    reader = PairReader(IdLabels((0, 1)), reduction=2)
+    reader = PairReader(IdLabels((0, 1)), downscale=2)
     pair = Pair("a", tmp_path / "a.tif")
     sliding = SlidingWindow((20, 16), 0.5, 3, 5)
     layout = sliding.layout(*reader.size(pair))

@@ -104,7 +104,7 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             predict_root=predict_root,
-            image_reduction=2,
+            image_downscale=2,
         )
         self.split_rule = split_rule
         self.fold = fold

@@ -183,7 +183,7 @@ class ISPRSDataModule(SegmentationDataModule):
             eval_transforms=eval_transforms,
             extra_band=ExtraBand(decoded_in=folder / OWN_FOLDER / "decoded") if elevation else None,
             predict_root=predict_root,
-            reduction=2 if field_of_view == 4 else 1,
+            downscale=2 if field_of_view == 4 else 1,
             crop_size=crop_size,
             samples_per_epoch=samples_per_epoch,
             crop_stride=crop_stride,

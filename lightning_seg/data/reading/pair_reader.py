@@ -53,17 +53,17 @@ class PairReader:
         value_range: Lowest and highest image value, for floats or for integers that do not use the
             full range of their type.
         extra: How to read a pair's file of an extra channel.
-        reduction: Downscale factor of all files, by area averages for images and nearest neighbour
+        downscale: Downscale factor of all files, by area averages for images and nearest neighbour
             for masks. Windows and sizes refer to the downscaled arrays.
-        image_reduction: Size of image files relative to label files; images are downscaled by it.
+        image_downscale: Size of image files relative to label files; images are downscaled by it.
     """
 
     decoder: LabelDecoder
     channels: int = 3
     value_range: tuple[float, float] | None = None
     extra: ExtraBand | None = None
-    reduction: int = 1
-    image_reduction: int = 1
+    downscale: int = 1
+    image_downscale: int = 1
 
     def size(self, pair: Pair) -> tuple[int, int]:
         """Return the height and width of the sample, from the image's header."""
@@ -94,15 +94,15 @@ class PairReader:
         if pair.label is None:
             return None
         place = _in_files(pair, window)
-        mask = self.decoder.read(pair.label, _upscaled(place, self.reduction))
-        height, width = (side // self.reduction for side in mask.shape)
-        mask = mask[:: self.reduction, :: self.reduction][:height, :width]
+        mask = self.decoder.read(pair.label, _upscaled(place, self.downscale))
+        height, width = (side // self.downscale for side in mask.shape)
+        mask = mask[:: self.downscale, :: self.downscale][:height, :width]
         return _ignored_in(mask, pair.without, place) if pair.without else mask
 
     @property
     def image_factor(self) -> int:
         """Downscale factor of image files."""
-        return self.reduction * self.image_reduction
+        return self.downscale * self.image_downscale
 
     def _downscaled(self, image: np.ndarray) -> np.ndarray:
         factor = self.image_factor

@@ -124,26 +124,26 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
         )
 
 
-def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_reduction: int = 1) -> None:
+def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: int = 1) -> None:
     """Raise unless images and labels agree in size; only file headers are read.
 
     Args:
         pairs: The pairs.
         decoder: Reads the size of a label.
-        image_reduction: Expected size of image files relative to label files.
+        image_downscale: Expected size of image files relative to label files.
     """
     for pair in pairs:
         size = image_size(pair.image)
         partners = {}
         if pair.label is not None:
             height, width = decoder.size(pair.label)
-            shown = height * image_reduction, width * image_reduction
+            shown = height * image_downscale, width * image_downscale
             partners["label"] = pair.label, shown
         if pair.extra is not None:
             partners["extra channel"] = pair.extra, image_size(pair.extra)
         for kind, (path, other) in partners.items():
             if size != other:
-                times = f" (times {image_reduction})" if image_reduction > 1 else ""
+                times = f" (times {image_downscale})" if image_downscale > 1 else ""
                 raise InputError(
                     f"{pair.image} is {size[1]} x {size[0]} pixels, but its {kind} {path} is "
                     f"{other[1]} x {other[0]}{times}. Make both the same size (labels by nearest "

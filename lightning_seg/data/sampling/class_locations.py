@@ -94,7 +94,7 @@ def cached_locations(
     if any(pair.part or pair.without for pair in pairs):
         parts = [(pair.part, pair.without) for pair in pairs]
         key += "_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    file = root / OWN_FOLDER / f"class_locations_{key}_{reader.reduction}_{_BLOCK}.npz"
+    file = root / OWN_FOLDER / f"class_locations_{key}_{reader.downscale}_{_BLOCK}.npz"
     # A damaged cache file is ignored and replaced.
     with suppress(*DAMAGED_ARCHIVE), np.load(file) as cached:
         return ClassLocations(cached["blocks"], cached["pixels"])
