@@ -24,7 +24,7 @@ from torch import Tensor
 
 from lightning_seg.losses import anisotropic_convolution, map_l1, point_loss, semeda
 from lightning_seg.networks import EdgeNetwork
-from lightning_seg.targets._one_hot import one_hot
+from lightning_seg.targets._masks import one_hot
 
 CLASSES, VOID = 19, 255
 WEIGHTS = (2.0, 4.0, 0.0)  # of SEMEDA's layers

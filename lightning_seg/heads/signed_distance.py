@@ -1,14 +1,13 @@
 """Signed-distance regression followed by classification."""
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.heads.head import Head
-from lightning_seg.heads.recoverable_clamp import recoverable_clamp
 from lightning_seg.losses._by_class import sum_by_class
 from lightning_seg.losses.base import check_choice
 from lightning_seg.targets import SignedDistance
@@ -123,3 +122,26 @@ class SignedDistanceHead(Head):
         )
         positive = inside / torch.where(pixels > 0, pixels, torch.nan)
         return shares | {f"positive/{label}": share for label, share in enumerate(positive)}
+
+
+def recoverable_clamp(x: Tensor) -> Tensor:
+    """Clamp ``x`` to [-1, 1], like `torch.nn.functional.hardtanh`.
+
+    Gradients pass inside [-1, 1]. Unlike with hardtanh they also pass outside if a descent step
+    leads back towards [-1, 1]; gradients that lead farther out become 0.
+    """
+    return _RecoverableClamp.apply(x)
+
+
+class _RecoverableClamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        clamped = x.clamp(-1, 1)
+        ctx.save_for_backward(clamped)
+        return clamped
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (clamped,) = ctx.saved_tensors
+        side = clamped.trunc()  # 0 inside
+        return torch.where(side * gradient < 0, 0.0, gradient)

@@ -15,7 +15,7 @@ from lightning_seg.losses._probability_loss import VOID, probability_loss
 from lightning_seg.losses.base import Loss, check_choice, check_shapes
 from lightning_seg.networks import EdgeNetwork, pretrained_weights_wanted
 from lightning_seg.networks.edge_network import WIDTHS, activated
-from lightning_seg.targets._one_hot import one_hot
+from lightning_seg.targets._masks import one_hot
 
 Reduction = Literal["pixel", "mean"]
 

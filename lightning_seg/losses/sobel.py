@@ -15,7 +15,7 @@ from lightning_seg.losses.base import (
     mean_where,
     valid_scores,
 )
-from lightning_seg.targets._one_hot import one_hot
+from lightning_seg.targets._masks import one_hot
 
 Reduction = Literal["pixel", "mean"]
 

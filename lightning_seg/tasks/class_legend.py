@@ -1,6 +1,12 @@
-"""Names and colours of a task's classes."""
+"""Names and colours of a task's classes, taken from the DataModule or compared with it."""
 
 from typing import Any
+
+from lightning.pytorch import LightningModule
+
+from lightning_seg.errors import InputError
+from lightning_seg.losses import SemedaLoss
+from lightning_seg.networks.edge_network import RECIPE
 
 LEGEND = ("class_names", "class_colors")
 
@@ -20,3 +26,19 @@ def legend_of_data(module: Any, name: str, num_classes: int) -> tuple[Any, ...] 
     """Return an attribute of `LEGEND` of the trainer's DataModule, or None if it does not fit."""
     legend = getattr(getattr(module.trainer, "datamodule", None), name, None)
     return tuple(legend) if legend is not None and len(legend) == num_classes else None
+
+
+def check_edge_networks(module: LightningModule) -> None:
+    """Raise InputError if a loss has an edge network trained on other classes or another order.
+
+    `SemedaLoss` checks their number.
+    """
+    names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
+    for loss in module.modules():
+        network = loss.edge_network if isinstance(loss, SemedaLoss) else None
+        if network is None or names is None or network.class_names in (None, tuple(names)):
+            continue
+        raise InputError(
+            f"the edge network was trained on the classes {', '.join(network.class_names or ())}, "
+            f"but the data have {', '.join(names)}, in this order. {RECIPE}"
+        )

@@ -13,7 +13,7 @@ from lightning_seg.losses import cross_entropy
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import EdgeNetwork
 from lightning_seg.targets import semantic_edges
-from lightning_seg.targets._one_hot import one_hot
+from lightning_seg.targets._masks import one_hot
 from lightning_seg.tasks.class_legend import legend_of_data
 
 

@@ -31,8 +31,7 @@ from lightning_seg.tasks.class_balancing import (
     resolve_class_weights,
     take_known_weights,
 )
-from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
-from lightning_seg.tasks.edge_networks import check_edge_networks
+from lightning_seg.tasks.class_legend import LEGEND, check_edge_networks, take_class_legend
 from lightning_seg.tasks.fine_tuning import load_matching_weights
 from lightning_seg.tasks.label_range import check_label_range
 from lightning_seg.tasks.objective import check_terms, named_terms

@@ -1,6 +1,6 @@
 """Tiny aerial tiles: ISPRS Potsdam and Vaihingen, INRIA, Data Fusion Contest 2015."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,30 +38,25 @@ def write_potsdam(
     the same tiles: ``train_tiles=["2_10", "7_8"]`` and so on.
     """
     root = Path(root)
-    masks: Masks = {}
-    for split, names in tiles.items():
-        masks[split] = {}
-        for index, tile in enumerate(names):
-            image, mask = draw_scene(
-                _seed(seed, split, index), size, len(ISPRS_CLASSES), void=False
-            )
-            infrared = np.roll(image[..., :1], 7, axis=1)
-            bands = {
-                "2_Ortho_RGB/top_potsdam_{}_RGB.tif": image,
-                "3_Ortho_IRRG/top_potsdam_{}_IRRG.tif": np.dstack([infrared, image[..., :2]]),
-                "4_Ortho_RGBIR/top_potsdam_{}_RGBIR.tif": np.dstack([image, infrared]),
-            }
-            for name, pixels in bands.items():
-                write_tiff(root / name.format(tile), pixels)
-            padded = "_".join(part.zfill(2) for part in tile.split("_"))
-            elevation = f"1_DSM_normalisation/dsm_potsdam_{padded}_normalized_lastools.jpg"
-            write_jpeg(root / elevation, image[..., 1])
-            _write_labels(
-                root / f"5_Labels_all/top_potsdam_{tile}_label.tif",
-                root / f"5_Labels_all_noBoundary/top_potsdam_{tile}_label_noBoundary.tif",
-                mask,
-            )
-            masks[split][f"top_potsdam_{tile}_RGB"] = mask
+    masks: Masks = {split: {} for split in tiles}
+    for split, tile, image, mask in _scenes(tiles, size, seed, len(ISPRS_CLASSES)):
+        infrared = np.roll(image[..., :1], 7, axis=1)
+        bands = {
+            "2_Ortho_RGB/top_potsdam_{}_RGB.tif": image,
+            "3_Ortho_IRRG/top_potsdam_{}_IRRG.tif": np.dstack([infrared, image[..., :2]]),
+            "4_Ortho_RGBIR/top_potsdam_{}_RGBIR.tif": np.dstack([image, infrared]),
+        }
+        for name, pixels in bands.items():
+            write_tiff(root / name.format(tile), pixels)
+        padded = "_".join(part.zfill(2) for part in tile.split("_"))
+        elevation = f"1_DSM_normalisation/dsm_potsdam_{padded}_normalized_lastools.jpg"
+        write_jpeg(root / elevation, image[..., 1])
+        _write_labels(
+            root / f"5_Labels_all/top_potsdam_{tile}_label.tif",
+            root / f"5_Labels_all_noBoundary/top_potsdam_{tile}_label_noBoundary.tif",
+            mask,
+        )
+        masks[split][f"top_potsdam_{tile}_RGB"] = mask
     return masks
 
 
@@ -70,22 +65,17 @@ def write_vaihingen(
 ) -> Masks:
     """Write Vaihingen: IRRG images, elevations, full and eroded labels; see `write_potsdam`."""
     root = Path(root)
-    masks: Masks = {}
-    for split, names in tiles.items():
-        masks[split] = {}
-        for index, tile in enumerate(names):
-            image, mask = draw_scene(
-                _seed(seed, split, index), size, len(ISPRS_CLASSES), void=False
-            )
-            name = f"top_mosaic_09cm_area{tile}"
-            write_tiff(root / f"top/{name}.tif", image)
-            write_jpeg(root / f"ndsm/dsm_09cm_matching_area{tile}_normalized.jpg", image[..., 1])
-            _write_labels(
-                root / f"gts_for_participants/{name}.tif",
-                root / f"gts_eroded_for_participants/{name}_noBoundary.tif",
-                mask,
-            )
-            masks[split][name] = mask
+    masks: Masks = {split: {} for split in tiles}
+    for split, tile, image, mask in _scenes(tiles, size, seed, len(ISPRS_CLASSES)):
+        name = f"top_mosaic_09cm_area{tile}"
+        write_tiff(root / f"top/{name}.tif", image)
+        write_jpeg(root / f"ndsm/dsm_09cm_matching_area{tile}_normalized.jpg", image[..., 1])
+        _write_labels(
+            root / f"gts_for_participants/{name}.tif",
+            root / f"gts_eroded_for_participants/{name}_noBoundary.tif",
+            mask,
+        )
+        masks[split][name] = mask
     return masks
 
 
@@ -94,19 +84,14 @@ def write_dfc2015(
 ) -> Masks:
     """Write Data Fusion Contest 2015: RGB images and colour labels; newer names for test tiles."""
     root = Path(root)
-    masks: Masks = {}
-    for split, names in tiles.items():
-        masks[split] = {}
+    masks: Masks = {split: {} for split in tiles}
+    for split, tile, image, mask in _scenes(tiles, size, seed, len(DFC2015_CLASSES)):
         ending = "_UTM31N" if split == "test" else ""
-        for index, tile in enumerate(names):
-            image, mask = draw_scene(
-                _seed(seed, split, index), size, len(DFC2015_CLASSES), void=False
-            )
-            name = f"BE_ORTHO_27032011_{tile}{ending}"
-            write_tiff(root / f"{name}.tif", image)
-            colors = paint(mask, tuple(DFC2015_CLASSES.values()), _BLACK)
-            write_tiff(root / f"label_{tile}{ending}.tif", colors)
-            masks[split][name] = mask
+        name = f"BE_ORTHO_27032011_{tile}{ending}"
+        write_tiff(root / f"{name}.tif", image)
+        colors = paint(mask, tuple(DFC2015_CLASSES.values()), _BLACK)
+        write_tiff(root / f"label_{tile}{ending}.tif", colors)
+        masks[split][name] = mask
     return masks
 
 
@@ -118,18 +103,24 @@ def write_inria(
     Test uses the validation tiles.
     """
     root = Path(root)
-    masks: Masks = {}
-    for split, names in tiles.items():
-        masks[split] = {}
-        for index, name in enumerate(names):
-            image, mask = draw_scene(_seed(seed, split, index), size, 2, void=False)
-            write_tiff(root / f"train/images/{name}.tif", image)
-            write_tiff(root / f"train/gt/{name}.tif", mask * np.uint8(255))
-            masks[split][name] = mask
+    masks: Masks = {split: {} for split in tiles}
+    for split, name, image, mask in _scenes(tiles, size, seed, 2):
+        write_tiff(root / f"train/images/{name}.tif", image)
+        write_tiff(root / f"train/gt/{name}.tif", mask * np.uint8(255))
+        masks[split][name] = mask
     for index, name in enumerate(("bellingham1", "sfo36")):
         image, _ = draw_scene(_seed(seed, "predict", index), size, 2)
         write_tiff(root / f"test/images/{name}.tif", image)
     return masks | {"test": masks["val"]}
+
+
+def _scenes(
+    tiles: Tiles, size: Size, seed: int, num_classes: int
+) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Yield split, name, image and mask of each tile."""
+    for split, names in tiles.items():
+        for index, name in enumerate(names):
+            yield split, name, *draw_scene(_seed(seed, split, index), size, num_classes, void=False)
 
 
 def _write_labels(full: Path, eroded: Path, mask: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lightning_seg.heads import ClassificationHead, SignedDistanceHead
-from lightning_seg.heads.recoverable_clamp import recoverable_clamp
+from lightning_seg.heads.signed_distance import recoverable_clamp
 from lightning_seg.targets import SignedDistance
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_seg.callbacks.pictures.picture_sheet import new_figure
+
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -30,12 +32,9 @@ def draw_curves(
         means: By score, the mean by width.
         class_names: Names of the K classes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(4.2 * len(curves) + 2.2, 4.4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(4.2 * len(curves) + 2.2, 4.4, "constrained")
     axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
     shown = _line_colors(len(class_names))
     for axis, (name, (along, curve)) in zip(axes, curves.items(), strict=True):
@@ -91,15 +90,11 @@ def draw_confusion(
         confusion: Pixel counts (K, K); rows are the ground truth.
         class_names: Names of the K classes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     count = len(class_names)
     totals = confusion.sum(axis=1, keepdims=True)
     shares = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
     side = 3.0 + 0.62 * min(count, _MOST_NUMBERS)
-    figure = Figure(figsize=(side + 1.2, side), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(side + 1.2, side, "constrained")
     axis = figure.add_subplot()
     axis.set_facecolor("0.8")  # rows of classes that the ground truth lacks
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)

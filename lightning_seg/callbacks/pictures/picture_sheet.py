@@ -39,6 +39,16 @@ class Row:
     cells: list[Cell | None] = field(default_factory=list)
 
 
+def new_figure(width: float, height: float, layout: str = "none") -> "Figure":
+    """Return an empty figure of this size in inches that can be rendered without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, layout=layout)  # type: ignore[arg-type]
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def draw_sheet(
     title: str,
     rows: Sequence[Row],
@@ -55,9 +65,6 @@ def draw_sheet(
         ratio: Height of the images divided by their width.
         columns: Number of cells per row.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     has_bar = any(cell and cell.scale for row in rows for cell in row.cells)
     sheet = _Sheet(
         cell_height=_CELL * float(np.clip(ratio, 0.3, 2.0)),
@@ -67,8 +74,7 @@ def draw_sheet(
         legends=[legend for legend in legends if legend],
         title=_TITLE if title else 0.05,
     )
-    figure = Figure(figsize=(sheet.width, sheet.height), dpi=100)
-    FigureCanvasAgg(figure)
+    figure = new_figure(sheet.width, sheet.height)
     for number, row in enumerate(rows):
         shown = [(column, cell) for column, cell in enumerate(row.cells) if cell is not None]
         for column, cell in shown:
