@@ -36,9 +36,7 @@ class AuxiliaryHead(Head):
         super().__init__(channels, num_classes)
         width = max(channels // 4, 1)
         self.auxiliary = nn.Sequential(
-            ConvNormReLU(channels, width),
-            nn.Dropout2d(dropout),
-            nn.Conv2d(width, num_classes, 1),
+            ConvNormReLU(channels, width), nn.Dropout2d(dropout), nn.Conv2d(width, num_classes, 1)
         )
 
     def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:

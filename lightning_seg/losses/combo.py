@@ -4,13 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lightning_seg.losses._overlap import (
-    Absent,
-    Average,
-    OverlapLoss,
-    Preset,
-    overlap_arguments,
-)
+from lightning_seg.losses._overlap import Absent, Average, OverlapLoss, Preset, overlap_arguments
 from lightning_seg.losses.base import Reduction
 from lightning_seg.losses.cross_entropy import cross_entropy
 from lightning_seg.losses.dice import dice

@@ -110,10 +110,7 @@ class LovaszSoftmaxLoss(Loss):
     """
 
     def __init__(
-        self,
-        classes: Classes = "present",
-        reduction: Reduction = "batch",
-        ignore_index: int = 255,
+        self, classes: Classes = "present", reduction: Reduction = "batch", ignore_index: int = 255
     ) -> None:
         super().__init__()
         _check(classes, reduction)

@@ -8,11 +8,7 @@ from lightning_seg.losses.base import Loss, autocast_off, check_map_shapes, prom
 
 @autocast_off
 def map_binary_cross_entropy(
-    prediction: Tensor,
-    target: Tensor,
-    mask: Tensor,
-    balanced: bool = True,
-    ignore_index: int = 255,
+    prediction: Tensor, target: Tensor, mask: Tensor, balanced: bool = True, ignore_index: int = 255
 ) -> Tensor:
     """Mean of ``-t log p - (1 - t) log(1 - p)`` over the valid pixels and the channels.
 

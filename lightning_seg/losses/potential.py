@@ -18,11 +18,7 @@ from lightning_seg.losses.base import check_choice
 Splitter = Literal["A", "B", "C", "standard"]
 Padding = Literal["replicate", "constant"]
 
-_AXES = {
-    "A": ((1, 0), (0, 1)),
-    "B": ((1, 1), (1, -1)),
-    "C": ((1, 0), (0, 1), (1, 1), (1, -1)),
-}
+_AXES = {"A": ((1, 0), (0, 1)), "B": ((1, 1), (1, -1)), "C": ((1, 0), (0, 1), (1, 1), (1, -1))}
 OUTSIDE = -1
 
 
@@ -150,10 +146,7 @@ def _run_sums(flat: Tensor, step: int, terms: int) -> Tensor:
 
 
 def anisotropic_convolution(
-    fields: Tensor,
-    kernel_size: int = 7,
-    splitter: Splitter = "A",
-    padding: Padding = "replicate",
+    fields: Tensor, kernel_size: int = 7, splitter: Splitter = "A", padding: Padding = "replicate"
 ) -> Tensor:
     """Return the potential of each pixel in each direction (Yin et al. 2022, equation 2).
 

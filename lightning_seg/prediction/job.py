@@ -12,11 +12,7 @@ from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
 from lightning_seg.inference import TestTimeAugmentation, WindowLayout, whole_image
-from lightning_seg.prediction.files import (
-    Classes,
-    PredictionFiles,
-    checked_label_values,
-)
+from lightning_seg.prediction.files import Classes, PredictionFiles, checked_label_values
 from lightning_seg.prediction.geotiff import need_rasterio
 from lightning_seg.prediction.outputs import output_paths
 from lightning_seg.prediction.progress import Progress, settings_hash

@@ -15,11 +15,7 @@ from lightning_seg.data.reading.labels import Color
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
-from lightning_seg.prediction.files import (
-    PredictionFiles,
-    Probabilities,
-    checked_label_values,
-)
+from lightning_seg.prediction.files import PredictionFiles, Probabilities, checked_label_values
 from lightning_seg.prediction.job import PredictionJob
 from lightning_seg.prediction.polygons import Polygons
 from lightning_seg.prediction.raster_data import RasterDataModule

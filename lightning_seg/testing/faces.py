@@ -6,14 +6,7 @@ import numpy as np
 
 from lightning_seg.data.datasets.celebamask_hq import CELEBAMASK_HQ_PARTS
 from lightning_seg.data.datasets.helen import HELEN_CLASSES
-from lightning_seg.testing.files import (
-    Masks,
-    Size,
-    draw_scene,
-    write_jpeg,
-    write_lines,
-    write_png,
-)
+from lightning_seg.testing.files import Masks, Size, draw_scene, write_jpeg, write_lines, write_png
 
 # CelebAMask-HQ numbers and their CelebA numbers: two for train, one each for val and test.
 _CELEBA = {"train": {0: 119_613, 2001: 5}, "val": {2: 170_000}, "test": {3: 190_000}}

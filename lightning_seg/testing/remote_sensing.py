@@ -7,14 +7,7 @@ import numpy as np
 
 from lightning_seg.data.datasets.dfc2015 import DFC2015_CLASSES
 from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
-from lightning_seg.testing.files import (
-    Masks,
-    Size,
-    draw_scene,
-    paint,
-    write_jpeg,
-    write_tiff,
-)
+from lightning_seg.testing.files import Masks, Size, draw_scene, paint, write_jpeg, write_tiff
 
 Tiles = dict[str, Sequence[str]]
 

@@ -38,11 +38,7 @@ _BOUNDARIES = {
     "surface_distance": "mean px",
     "hausdorff95": "HD95 px",
 }
-_WIDTHS = {
-    "trimap_iou": "trimap IoU",
-    "interior_iou": "interior IoU",
-    "boundary_f": "boundary F",
-}
+_WIDTHS = {"trimap_iou": "trimap IoU", "interior_iou": "interior IoU", "boundary_f": "boundary F"}
 _ALONG = {
     "trimap_iou": "half-width of the band, px",
     "interior_iou": "half-width of the band left out, px",

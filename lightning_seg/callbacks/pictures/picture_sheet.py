@@ -168,11 +168,7 @@ def picture_cell(title: str, pixels: NDArray[Any], step: int = 1) -> Cell:
 
 
 def map_cell(
-    title: str,
-    shown: NDArray[np.floating],
-    colors: str,
-    labels: Mapping[float, str],
-    step: int = 1,
+    title: str, shown: NDArray[np.floating], colors: str, labels: Mapping[float, str], step: int = 1
 ) -> Cell:
     """Return a cell that shows a map (H, W) in a matplotlib colour map.
 

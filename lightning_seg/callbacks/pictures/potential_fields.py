@@ -30,12 +30,7 @@ from lightning_seg.callbacks.pictures.picture_sheet import (
 )
 from lightning_seg.errors import InputError
 from lightning_seg.losses import EquipotentialLineLoss, PointLoss
-from lightning_seg.losses.potential import (
-    Padding,
-    Splitter,
-    anisotropic_convolution,
-    sweeps_of,
-)
+from lightning_seg.losses.potential import Padding, Splitter, anisotropic_convolution, sweeps_of
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes

@@ -28,11 +28,7 @@ from lightning_seg.data.scenes.streets import Road, Streets
 
 
 def draw_block(
-    canvas: Canvas,
-    streets: Streets,
-    mains: tuple[Road, Road],
-    lanes: list[Road],
-    reach: float,
+    canvas: Canvas, streets: Streets, mains: tuple[Road, Road], lanes: list[Road], reach: float
 ) -> None:
     """Two rows of parcels back to back, cut by the side streets."""
     rng = canvas.rng
@@ -211,9 +207,6 @@ def _park(canvas: Canvas, parcel: Parcel) -> None:
 
 
 def _ground(
-    canvas: Canvas,
-    outline: NDArray[np.float64],
-    material: Material,
-    label: int | None = IMPERVIOUS,
+    canvas: Canvas, outline: NDArray[np.float64], material: Material, label: int | None = IMPERVIOUS
 ) -> None:
     canvas.paint(canvas.polygon(outline), material, label)

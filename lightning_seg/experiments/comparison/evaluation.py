@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.comparison.runs import COUNTS, METRICS, Run, read
-from lightning_seg.experiments.comparison.scores import (
-    CONTOURS,
-    Scale,
-    contour_sums,
-    scores,
-)
+from lightning_seg.experiments.comparison.scores import CONTOURS, Scale, contour_sums, scores
 
 # Settings that do not affect any compared score.
 _UNUSED = ("curve_tolerances", "surface_distances")

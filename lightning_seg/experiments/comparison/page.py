@@ -6,14 +6,7 @@ from collections.abc import Iterator, Sequence
 from lightning_seg.experiments.comparison.compare import COSTS, Comparison, Result
 from lightning_seg.experiments.comparison.convergence import final
 from lightning_seg.experiments.comparison.figures import OVER_SETTING
-from lightning_seg.experiments.comparison.names import (
-    NONE,
-    label,
-    labels,
-    mean_of,
-    score,
-    signed,
-)
+from lightning_seg.experiments.comparison.names import NONE, label, labels, mean_of, score, signed
 from lightning_seg.experiments.sweep.running import duration
 
 _SPLITS = {"test": "test", "val": "validation"}

@@ -107,11 +107,7 @@ def _run(spec: SweepSpec, labels: Mapping[str, str]) -> Run:
         spec,
         _path(labels),
         labels,
-        (
-            *spec.fit_args,
-            *(word for one in choices for word in one.fit_args),
-            *spec.final_args,
-        ),
+        (*spec.fit_args, *(word for one in choices for word in one.fit_args), *spec.final_args),
         spec.evaluate,
         (*spec.evaluate_args, *(word for one in choices for word in one.evaluate_args)),
         spec.before or {},

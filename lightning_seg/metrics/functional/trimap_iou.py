@@ -15,23 +15,14 @@ from lightning_seg.metrics.functional.labels import (
     lift,
 )
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
-from lightning_seg.metrics.functional.windows import (
-    code_dtype,
-    differs_within,
-    histograms,
-    slide,
-)
+from lightning_seg.metrics.functional.windows import code_dtype, differs_within, histograms, slide
 
 Region = Literal["boundary", "interior", "both"]
 Band = Literal["transition", "per_class", "void"]
 
 
 def check_trimap_iou(
-    num_classes: int,
-    widths: Sequence[int],
-    region: str,
-    band: str,
-    average: str | None = "macro",
+    num_classes: int, widths: Sequence[int], region: str, band: str, average: str | None = "macro"
 ) -> None:
     """Raise ValueError if the settings of trimap IoU are invalid."""
     check_settings(
