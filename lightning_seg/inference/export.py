@@ -79,7 +79,8 @@ def exported_program(predictor: Predictor, size: Sequence[int] | None = None) ->
                     f"{kind} cannot be exported for {size[0]} x {size[1]} pixels: {reason}"
                 ) from error
             raise InputError(
-                f"{kind} cannot be exported for any height and width: {reason}. Give a fixed size"
+                f"{kind} cannot be exported for any height and width: {reason}. Give a fixed "
+                "size: --size HEIGHT WIDTH"
             ) from error
 
 
@@ -108,7 +109,7 @@ def save_program(program: ExportedProgram, path: Path, metadata: dict[str, Any])
         message = f"a torch.export file cannot hold this network: {_first_line(error)}. "
         message += "Write an ONNX file"
         if isinstance(_input(program).shape[2], torch.SymInt):
-            message += ", or give a fixed size"
+            message += ", or give a fixed size: --size HEIGHT WIDTH"
         raise InputError(message) from error
 
 

@@ -1,12 +1,14 @@
 """FuseNet (Hazirbas et al. 2016)."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.networks.layers import he_initialization
 from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
-from lightning_seg.networks.vgg import load_vgg, pooled, run, unpooled, vgg_decoder, vgg_encoder
+from lightning_seg.networks.recomputation import recomputed
+from lightning_seg.networks.vgg import load_vgg, vgg_decoder, vgg_encoder
 
 RGB = 3
 
@@ -72,14 +74,16 @@ class FuseNet(Network):
         for i, (stage, depth_stage) in enumerate(
             zip(self.encoder, self.depth_encoder, strict=True)
         ):
-            depth = run(depth_stage, depth, self.checkpointing)
-            x, where = pooled(run(stage, x, self.checkpointing) + depth)
+            depth = recomputed(depth_stage, depth, self.checkpointing)
+            x = recomputed(stage, x, self.checkpointing) + depth
+            x, where = F.max_pool2d(x, 2, return_indices=True)
             places.append(where)
-            depth, _ = pooled(depth)
+            depth = F.max_pool2d(depth, 2)
             if i >= 2:
                 x, depth = self.dropout(x), self.dropout(depth)
         for i, stage in enumerate(self.decoder):
-            x = run(stage, unpooled(x, places.pop()), self.checkpointing)
+            x = F.max_unpool2d(x, places.pop(), [2, 2])
+            x = recomputed(stage, x, self.checkpointing)
             if i < 3:
                 x = self.dropout(x)
         return {"decoder": x}

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(module: nn.Module, x: Tensor) -> Tensor:
-    """Call ``module(x)`` and recompute its activations in the backward pass.
+def recomputed(module: nn.Module, x: Tensor, wanted: bool = True) -> Tensor:
+    """Call ``module(x)`` and, if wanted, recompute its activations in the backward pass.
 
     Output, gradients and running statistics equal those of a plain call.
     """
-    if not (module.training and torch.is_grad_enabled()):
+    if not (wanted and module.training and torch.is_grad_enabled()):
         plain: Tensor = module(x)
         return plain
 

@@ -119,17 +119,13 @@ class ResUNetA(Network):
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Map a normalised image (B, C, H, W) to ``decoder`` (B, out_channels, H, W), layer 29."""
         stem = self.stem(image)
-        skips = [self._block(self.encoder[0], stem)]
+        skips = [recomputed(self.encoder[0], stem, self.checkpointing)]
         for down, block in zip(self.down, self.encoder[1:], strict=True):
-            skips.append(self._block(block, down(skips[-1])))
+            skips.append(recomputed(block, down(skips[-1]), self.checkpointing))
         x = self.middle(skips.pop())
         for up, combine, block in zip(self.up, self.combine, self.decoder, strict=True):
-            x = self._block(block, combine(up(x), skips.pop()))
+            x = recomputed(block, combine(up(x), skips.pop()), self.checkpointing)
         return {"decoder": self.last(x, stem)}
-
-    def _block(self, block: nn.Module, x: Tensor) -> Tensor:
-        output: Tensor = recomputed(block, x) if self.checkpointing else block(x)
-        return output
 
 
 class ResBlockA(nn.Module):

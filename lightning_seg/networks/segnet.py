@@ -1,10 +1,12 @@
 """SegNet (Badrinarayanan et al. 2017)."""
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_seg.networks.layers import he_initialization
 from lightning_seg.networks.network import Network
-from lightning_seg.networks.vgg import load_vgg, pooled, run, unpooled, vgg_decoder, vgg_encoder
+from lightning_seg.networks.recomputation import recomputed
+from lightning_seg.networks.vgg import load_vgg, vgg_decoder, vgg_encoder
 
 
 class SegNet(Network):
@@ -55,8 +57,10 @@ class SegNet(Network):
         """Map a normalised image (B, C, H, W) to ``decoder`` (B, width, H, W)."""
         x, places = image, []
         for stage in self.encoder:
-            x, where = pooled(run(stage, x, self.checkpointing))
+            x = recomputed(stage, x, self.checkpointing)
+            x, where = F.max_pool2d(x, 2, return_indices=True)
             places.append(where)
         for stage in self.decoder:
-            x = run(stage, unpooled(x, places.pop()), self.checkpointing)
+            x = F.max_unpool2d(x, places.pop(), [2, 2])
+            x = recomputed(stage, x, self.checkpointing)
         return {"decoder": x}

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.networks.encoder import Encoder
 from lightning_seg.networks.pretrained import pretrained_weights_wanted
-from lightning_seg.networks.recomputation import recomputed
 
 CONVOLUTIONS = {
     "vgg11_bn": (1, 1, 2, 2, 2),
@@ -76,23 +74,6 @@ def load_vgg(
     for layer, other in zip(layers, source, strict=True):
         layer.load_state_dict(other.state_dict())
     return True
-
-
-def pooled(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the maxima of 2 x 2 pixels and their positions."""
-    maxima, places = F.max_pool2d(x, 2, return_indices=True)
-    return maxima, places
-
-
-def unpooled(x: Tensor, places: Tensor) -> Tensor:
-    """Place values at the positions from `pooled`, zeros elsewhere."""
-    return F.max_unpool2d(x, places, [2, 2])
-
-
-def run(stage: nn.Module, x: Tensor, checkpointing: bool) -> Tensor:
-    """Run a stage; with checkpointing its activations are recomputed, not kept."""
-    output: Tensor = recomputed(stage, x) if checkpointing else stage(x)
-    return output
 
 
 def _stage(widths: Sequence[int]) -> nn.Sequential:

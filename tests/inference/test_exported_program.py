@@ -87,5 +87,5 @@ def test_exported_labels_can_hold_every_class(num_classes, dtype):
 
 
 def test_a_network_that_needs_a_fixed_size_asks_for_the_size_option():
-    with pytest.raises(InputError, match=r"for any height and width: .*fixed size$"):
+    with pytest.raises(InputError, match=r"for any height and width: .*: --size HEIGHT WIDTH$"):
         exported_program(Predictor(Plain(OneSize()), Classes(4)).eval())

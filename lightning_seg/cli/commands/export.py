@@ -54,7 +54,7 @@ def run(argv: list[str]) -> None:
     predictor = Predictor(task.network, task.head, arguments.result).eval()
     with _cannot_write(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    with _quiet(), _size_option(arguments.size):
+    with _quiet():
         program = exported_program(predictor, arguments.size)
     least = minimum_size(predictor, program) if output.suffix == ".pt2" else 1
     metadata = _metadata(task, predictor, arguments.size, least)
@@ -149,8 +149,7 @@ def _write(
         if output.suffix == ".onnx":
             save_onnx(program, path, metadata, predictor.result)
         else:
-            with _size_option(size):
-                save_program(program, path, metadata)
+            save_program(program, path, metadata)
         image = example_image(predictor, size or (256, 416))  # not the traced size
         with torch.no_grad():
             actual, expected = _runner(path, predictor.result)(image), predictor(image)
@@ -185,17 +184,6 @@ def _cannot_write(output: Path) -> Iterator[None]:
             f"--output {output} cannot be written ({error}); give a file in a writable folder, on "
             "a disk with enough space"
         ) from error
-
-
-@contextmanager
-def _size_option(size: list[int] | None) -> Iterator[None]:
-    """Append the option for a fixed size to error messages that suggest one."""
-    try:
-        yield
-    except InputError as error:
-        if size is not None:
-            raise
-        raise InputError(f"{error}: --size HEIGHT WIDTH") from error
 
 
 def _runner(path: Path, result: str) -> Run:
