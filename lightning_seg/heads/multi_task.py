@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, check_choice
 from lightning_seg.heads.head import Head
 from lightning_seg.networks import ConvNorm, PSPPooling
 from lightning_seg.targets import HSV, ClassBoundary, PatchDistance
@@ -55,11 +55,7 @@ class MultiTaskHead(Head):
         distance_prior: float | None = 0.05,
     ) -> None:
         super().__init__(in_channels, num_classes)
-        if distance_activation not in ("sigmoid", "softmax"):
-            raise InputError(
-                f"distance_activation is {distance_activation!r}, but must be 'sigmoid' or "
-                "'softmax'"
-            )
+        check_choice("distance_activation", distance_activation, Literal["sigmoid", "softmax"])
         self.distance_activation = distance_activation
         self._boundary = ClassBoundary(width=boundary_width)
         self._distance = PatchDistance(void=void)

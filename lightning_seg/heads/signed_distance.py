@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_seg.errors import check_choice
 from lightning_seg.heads.head import Head
 from lightning_seg.losses._by_class import sum_by_class
-from lightning_seg.losses.base import check_choice
 from lightning_seg.targets import SignedDistance
 
 Clamp = Literal["recoverable", "plain", "distance_loss_only"]

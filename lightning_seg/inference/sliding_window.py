@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.inference.stitching import Stitching
 from lightning_seg.inference.window_layout import Weighting, WindowLayout
 
@@ -51,10 +51,7 @@ class SlidingWindow:
             raise ValueError(f"batch_size is {self.batch_size}, but must be at least 1")
         if self.padding < 0:
             raise ValueError(f"padding is {self.padding}, but must be 0 pixels or more")
-        if self.weighting not in get_args(Weighting):
-            raise ValueError(
-                f"weighting is {self.weighting!r}, but must be 'uniform' or 'gaussian'"
-            )
+        check_choice("weighting", self.weighting, Weighting)
 
     def __call__(
         self, function: Callable[[Tensor], dict[str, Tensor]], image: Tensor

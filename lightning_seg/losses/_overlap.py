@@ -6,16 +6,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.losses._by_class import check_classes, chosen
 from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
-from lightning_seg.losses.base import (
-    Loss,
-    Reduction,
-    check_choice,
-    check_number,
-    mean_where,
-    pooled,
-)
+from lightning_seg.losses.base import Loss, Reduction, check_number, mean_where, pooled
 
 Average = Literal["micro", "macro"]
 Absent = Literal["exclude", "zero"]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Literal, ParamSpec, get_args
+from typing import Any, Literal, ParamSpec
 
 import torch
 from torch import Tensor, nn
@@ -106,13 +106,6 @@ def pooled(sums: Tensor, reduction: Reduction) -> Tensor:
 def mean_where(values: Tensor, counts: Tensor) -> Tensor:
     """Mean of ``values`` where ``counts`` (bool, same shape) is true; 0 if it is true nowhere."""
     return torch.where(counts, values, 0.0).sum() / counts.sum().clamp(min=1)
-
-
-def check_choice(name: str, value: object, choices: object) -> None:
-    """Raise ValueError unless ``value`` is one of ``choices``, a Literal."""
-    if value not in get_args(choices):
-        known = ", ".join(repr(choice) for choice in get_args(choices))
-        raise ValueError(f"{name} is {value!r}, expected one of: {known}")
 
 
 def check_number(name: str, value: float) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.losses._probabilities import pixel_nll
 from lightning_seg.losses.base import (
     Loss,
     Reduction,
     autocast_off,
-    check_choice,
     check_shapes,
     mean_where,
     pooled,

@@ -6,15 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.losses._by_class import check_classes, chosen, sum_by_class
-from lightning_seg.losses.base import (
-    Loss,
-    autocast_off,
-    check_choice,
-    check_shapes,
-    mean_where,
-    valid_scores,
-)
+from lightning_seg.losses.base import Loss, autocast_off, check_shapes, mean_where, valid_scores
 from lightning_seg.targets import InnerDistance
 from lightning_seg.targets.inner_distance import Metric
 from lightning_seg.targets.signed_distance import Void

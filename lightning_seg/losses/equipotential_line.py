@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.losses._probability_loss import VOID, probability_loss
 from lightning_seg.losses._stable_ranks import between_ranks
-from lightning_seg.losses.base import Loss, check_choice
+from lightning_seg.losses.base import Loss
 from lightning_seg.losses.potential import (
     Padding,
     Plane,

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.losses._overlap import Preset
 from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
 from lightning_seg.losses.base import (
     Loss,
     Reduction,
     autocast_off,
-    check_choice,
     check_number,
     mean_where,
     pooled,

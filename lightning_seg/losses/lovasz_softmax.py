@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.losses._probabilities import masked_probabilities
-from lightning_seg.losses.base import Loss, Reduction, autocast_off, check_choice, mean_where
+from lightning_seg.losses.base import Loss, Reduction, autocast_off, mean_where
 
 Classes = Literal["present", "all"]
 

@@ -5,8 +5,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.losses._probability_loss import VOID, probability_loss
-from lightning_seg.losses.base import Loss, check_choice
+from lightning_seg.losses.base import Loss
 from lightning_seg.losses.potential import (
     Padding,
     Plane,

@@ -7,14 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_seg.losses.base import (
-    Loss,
-    autocast_off,
-    check_choice,
-    check_shapes,
-    mean_where,
-    valid_scores,
-)
+from lightning_seg.errors import check_choice
+from lightning_seg.losses.base import Loss, autocast_off, check_shapes, mean_where, valid_scores
 from lightning_seg.targets._masks import one_hot
 
 Reduction = Literal["pixel", "mean"]

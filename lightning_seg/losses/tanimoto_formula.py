@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss, check_choice, check_number, mean_where, ratio
+from lightning_seg.errors import check_choice
+from lightning_seg.losses.base import Loss, check_number, mean_where, ratio
 
 Coefficient = Literal["D1", "D2", "D3"]
 VolumeWeights = Literal["inverse_square", "inverse"]

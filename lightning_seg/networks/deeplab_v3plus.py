@@ -1,13 +1,13 @@
 """DeepLab v3+ (Chen et al. 2018) on any timm encoder that supports dilation."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import check_choice
 from lightning_seg.networks.atrous_pyramid import AtrousPyramid
 from lightning_seg.networks.encoder import EncoderNetwork
 from lightning_seg.networks.layers import ConvNormReLU, he_initialization, resized_as
@@ -59,8 +59,7 @@ class DeepLabV3Plus(EncoderNetwork):
         variant: Variant = "paper",
         last_convolution: bool = False,
     ) -> None:
-        if variant not in get_args(Variant):
-            raise InputError(f"variant is {variant!r}, but must be one of 'paper', 'smp'")
+        check_choice("variant", variant, Variant)
         smp = variant == "smp"
         super().__init__(
             in_channels, encoder, pretrained, weights, output_stride, checkpointing,

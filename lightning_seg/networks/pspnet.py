@@ -1,12 +1,12 @@
 """PSPNet (Zhao et al. 2017) on any timm encoder."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import check_choice
 from lightning_seg.networks.encoder import EncoderNetwork
 from lightning_seg.networks.layers import BatchNorm, ConvNormReLU, he_initialization, resized_as
 
@@ -42,8 +42,7 @@ class PSPNet(EncoderNetwork):
         dropout: float = 0.1,
         checkpointing: bool = False,
     ) -> None:
-        if upsampling not in get_args(Upsampling):
-            raise InputError(f"upsampling is {upsampling!r}; choose bilinear or transposed")
+        check_choice("upsampling", upsampling, Upsampling)
         super().__init__(in_channels, encoder, pretrained, weights, output_stride, checkpointing)
         pyramid = self.encoder
         self.out_channels, self.stride = channels, output_stride

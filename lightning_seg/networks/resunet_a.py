@@ -1,14 +1,13 @@
 """ResUNet-a (Diakogiannis et al. 2020)."""
 
-import difflib
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, check_choice
 from lightning_seg.networks.layers import BatchNorm, ConvNorm
 from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from lightning_seg.networks.psp_pooling import PSPPooling
@@ -79,11 +78,11 @@ class ResUNetA(Network):
         middle: Middle | None = None,
     ) -> None:
         super().__init__(in_channels, mean, std)
-        _check_choice("model", model, get_args(Model))
-        _check_choice("variant", variant, get_args(Variant))
-        _check_choice("down_kernel", down_kernel, (1, 3))
+        check_choice("model", model, Model)
+        check_choice("variant", variant, Variant)
+        check_choice("down_kernel", down_kernel, Literal[1, 3])
         middle = middle or _MIDDLES[model]
-        _check_choice("middle", middle, get_args(Middle))
+        check_choice("middle", middle, Middle)
         code = variant == "code"
         depth = 6 if model == "d6" else 7
         of_encoder = encoder_dilations or [
@@ -251,13 +250,4 @@ def _check_dilations(
         raise InputError(
             f"{part}_dilations is {[list(rates) for rates in dilations]}, but every block needs a "
             "list of one or more dilations of 1 or more"
-        )
-
-
-def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), map(str, choices), n=1, cutoff=0.5)
-        hint = f". Did you mean {near[0]}?" if near else ""
-        raise InputError(
-            f"{name} is {value!r}, but must be one of {', '.join(map(repr, choices))}{hint}"
         )

@@ -4,11 +4,11 @@ import warnings
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, check_choice
 from lightning_seg.prediction.geotiff import need_rasterio, quietly
 
 Format = Literal["GeoPackage", "GeoJSON"]
@@ -45,8 +45,7 @@ class Polygons:
     classes: list[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.format not in get_args(Format):
-            raise InputError(f"format is {self.format!r}, expected GeoPackage or GeoJSON")
+        check_choice("format", self.format, Format)
         if self.tolerance < 0:
             raise InputError(f"tolerance is {self.tolerance}, expected 0 pixels or more")
         if self.min_pixels < 1:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lightning_seg.targets.signed_distance import Void, check_void, signed_distance
+from lightning_seg.errors import check_choice
+from lightning_seg.targets.signed_distance import Void, signed_distance
 
 
 def boundary_distance(
@@ -67,7 +68,7 @@ class BoundaryDistance:
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
-        check_void(self.void)
+        check_choice("void", self.void, Void)
 
     @property
     def key(self) -> str:

@@ -1,17 +1,18 @@
 """Distance of each pixel to the nearest pixel of another class."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.targets._inner_distance_opencv import opencv_inner_distance
 from lightning_seg.targets._inner_distance_torch import torch_inner_distance
 from lightning_seg.targets._masks import check_mask
 from lightning_seg.targets._operator import as_operator
 from lightning_seg.targets._triton import runs_triton
-from lightning_seg.targets.signed_distance import Void, check_void
+from lightning_seg.targets.signed_distance import Void
 
 Metric = Literal["euclidean", "chessboard"]
 
@@ -53,8 +54,8 @@ def inner_distance(
         tensor([[2., 1., 1., 2.]])
     """
     check_mask(mask, num_classes)
-    check_metric(metric)
-    check_void(void)
+    check_choice("metric", metric, Metric)
+    check_choice("void", void, Void)
     chessboard, void_is_background = metric == "chessboard", void == "background"
     return _operator(mask, num_classes, chessboard, ignore_index, void_is_background)
 
@@ -88,12 +89,6 @@ _operator = as_operator(
 )
 
 
-def check_metric(metric: str) -> None:
-    """Raise unless the metric is known."""
-    if metric not in get_args(Metric):
-        raise ValueError(f"metric is {metric!r}, but must be 'euclidean' or 'chessboard'")
-
-
 @dataclass(frozen=True)
 class InnerDistance:
     """Distance map of the distance-transform loss: `inner_distance` in pixels.
@@ -116,8 +111,8 @@ class InnerDistance:
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
-        check_metric(self.metric)
-        check_void(self.void)
+        check_choice("metric", self.metric, Metric)
+        check_choice("void", self.void, Void)
 
     @property
     def key(self) -> str:

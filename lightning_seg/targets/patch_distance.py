@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.targets.inner_distance import inner_distance
-from lightning_seg.targets.signed_distance import Void, check_void
+from lightning_seg.targets.signed_distance import Void
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class PatchDistance:
     ignore_index: int = 255
 
     def __post_init__(self) -> None:
-        check_void(self.void)
+        check_choice("void", self.void, Void)
 
     @property
     def key(self) -> str:

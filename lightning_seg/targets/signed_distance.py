@@ -2,11 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from lightning_seg.errors import check_choice
 from lightning_seg.targets._masks import check_mask
 from lightning_seg.targets._operator import as_operator
 from lightning_seg.targets._signed_distance_opencv import opencv_signed_distance
@@ -60,7 +61,7 @@ def signed_distance(
     check_mask(mask, num_classes)
     if clip is not None:
         _check_clip(clip)
-    check_void(void)
+    check_choice("void", void, Void)
     clip = None if clip is None else float(clip)
     return _operator(mask, num_classes, clip, ignore_index, void == "background")
 
@@ -100,12 +101,6 @@ def _check_clip(clip: float) -> None:
         raise ValueError(f"clip is {clip}, but must be a positive, finite number of pixels")
 
 
-def check_void(void: str) -> None:
-    """Raise unless the void policy is known."""
-    if void not in get_args(Void):
-        raise ValueError(f"void is {void!r}, but must be 'ignore' or 'background'")
-
-
 @dataclass(frozen=True)
 class SignedDistance:
     """Target of distance regression: `signed_distance` divided by its clip, in [-1, 1].
@@ -137,7 +132,7 @@ class SignedDistance:
 
     def __post_init__(self) -> None:
         _check_clip(self.clip)
-        check_void(self.void)
+        check_choice("void", self.void, Void)
 
     @property
     def key(self) -> str:

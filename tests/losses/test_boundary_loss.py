@@ -107,7 +107,7 @@ def test_equals_the_reference(reference_case, key, classes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"void": "drop"}, "void is 'drop', but must be 'ignore' or 'background'"),
+        ({"void": "drop"}, "void is 'drop', expected one of: 'ignore', 'background'"),
         ({"classes": []}, r"classes is \[\], but must name distinct labels"),
     ],
 )

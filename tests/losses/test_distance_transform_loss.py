@@ -183,9 +183,12 @@ def test_equals_the_reference_of_one_class(reference_case):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "cityblock"}, "metric is 'cityblock', but must be 'euclidean' or 'chessboard'"),
+        (
+            {"metric": "cityblock"},
+            "metric is 'cityblock', expected one of: 'euclidean'",
+        ),
         ({"reduce": "mean"}, "reduce is 'mean', expected one of: 'mean_present'"),
-        ({"void": "drop"}, "void is 'drop', but must be 'ignore' or 'background'"),
+        ({"void": "drop"}, "void is 'drop', expected one of: 'ignore', 'background'"),
         ({"classes": []}, r"classes is \[\], but must name distinct labels"),
         ({"classes": [1, 1]}, r"classes is \[1, 1\], but must name distinct labels"),
         ({"classes": [-1]}, r"classes is \[-1\], but must name distinct labels"),

@@ -113,7 +113,7 @@ def test_arguments_override_those_of_the_variant():
 
 
 def test_an_unknown_variant_is_refused():
-    with pytest.raises(InputError, match="variant is 'code', but must be one of 'paper', 'smp'"):
+    with pytest.raises(InputError, match="variant is 'code', expected one of: 'paper', 'smp'"):
         DeepLabV3Plus(3, "test_resnet", variant="code")
 
 

@@ -77,5 +77,5 @@ def test_each_parameter_changes_the_targets_key():
 
 
 def test_an_unknown_void_policy_is_refused_at_construction():
-    with pytest.raises(ValueError, match="void is 'drop', but must be 'ignore' or 'background'"):
+    with pytest.raises(ValueError, match="void is 'drop', expected one of: 'ignore', 'background'"):
         BoundaryDistance(void="drop")

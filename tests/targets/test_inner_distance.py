@@ -183,8 +183,11 @@ def test_each_parameter_changes_the_targets_key():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "cityblock"}, "metric is 'cityblock', but must be 'euclidean' or 'chessboard'"),
-        ({"void": "drop"}, "void is 'drop', but must be 'ignore' or 'background'"),
+        (
+            {"metric": "cityblock"},
+            "metric is 'cityblock', expected one of: 'euclidean'",
+        ),
+        ({"void": "drop"}, "void is 'drop', expected one of: 'ignore', 'background'"),
     ],
 )
 def test_unknown_options_are_refused_at_construction(options, message):

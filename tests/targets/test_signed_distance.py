@@ -225,7 +225,7 @@ def test_a_clip_that_is_not_positive_is_refused(clip):
 
 
 def test_an_unknown_void_policy_is_refused():
-    with pytest.raises(ValueError, match="void is 'drop', but must be 'ignore' or 'background'"):
+    with pytest.raises(ValueError, match="void is 'drop', expected one of: 'ignore', 'background'"):
         signed_distance(torch.zeros(1, 2, 2).long(), 2, void="drop")
 
 
