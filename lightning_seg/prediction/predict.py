@@ -1,26 +1,29 @@
 """Prediction of images of any size: the entry point for the command line and Python."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_seg.callbacks import PredictionWriter
 from lightning_seg.data import FolderDataModule, SegmentationDataModule
 from lightning_seg.data.reading.labels import Color
 from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
 from lightning_seg.prediction.files import PredictionFiles, Probabilities, checked_label_values
+from lightning_seg.prediction.geotiff import has_place, is_turned
 from lightning_seg.prediction.job import PredictionJob
+from lightning_seg.prediction.outputs import becomes_geotiff
 from lightning_seg.prediction.polygons import Polygons
 from lightning_seg.prediction.raster_data import RasterDataModule
 from lightning_seg.prediction.raster_writer import RasterWriter
-from lightning_seg.prediction.safety import refuse_clashes, warn_of_lost_places
 from lightning_seg.tasks import SegmentationTask
 
 
@@ -171,8 +174,53 @@ class _Checks(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Raise if predictions would overwrite files; warn about lost georeferences."""
         pairs = self._data.predict_pairs()
-        refuse_clashes({pair: self._paths(pair) for pair in pairs})
-        warn_of_lost_places(pairs, self._why_whole)
+        _refuse_clashes({pair: self._paths(pair) for pair in pairs})
+        _warn_of_lost_places(pairs, self._why_whole)
+
+
+def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
+    """Raise if predictions would overwrite each other or an input file."""
+    read = {
+        path.resolve(): path
+        for pair in files
+        for path in (pair.image, pair.extra)
+        if path is not None
+    }
+    written: dict[Path, Path] = {}
+    for pair, paths in files.items():
+        for path in paths:
+            place = path.resolve()
+            if place in read:
+                raise InputError(
+                    f"The prediction of {pair.image} would overwrite the image {read[place]}. Set "
+                    "output_dir (--predictions.output_dir) to a different folder."
+                )
+            if place in written:
+                raise InputError(
+                    f"The predictions of {written[place]} and {pair.image} would both be named "
+                    f"{path.name}. Rename one of the images."
+                )
+            written[place] = pair.image
+
+
+def _warn_of_lost_places(pairs: Sequence[Pair], why_whole: str = "") -> None:
+    """Warn once if labels of georeferenced images will have no georeference."""
+    for pair in pairs:
+        image = pair.image
+        if not is_raster(image) or not has_place(image):
+            continue
+        if why_whole:
+            reason = f"images are predicted whole. {why_whole}"
+        elif not becomes_geotiff(image):
+            reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
+        elif is_turned(image):
+            reason = "its Orientation tag says that it is stored rotated. Save it upright"
+        else:
+            continue
+        rank_zero_warn(
+            f"The labels of {image} (and others like it) will have no georeference: {reason}"
+        )
+        return
 
 
 def _png(folder: Path, pair: Pair) -> list[Path]:

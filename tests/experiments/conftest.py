@@ -9,7 +9,7 @@ import pytest
 
 from lightning_seg import cli
 from lightning_seg.experiments.comparison import find_runs
-from lightning_seg.experiments.comparison.records import export_records
+from lightning_seg.experiments.comparison.runs import export_records
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("cross_entropy", "distance_regression")

@@ -10,7 +10,7 @@ from rich.markdown import Markdown
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.comparison import compare, find_runs, write_comparison
 from lightning_seg.experiments.comparison.page import page
-from lightning_seg.experiments.comparison.records import export_records
+from lightning_seg.experiments.comparison.runs import export_records
 
 
 def run(argv: list[str]) -> None:

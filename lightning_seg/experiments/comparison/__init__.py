@@ -2,7 +2,6 @@
 
 from lightning_seg.experiments.comparison.compare import Comparison, compare
 from lightning_seg.experiments.comparison.output import write_comparison
-from lightning_seg.experiments.comparison.records import export_record
-from lightning_seg.experiments.comparison.runs import Run, find_runs
+from lightning_seg.experiments.comparison.runs import Run, export_record, find_runs
 
 __all__ = ["Comparison", "Run", "compare", "export_record", "find_runs", "write_comparison"]
