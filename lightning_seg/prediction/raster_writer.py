@@ -1,6 +1,6 @@
 """Callback that stitches predicted windows into rasters and writes them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,14 @@ class RasterWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Add a batch of windows; store or write the rows that it completes."""
-        self._add(prediction, batch)
+        span, number = self._data.spans[batch["span"]], batch["batch"]
+        if number == span.batches.start:
+            self._open = self._begin(span, prediction.device)
+        assert self._open is not None, "batches of a span come in order"
+        self._open.add(prediction, number, batch["corners"])
+        if number + 1 == span.batches.stop:
+            self._finish(span, self._open.rows)
+            self._open = None
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Drop an unfinished span, and remove the folder of stored rows if it is empty."""
@@ -72,16 +79,6 @@ class RasterWriter(BasePredictionWriter):
     ) -> None:
         """Drop an unfinished span; Lightning skips teardown after an error."""
         self._open = None
-
-    def _add(self, maps: Tensor, batch: Mapping[str, Any]) -> None:
-        span, number = self._data.spans[batch["span"]], batch["batch"]
-        if number == span.batches.start:
-            self._open = self._begin(span, maps.device)
-        assert self._open is not None, "batches of a span come in order"
-        self._open.add(maps, number, batch["corners"])
-        if number + 1 == span.batches.stop:
-            self._finish(span, self._open.rows)
-            self._open = None
 
     def _begin(self, span: RowSpan, device: torch.device) -> "_OpenSpan":
         job, raster = self.job, span.raster
