@@ -2,19 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from lightning_seg.errors import InputError
-from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, EMeasure, SurfaceDistance
 from lightning_seg.metrics.functional.ratios import as_float64
 from lightning_seg.metrics.functional.region_scores import scores_of_margins
 
 # Ignore index of the binary maps of a merged class.
-_VOID = 255
+VOID = 255
 
 
 @dataclass(frozen=True)
@@ -29,24 +26,8 @@ class MergedClass:
         members = torch.tensor(self.classes, device=labels.device)
         pred, truth = torch.isin(labels, members).long(), torch.isin(mask, members).long()
         return pred, truth if ignore_index is None else truth.masked_fill(
-            mask == ignore_index, _VOID
+            mask == ignore_index, VOID
         )
-
-    def metrics(
-        self, dilation_ratio: float, width: int | None, tolerance: float, surface_distances: bool
-    ) -> dict[str, Metric]:
-        """Create boundary metrics; region metrics follow from the confusion matrix."""
-        common: dict[str, Any] = {"num_classes": 2, "ignore_index": _VOID, "average": None}
-        contour = common | {"void": "removed", "tolerance": tolerance, "score": "all"}
-        metrics: dict[str, Metric] = {
-            "boundary_iou": BoundaryIoU(**common, dilation_ratio=dilation_ratio, width=width),
-            "boundary_f": BoundaryFMeasure(**contour),
-            "boundary_f_pooled": BoundaryFMeasure(**contour, pooled=True),
-            "e_measure": EMeasure(**common),
-        }
-        if surface_distances:
-            metrics["surface_distance"] = SurfaceDistance(**common, measure="both")
-        return metrics
 
     def margins(self, confusion: Tensor) -> Tensor:
         """Return correct, ground-truth and predicted pixels, int64 (3,), of a confusion matrix."""

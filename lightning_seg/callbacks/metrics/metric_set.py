@@ -10,6 +10,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lightning_seg.callbacks.metrics.merged_classes import (
+    VOID,
     Group,
     MergedClass,
     PooledClasses,
@@ -64,44 +65,50 @@ class MetricSettings:
     pooled: tuple[PooledClasses, ...] = ()
 
     def metrics(self, thorough: bool) -> dict[str, Metric]:
-        """Return new metrics by name, with one value per class each."""
+        """Fresh metrics by name, each giving one value a class."""
         common: dict[str, Any] = {
             "num_classes": self.num_classes,
             "ignore_index": self.ignore_index,
         }
-        per_class = common | {"average": None}
-        contour = per_class | {"void": "removed"}
         metrics: dict[str, Metric] = {
-            # All region scores are computed from this matrix.
+            # All region scores follow from the one matrix.
             "confusion": MulticlassConfusionMatrix(**common, validate_args=False),
-            "boundary_iou": BoundaryIoU(
-                **per_class, dilation_ratio=self.dilation_ratio, width=self.boundary_width
+            **self._boundary_metrics(**common, thorough=thorough),
+            "trimap_iou": TrimapIoU(
+                **common, average=None, widths=self.trimap_widths, region="both"
             ),
-            "boundary_f": BoundaryFMeasure(**contour, tolerance=self.tolerance, score="all"),
-            "trimap_iou": TrimapIoU(**per_class, widths=self.trimap_widths, region="both"),
         }
-        if not thorough:
-            return metrics
-        metrics["boundary_f_pooled"] = BoundaryFMeasure(
-            **contour, tolerance=self.tolerance, score="all", pooled=True
-        )
-        for tolerance in self.curve_tolerances:
+        contour = common | {"average": None, "void": "removed"}
+        for tolerance in self.curve_tolerances if thorough else ():
             metrics[f"boundary_f/{tolerance}"] = BoundaryFMeasure(**contour, tolerance=tolerance)
-        metrics["e_measure"] = EMeasure(**per_class)
-        if self.surface_distances:
-            metrics["surface_distance"] = SurfaceDistance(**per_class, measure="both")
+        return metrics
+
+    def merged_metrics(self) -> dict[str, Metric]:
+        """Fresh metrics of a merged class against the rest, for the thorough measurement."""
+        return self._boundary_metrics(num_classes=2, ignore_index=VOID, thorough=True)
+
+    def _boundary_metrics(self, thorough: bool, **common: Any) -> dict[str, Metric]:
+        common |= {"average": None}
+        contour = common | {"void": "removed", "tolerance": self.tolerance, "score": "all"}
+        band: dict[str, Any] = {
+            "dilation_ratio": self.dilation_ratio,
+            "width": self.boundary_width,
+        }
+        metrics: dict[str, Metric] = {
+            "boundary_iou": BoundaryIoU(**common, **band),
+            "boundary_f": BoundaryFMeasure(**contour),
+        }
+        if thorough:
+            metrics["boundary_f_pooled"] = BoundaryFMeasure(**contour, pooled=True)
+            metrics["e_measure"] = EMeasure(**common)
+            if self.surface_distances:
+                metrics["surface_distance"] = SurfaceDistance(**common, measure="both")
         return metrics
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """Return merged classes, then pooled ones."""
+        """Merged classes, then pooled ones."""
         return (*self.merged, *self.pooled)
-
-    def merged_metrics(self, group: MergedClass) -> dict[str, Metric]:
-        """Return new metrics of a merged class for validate and test."""
-        return group.metrics(
-            self.dilation_ratio, self.boundary_width, self.tolerance, self.surface_distances
-        )
 
 
 @dataclass
@@ -155,7 +162,7 @@ class MetricSet:
         metrics |= {name: metric.clone() for name, metric in self.additional.items()}
         self.metrics = self._on_device(metrics)
         self.merged = {
-            group.name: self._on_device(settings.merged_metrics(group))
+            group.name: self._on_device(settings.merged_metrics())
             for group in (settings.merged if thorough else ())
         }
 
