@@ -354,6 +354,8 @@ class SegmentationTask(LightningModule):
     def on_train_start(self) -> None:
         """Log class weights, apply the finder's learning rate, and check a resumed schedule."""
         self._began = True
+        # The learning-rate finder trains before `on_fit_start`.
+        resolve_class_weights(self, self.num_classes, missing_alone=True)
         announce_class_weights(self)
         if self._lr_was_set:
             self.optimization.begin_at_lr(self)
