@@ -5,6 +5,7 @@ python benchmarks/networks_table.py --size 128  # a quick look, on the screen al
 """
 
 import argparse
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lightning_seg.networks import Network, no_pretrained_weights
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "networks.md"
 CLASSES = 6
+REFERENCE = "unet_resnet18.yaml"
 
 SOURCES = {
     "CCNet": "Huang et al. 2019",
@@ -106,24 +108,30 @@ def activation_bytes(model: Model, size: int) -> int:
     return total
 
 
-def seconds(model: Model, size: int, repeats: int) -> float:
-    """The least CPU time of a forward pass in evaluation, channels last as in the task.
-
-    On one thread and by the process's own clock, so that other work on the machine, which only
-    makes it wait, counts little; the least of several, because caches are shared all the same.
-    """
-    model = model.eval().to(memory_format=torch.channels_last)
-    image = image_for(model, size).contiguous(memory_format=torch.channels_last)
-    best = float("inf")
+def seconds(model: Model, image: Tensor) -> float:
+    """CPU time of one forward pass in evaluation."""
+    start = time.process_time()
     with torch.inference_mode():
-        for _ in range(repeats + 1):  # the first one warms up
-            start = time.process_time()
-            model(image)
-            best = min(best, time.process_time() - start)
-    return best
+        model(image)
+    return time.process_time() - start
 
 
-def cost(path: Path, size: int, repeats: int) -> str:
+def relative_time(model: Model, reference: Model, size: int, repeats: int) -> float:
+    """The median ratio of the CPU times of two models' forward passes, channels last.
+
+    The passes alternate, and CPU time excludes waiting, so other work on the machine slows both
+    alike.
+    """
+    models = [m.eval().to(memory_format=torch.channels_last) for m in (model, reference)]
+    images = [image_for(m, size).contiguous(memory_format=torch.channels_last) for m in models]
+    ratios = []
+    for _ in range(repeats + 1):  # the first pair warms up
+        own, other = map(seconds, models, images)
+        ratios.append(own / other)
+    return statistics.median(ratios[1:])
+
+
+def cost(path: Path, reference: Model, size: int, repeats: int) -> str:
     """A row of the table of costs."""
     config = yaml.safe_load(path.read_text())
     with torch.device("meta"):  # counts need no arithmetic
@@ -138,10 +146,10 @@ def cost(path: Path, size: int, repeats: int) -> str:
         else:
             kept, saved = (activation_bytes(m, size) / 2**30 for m in (keeping, saving))
             memory = f"{kept:.2f} GiB / {saved:.2f}"
-    needed = seconds(build(config), size, repeats)
+    ratio = relative_time(build(config), reference, size, repeats)
     return (
         f"| `{path.name}` | {parameters / 1e6:.2f} M | {macs / 1e9:.1f} G | {memory} "
-        f"| {needed:.2f} s |"
+        f"| {ratio:.2g} |"
     )
 
 
@@ -174,7 +182,7 @@ def processor() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=512, help="side of the image in pixels")
-    parser.add_argument("--repeats", type=int, default=3, help="passes timed, after one not timed")
+    parser.add_argument("--repeats", type=int, default=3, help="pairs of passes timed, after one")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     paths = sorted((ROOT / "configs" / "network").glob("*.yaml"))
@@ -183,8 +191,9 @@ def main() -> None:
     print("\n".join(tables["networks"]))
     costs = ["| file | parameters | multiply-adds | activations | forward |", "|---" * 5 + "|"]
     print("\n".join(costs))
+    reference = build(yaml.safe_load((ROOT / "configs" / "network" / REFERENCE).read_text()))
     for path in paths:
-        costs.append(cost(path, arguments.size, arguments.repeats))
+        costs.append(cost(path, reference, arguments.size, arguments.repeats))
         print(costs[-1], flush=True)
     tables["cost"] = [f"{processor()}, one thread:", "", *costs]
     if arguments.size == parser.get_default("size"):

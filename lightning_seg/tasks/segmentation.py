@@ -369,6 +369,8 @@ class SegmentationTask(LightningModule):
         """Log class weights, apply the finder's learning rate, and check a resumed schedule."""
         self._began = True
         self._checked_epoch = self.current_epoch  # losses do not check labels, which would wait
+        # The learning-rate finder trains before `on_fit_start`.
+        resolve_class_weights(self, self.num_classes, missing_alone=True)
         announce_class_weights(self)
         if self._lr_was_set:
             self.optimization.begin_at_lr(self)

@@ -1,18 +1,26 @@
-"""Every row of the papers' tables: its command parses, and trains on a tiny copy of its data."""
+"""Every row and sweep of the papers' tables: commands parse, and rows train on tiny data."""
 
 import json
+import re
 import shlex
 import shutil
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonargparse import ArgumentError
 
-from lightning_seg import testing
+from lightning_seg import cli, testing
+from lightning_seg.cli.config_files import with_found_configs
+from lightning_seg.cli.config_parsing import faithful_parsing
+from lightning_seg.cli.segmentation_cli import SegmentationCLI
 from lightning_seg.data import ISPRSDataModule
+from lightning_seg.experiments.sweep import plan, read_spec
 
 ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
 sys.path.append(str(ROOT / "docs"))
 
 import make_experiments  # noqa: E402
@@ -21,28 +29,55 @@ ROWS = make_experiments.rows()
 each_row = pytest.mark.parametrize("name", ROWS)
 
 
-def outline(row):
-    """Return a row's files and option names, each with its experiment."""
-    words = shlex.split(row["fit"])
-    said = [word for word in words if word.startswith("-") or word.endswith(".yaml")]
-    return {(said[1], word) for word in said}
+def fit_words(row):
+    """The words of the command that trains a row."""
+    return shlex.split(make_experiments.fit_command(row))[1:]
 
 
-def first_of_a_kind(rows):
-    """Return rows with a file or option that no earlier row adds to the same experiment."""
-    seen, actual = set(), set()
-    for name, row in rows.items():
-        if outline(row) - seen:
-            actual.add(name)
-        seen |= outline(row)
-    return actual
+def row_commands(row):
+    """The words of a row's two commands."""
+    return [fit_words(row), shlex.split(make_experiments.measure_command(row))[1:]]
+
+
+def sweep_commands(path):
+    """The words of the commands of every run of a sweep, by the run's name."""
+    spec = read_spec(yaml.safe_load(path.read_text()))
+    return {
+        f"{path.stem}/{run.name}": [run.command(step, spec.sweep_dir) for step in run.steps]
+        for run in plan(spec)
+    }
+
+
+COMMANDS = {name: row_commands(row) for name, row in ROWS.items()}
+for sweep in sorted((CONFIGS / "sweep").glob("*.yaml")):
+    COMMANDS |= sweep_commands(sweep)
+
+
+def value_of(option, words):
+    """The value that words give to an option."""
+    return words[words.index(option) + 1]
+
+
+def outline(fit, *others):
+    """Files, names of options and evaluations of a run, each with its experiment."""
+    said = {word.partition("=")[0] for word in fit if word[:2] == "--" or word[-5:] == ".yaml"}
+    folder = value_of("--run_dir", fit)
+    said |= {" ".join(words).replace(folder, "") for words in others}
+    return {(value_of("--config", fit), word) for word in said}
+
+
+def first_of_a_kind(commands):
+    """Runs with a file, an option or an evaluation that no run before has with its experiment."""
+    seen, found = set(), set()
+    for name, words in commands.items():
+        if outline(*words) - seen:
+            found.add(name)
+        seen |= outline(*words)
+    return found
 
 
 # These are parsed at once, the others with the slow tests.
-FIRST = first_of_a_kind(ROWS)
-each_row_some_slow = pytest.mark.parametrize(
-    "name", [name if name in FIRST else pytest.param(name, marks=pytest.mark.slow) for name in ROWS]
-)
+FIRST = first_of_a_kind(COMMANDS)
 
 # Where the configurations look for each dataset.
 DATA = {
@@ -64,21 +99,146 @@ ISPRS = ("vaihingen", "potsdam")
 REPLACED = {"resnet50", "resnet101", "resnet34", "wide_resnet50_2", "xception71"}
 
 
-def arguments(row):
-    """Return the words of a row's command, with absolute paths of its files."""
-    words = shlex.split(make_experiments.fit_command(row))[1:]
-    return [str(ROOT / word) if word.startswith("configs/") else word for word in words]
-
-
 def test_docs_experiments_is_up_to_date():
     assert make_experiments.PAGE.read_text(encoding="utf-8") == make_experiments.page()
 
 
-@each_row_some_slow
-def test_a_row_parses(name, run):
-    status, out, err = run(*arguments(ROWS[name]), "--print_config")
-    assert status in (0, None), err
-    assert "class_path: lightning_seg.tasks." in out
+@pytest.fixture(scope="module")
+def parsers():
+    """The parsers of the command line's stages by name, which take long to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["lightning-seg", "fit", "--help"])
+        patch.setattr(sys, "path", list(sys.path))
+        with pytest.raises(SystemExit):
+            cli.main()
+    return {parser.prog.split()[-1]: parser for parser in SegmentationCLI.parsers}
+
+
+@pytest.fixture
+def parse(parsers, tmp_path, monkeypatch):
+    """Parses the words of a command in an empty folder, where a fit leaves its configuration."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(words):
+        stage, *options = with_found_configs(words)
+        with faithful_parsing():
+            config = parsers[stage].parse_args(options)
+        if stage == "fit":
+            file = Path(config.run_dir, "config.yaml")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(parsers[stage].dump(config, skip_none=False))
+        return config
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in FIRST else pytest.param(n, marks=pytest.mark.slow) for n in COMMANDS]
+)
+def test_all_commands_of_a_run_parse(name, parse):
+    fit, *others = COMMANDS[name]
+    folder = value_of("--run_dir", fit)
+    assert parse(fit).run_dir == folder
+    for words in others:
+        assert parse(words).run_dir == folder
+
+
+# Options in prose: a name and a value each, side by side if they belong together.
+OPTION = r"--[a-z][\w.]*\w\+?[= ](?:'[^']*'|[^\s'`]+)"
+QUOTED = re.compile(rf"(?:lightning-seg (\w+) )?({OPTION}(?: \\? ?{OPTION})*)")
+
+
+def quoted(text):
+    """The commands and options that a text quotes, as a stage and words."""
+    for stage, options in QUOTED.findall(" ".join(text.split())):
+        if "..." not in options:
+            words = shlex.split(options.replace("\\", " ").rstrip(".,;:)"))
+            yield stage or "fit", [word.rstrip(".,;:)") for word in words]
+
+
+def comments(path):
+    lines = path.read_text().splitlines()
+    return " ".join(line.strip(" #") for line in lines if line.lstrip().startswith("#"))
+
+
+def base(path):
+    """The experiment that a configuration's comment speaks of, with the configuration over it."""
+    experiment = {
+        "overlay/epl": "epl/voc_pspnet",
+        "overlay/resunet_a": "resunet_a/potsdam",
+        "method": "epl/voc_pspnet",
+    }.get(path.parent.relative_to(CONFIGS).as_posix())
+    if experiment:
+        return ["--config", experiment, "--config", str(path)]
+    whole = path.is_relative_to(CONFIGS / "experiment")
+    return ["--config", str(path) if whole else "camvid/unet"]
+
+
+WITH_OPTIONS = [
+    path
+    for folder in ("experiment", "overlay", "method", "network", "inference")
+    for path in sorted((CONFIGS / folder).rglob("*.yaml"))
+    if list(quoted(comments(path)))
+]
+
+
+def names(words):
+    """The options among words, each with a dot at its end; files can stand side by side."""
+    return [f"{word}." for word in words if word.startswith("--") and word != "--config"]
+
+
+def beside(groups):
+    """Groups of options, merged where none is a part of another, for fewer commands."""
+    merged = []
+    for words in groups:
+        for other in merged:
+            pairs = product(names(words), names(other))
+            if not any(a.startswith(b) or b.startswith(a) for a, b in pairs):
+                other += words
+                break
+        else:
+            merged.append(list(words))
+    return merged
+
+
+@pytest.mark.parametrize("path", WITH_OPTIONS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_options_in_a_configurations_comment_parse(path, parse):
+    found = list(quoted(comments(path)))
+    for words in beside(words for stage, words in found if stage == "fit"):
+        parse(["fit", *base(path), *words])
+    for stage, words in found:
+        if stage != "fit":
+            folder = str(Path(value_of("--config", words)).parent)
+            parse(["fit", *base(path), "--run_dir", folder])
+            parse([stage, *words])
+
+
+def notes():
+    """What a paper's or a table's notes quote, with the rows that they speak of."""
+    for path in make_experiments.table_files():
+        paper = yaml.safe_load(path.read_text())
+        every = [row for table in paper["tables"] for row in table["rows"]]
+        for part, rows in [(paper, every), *((t, t["rows"]) for t in paper["tables"])]:
+            for stage, words in quoted(part.get("notes", "")):
+                yield pytest.param(stage, words, rows, id=" ".join([path.stem, *words]))
+
+
+@pytest.mark.parametrize(("stage", "words", "rows"), notes())
+def test_what_notes_quote_parses_with_one_of_their_rows(stage, words, rows, parse):
+    if stage != "fit":
+        [row] = [row for row in rows if f"runs/{row['run']}/" in value_of("--config", words)]
+        parse(fit_words(row))
+        parse([stage, *words])
+        return
+    refusals = []
+    for row in {row["fit"].split("--model")[0]: row for row in reversed(rows)}.values():
+        try:
+            parse([*fit_words(row), *words])
+        except ArgumentError as error:
+            refusals.append(f"{row['run']}: {error}")
+        else:
+            return
+    pytest.fail("\n".join(refusals[:3]))
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +317,9 @@ def fit_two_steps(name, run):
         fit_two_steps(row["after"], run)
         for checkpoint in Path("runs", row["after"], "checkpoints").glob("last.ckpt"):
             shutil.copy(checkpoint, checkpoint.with_name("best.ckpt"))
-    status, out, err = run(*arguments(row), "--print_config")
+    words = fit_words(row)
+    status, out, err = run(*words, "--print_config")
     config = yaml.safe_load(out)
-    status, _, err = run(*arguments(row), *small(config))
+    status, _, err = run(*words, *small(config))
     assert status == 0, err
     assert Path("runs", row["run"], "checkpoints", "last.ckpt").is_file()

@@ -15,6 +15,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 EXPERIMENTS = sorted((CONFIGS / "experiment").rglob("*.yaml"))
 ANY = CONFIGS / "experiment" / "camvid" / "unet.yaml"
 PSPNET = CONFIGS / "experiment" / "epl" / "voc_pspnet.yaml"
+PLATEAU = CONFIGS / "experiment" / "resunet_a" / "potsdam.yaml"
 EPL = ("--config", PSPNET, "--config", CONFIGS / "method" / "epl.yaml")
 
 
@@ -96,6 +97,12 @@ def test_a_method_inherits_no_setting_of_earlier_terms(capsys, monkeypatch):
     assert losses["distance"]["loss"]["init_args"]["class_weights"] is None
 
 
+def test_a_method_inherits_no_weight_of_an_earlier_term(capsys, monkeypatch):
+    single = CONFIGS / "method" / "resunet_a_single.yaml"
+    out = printed(capsys, monkeypatch, "--config", PLATEAU, "--config", single)
+    assert yaml.safe_load(out)["model"]["init_args"]["losses"]["tanimoto"]["weight"] == 1.0
+
+
 TERMS = {
     ("line.weight", "0.5"): ("line", "weight", 0.5),
     ("line.loss.kernel_size", "9"): ("line", "loss", {"kernel_size": 9, "mu": 10}),
@@ -129,9 +136,6 @@ def test_an_optimization_can_be_an_option(capsys, monkeypatch, path):
     given = yaml.safe_load(path.read_text())["optimizer"]["class_path"]
     actual = yaml.safe_load(out)["model"]["init_args"]["optimization"]
     assert actual["optimizer"]["class_path"].endswith(given.rpartition(".")[2])
-
-
-PLATEAU = CONFIGS / "experiment" / "resunet_a" / "potsdam.yaml"
 
 
 @parts("optimization")

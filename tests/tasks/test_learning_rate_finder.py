@@ -1,8 +1,9 @@
 from functools import partial
 
 import pytest
+import tiny_task
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateFinder
 from lightning.pytorch.tuner import Tuner
 from torch.optim.lr_scheduler import MultiStepLR, PolynomialLR
@@ -82,6 +83,44 @@ def test_a_schedule_starts_from_the_suggested_rate(make_task, loader, trainer, s
     rates = sorted(group["lr"] for group in fit.optimizers[0].param_groups)
     actual = callback.optimal_lr.suggestion()
     assert rates == [pytest.approx(0.1 * actual), pytest.approx(actual)]
+
+
+class BalancedData(LightningDataModule):
+    """Training batches, and class weights as if counted from their labels."""
+
+    def __init__(self, loader):
+        super().__init__()
+        self.loader = loader
+        self.asked = []
+
+    def train_dataloader(self):
+        return self.loader(batch_size=2)
+
+    def val_dataloader(self):
+        return self.loader(batch_size=1)
+
+    def class_weights(self, balance):
+        self.asked.append(balance)
+        return [1.0, 2.0, 4.0]
+
+
+def test_the_finder_weighs_classes_by_the_name_of_a_balance(loader, trainer):
+    data, task = BalancedData(loader), tiny_task.make_balanced()
+    found = Tuner(trainer(max_epochs=-1)).lr_find(
+        task, datamodule=data, min_lr=1e-5, max_lr=1.0, num_training=30
+    )
+    assert task.lr == found.suggestion()
+    assert data.asked == ["median_frequency"]
+
+
+@pytest.mark.parametrize("num_sanity_val_steps", [0, 1])
+def test_a_fit_that_finds_its_rate_counts_the_balance_once(loader, trainer, num_sanity_val_steps):
+    data, task, callback = BalancedData(loader), tiny_task.make_balanced(), finder()
+    fit = trainer(callback, max_epochs=10, num_sanity_val_steps=num_sanity_val_steps)
+    fit.fit(task, datamodule=data)
+    assert task.lr == callback.optimal_lr.suggestion()
+    assert data.asked == ["median_frequency"]
+    assert task.losses["cross_entropy"].class_weights(3).tolist() == [1.0, 2.0, 4.0]
 
 
 def test_lr_overrides_the_rate_of_the_optimiser(make_task, loader, trainer):
