@@ -50,5 +50,5 @@ def test_it_has_as_many_parameters_as_the_public_code():
 
 
 def test_an_unknown_upsampling_lists_the_choices():
-    with pytest.raises(InputError, match="bilinear or transposed"):
+    with pytest.raises(InputError, match="'bilinear', 'transposed'"):
         PSPNet(3, "test_resnet", upsampling="nearest")
