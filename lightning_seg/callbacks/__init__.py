@@ -1,6 +1,7 @@
 """Callbacks for any LightningModule: boundary metrics, pictures, prediction files, run records."""
 
 from lightning_seg.callbacks.atomic_checkpoint import AtomicCheckpointIO
+from lightning_seg.callbacks.exact_resume import ExactResume
 from lightning_seg.callbacks.extractors import CaptureForward, FromOutputs
 from lightning_seg.callbacks.frozen_batch_norm import FrozenBatchNorm
 from lightning_seg.callbacks.metrics.boundary_metrics import BoundaryMetrics
@@ -15,6 +16,7 @@ __all__ = [
     "BoundaryMetrics",
     "CaptureForward",
     "EdgeFeatureMaps",
+    "ExactResume",
     "FromOutputs",
     "FrozenBatchNorm",
     "PotentialFields",
