@@ -10,6 +10,7 @@ from lightning_seg.callbacks.pictures.panels import PredictionPanels
 from lightning_seg.callbacks.pictures.potential_fields import PotentialFields
 from lightning_seg.callbacks.prediction_writer import PredictionWriter
 from lightning_seg.callbacks.run_record import RunRecord
+from lightning_seg.callbacks.stop_signals import StopOnSignal
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -23,4 +24,5 @@ __all__ = [
     "PredictionPanels",
     "PredictionWriter",
     "RunRecord",
+    "StopOnSignal",
 ]
