@@ -23,8 +23,7 @@ FILES = (
     FIT,
     EPOCHS,
     CLASSES,
-    *(f"config_{command}.yaml" for command in SPLITS.values()),
-    *(f"{split}/{name}" for split in SPLITS for name in (METRICS, COUNTS, RECORD)),
+    *(f"{split}/{name}" for split in SPLITS for name in (CONFIG, METRICS, COUNTS, RECORD)),
 )
 
 

@@ -15,8 +15,7 @@ from lightning_seg.errors import InputError
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
 METRICS, COUNTS, RECORD = "metrics.json", "counts_per_image.csv", "record.json"
-# The splits, and the command that evaluates on each.
-SPLITS = {"test": "test", "val": "validate"}
+SPLITS = ("test", "val")
 
 # Prefix of validation scores in `epochs.jsonl`.
 VAL = "val/"
@@ -43,7 +42,7 @@ class Run:
 
     def evaluation_config(self, split: str) -> dict[str, Any]:
         """Return the configuration of the evaluation, or else that of fit."""
-        return self._config(f"config_{SPLITS[split]}.yaml") or self.config
+        return self._config(f"{split}/{CONFIG}") or self.config
 
     @cached_property
     def fit(self) -> dict[str, Any]:
