@@ -11,12 +11,18 @@ CHECKPOINTS = "checkpoints"
 def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
     """Return the path of a run's ``last`` or ``best`` checkpoint, or the given path; None for None.
 
+    ``auto`` is ``last``, or else ``best`` (a run may be killed between the two), or else None.
+
     Raises:
         InputError: The file does not exist or is not a checkpoint.
     """
     if ckpt_path is None:
         return None
     folder = run_dir / CHECKPOINTS
+    if ckpt_path == "auto":
+        ckpt_path = next((n for n in ("last", "best") if (folder / f"{n}.ckpt").is_file()), None)
+        if ckpt_path is None:
+            return None
     path = folder / f"{ckpt_path}.ckpt" if ckpt_path in ("last", "best") else Path(ckpt_path)
     if not path.is_file():
         existing = ", ".join(sorted(p.name for p in folder.glob("*.ckpt"))) or "none"

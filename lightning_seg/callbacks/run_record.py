@@ -19,7 +19,8 @@ from lightning_seg.callbacks.environment import (
 )
 from lightning_seg.files import write_atomically
 
-EPOCHS, FIT, STAGE = "epochs.jsonl", "fit.json", "record.json"
+ENVIRONMENT, EPOCHS, FIT = "environment.jsonl", "epochs.jsonl", "fit.json"
+STAGE = "record.json"
 
 
 class RunRecord(Callback):
@@ -28,10 +29,10 @@ class RunRecord(Callback):
     A fit appends its environment to ``environment.jsonl`` at every start, and each training epoch
     to ``epochs.jsonl`` (``pandas.read_json("epochs.jsonl", lines=True)``). ``fit.json`` holds the
     command of the first start; commit, seed, versions and hardware of the last start; the number of
-    parameters; and seconds, samples per second and peak memory of the whole run. A resumed run
-    continues the same files; epochs that it trains again replace the recorded ones. ``validate``
-    and ``test`` write similar records to ``val/record.json`` and ``test/record.json``, with the
-    name of the checkpoint.
+    parameters; whether the run has ended; its seconds, samples per second and peak memory. A
+    resumed run continues the same files; epochs that it trains again replace the recorded ones.
+    ``validate`` and ``test`` write similar records to ``val/record.json`` and
+    ``test/record.json``, with the name of the checkpoint.
 
     Args:
         folder: The run's folder, also used by the other callbacks of this package; by default the
@@ -41,9 +42,7 @@ class RunRecord(Callback):
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = None if folder is None else Path(folder)
         self._environment: dict[str, Any] = {}
-        self._validated = False
-        self._samples = 0
-        self._validation_seconds = 0.0
+        self._begin_epoch()
         self._parameters: dict[str, int] = {}
         self._earlier_peak: dict[str, int | None] = {}
 
@@ -55,7 +54,7 @@ class RunRecord(Callback):
         self._environment = environment()
         if stage == "fit":
             folder.mkdir(parents=True, exist_ok=True)
-            _append(folder / "environment.jsonl", self._environment)
+            _append(folder / ENVIRONMENT, self._environment)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove recorded epochs that will be trained again, and count the parameters."""
@@ -77,10 +76,32 @@ class RunRecord(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start timing the epoch."""
-        self._started = time.perf_counter()
-        self._validated = False
-        self._samples = 0
-        self._validation_seconds = 0.0
+        self._begin_epoch()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the current epoch has taken so far, for a checkpoint within it."""
+        return {
+            "seconds": time.perf_counter() - self._started,
+            "validation_seconds": self._validation_seconds,
+            "samples": self._samples,
+            "validated": self._validated,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the record of an epoch; an epoch from its start begins a new one."""
+        self._begin_epoch(**state_dict)
+
+    def _begin_epoch(
+        self,
+        seconds: float = 0.0,
+        validation_seconds: float = 0.0,
+        samples: int = 0,
+        validated: bool = False,
+    ) -> None:
+        self._started = time.perf_counter() - seconds
+        self._validation_seconds = validation_seconds
+        self._samples = samples
+        self._validated = validated
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -157,13 +178,19 @@ class RunRecord(Callback):
         _append(folder / EPOCHS, record)
         self._write_fit(trainer, folder, peak)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that the run is finished."""
+        path = run_folder(trainer) / FIT
+        if _writes(trainer) and path.exists():
+            write_atomically(path, json.dumps(_read(path) | {"finished": True}, indent=2) + "\n")
+
     def _write_fit(self, trainer: Trainer, folder: Path, peak: dict[str, int | None]) -> None:
         epochs = read_lines(folder / EPOCHS)
         seconds, validation, samples = (
             sum(epoch.get(key, 0) for epoch in epochs)
             for key in ("seconds", "validation_seconds", "samples")
         )
-        starts = read_lines(folder / "environment.jsonl")
+        starts = read_lines(folder / ENVIRONMENT)
         earlier = self._earlier_peak
         record = {
             **self._environment,
@@ -172,6 +199,7 @@ class RunRecord(Callback):
             "starts": len(starts),
             **_hardware(trainer),
             "parameters": self._parameters,
+            "finished": False,
             "epochs": len(epochs),
             "steps": trainer.global_step,
             "seconds": round(seconds, 3),

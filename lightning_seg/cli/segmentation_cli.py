@@ -19,23 +19,27 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.multiprocessing import ProcessExitedException
 
 # Imported so that configurations can name their classes without a module path.
 from lightning_seg import data, heads, inference, losses, networks, tasks  # noqa: F401
 from lightning_seg.callbacks import (
     AtomicCheckpointIO,
     BoundaryMetrics,
+    ExactResume,
     PredictionPanels,
     RunRecord,
+    StopOnSignal,
 )
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.cli.config_errors import explain
 from lightning_seg.cli.config_files import with_found_configs
 from lightning_seg.cli.config_parsing import faithful_parsing
+from lightning_seg.cli.run_folder import CONFIG, lock_run_folder, refuse_second_run
 from lightning_seg.cli.warnings import filter_warnings
 from lightning_seg.errors import InputError
+from lightning_seg.files import write_atomically
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.prediction import PredictionFiles
 from lightning_seg.prediction.predict import plan_prediction
@@ -59,14 +63,23 @@ _ABOUT = {
 }
 
 
+# Where each command writes its configuration; a resumed fit that of RESUMED.
+_CONFIGS = {
+    "fit": CONFIG,
+    "validate": f"val/{CONFIG}",
+    "test": f"test/{CONFIG}",
+    "predict": f"predict/{CONFIG}",
+}
+_RESUMED = f"resumed/{CONFIG}"
+
+
 class RunConfig(SaveConfigCallback):
-    """Save the configuration in the run's folder, independent of the logger."""
+    """Save the configuration in one self-contained file in the run's folder."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the configuration, replacing that of an earlier start."""
-        path = run_folder(trainer) / self.config_filename
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.parser.save(self.config, path, skip_none=False, overwrite=True)
+        """Write the configuration, with the content of all files that it names."""
+        text = self.parser.dump(self.config, skip_none=False)
+        write_atomically(run_folder(trainer) / self.config_filename, text)
 
 
 class SegmentationCLI(LightningCLI):
@@ -74,7 +87,7 @@ class SegmentationCLI(LightningCLI):
 
     ``run_dir`` receives the config, checkpoints (``last``, and ``best`` by boundary IoU or
     ``best_by``), scores, pictures and TensorBoard files. ``--ckpt_path last`` and ``best`` refer to
-    the checkpoints in ``run_dir``.
+    the checkpoints in ``run_dir``; ``auto`` resumes if there is one and starts a new run if not.
     """
 
     parsers: ClassVar[list[LightningArgumentParser]] = []
@@ -148,24 +161,27 @@ class SegmentationCLI(LightningCLI):
         return
 
     def before_instantiate_classes(self) -> None:
-        """Find the checkpoint; raise if two runs would share a folder."""
+        """Find the checkpoint; lock the run's folder, and raise if two runs would share it."""
         config = self.config[self.subcommand]
         _refuse_given_by_data(config.model)
+        if not config.run_dir:
+            raise InputError("--run_dir is empty. Name the run's folder: --run_dir runs/NAME.")
         run_dir = Path(config.run_dir)
         config.ckpt_path = find_checkpoint(config.get("ckpt_path"), run_dir)
-        if self.subcommand != "fit" and config.ckpt_path is None:
-            raise InputError(
-                f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
-            )
-        own = (run_dir / CHECKPOINTS).resolve()
-        resumed = config.ckpt_path and Path(config.ckpt_path).resolve().parent == own
-        fresh = self.subcommand == "fit" and not resumed
-        if fresh and not config.trainer.fast_dev_run:
-            _refuse_second_run(run_dir)
-        self.save_config_kwargs = {
-            "config_filename": "config.yaml" if fresh else f"config_{self.subcommand}.yaml",
-            "save_to_log_dir": False,
-        }
+        filename = _CONFIGS[str(self.subcommand)]
+        if self.subcommand != "fit":
+            if config.ckpt_path is None:
+                raise InputError(
+                    f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
+                )
+        elif not config.trainer.fast_dev_run:
+            self._lock = lock_run_folder(run_dir)
+            own = (run_dir / CHECKPOINTS).resolve()
+            if config.ckpt_path and Path(config.ckpt_path).resolve().parent == own:
+                filename = _RESUMED
+            else:
+                refuse_second_run(run_dir)
+        self.save_config_kwargs = {"config_filename": filename, "save_to_log_dir": False}
 
     def instantiate_classes(self) -> None:
         """Create data, model and trainer, without pretrained weights if a checkpoint is loaded."""
@@ -221,9 +237,9 @@ class SegmentationCLI(LightningCLI):
 
 
 def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
-    callbacks: list[Any] = [RunRecord(run_dir)]
+    callbacks: list[Any] = [ExactResume(), RunRecord(run_dir)]
     if trainer_config.enable_checkpointing is False:
-        return callbacks
+        return [*callbacks, StopOnSignal(None)]
     folder = Path(run_dir, CHECKPOINTS)
     last = ModelCheckpoint(
         folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True
@@ -235,7 +251,8 @@ def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
         mode="max",
         enable_version_counter=False,
     )
-    return [*callbacks, best, last]
+    stop = StopOnSignal(folder / "last.ckpt", "Continue with --ckpt_path last (or auto).")
+    return [*callbacks, best, last, stop]
 
 
 def _say_where(run_dir: Path, predictions: Path) -> None:
@@ -260,15 +277,6 @@ def _refuse_given_by_data(model: Any) -> None:
                 f"model.{name} is set to {given}, but the model takes it from the data. "
                 f"Remove it, or set data.{name} if the data has that setting."
             )
-
-
-@rank_zero_only
-def _refuse_second_run(run_dir: Path) -> None:
-    if any((run_dir / CHECKPOINTS).glob("*.ckpt")) or (run_dir / "epochs.jsonl").exists():
-        raise InputError(
-            f"{run_dir} already contains a run. Resume it (--ckpt_path last), give the new run "
-            "another folder (--run_dir ...), or remove the old one."
-        )
 
 
 def main() -> None:
@@ -301,6 +309,16 @@ def main() -> None:
         _fail(explain(str(error), sys.argv[1:], types))
     except SIGTERMException:
         sys.exit(128 + signal.SIGTERM)  # Lightning would exit with status 0
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's status is 1
+            sys.exit(128 + signal.SIGINT)
+        raise
+    except ProcessExitedException as error:  # of ddp_spawn and ddp_fork
+        if error.exit_code < 0:
+            _fail(f"a training process was ended by {error.signal_name}")
+        sys.exit(error.exit_code)
     except InputError as error:
         # Errors from a data worker have the worker's traceback in front.
         _fail(str(error).rsplit("InputError: ", 1)[-1].strip())

@@ -18,7 +18,8 @@ from lightning_seg.data.sampling.class_counts import balanced_weights, cached_co
 from lightning_seg.data.sampling.class_locations import cached_locations
 from lightning_seg.data.sampling.crops import GridCrops, RandomCrops
 from lightning_seg.data.sampling.evaluation import evaluation_sampler, world_size
-from lightning_seg.data.transforms import Transform, TransformPipeline, draw_seed
+from lightning_seg.data.sampling.training import SeededDataset, TrainingLoader, TrainingSampler
+from lightning_seg.data.transforms import Transform, TransformPipeline
 from lightning_seg.errors import InputError
 from lightning_seg.losses.class_weights import ClassBalance
 
@@ -143,6 +144,7 @@ class SegmentationDataModule(LightningDataModule):
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
         self.datasets: dict[Split, Dataset[Sample]] = {}
+        self._seed: int | None = None
 
     @abstractmethod
     def pairs(self, split: Split) -> list[Pair]:
@@ -239,24 +241,47 @@ class SegmentationDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Return shuffled training batches, without an incomplete last one if there are others.
 
-        A resumed run reseeds torch. Otherwise ``seed_everything`` would repeat the order, crops and
-        augmentations of the first epoch.
+        Order, crops and augmentations follow from the run's seed and the epoch, on any number of
+        workers. A resumed run continues behind the last batch of its checkpoint.
         """
-        if self.trainer is not None and self.trainer.global_step:
-            torch.manual_seed(draw_seed(self.trainer.global_step))
-        dataset = self.datasets["train"]
-        per_process = len(dataset) // world_size()  # type: ignore[arg-type]
-        return DataLoader(
+        seed = self._run_seed()
+        dataset = SeededDataset(self.datasets["train"], seed)
+        per_process = len(dataset) // world_size()
+        return TrainingLoader(
             dataset,
             batch_size=self.batch_size,
-            shuffle=True,
+            sampler=TrainingSampler(dataset, seed, self._trained_samples),
             # A last batch of one sample would break batch normalisation.
             drop_last=per_process >= self.batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
+            generator=torch.Generator(),
         )
+
+    def state_dict(self) -> dict[str, int | None]:
+        """Return the seed of the training samples, for a checkpoint."""
+        return {"seed": self._seed}
+
+    def load_state_dict(self, state_dict: dict[str, int | None]) -> None:
+        """Restore the seed of the training samples."""
+        self._seed = state_dict["seed"]
+
+    def _run_seed(self) -> int:
+        """Return the seed of the run's training samples, drawn from torch's random state."""
+        if self._seed is not None:
+            return self._seed
+        seed = int(torch.randint(2**31, ()))
+        if self.trainer is not None:
+            seed = self._seed = self.trainer.strategy.broadcast(seed)
+        return seed
+
+    def _trained_samples(self) -> int:
+        trainer = self.trainer
+        if trainer is None or not trainer.training:
+            return 0
+        return (trainer.fit_loop.batch_idx + 1) * self.batch_size
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Return whole validation images, each once."""
@@ -282,4 +307,5 @@ class SegmentationDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             collate_fn=collate,
+            generator=torch.Generator(),  # keeps the random numbers of training unchanged
         )

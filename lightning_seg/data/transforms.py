@@ -116,8 +116,7 @@ class TransformPipeline:
 def draw_seed(index: int) -> int:
     """Draw the seed of one training sample from torch's random state and the sample's index.
 
-    torch's state differs between epochs and workers and follows ``seed_everything``. Processes may
-    share the state, but never an index.
+    Processes may share the state, but never an index.
     """
     drawn = int(torch.randint(2**31, ()))
     return int(np.random.SeedSequence((drawn, index)).generate_state(1)[0])

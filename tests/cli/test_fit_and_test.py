@@ -79,7 +79,7 @@ def test_a_stopped_run_resumes(fitted, run):
     assert [epoch["step"] for epoch in epochs] == [2, 4, 6]
     assert [epoch["learning_rate"] for epoch in epochs] == [0.001] * 3
     assert (fitted / "config.yaml").exists()
-    assert (fitted / "config_fit.yaml").exists()
+    assert (fitted / "resumed" / "config.yaml").exists()
 
 
 def test_resuming_keeps_the_command_lines_options(fitted, run):
@@ -88,7 +88,7 @@ def test_resuming_keeps_the_command_lines_options(fitted, run):
         *("--ckpt_path", "last", "--trainer.max_epochs", "2", "--model.head.clip", "5"),
     )
     assert status == 0, err
-    config = yaml.safe_load((fitted / "config_fit.yaml").read_text())
+    config = yaml.safe_load((fitted / "resumed" / "config.yaml").read_text())
     assert config["model"]["init_args"]["head"]["init_args"]["clip"] == 5.0
 
 
@@ -195,7 +195,7 @@ def test_everything_is_in_the_run_folder_with_any_logger(run, workplace):
     status, _, err = run(*test)
     assert status == 0, err
     names = {str(p.relative_to("run")) for p in Path("run").rglob("*") if p.is_file()}
-    assert {"config.yaml", "config_test.yaml", "environment.jsonl", "epochs.jsonl"} <= names
+    assert {"config.yaml", "test/config.yaml", "environment.jsonl", "epochs.jsonl"} <= names
     assert {"checkpoints/best.ckpt", "test/metrics.json"} <= names
     assert {Path(name).parts[:2] for name in names} >= {("pictures", "val"), ("pictures", "test")}
     assert {p.name for p in Path("elsewhere").rglob("*") if p.is_file()} <= {

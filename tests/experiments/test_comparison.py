@@ -250,7 +250,7 @@ def test_only_the_records_of_a_run_are_copied(runs, tmp_path):
     copied = export_record(runs / "cross_entropy" / "seed1", tmp_path / "kept")
     names = {str(path.relative_to(tmp_path / "kept")) for path in copied}
     assert names == {
-        "config.yaml", "config_test.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv",
+        "config.yaml", "test/config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv",
         "test/metrics.json", "test/counts_per_image.csv", "test/record.json",
     }  # fmt: skip
 

@@ -53,7 +53,7 @@ def test_settings_of_scores_that_are_not_compared_may_differ(copies):
 
 
 def test_different_inference_is_refused(copies):
-    path = copies / "distance_regression" / "seed1" / "config_test.yaml"
+    path = copies / "distance_regression" / "seed1" / "test" / "config.yaml"
     config = yaml.safe_load(path.read_text())
     config["model"]["init_args"]["inference"] = {"class_path": "TestTimeAugmentation"}
     path.write_text(yaml.safe_dump(config))

@@ -17,6 +17,11 @@ def world_size() -> int:
     return 1
 
 
+def rank() -> int:
+    """Return the index of this distributed process, 0 without a process group."""
+    return torch.distributed.get_rank() if world_size() > 1 else 0
+
+
 def evaluation_sampler(dataset: Dataset) -> Sampler[int]:
     """Return a sequential sampler that distributes samples over processes without repeats.
 

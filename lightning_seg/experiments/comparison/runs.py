@@ -17,8 +17,7 @@ from lightning_seg.errors import InputError
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
 METRICS, COUNTS, RECORD = "metrics.json", "counts_per_image.csv", "record.json"
-# The splits, and the command that evaluates on each.
-SPLITS = {"test": "test", "val": "validate"}
+SPLITS = ("test", "val")
 
 # Prefix of validation scores in `epochs.jsonl`.
 VAL = "val/"
@@ -45,7 +44,7 @@ class Run:
 
     def evaluation_config(self, split: str) -> dict[str, Any]:
         """Return the configuration of the evaluation, or else that of fit."""
-        return self._config(f"config_{SPLITS[split]}.yaml") or self.config
+        return self._config(f"{split}/{CONFIG}") or self.config
 
     @cached_property
     def fit(self) -> dict[str, Any]:
@@ -156,8 +155,7 @@ FILES = (
     FIT,
     EPOCHS,
     CLASSES,
-    *(f"config_{command}.yaml" for command in SPLITS.values()),
-    *(f"{split}/{name}" for split in SPLITS for name in (METRICS, COUNTS, RECORD)),
+    *(f"{split}/{name}" for split in SPLITS for name in (CONFIG, METRICS, COUNTS, RECORD)),
 )
 
 
