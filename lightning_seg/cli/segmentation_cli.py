@@ -27,6 +27,7 @@ from lightning_seg.callbacks import (
     AtomicCheckpointIO,
     BoundaryMetrics,
     ExactResume,
+    FiniteTraining,
     PredictionPanels,
     RunRecord,
     StopOnSignal,
@@ -144,6 +145,11 @@ class SegmentationCLI(LightningCLI):
         for key, callback, about in (
             ("boundary_metrics", BoundaryMetrics, "Metrics of boundaries and regions"),
             ("panels", PredictionPanels, "Pictures of predictions"),
+            (
+                "finite_training",
+                FiniteTraining,
+                "Stop, or skip a step, if a gradient is not finite",
+            ),
         ):
             default = {"class_path": f"lightning_seg.callbacks.{callback.__name__}"}
             help = f"{about}; null for none."
