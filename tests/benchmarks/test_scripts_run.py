@@ -10,7 +10,7 @@ from PIL import Image
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 SMALL = {
     "depthwise": "--encoder test_efficientnet --size 32 32 --rounds 1",
-    "distances": "--root {labels} --scales 1 --frames 1 --repeats 1",
+    "distances": "--root {root} --scales 1 --frames 1 --repeats 1",
     "hand_written_backward": "--batch-size 1 --size 32 --repeats 1",
     "losses": "--root {camvid} --size 32 --batch-size 2 --repeats 1 --warmup 0 --no-memory"
     " --encoder test_resnet",
@@ -23,10 +23,12 @@ SMALL = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_script_runs(name, camvid_root, tmp_path):
+    labels = tmp_path / "valannot"
+    labels.mkdir()
     for path in sorted((camvid_root / "valannot").glob("*.png"))[:2]:
-        with Image.open(path) as labels:
-            labels.crop((150, 100, 246, 164)).save(tmp_path / path.name)
-    options = SMALL[name].format(camvid=camvid_root, labels=tmp_path).split()
+        with Image.open(path) as image:
+            image.crop((150, 100, 246, 164)).save(labels / path.name)
+    options = SMALL[name].format(camvid=camvid_root, root=tmp_path, labels=labels).split()
     command = [sys.executable, SCRIPTS / f"{name}.py", *options]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr
