@@ -82,7 +82,7 @@ def test_the_sheet_has_rows_per_frame_and_a_column_per_run(tmp_path, runs):
     assert "ground truth" in shown
     assert shown.count("0.0% wrong") == 1
     assert any(title.startswith("0.0% wrong within") for title in shown)
-    assert len(shown) == 2 + 5 * 2
+    assert len(shown) == 2 + 5 * 2 + 1  # and the entropy's colour scale
     figure = draw_frames(frames, data.class_names, data.class_colors, ("errors",), positive=1)
     assert titles(figure)[:3] == [frames[0].name, "ground truth", "a, 0.0% wrong"]
 
