@@ -39,7 +39,7 @@ def stitched(span, reader=READER, function=lambda image: image):
         rows += [first + i for i in range(taken["image"].shape[1])], taken["image"]
     numbers = [number for part in rows[::2] for number in part]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    first, last = (row - numbers[0] for row in span.seen)
+    first, last = (row - numbers[0] for row in span.input_rows)
     return torch.cat(rows[1::2], dim=1)[:, first:last]
 
 
