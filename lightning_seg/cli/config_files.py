@@ -25,7 +25,7 @@ def configs_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
-def with_found_configs(args: Sequence[str]) -> list[str]:
+def resolve_short_names(args: Sequence[str]) -> list[str]:
     """Replace short names of configurations in a command line by paths to the package's files.
 
     ``--config camvid/unet`` is ``configs/experiment/camvid/unet.yaml``. ``--config method/epl``

@@ -16,7 +16,7 @@ from lightning_seg.errors import InputError
 
 
 @dataclass(frozen=True)
-class ExtraBand:
+class ExtraChannel:
     """Format of an extra channel's files: elevation or depth, one number per pixel.
 
     Args:
@@ -61,7 +61,7 @@ class PairReader:
     decoder: LabelDecoder
     channels: int = 3
     value_range: tuple[float, float] | None = None
-    extra: ExtraBand | None = None
+    extra: ExtraChannel | None = None
     downscale: int = 1
     image_downscale: int = 1
 

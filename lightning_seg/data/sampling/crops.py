@@ -13,7 +13,7 @@ from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.data.samples import Sample, make_sample
 from lightning_seg.data.sampling.class_locations import ClassLocations
-from lightning_seg.data.sampling.regions import FreePlaces
+from lightning_seg.data.sampling.regions import FreeCorners
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
@@ -51,7 +51,7 @@ class Crops(Dataset[Sample]):
         self.crop_size = crop_size
         self._sizes = [reader.size(pair) for pair in self.pairs]
         self._free = [
-            FreePlaces(size, self._of_crop(size), pair.without)
+            FreeCorners(size, self._of_crop(size), pair.without)
             for size, pair in zip(self._sizes, self.pairs, strict=True)
         ]
         if self.pairs and not any(free.count for free in self._free):

@@ -12,7 +12,7 @@ from lightning_seg.experiments.comparison.compare import Comparison, Result
 from lightning_seg.experiments.comparison.convergence import shared_curve
 from lightning_seg.experiments.comparison.names import label
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -31,7 +31,7 @@ Style = Mapping[str, object]
 
 
 def draw(comparison: Comparison) -> dict[str, bytes]:
-    """Return the figures as PNG files by name, as far as there is data."""
+    """Return the figures as PNG files by name, without those that lack data."""
     results = comparison.results
     styles = {r.method.name: _style(i) for i, r in enumerate(results)}
     figures = {
