@@ -33,12 +33,12 @@ def resolve_short_names(args: Sequence[str]) -> list[str]:
     up in the package, too. Files that exist relative to the working directory take precedence.
     """
     replaced = list(args)
-    for place, word in enumerate(args):
+    for position, word in enumerate(args):
         option, equals, value = word.partition("=")
         if option in _OPTIONS and equals:
-            replaced[place] = f"{option}={_resolved(value)}"
-        elif place and args[place - 1] in _OPTIONS:
-            replaced[place] = _resolved(word)
+            replaced[position] = f"{option}={_resolved(value)}"
+        elif position and args[position - 1] in _OPTIONS:
+            replaced[position] = _resolved(word)
     return replaced
 
 
