@@ -97,7 +97,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _line_of(path: str, args: Sequence[str]) -> str:
-    """Return `` (file:line)`` of a key that stands once in the files, and not in the options."""
+    """Return `` (file:line)`` of a key that occurs once in the files, and not in the options."""
     key = path.rpartition(".")[2]
     if any(re.split(r"[=+]", arg)[0].endswith((f".{key}", f"--{key}")) for arg in args):
         return ""

@@ -25,7 +25,7 @@ def configs_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "configs"
 
 
-def with_found_configs(args: Sequence[str]) -> list[str]:
+def resolve_short_names(args: Sequence[str]) -> list[str]:
     """Replace short names of configurations in a command line by paths to the package's files.
 
     ``--config camvid/unet`` is ``configs/experiment/camvid/unet.yaml``. ``--config method/epl``
@@ -33,12 +33,12 @@ def with_found_configs(args: Sequence[str]) -> list[str]:
     up in the package, too. Files that exist relative to the working directory take precedence.
     """
     replaced = list(args)
-    for place, word in enumerate(args):
+    for position, word in enumerate(args):
         option, equals, value = word.partition("=")
         if option in _OPTIONS and equals:
-            replaced[place] = f"{option}={_resolved(value)}"
-        elif place and args[place - 1] in _OPTIONS:
-            replaced[place] = _resolved(word)
+            replaced[position] = f"{option}={_resolved(value)}"
+        elif position and args[position - 1] in _OPTIONS:
+            replaced[position] = _resolved(word)
     return replaced
 
 

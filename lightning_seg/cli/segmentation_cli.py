@@ -35,7 +35,7 @@ from lightning_seg.callbacks import (
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.cli.config_errors import explain
-from lightning_seg.cli.config_files import with_found_configs
+from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.run_folder import CONFIG, lock_run_folder, refuse_second_run
 from lightning_seg.cli.warnings import filter_warnings
@@ -290,7 +290,7 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # finds the user's own classes in the working directory
     filter_warnings()
     SegmentationCLI.parsers.clear()
-    sys.argv[1:] = with_found_configs(sys.argv[1:])
+    sys.argv[1:] = resolve_short_names(sys.argv[1:])
     try:
         if command := COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
             import_module(command).run(sys.argv[2:])

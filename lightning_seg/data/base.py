@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
-from lightning_seg.data.reading.pair_reader import ExtraBand, PairReader
+from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader
 from lightning_seg.data.reading.pairs import Pair, check_sizes, find_images
 from lightning_seg.data.samples import PairDataset, Sample, collate
 from lightning_seg.data.sampling.class_counts import balanced_weights, cached_counts
@@ -61,7 +61,7 @@ class SegmentationDataModule(LightningDataModule):
             the padding is cropped from predictions.
         value_range: Lowest and highest image value; by default the range of the integer type, and
             0 to 1 for floats. Values outside are clipped, and NaN becomes 0.
-        extra_band: How to read the files of an extra channel, the last of ``in_channels``.
+        extra_channel: How to read the files of an extra channel, the last of ``in_channels``.
         downscale: Downscale factor of images and masks at reading.
         image_downscale: Size of image files relative to label files; images are downscaled by it.
         crop_size: Trains on random square crops of this side length in pixels instead of whole
@@ -89,7 +89,7 @@ class SegmentationDataModule(LightningDataModule):
         train_transforms: Sequence[Transform] | None = None,
         eval_transforms: Sequence[Transform] | None = None,
         value_range: tuple[float, float] | None = None,
-        extra_band: ExtraBand | None = None,
+        extra_channel: ExtraChannel | None = None,
         downscale: int = 1,
         image_downscale: int = 1,
         crop_size: int | None = None,
@@ -129,9 +129,9 @@ class SegmentationDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.reader = PairReader(
             decoder,
-            in_channels - (extra_band is not None),
+            in_channels - (extra_channel is not None),
             value_range,
-            extra_band,
+            extra_channel,
             downscale,
             image_downscale,
         )

@@ -156,15 +156,15 @@ def _inspect(
 def _find_shared(
     digests: dict[Split, dict[str, list[Path]]],
     report: DataReport,
-    meant: Container[tuple[Split, Split]],
+    intended: Container[tuple[Split, Split]],
 ) -> None:
     """Report images that occur twice in a split, or both in training and in evaluation."""
-    measured: tuple[Split, ...] = ("train", "val", "test")
-    for place, split in enumerate(measured):
+    splits: tuple[Split, ...] = ("train", "val", "test")
+    for number, split in enumerate(splits):
         for digest, paths in digests[split].items():
             if len(paths) > 1 and digest:
                 report.problems.append(f"{split}: {paths[1]} is the same image as {paths[0]}.")
-        for other in measured[place + 1 :]:
+        for other in splits[number + 1 :]:
             shared = [d for d in digests[split] if d and d in digests[other]]
             if not shared:
                 continue
@@ -172,7 +172,7 @@ def _find_shared(
             if (split, other) == ("val", "test") and same:
                 report.notes.append("test uses the validation images.")
                 continue
-            if (split, other) in meant:
+            if (split, other) in intended:
                 report.notes.append(f"{other} uses images of {split}, as set in the configuration.")
                 continue
             report.problems += [

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_seg.errors import check_choice
 from lightning_seg.inference.stitching import Stitching
-from lightning_seg.inference.window_layout import Weighting, WindowLayout
+from lightning_seg.inference.window_layout import Weighting, WindowLayout, reflected
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,18 @@ class SlidingWindow:
         margins = [
             (before, whole - before - length)
             for before, whole, length in zip(
-                layout.origin, layout.continued, layout.image, strict=True
+                layout.origin, layout.padded_size, layout.image, strict=True
             )
         ]
-        padded = _continue(_continue(image, -2, margins[0]), -1, margins[1])
+        padded = _pad(_pad(image, -2, margins[0]), -1, margins[1])
         height, width = self.size
         results = []
         for single in padded:
-            stitching = Stitching(layout, layout.weight(image.device), rows=layout.continued[0])
+            stitching = Stitching(layout, layout.weight(image.device), rows=layout.padded_size[0])
             for corners in layout.batches:
                 crops = [single[:, y : y + height, x : x + width] for y, x in corners]
                 stitching.add(function(torch.stack(crops)), corners)
-            results.append(stitching.take(layout.continued[0])[1])
+            results.append(stitching.take(layout.padded_size[0])[1])
         if len(results) == 1:  # avoid a copy of possibly large maps
             return {name: maps[None] for name, maps in results[0].items()}
         return {name: torch.stack([maps[name] for maps in results]) for name in results[0]}
@@ -95,12 +95,11 @@ class SlidingWindow:
         )
 
 
-def _continue(image: Tensor, dim: int, margins: tuple[int, int]) -> Tensor:
-    """Pad a dimension by reflection at both ends, repeatedly if the margin is longer."""
+def _pad(image: Tensor, dim: int, margins: tuple[int, int]) -> Tensor:
+    """Pad a dimension by reflection at both ends."""
     before, after = margins
     if before == after == 0:
         return image
     length = image.shape[dim]
-    period = max(2 * (length - 1), 1)
-    index = torch.arange(-before, length + after, device=image.device) % period
-    return image.index_select(dim, torch.minimum(index, period - index).clamp(max=length - 1))
+    index = reflected(-before, before + length + after, length, image.device)
+    return image.index_select(dim, index)

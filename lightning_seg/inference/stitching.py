@@ -27,7 +27,7 @@ class Stitching:
         self._weight = weight
         self._rows = layout.open_rows if rows is None else rows
         self._first = layout.batches[first_batch][0][0]
-        self._seen = weight.new_zeros((self._rows, layout.continued[1]))
+        self._total_weight = weight.new_zeros((self._rows, layout.padded_size[1]))
         self._means: dict[str, Tensor] = {}
 
     def add(self, maps_of: dict[str, Tensor], corners: Sequence[Corner]) -> None:
@@ -36,11 +36,11 @@ class Stitching:
         for i, (row, column) in enumerate(corners):
             rows = slice(row - self._first, row - self._first + height)
             columns = slice(column, column + width)
-            self._seen[rows, columns] += self._weight
-            share = self._weight / self._seen[rows, columns]
+            self._total_weight[rows, columns] += self._weight
+            share = self._weight / self._total_weight[rows, columns]
             for name, maps in maps_of.items():
                 if name not in self._means:
-                    self._means[name] = maps.new_zeros((maps.shape[1], *self._seen.shape))
+                    self._means[name] = maps.new_zeros((maps.shape[1], *self._total_weight.shape))
                 # Running mean; identical inputs give exactly that value.
                 mean = self._means[name][:, rows, columns]
                 mean += (maps[i] - mean) * share.to(mean.dtype)
@@ -62,7 +62,7 @@ class Stitching:
             taken = {name: mean.clone() for name, mean in taken.items()}
             for mean in self._means.values():
                 _move_up(mean, end - self._first)
-        _move_up(self._seen, end - self._first)
+        _move_up(self._total_weight, end - self._first)
         self._first = end
         return start - top, taken
 

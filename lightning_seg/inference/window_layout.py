@@ -48,7 +48,7 @@ class WindowLayout:
         return self.padding, self.padding
 
     @cached_property
-    def continued(self) -> tuple[int, int]:
+    def padded_size(self) -> tuple[int, int]:
         """Height and width of the padded image, at least those of one window."""
         height, width = (
             max(length + 2 * self.padding, size)
@@ -61,7 +61,7 @@ class WindowLayout:
         """Upper left corners of the windows, row by row; the last ones touch the border."""
         rows, columns = (
             [*range(0, length - size, step), length - size]
-            for length, size, step in zip(self.continued, self.size, self.step, strict=True)
+            for length, size, step in zip(self.padded_size, self.size, self.step, strict=True)
         )
         corners = list(product(rows, columns))
         return [corners[i : i + self.batch_size] for i in range(0, len(corners), self.batch_size)]
@@ -79,7 +79,7 @@ class WindowLayout:
     def finished_after(self, batch: int) -> int:
         """Return the first row of the padded image that later batches still change."""
         last = batch + 1 == len(self.batches)
-        return self.continued[0] if last else self.batches[batch + 1][0][0]
+        return self.padded_size[0] if last else self.batches[batch + 1][0][0]
 
     @cached_property
     def open_rows(self) -> int:
@@ -90,6 +90,20 @@ class WindowLayout:
 def whole_image(height: int, width: int) -> WindowLayout:
     """Return the layout with the whole image as one window."""
     return WindowLayout((height, width), (height, width), (1, 1))
+
+
+def reflected(start: int, length: int, whole: int, device: torch.device | None = None) -> Tensor:
+    """Map positions ``start`` to ``start + length - 1`` to [0, whole) by repeated reflection.
+
+    The border pixels are not repeated.
+
+    Example:
+        >>> reflected(-2, 6, 3).tolist()
+        [2, 1, 0, 1, 2, 1]
+    """
+    period = max(2 * (whole - 1), 1)
+    index = torch.arange(start, start + length, device=device) % period
+    return torch.minimum(index, period - index).clamp(max=whole - 1)
 
 
 def gaussian_weight(size: tuple[int, int], device: torch.device | None = None) -> Tensor:

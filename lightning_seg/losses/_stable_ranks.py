@@ -28,7 +28,7 @@ def between_ranks(values: Tensor, candidates: Tensor, first: Tensor, last: Tenso
     # Little-endian: the leading digit is stored last.
     digit = torch.uint8 if values.shape[1] < _SHORT else torch.uint16
     parts = values.view(digit).unflatten(-1, (values.shape[-1], -1))
-    digits = [parts[..., place].long() for place in reversed(range(parts.shape[-1]))]
+    digits = [parts[..., position].long() for position in reversed(range(parts.shape[-1]))]
     bins = 2 ** (8 * digit.itemsize)
     leading = _counts(digits[0], candidates, bins)
 

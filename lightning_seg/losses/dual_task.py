@@ -107,8 +107,8 @@ def _along(maps: Tensor, kernel: Tensor, dim: int) -> Tensor:
 
 def _gaussian(sigma: float, like: Tensor) -> Tensor:
     reach = math.ceil(3 * sigma)
-    place = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
-    weights = torch.exp(-place.square() / (2 * sigma**2)) if sigma else place + 1
+    position = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
+    weights = torch.exp(-position.square() / (2 * sigma**2)) if sigma else position + 1
     return weights / weights.sum()
 
 

@@ -15,7 +15,7 @@ from lightning_seg.metrics.functional.trimap_iou import (
     trimap_counts_by_level,
 )
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
 
 

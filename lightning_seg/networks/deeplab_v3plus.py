@@ -79,10 +79,10 @@ class DeepLabV3Plus(EncoderNetwork):
             pyramid.channels[self.low_level], low_level_channels, kernel_size=1
         )
         joined = ConvNormReLU(channels + low_level_channels, channels, separable=separable)
-        further = ConvNormReLU(channels, channels, separable=separable)
-        self.before_join = further if smp else nn.Identity()
-        self.decoder = nn.Sequential(joined) if smp else nn.Sequential(joined, further)
-        for module in (self.atrous_pyramid, self.reduce, joined, further):
+        second = ConvNormReLU(channels, channels, separable=separable)
+        self.before_join = second if smp else nn.Identity()
+        self.decoder = nn.Sequential(joined) if smp else nn.Sequential(joined, second)
+        for module in (self.atrous_pyramid, self.reduce, joined, second):
             module.apply(he_initialization)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:

@@ -70,19 +70,19 @@ class FuseNet(Network):
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Map a normalised image (B, C, H, W) to ``decoder`` (B, width, H, W)."""
-        x, depth, places = image[:, :RGB], image[:, RGB:], []
+        x, depth, maxima = image[:, :RGB], image[:, RGB:], []
         for i, (stage, depth_stage) in enumerate(
             zip(self.encoder, self.depth_encoder, strict=True)
         ):
             depth = recomputed(depth_stage, depth, self.checkpointing)
             x = recomputed(stage, x, self.checkpointing) + depth
             x, where = F.max_pool2d(x, 2, return_indices=True)
-            places.append(where)
+            maxima.append(where)
             depth = F.max_pool2d(depth, 2)
             if i >= 2:
                 x, depth = self.dropout(x), self.dropout(depth)
         for i, stage in enumerate(self.decoder):
-            x = F.max_unpool2d(x, places.pop(), [2, 2])
+            x = F.max_unpool2d(x, maxima.pop(), [2, 2])
             x = recomputed(stage, x, self.checkpointing)
             if i < 3:
                 x = self.dropout(x)

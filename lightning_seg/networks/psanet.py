@@ -71,8 +71,8 @@ class PSANet(EncoderNetwork):
         """Map a normalised image (B, C, H, W) to ``decoder`` and ``auxiliary``."""
         maps = self.encoder(image)
         x = maps[-1]
-        seen = torch.cat([self.collect(x, self.shrink), self.distribute(x, self.shrink)], dim=1)
-        joined = torch.cat([x, resized_as(self.project(seen), x)], dim=1)
+        attended = torch.cat([self.collect(x, self.shrink), self.distribute(x, self.shrink)], dim=1)
+        joined = torch.cat([x, resized_as(self.project(attended), x)], dim=1)
         return {"decoder": self.decoder(joined), "auxiliary": maps[-2]}
 
 
@@ -95,7 +95,7 @@ class _Branch(nn.Module):
         if shrink > 1:
             size = [(side + shrink - 1) // shrink for side in x.shape[-2:]]
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-        scores = between_places(self.scores(x), self.mask_size)
+        scores = between_positions(self.scores(x), self.mask_size)
         if self.distributes:  # scores at a position refer to targets, not sources
             scores = scores.transpose(1, 2)
         attention = scores.softmax(dim=1).to(x.dtype)
@@ -105,11 +105,11 @@ class _Branch(nn.Module):
 def _mask_size(crop_size: int, stride: int) -> int:
     if crop_size < 1:
         raise InputError(f"crop_size is {crop_size}, but must be at least 1")
-    places = (crop_size - 1) // stride + 1
-    return 2 * places - 1
+    positions = (crop_size - 1) // stride + 1
+    return 2 * positions - 1
 
 
-def between_places(scores: Tensor, mask_size: int) -> Tensor:
+def between_positions(scores: Tensor, mask_size: int) -> Tensor:
     """Turn scores of relative offsets into scores of pairs of positions.
 
     Args:

@@ -109,9 +109,9 @@ def bin_means(x: Tensor, bins: int) -> Tensor:
 
 def _cells(length: int, bins: int, like: Tensor) -> Tensor:
     """Weights (bins, length) of each position in the mean of each cell."""
-    place = torch.arange(length, device=like.device)
+    position = torch.arange(length, device=like.device)
     cell = torch.arange(bins, device=like.device)[:, None]
     start = cell * length // bins
     end = ((cell + 1) * length + bins - 1) // bins
-    inside = (place >= start) & (place < end)
+    inside = (position >= start) & (position < end)
     return inside.to(like.dtype) / (end - start)

@@ -55,12 +55,12 @@ class SegNet(Network):
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Map a normalised image (B, C, H, W) to ``decoder`` (B, width, H, W)."""
-        x, places = image, []
+        x, maxima = image, []
         for stage in self.encoder:
             x = recomputed(stage, x, self.checkpointing)
             x, where = F.max_pool2d(x, 2, return_indices=True)
-            places.append(where)
+            maxima.append(where)
         for stage in self.decoder:
-            x = F.max_unpool2d(x, places.pop(), [2, 2])
+            x = F.max_unpool2d(x, maxima.pop(), [2, 2])
             x = recomputed(stage, x, self.checkpointing)
         return {"decoder": x}

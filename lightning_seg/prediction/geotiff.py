@@ -22,7 +22,7 @@ _BLOCK = 256
 _UPRIGHT = 1
 _ORIENTATION = 274
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory.
-_PLACES = (33550, 33922, 34264, 34735)
+_GEOREFERENCE_TAGS = (33550, 33922, 34264, 34735)
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class Georeference:
 
     def valid(self, row: int, rows: int) -> np.ndarray:
         """Return where pixels of the given rows have data, as (rows, W) bool."""
-        with quietly(), rasterio.open(self.path) as source:
+        with georeference_optional(), rasterio.open(self.path) as source:
             return source.dataset_mask(window=Window(0, row, source.width, rows)) > 0
 
 
 def read_georeference(path: Path) -> Georeference:
     """Read the georeference from an image's header; empty for images not stored upright."""
     need_rasterio("A georeferenced raster")
-    with quietly(), rasterio.open(path) as source:
-        if is_turned(path):
+    with georeference_optional(), rasterio.open(path) as source:
+        if is_rotated(path):
             return Georeference(path)
         profile: dict[str, Any] = {"crs": source.crs}
         points, points_crs = source.gcps
@@ -68,7 +68,7 @@ class GeoTiff:
         path: The file to write.
         shape: Number of bands, height and width.
         dtype: NumPy dtype name; ``float16`` is stored with 16 bits and read as float32.
-        place: Georeference of the raster.
+        georeference: Georeference of the raster.
         nodata: The nodata value, if any.
         colors: Colour table of a single-band file: RGB colours of the values from 0.
         descriptions: One name per band.
@@ -81,7 +81,7 @@ class GeoTiff:
         path: Path,
         shape: tuple[int, int, int],
         dtype: str,
-        place: Georeference,
+        georeference: Georeference,
         *,
         nodata: int | None = None,
         colors: Sequence[tuple[int, int, int]] = (),
@@ -94,7 +94,7 @@ class GeoTiff:
         self._dtype = np.dtype("float32" if half else dtype)
         self._row = 0
         self._waiting = np.empty((bands, 0, width), self._dtype)
-        with quietly():
+        with georeference_optional():
             self._file = rasterio.open(
                 path,
                 "w",
@@ -111,7 +111,7 @@ class GeoTiff:
                 interleave="band",
                 BIGTIFF="IF_SAFER",
                 **({"NBITS": 16} if half else {}),
-                **place.profile,
+                **georeference.profile,
             )
         if colors:
             entries = {value: (*color, 255) for value, color in enumerate(colors)}
@@ -146,7 +146,7 @@ def need_rasterio(what: str) -> None:
         raise InputError(f"{what} needs rasterio: pip install 'lightning_seg[geo]'")
 
 
-def has_place(path: Path) -> bool:
+def has_georeference(path: Path) -> bool:
     """Return whether a TIFF has a georeference, in its header or a world file.
 
     Does not need rasterio.
@@ -154,17 +154,17 @@ def has_place(path: Path) -> bool:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        in_header = any(tag in tiff.pages.first.tags for tag in _PLACES)
+        in_header = any(tag in tiff.pages.first.tags for tag in _GEOREFERENCE_TAGS)
     return in_header or path.with_suffix(".tfw").is_file()
 
 
-def is_turned(path: Path) -> bool:
-    """Return whether a TIFF's orientation tag is other than upright."""
+def is_rotated(path: Path) -> bool:
+    """Return whether a TIFF is stored rotated or mirrored, by its Orientation tag."""
     return _orientation(path) != _UPRIGHT
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def georeference_optional() -> Iterator[None]:
     """Suppress rasterio's warning about images without a georeference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
@@ -172,7 +172,7 @@ def quietly() -> Iterator[None]:
 
 
 @contextmanager
-def small_cache() -> Iterator[None]:
+def limited_cache() -> Iterator[None]:
     """Limit GDAL's block cache to 64 MB; its default is 5 % of the machine's memory."""
     if rasterio is None:
         yield

@@ -78,18 +78,18 @@ class ImageOutputs:
         self._polygons = polygons
         self._stem = stem
         self._partial: dict[Path, Path] = {}
-        has_place = becomes_geotiff(image)
-        self._place = read_georeference(image) if has_place else Georeference(image)
+        is_geotiff = becomes_geotiff(image)
+        self._georeference = read_georeference(image) if is_geotiff else Georeference(image)
         self._png: np.ndarray | None = None
         self._labels: _LabelFile
-        if has_place:
+        if is_geotiff:
             self._label_path = self._begin(".tif")
             self._labels = GeoTiff(
                 self._label_path,
                 (1, *size),
                 "uint8",
-                self._place,
-                nodata=classes.nodata if self._place.has_nodata else None,
+                self._georeference,
+                nodata=classes.nodata if self._georeference.has_nodata else None,
                 colors=classes.colors if classes.values is None else (),
                 tags={
                     f"CLASS_{number}": name
@@ -105,7 +105,7 @@ class ImageOutputs:
                 self._begin(_PROBABILITIES),
                 (len(classes.names), *size),
                 probabilities,
-                self._place,
+                self._georeference,
                 descriptions=classes.names,
                 scale=1 / 255 if probabilities == "uint8" else None,
             )
@@ -115,8 +115,8 @@ class ImageOutputs:
         labels = rows.labels
         if self._classes.values is not None:
             labels = np.array(self._classes.values, np.uint8)[labels]
-        if self._place.has_nodata:
-            valid = self._place.valid(rows.first, len(labels))
+        if self._georeference.has_nodata:
+            valid = self._georeference.valid(rows.first, len(labels))
             labels = np.where(valid, labels, np.uint8(self._classes.nodata))
         self._labels.write(labels[None])
         if self._maps is not None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lightning_seg.errors import InputError, check_choice
-from lightning_seg.prediction.geotiff import need_rasterio, quietly
+from lightning_seg.prediction.geotiff import georeference_optional, need_rasterio
 
 Format = Literal["GeoPackage", "GeoJSON"]
 
@@ -132,9 +132,9 @@ def _outlines(
 
     if isinstance(labels, np.ndarray):
         transform = rasterio.Affine.identity()
-        with quietly():
+        with georeference_optional():
             return *_selected(shapes(labels), transform, wanted, min_pixels), None, transform
-    with quietly(), rasterio.open(labels) as source:
+    with georeference_optional(), rasterio.open(labels) as source:
         objects = shapes(rasterio.band(source, 1))
         selected = _selected(objects, source.transform, wanted, min_pixels)
         return *selected, source.crs, source.transform

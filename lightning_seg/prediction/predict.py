@@ -18,7 +18,7 @@ from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
 from lightning_seg.prediction.files import PredictionFiles, Probabilities, checked_label_values
-from lightning_seg.prediction.geotiff import has_place, is_turned
+from lightning_seg.prediction.geotiff import has_georeference, is_rotated
 from lightning_seg.prediction.job import PredictionJob
 from lightning_seg.prediction.outputs import becomes_geotiff
 from lightning_seg.prediction.polygons import Polygons
@@ -89,12 +89,12 @@ def predict(
     trainer = trainer or Trainer(logger=False, enable_checkpointing=False)
     files = files or PredictionFiles()
     plan = plan_prediction(model, data, Path(output_dir), files, trainer.precision)
-    own = list(trainer.callbacks)  # type: ignore[attr-defined]
-    trainer.callbacks = [*own, *plan.callbacks]  # type: ignore[attr-defined]
+    callbacks = list(trainer.callbacks)  # type: ignore[attr-defined]
+    trainer.callbacks = [*callbacks, *plan.callbacks]  # type: ignore[attr-defined]
     try:
         trainer.predict(plan.model, datamodule=plan.data, return_predictions=False)
     finally:
-        trainer.callbacks = own  # type: ignore[attr-defined]
+        trainer.callbacks = callbacks  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def plan_prediction(
     checks: list[Callback] = []
     if isinstance(data, SegmentationDataModule):
         checks = [_Checks(data, partial(_png, folder), _why_whole(data))]
-    own, num_classes = getattr(data, "label_values", None), getattr(data, "num_classes", 0)
-    values = checked_label_values(files.label_values, own, num_classes)
+    of_dataset, num_classes = getattr(data, "label_values", None), getattr(data, "num_classes", 0)
+    values = checked_label_values(files.label_values, of_dataset, num_classes)
     return PredictionPlan(model, data, (*checks, PredictionWriter(str(folder), values)))
 
 
@@ -175,7 +175,7 @@ class _Checks(Callback):
         """Raise if predictions would overwrite files; warn about lost georeferences."""
         pairs = self._data.predict_pairs()
         _refuse_clashes({pair: self._paths(pair) for pair in pairs})
-        _warn_of_lost_places(pairs, self._why_whole)
+        _warn_about_lost_georeferences(pairs, self._why_whole)
 
 
 def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
@@ -189,31 +189,31 @@ def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
     written: dict[Path, Path] = {}
     for pair, paths in files.items():
         for path in paths:
-            place = path.resolve()
-            if place in read:
+            target = path.resolve()
+            if target in read:
                 raise InputError(
-                    f"The prediction of {pair.image} would overwrite the image {read[place]}. Set "
+                    f"The prediction of {pair.image} would overwrite the image {read[target]}. Set "
                     "output_dir (--predictions.output_dir) to a different folder."
                 )
-            if place in written:
+            if target in written:
                 raise InputError(
-                    f"The predictions of {written[place]} and {pair.image} would both be named "
+                    f"The predictions of {written[target]} and {pair.image} would both be named "
                     f"{path.name}. Rename one of the images."
                 )
-            written[place] = pair.image
+            written[target] = pair.image
 
 
-def _warn_of_lost_places(pairs: Sequence[Pair], why_whole: str = "") -> None:
+def _warn_about_lost_georeferences(pairs: Sequence[Pair], why_whole: str = "") -> None:
     """Warn once if labels of georeferenced images will have no georeference."""
     for pair in pairs:
         image = pair.image
-        if not is_raster(image) or not has_place(image):
+        if not is_raster(image) or not has_georeference(image):
             continue
         if why_whole:
             reason = f"images are predicted whole. {why_whole}"
         elif not becomes_geotiff(image):
             reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
-        elif is_turned(image):
+        elif is_rotated(image):
             reason = "its Orientation tag says that it is stored rotated. Save it upright"
         else:
             continue

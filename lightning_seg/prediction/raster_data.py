@@ -81,9 +81,9 @@ class RasterDataModule(LightningDataModule):
         assert pending is not None, "the first process broadcasts it"
         _report_progress(self.rasters, pending)
         todo = [
-            RowSpan(raster, *rows, open_rows.key)
-            for raster, open_rows in zip(self.rasters, pending, strict=True)
-            for rows in open_rows.missing
+            RowSpan(raster, *rows, image.key)
+            for raster, image in zip(self.rasters, pending, strict=True)
+            for rows in image.missing
         ]
         self.spans = share_out(todo, world)[rank]
         dataset = RasterWindows(self.spans, self.source.reader)
@@ -103,17 +103,17 @@ class RasterDataModule(LightningDataModule):
 
     def _raster(self, pair: Pair) -> Raster:
         height, width = image_size(pair.image)
-        seen = self.source.reader.size(pair)
-        if not min(seen):
+        size = self.source.reader.size(pair)
+        if not min(size):
             raise InputError(
                 f"{pair.image} is {width} x {height} pixels, and nothing is left of it when images "
                 f"are downscaled {self.source.reader.image_factor} times. Remove it from the "
                 "folder."
             )
-        layout = self.layout(*seen)
+        layout = self.layout(*size)
         if layout.size[0] * layout.size[1] > _MAX_WINDOW_PIXELS:
             raise InputError(
-                f"{pair.image} is {seen[1]} x {seen[0]} pixels, too large to predict whole. "
+                f"{pair.image} is {size[1]} x {size[0]} pixels, too large to predict whole. "
                 "Predict it by windows: --model.inference configs/inference/aerial_windows.yaml, "
                 "or inference: {size: [512, 512], overlap: 0.5} in the model's settings."
             )
@@ -121,14 +121,14 @@ class RasterDataModule(LightningDataModule):
 
 
 def _report_progress(rasters: Sequence[Raster], pending: Sequence[Pending]) -> None:
-    complete = sum(not open_rows.missing for open_rows in pending)
-    begun = sum(
-        open_rows.missing not in ((), ((0, raster.height),))
-        for raster, open_rows in zip(rasters, pending, strict=True)
+    complete = sum(not image.missing for image in pending)
+    started = sum(
+        image.missing not in ((), ((0, raster.height),))
+        for raster, image in zip(rasters, pending, strict=True)
     )
-    if complete or begun:
-        more = f", and parts of {begun} more" if begun else ""
-        rank_zero_info(f"{complete} of {len(rasters)} images are already predicted{more}.")
+    if complete or started:
+        parts = f", and parts of {started} more" if started else ""
+        rank_zero_info(f"{complete} of {len(rasters)} images are already predicted{parts}.")
 
 
 class _SequentialSampler(DistributedSampler[WindowBatch]):

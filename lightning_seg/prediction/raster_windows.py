@@ -12,6 +12,7 @@ from lightning_seg.data.reading.pair_reader import PairReader, as_decimals
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.inference import WindowLayout
+from lightning_seg.inference.window_layout import reflected
 from lightning_seg.prediction.row_reader import RowReader
 from lightning_seg.prediction.row_spans import RowSpan
 
@@ -77,29 +78,15 @@ def _crops(
     reader: RowReader, layout: WindowLayout, corners: Sequence[tuple[int, int]]
 ) -> list[np.ndarray]:
     (top, left), (height, width) = layout.origin, layout.size
-    rows_of = [reflected(row - top, height, reader.height) for row, _ in corners]
+    rows_of = [reflected(row - top, height, reader.height).numpy() for row, _ in corners]
     first = min(int(rows.min()) for rows in rows_of)
     last = max(int(rows.max()) for rows in rows_of) + 1
     pixels = reader.read(first, last)
     crops = []
     for rows, (_, column) in zip(rows_of, corners, strict=True):
-        columns = reflected(column - left, width, reader.width)
+        columns = reflected(column - left, width, reader.width).numpy()
         crops.append(_take(_take(pixels, columns, 0, axis=1), rows, first, axis=0))
     return crops
-
-
-def reflected(start: int, length: int, whole: int) -> np.ndarray:
-    """Map positions ``start`` to ``start + length - 1`` to [0, whole) by repeated reflection.
-
-    The border pixels are not repeated.
-
-    Example:
-        >>> reflected(-2, 6, 3).tolist()
-        [2, 1, 0, 1, 2, 1]
-    """
-    period = max(2 * (whole - 1), 1)
-    index = np.arange(start, start + length) % period
-    return np.minimum(np.minimum(index, period - index), whole - 1)
 
 
 def _take(pixels: np.ndarray, index: np.ndarray, first: int, axis: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
 from lightning_seg.inference import Stitching
-from lightning_seg.prediction.geotiff import small_cache
+from lightning_seg.prediction.geotiff import limited_cache
 from lightning_seg.prediction.job import PredictionJob
 from lightning_seg.prediction.outputs import ImageOutputs
 from lightning_seg.prediction.raster_data import RasterDataModule
@@ -103,7 +103,7 @@ class RasterWriter(BasePredictionWriter):
             self._write(span, rows.store.rows())
             rows.store.remove()
 
-    @small_cache()
+    @limited_cache()
     def _write(self, span: RowSpan, rows: Iterable[Rows]) -> None:
         raster, job = span.raster, self.job
         outputs = ImageOutputs(
@@ -129,7 +129,7 @@ class _OpenSpan:
 
     def __init__(self, span: RowSpan, rows: RowLabels, device: torch.device) -> None:
         layout, raster = span.raster.layout, span.raster
-        self._first = span.seen[0]
+        self._first = span.input_rows[0]
         self._layout = layout
         self._stitching = Stitching(layout, layout.weight(device), first_batch=span.batches.start)
         self._resizing = RowResizing(

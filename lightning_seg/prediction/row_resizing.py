@@ -61,12 +61,12 @@ class RowResizing:
         return max(-(((1 - 2 * stop) * rows_out + rows) // (2 * rows)), self._next)
 
     def _resized(self, start: int, stop: int) -> Tensor:
-        place = self._above(torch.arange(start, stop))
-        above = place.long()
+        position = self._above(torch.arange(start, stop))
+        above = position.long()
         # An output row that lies exactly on an input row must not need the next one, which may
         # not have arrived.
-        below = (above + (place > above)).clamp(max=self._size[0] - 1)
-        share = (place - above).to(self._kept)[:, None]
+        below = (above + (position > above)).clamp(max=self._size[0] - 1)
+        share = (position - above).to(self._kept)[:, None]
         upper, lower = (
             self._kept.index_select(1, (rows - self._first).to(self._kept.device))
             for rows in (above, below)

@@ -48,8 +48,8 @@ class RowSpan:
         return self.first == 0 and self.last == self.raster.height
 
     @property
-    def seen(self) -> tuple[int, int]:
-        """Rows [first, last) of the image as read that these rows are interpolated from."""
+    def input_rows(self) -> tuple[int, int]:
+        """Rows [first, last) of the image as read from which this span is interpolated."""
         height = self.raster.layout.image[0]
         factor = self.raster.height // height
         if factor == 1:
@@ -60,7 +60,7 @@ class RowSpan:
     @cached_property
     def batches(self) -> range:
         """Indices of the image's window batches that these rows need."""
-        return self.raster.layout.batches_over(*self.seen)
+        return self.raster.layout.batches_over(*self.input_rows)
 
     def cut(self, pieces: int) -> list["RowSpan"]:
         """Split the span into at most ``pieces`` spans of about equal height."""

@@ -86,7 +86,7 @@ class RowStore:
             np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def forget_last(self) -> list[tuple[int, int]]:
-        """Remove the bottom rows, so that the image is finished again; return the gaps."""
+        """Reopen a complete image that was never written: remove its last rows, return the gap."""
         files = sorted(self._files(self._folder), key=_span)
         while files and not self.missing():
             files.pop().unlink()

@@ -1,4 +1,4 @@
-"""Initialisation of a task from a checkpoint, as far as names and shapes match."""
+"""Initialisation of a task from a checkpoint, where names and shapes match."""
 
 from pathlib import Path
 from typing import Any

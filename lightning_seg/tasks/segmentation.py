@@ -221,8 +221,8 @@ class SegmentationTask(LightningModule):
             return *(predictions[n] for n in prediction), mask
         if prediction not in self.scores:
             return predictions[prediction], targets[prediction], mask
-        brought = [targets[name]] if name in targets else []
-        return predictions[prediction], mask, *brought
+        from_batch = [targets[name]] if name in targets else []
+        return predictions[prediction], mask, *from_batch
 
     @torch.no_grad()
     def _statistics(

@@ -29,8 +29,8 @@ def write_celebamask_hq(
     root = Path(root)
     masks: Masks = {}
     lines = ["idx       orig_idx       orig_file"]
-    further = {10 + index: 100 + index for index in range(more)}
-    everything = _CELEBA | {"train": _CELEBA["train"] | further}
+    additional = {10 + index: 100 + index for index in range(more)}
+    everything = _CELEBA | {"train": _CELEBA["train"] | additional}
     for split, numbers in everything.items():
         masks[split] = {}
         for index, original in numbers.items():

@@ -419,7 +419,7 @@ def test_additional_metrics_are_logged_tabulated_and_stored(tmp_path, capsys):
     logged = validated(ReturnsDict(), tmp_path, data, callback)
     assert logged["val/e"] == pytest.approx(logged["val/e_measure"], abs=1e-6)
     assert logged["val/right"] == pytest.approx(logged["val/accuracy"], abs=1e-6)
-    assert "Further metrics" in capsys.readouterr().out
+    assert "Additional metrics" in capsys.readouterr().out
     rows = list(csv.DictReader((tmp_path / "val" / "per_class.csv").open()))
     assert all(row["e"] == row["e_measure"] for row in rows)
     images = list(csv.DictReader((tmp_path / "val" / "per_image.csv").open()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightning_seg.cli.config_files import configs_folder, with_found_configs
+from lightning_seg.cli.config_files import configs_folder, resolve_short_names
 
 FOLDER = str(configs_folder())
 
@@ -23,7 +23,7 @@ FOLDER = str(configs_folder())
 )
 def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, expected):
     monkeypatch.chdir(tmp_path)
-    assert with_found_configs(given.split()) == expected.format(FOLDER).split()
+    assert resolve_short_names(given.split()) == expected.format(FOLDER).split()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, exp
 )
 def test_other_paths_are_left_unchanged(tmp_path, monkeypatch, given):
     monkeypatch.chdir(tmp_path)
-    assert with_found_configs(given.split()) == given.split()
+    assert resolve_short_names(given.split()) == given.split()
 
 
 def test_a_local_file_takes_precedence_over_the_package(tmp_path, monkeypatch):
@@ -48,7 +48,7 @@ def test_a_local_file_takes_precedence_over_the_package(tmp_path, monkeypatch):
     (tmp_path / "configs" / "method").mkdir(parents=True)
     (tmp_path / "configs" / "method" / "epl.yaml").write_text("model: {}")
     given = ["--config", "configs/method/epl.yaml"]
-    assert with_found_configs(given) == given
+    assert resolve_short_names(given) == given
 
 
 def test_a_run_works_with_short_names(run):

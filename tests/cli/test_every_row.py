@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentError
 
 from lightning_seg import cli, testing
-from lightning_seg.cli.config_files import with_found_configs
+from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.segmentation_cli import SegmentationCLI
 from lightning_seg.data import ISPRSDataModule
@@ -120,7 +120,7 @@ def parse(parsers, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(words):
-        stage, *options = with_found_configs(words)
+        stage, *options = resolve_short_names(words)
         with faithful_parsing():
             config = parsers[stage].parse_args(options)
         if stage == "fit":

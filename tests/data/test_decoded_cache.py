@@ -6,7 +6,7 @@ from PIL import Image
 
 from lightning_seg.data.reading.decoded_cache import decoded_image
 from lightning_seg.data.reading.image_files import read_image
-from lightning_seg.data.reading.pair_reader import ExtraBand
+from lightning_seg.data.reading.pair_reader import ExtraChannel
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 
@@ -32,8 +32,8 @@ def test_a_decoded_copy_is_made_once_and_holds_the_image(image, tmp_path):
 
 def test_windows_come_from_the_copy(image, tmp_path):
     window = Window(7, 5, 20, 30)
-    band = ExtraBand(decoded_in=tmp_path / "decoded")
-    expected = ExtraBand().read(image)[7:27, 5:35]
+    band = ExtraChannel(decoded_in=tmp_path / "decoded")
+    expected = ExtraChannel().read(image)[7:27, 5:35]
     for _ in range(2):
         np.testing.assert_array_equal(band.read(image, window), expected)
     band.read(image)

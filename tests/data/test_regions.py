@@ -10,7 +10,7 @@ from lightning_seg import testing
 from lightning_seg.data import ISPRSDataModule
 from lightning_seg.data.inspection import inspect_dataset
 from lightning_seg.data.reading.tiff import Window
-from lightning_seg.data.sampling.regions import FreePlaces
+from lightning_seg.data.sampling.regions import FreeCorners
 from lightning_seg.errors import InputError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -47,7 +47,7 @@ def test_valid_corners_touch_no_excluded_part(without):
         for column in range(16)
         if not taken[row : row + 4, column : column + 5].any()
     }
-    free = FreePlaces(size, crop, without)
+    free = FreeCorners(size, crop, without)
     assert {(r, c) for r in range(14) for c in range(16) if (r, c) in free} == expected
     assert free.count == len(expected)
     assert set(free.on_grid(3)) == {(r, c) for r, c in expected if r % 3 == c % 3 == 0}
@@ -59,7 +59,7 @@ def test_valid_corners_touch_no_excluded_part(without):
 
 
 def test_there_may_be_no_valid_corner():
-    assert FreePlaces((8, 8), (8, 8), [Window(7, 7, 1, 1)]).count == 0
+    assert FreeCorners((8, 8), (8, 8), [Window(7, 7, 1, 1)]).count == 0
 
 
 @pytest.mark.parametrize("settings", [{}, {"class_balanced": True}, {"crop_stride": 8}])

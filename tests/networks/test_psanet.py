@@ -4,7 +4,7 @@ from network_contract import NetworkContract
 
 from lightning_seg.errors import InputError
 from lightning_seg.networks import PSANet
-from lightning_seg.networks.psanet import between_places
+from lightning_seg.networks.psanet import between_positions
 
 
 class TestPSANet(NetworkContract):
@@ -20,7 +20,7 @@ class TestPSANet(NetworkContract):
 @pytest.mark.parametrize("mask_size", [7, 3])
 def test_scores_of_relative_positions_become_scores_of_absolute_positions(mask_size):
     scores = torch.randn(2, mask_size**2, 3, 4)
-    actual = between_places(scores, mask_size).view(2, 3, 4, 3, 4)
+    actual = between_positions(scores, mask_size).view(2, 3, 4, 3, 4)
     reach = mask_size // 2
     for i in range(3):
         for j in range(4):
@@ -67,7 +67,7 @@ def test_in_a_crop_every_position_reaches_every_other_and_every_score_is_used():
     network.eval()
     with torch.no_grad():
         network(torch.rand(1, 3, 97, 97))
-    scores = between_places(torch.ones_like(seen[0]), network.collect.mask_size)
+    scores = between_positions(torch.ones_like(seen[0]), network.collect.mask_size)
     assert scores.isfinite().all()
     assert network.collect.mask_size == 2 * seen[0].shape[-1] - 1
 

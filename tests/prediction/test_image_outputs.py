@@ -12,7 +12,7 @@ from PIL import Image
 from lightning_seg.errors import InputError
 from lightning_seg.files import partial_path
 from lightning_seg.prediction.files import Classes
-from lightning_seg.prediction.geotiff import small_cache
+from lightning_seg.prediction.geotiff import limited_cache
 from lightning_seg.prediction.outputs import ImageOutputs
 from lightning_seg.prediction.polygons import Polygons, _selected
 from lightning_seg.prediction.row_labels import argmax_rows
@@ -266,7 +266,7 @@ def test_unknown_classes_of_polygons_are_named():
 
 
 def test_gdal_caches_at_most_64_megabytes():
-    with small_cache():
+    with limited_cache():
         assert rasterio.env.getenv()["GDAL_CACHEMAX"] == 64 * 1024 * 1024
 
 

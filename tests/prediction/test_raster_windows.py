@@ -11,7 +11,7 @@ from PIL import Image
 from lightning_seg.data import FolderDataModule, ISPRSDataModule
 from lightning_seg.data.reading.image_files import read_image
 from lightning_seg.data.reading.labels import IdLabels
-from lightning_seg.data.reading.pair_reader import ExtraBand, PairReader
+from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.inference import SlidingWindow, Stitching, whole_image
@@ -39,7 +39,7 @@ def stitched(span, reader=READER, function=lambda image: image):
         rows += [first + i for i in range(taken["image"].shape[1])], taken["image"]
     numbers = [number for part in rows[::2] for number in part]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    first, last = (row - numbers[0] for row in span.seen)
+    first, last = (row - numbers[0] for row in span.input_rows)
     return torch.cat(rows[1::2], dim=1)[:, first:last]
 
 
@@ -227,7 +227,7 @@ def test_an_extra_channel_is_read_with_its_image(tmp_path):
     Image.fromarray(pixels[..., 3]).save(tmp_path / "height.png")
     layout = SlidingWindow((16, 16), 0.5, padding=4).layout(50, 40)
     pair = Pair("a", tmp_path / "a.tif", extra=tmp_path / "height.png")
-    reader = PairReader(IdLabels((0, 1)), extra=ExtraBand())
+    reader = PairReader(IdLabels((0, 1)), extra=ExtraChannel())
     samples = RasterWindows([whole(pair, 50, 40, layout)], reader)
     first = samples[0]["image"][0, :, 4:, 4:]
     assert torch.equal(first, torch.from_numpy(pixels[:12, :12]).permute(2, 0, 1).float() / 255)

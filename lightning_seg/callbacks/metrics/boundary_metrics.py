@@ -184,10 +184,10 @@ class BoundaryMetrics(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the scores; keep them for the report of ``validate`` or ``test``."""
         folder, stage = run_folder(trainer), stage_of(trainer)
-        for index, measures in enumerate(self._metrics):
-            measured = measures.compute()
+        for index, metric_set in enumerate(self._metrics):
+            results = metric_set.compute()
             suffix = f"/dataloader_idx_{index}" if len(self._metrics) > 1 else ""
-            for name, value in measured.scalars.items():
+            for name, value in results.scalars.items():
                 # The values are equal on all processes: their maximum is each of them, exactly.
                 pl_module.log(
                     f"{stage}/{name}{suffix}",
@@ -198,10 +198,10 @@ class BoundaryMetrics(Callback):
                     prog_bar=name == "boundary_iou",
                 )
             if trainer.state.fn != TrainerFn.FITTING:
-                self._reports.append(self._report(f"{stage}{suffix}", measured, measures))
+                self._reports.append(self._report(f"{stage}{suffix}", results, metric_set))
             elif trainer.is_global_zero and not is_trial(trainer):
                 path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
-                add_epoch(path, trainer.current_epoch, measured, self._class_names)
+                add_epoch(path, trainer.current_epoch, results, self._class_names)
         self._metrics = []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -228,7 +228,7 @@ class BoundaryMetrics(Callback):
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
 
-    def _report(self, title: str, measured: Results, measures: MetricSet) -> Report:
+    def _report(self, title: str, results: Results, metric_set: MetricSet) -> Report:
         settings = asdict(self._settings) | {"boundary_f_void": "removed"}
         for key in ("merged", "pooled"):
             del settings[key]
@@ -238,9 +238,9 @@ class BoundaryMetrics(Callback):
         settings["pooled_classes"] = self.pooled_classes
         if self.metrics:
             settings["metrics"] = {name: type(one).__name__ for name, one in self.metrics.items()}
-        images = _gather(measures.images())
-        names = measures.count_names()
-        return Report(title, measured, self._class_names, settings, images, names)
+        images = _gather(metric_set.images())
+        names = metric_set.count_names()
+        return Report(title, results, self._class_names, settings, images, names)
 
 
 def _show(trainer: Trainer, report: Report) -> None:

@@ -11,9 +11,9 @@ from lightning_seg.files import write_atomically
 _DIGITS = 6
 
 
-def add_epoch(path: Path, epoch: int, measured: Results, class_names: Sequence[str]) -> None:
+def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[str]) -> None:
     """Append one row per class and per merged class; create the file if it does not exist."""
-    columns = measured.per_class
+    columns = results.per_class
     lists = {name: values.tolist() for name, values in columns.items()}
     rows = [
         [name, *(_text(values[k]) for values in lists.values())]
@@ -21,7 +21,7 @@ def add_epoch(path: Path, epoch: int, measured: Results, class_names: Sequence[s
     ]
     rows += [
         [name, *(_text(row[key].item()) if key in row else "" for key in columns)]
-        for name, row in measured.merged.items()
+        for name, row in results.merged.items()
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()

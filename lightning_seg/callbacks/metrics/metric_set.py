@@ -133,12 +133,12 @@ class MetricSet:
     """Accumulate the images of one dataloader; bit-exact on any number of processes.
 
     Args:
-        settings: What is measured.
+        settings: Which metrics are computed, and how.
         device: Where predictions will be.
-        thorough: Measure also what costs more or is of interest only in the end, and keep each
-            image's confusion matrix and counts.
-        additional: Metrics beside those of the settings, by name; clones of them are used. Each
-            returns one value per class, (K,), or a scalar.
+        thorough: Also compute metrics that are expensive or of interest only after training, and
+            keep each image's confusion matrix and counts.
+        additional: Additional metrics by name; clones of them are used. Each returns one value per
+            class, (K,), or a scalar.
     """
 
     settings: MetricSettings
@@ -175,13 +175,13 @@ class MetricSet:
         before = self._counted() if self.thorough else None
         # Calling a metric adds the image and returns the value of the image alone.
         values = {key: metric(pred, target) for key, metric in self.metrics.items()}
-        measured = _measured(values, self.settings, self.additional)
-        self.rows.append(measured.scalars)
+        results = _results(values, self.settings, self.additional)
+        self.rows.append(results.scalars)
         self.names.append(name)
         self.numbers.append(number)
         if before is None:
             return
-        self.confusions.append(measured.confusion)
+        self.confusions.append(results.confusion)
         self.counts.append(self._counted() - before)
         self._update_merged(pred, target)
 
@@ -199,11 +199,11 @@ class MetricSet:
     def compute(self) -> Results:
         """Return the scores over all images of all processes; every process must call it."""
         values = {key: metric.compute() for key, metric in self.metrics.items()}
-        measured = _measured(values, self.settings, self.additional)
+        results = _results(values, self.settings, self.additional)
         for name, metrics in self.merged.items():
             rows = {key: metric.compute() for key, metric in metrics.items()}
-            measured.merged[name] |= {key: row[1] for key, row in _boundary_scores(rows).items()}
-        return measured
+            results.merged[name] |= {key: row[1] for key, row in _boundary_scores(rows).items()}
+        return results
 
     def count_names(self) -> list[str]:
         """Return the names of the rows of an image's counts."""
@@ -261,7 +261,7 @@ def _boundary_counts(metrics: dict[str, Any]) -> Tensor:
     return torch.cat([counts, metrics["boundary_f_pooled"].counts])
 
 
-def _measured(
+def _results(
     values: dict[str, Tensor], settings: MetricSettings, additional: Collection[str] = ()
 ) -> Results:
     confusion = values["confusion"]

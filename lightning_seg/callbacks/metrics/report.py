@@ -52,7 +52,7 @@ class Report:
 
     Args:
         title: Title, such as ``test``.
-        measured: The results.
+        results: Scores of the dataset.
         class_names: Names of the classes.
         settings: Settings of the metrics, for the record.
         images: One row per image, of all processes: number, name, scalars, ``confusion``,
@@ -61,7 +61,7 @@ class Report:
     """
 
     title: str
-    measured: Results
+    results: Results
     class_names: Sequence[str]
     settings: dict[str, Any]
     images: list[dict[str, Any]]
@@ -69,7 +69,7 @@ class Report:
 
     def print(self) -> None:
         """Print the region and boundary metrics of each class, and the means by width."""
-        accuracy, mcc = (self.measured.scalars[name].item() for name in ("accuracy", "mcc"))
+        accuracy, mcc = (self.results.scalars[name].item() for name in ("accuracy", "mcc"))
         title = (
             f"{self.title}: {len(self.images)} images, pixel accuracy {accuracy:.4f}, "
             f"Matthews correlation {mcc:.4f}"
@@ -88,7 +88,7 @@ class Report:
 
     def write(self, folder: Path) -> None:
         """Write the results as JSON and CSV, and the charts."""
-        scalars = {name: _number(value.item()) for name, value in self.measured.scalars.items()}
+        scalars = {name: _number(value.item()) for name, value in self.results.scalars.items()}
         record = {
             "scalars": scalars,
             "per_class": {row.pop("class"): row for row in self._class_rows()},
@@ -148,7 +148,7 @@ class Report:
             curve = self._curve(kind)
             if curve:
                 curves[heading] = (_ALONG[kind], curve)
-                scalars = self.measured.scalars
+                scalars = self.results.scalars
                 means[heading] = {width: scalars[f"{kind}/{width}"].item() for width in curve}
         count = f"{self.title} ({len(self.images)} images)"
         drawn = {
@@ -158,12 +158,12 @@ class Report:
         return {name: render(figure) for name, figure in drawn.items()}
 
     def _curve(self, kind: str) -> Curve:
-        columns = self.measured.per_class
+        columns = self.results.per_class
         return {width: columns[f"{kind}/{width}"].cpu().numpy() for width in _widths(columns, kind)}
 
     @property
     def _confusion(self) -> "NDArray[np.int64]":
-        return self.measured.confusion.cpu().numpy()
+        return self.results.confusion.cpu().numpy()
 
     def _confusion_rows(
         self, confusion: "NDArray[np.int64]", skip_empty: bool = False
@@ -175,21 +175,21 @@ class Report:
         ]
 
     def _class_rows(self) -> list[dict[str, Any]]:
-        columns = {name: values.tolist() for name, values in self.measured.per_class.items()}
+        columns = {name: values.tolist() for name, values in self.results.per_class.items()}
         return [
             {"class": name, **{key: _number(column[k]) for key, column in columns.items()}}
             for k, name in enumerate(self.class_names)
         ]
 
     def _merged_rows(self) -> list[dict[str, Any]]:
-        merged, keys = self.measured.merged, self.measured.per_class
+        merged, keys = self.results.merged, self.results.per_class
         return [
             {"class": name} | {k: _number(row[k].item()) if k in row else None for k in keys}
             for name, row in merged.items()
         ]
 
     def _class_table(self, title: str, headings: Mapping[str, str]) -> Table:
-        headings = {key: text for key, text in headings.items() if key in self.measured.per_class}
+        headings = {key: text for key, text in headings.items() if key in self.results.per_class}
         excluded = self.settings["excluded_from_mean"]
         table = Table(title=title, title_justify="left")
         table.add_column("class")
@@ -199,7 +199,7 @@ class Report:
             mark = " (not in mean)" if row["class"] in excluded else ""
             table.add_row(f"{row['class']}{mark}", *(_cell(row[key]) for key in headings))
         table.add_section()
-        means = (self.measured.scalars[key].item() for key in headings)
+        means = (self.results.scalars[key].item() for key in headings)
         table.add_row("mean", *map(_cell, means), style="bold")
         table.add_section()
         for row in self._merged_rows():
@@ -210,11 +210,11 @@ class Report:
     def _additional_tables(self) -> list[Table]:
         """Return the table of additional metrics with one value per class, if there are any."""
         additional = self.settings.get("metrics", {})
-        names = {name: name for name in additional if name in self.measured.per_class}
-        return [self._class_table("Further metrics", names)] if names else []
+        names = {name: name for name in additional if name in self.results.per_class}
+        return [self._class_table("Additional metrics", names)] if names else []
 
     def _width_table(self) -> Table:
-        scalars = self.measured.scalars
+        scalars = self.results.scalars
         widths = sorted({width for kind in _WIDTHS for width in _widths(scalars, kind)})
         table = Table(title="Means by width", title_justify="left")
         table.add_column("width")

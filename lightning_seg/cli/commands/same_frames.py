@@ -32,7 +32,7 @@ from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
 from lightning_seg.tasks import SegmentationTask
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
 
 ROWS = ("prediction", "over_image", "errors", "boundaries", "entropy")
@@ -89,7 +89,7 @@ def load_method(argument: str, checkpoint: str, data_options: Sequence[str] = ()
     return Method(name or run_dir.name, load_task(resolved), data_of_run(config, data_options))
 
 
-def see_frames(
+def predict_frames(
     methods: Sequence[Method], split: Split, names: Sequence[str] | None, count: int
 ) -> list[Frame]:
     """Run all methods on the same frames.
@@ -214,17 +214,17 @@ def _chosen(
     data: SegmentationDataModule, split: Split, names: Sequence[str] | None, count: int
 ) -> list[str]:
     data.prepare_data()
-    there = [pair.name for pair in data.pairs(split)]
-    if not there:
+    available = [pair.name for pair in data.pairs(split)]
+    if not available:
         raise InputError(f"The {split} split of {data.root.absolute()} holds no images.")
     if names is None:
-        count = min(count, len(there))
-        return [there[int((i + 0.5) * len(there) / count)] for i in range(count)]
-    missing = [name for name in names if name not in there]
+        count = min(count, len(available))
+        return [available[int((i + 0.5) * len(available) / count)] for i in range(count)]
+    missing = [name for name in names if name not in available]
     if missing:
         raise InputError(
             f"--names {missing[0]}: there is no such image in {split}. Available are, e.g., "
-            f"{', '.join(there[:3])}."
+            f"{', '.join(available[:3])}."
         )
     return list(names)
 
@@ -249,7 +249,7 @@ def run(argv: list[str]) -> None:
     if output.suffix.lower() not in _SUFFIXES:
         raise InputError(f"--output is {output}. Give a name that ends in {', '.join(_SUFFIXES)}.")
     methods = [load_method(run, options.checkpoint, data_options) for run in options.runs]
-    frames = see_frames(methods, options.split, options.names, options.count)
+    frames = predict_frames(methods, options.split, options.names, options.count)
     data = methods[0].data
     positive = None
     if options.positive_class is not None:

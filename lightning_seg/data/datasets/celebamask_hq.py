@@ -163,17 +163,17 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         if not path.is_file():
             raise InputError(f"{path.absolute()} does not exist. {_LAYOUT}")
         original: dict[int, int] = {}
-        for place, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
             parts = line.split()
             if not parts:
                 continue
             if len(parts) < 2 or not (parts[0].isdecimal() and parts[1].isdecimal()):
                 raise InputError(
-                    f"{path}, line {place}, is {line!r}, but two numbers are expected. Fetch the "
+                    f"{path}, line {number}, is {line!r}, but two numbers are expected. Fetch the "
                     "file again."
                 )
             if int(parts[0]) in original:
-                raise InputError(f"{path}, line {place}, names image {parts[0]} a second time.")
+                raise InputError(f"{path}, line {number}, names image {parts[0]} a second time.")
             original[int(parts[0])] = int(parts[1])
         return original
 

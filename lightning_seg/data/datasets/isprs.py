@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import Color, ColorLabels
-from lightning_seg.data.reading.pair_reader import ExtraBand
+from lightning_seg.data.reading.pair_reader import ExtraChannel
 from lightning_seg.data.reading.pairs import Pair, refuse_missing, require_folder
 from lightning_seg.data.sampling.regions import Region, check_regions, parts_of, without_parts
 from lightning_seg.data.sampling.splits import refuse_shared
@@ -181,7 +181,9 @@ class ISPRSDataModule(SegmentationDataModule):
             num_workers=num_workers,
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
-            extra_band=ExtraBand(decoded_in=folder / OWN_FOLDER / "decoded") if elevation else None,
+            extra_channel=ExtraChannel(decoded_in=folder / OWN_FOLDER / "decoded")
+            if elevation
+            else None,
             predict_root=predict_root,
             downscale=2 if field_of_view == 4 else 1,
             crop_size=crop_size,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import IdLabels, distinct_colors
-from lightning_seg.data.reading.pair_reader import ExtraBand
+from lightning_seg.data.reading.pair_reader import ExtraChannel
 from lightning_seg.data.reading.pairs import Pair, refuse_missing
 from lightning_seg.data.sampling.splits import listed_names, refuse_shared
 from lightning_seg.data.transforms import Transform
@@ -85,7 +85,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
             train_transforms=train_transforms,
             eval_transforms=eval_transforms,
             predict_root=predict_root,
-            extra_band=None if depth is None else ExtraBand(depth_range, _ROTATED_BITS),
+            extra_channel=None if depth is None else ExtraChannel(depth_range, _ROTATED_BITS),
         )
         self.depth = depth
         self.channel_names = ("red", "green", "blue", *(["depth"] if depth is not None else []))

@@ -198,11 +198,11 @@ def _color_table(
     tolerance: int,
 ) -> np.ndarray:
     # One byte for each of the 2^24 colours: one look-up per pixel for any number of classes.
-    further = [color for color, _ in merged]
-    _check_values(values, (*ignored, *further))
+    merged_colors = [color for color, _ in merged]
+    _check_values(values, (*ignored, *merged_colors))
     cube = np.full((256, 256, 256), _UNKNOWN, np.uint8)
     meanings = [*_meanings(values, ignored), *[number for _, number in merged]]
-    for color, meaning in zip((*values, *ignored, *further), meanings, strict=True):
+    for color, meaning in zip((*values, *ignored, *merged_colors), meanings, strict=True):
         near = cube[tuple(slice(max(part - tolerance, 0), part + tolerance + 1) for part in color)]
         _fill(near, meaning, color, tolerance)
     return cube.reshape(-1)

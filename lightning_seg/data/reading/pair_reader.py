@@ -16,7 +16,7 @@ from lightning_seg.errors import InputError
 
 
 @dataclass(frozen=True)
-class ExtraBand:
+class ExtraChannel:
     """Format of an extra channel's files: elevation or depth, one number per pixel.
 
     Args:
@@ -61,7 +61,7 @@ class PairReader:
     decoder: LabelDecoder
     channels: int = 3
     value_range: tuple[float, float] | None = None
-    extra: ExtraBand | None = None
+    extra: ExtraChannel | None = None
     downscale: int = 1
     image_downscale: int = 1
 
@@ -78,26 +78,26 @@ class PairReader:
 
     def image(self, pair: Pair, window: Window | None = None) -> np.ndarray:
         """Read the image (H, W, C), uint8 or float32 in [0, 1]."""
-        place = _in_files(pair, window)
-        image = read_image(pair.image, self.channels, _upscaled(place, self.image_factor))
+        area = _in_files(pair, window)
+        image = read_image(pair.image, self.channels, _upscaled(area, self.image_factor))
         return self._downscaled(scale_values(image, self.value_range, pair.image))
 
     def extra_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """Read the extra channel (H, W, 1) float32 in [0, 1], if the pair has one."""
         if pair.extra is None or self.extra is None:
             return None
-        place = _upscaled(_in_files(pair, window), self.image_factor)
-        return self._downscaled(self.extra.read(pair.extra, place))
+        area = _upscaled(_in_files(pair, window), self.image_factor)
+        return self._downscaled(self.extra.read(pair.extra, area))
 
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label."""
         if pair.label is None:
             return None
-        place = _in_files(pair, window)
-        mask = self.decoder.read(pair.label, _upscaled(place, self.downscale))
+        area = _in_files(pair, window)
+        mask = self.decoder.read(pair.label, _upscaled(area, self.downscale))
         height, width = (side // self.downscale for side in mask.shape)
         mask = mask[:: self.downscale, :: self.downscale][:height, :width]
-        return _ignored_in(mask, pair.without, place) if pair.without else mask
+        return _ignored_in(mask, pair.without, area) if pair.without else mask
 
     @property
     def image_factor(self) -> int:
@@ -121,8 +121,8 @@ def _in_files(pair: Pair, window: Window | None) -> Window | None:
     return Window(pair.part.row + window.row, pair.part.column + window.column, *window[2:])
 
 
-def _ignored_in(mask: np.ndarray, parts: Sequence[Window], place: Window | None) -> np.ndarray:
-    top, left = (0, 0) if place is None else (place.row, place.column)
+def _ignored_in(mask: np.ndarray, parts: Sequence[Window], area: Window | None) -> np.ndarray:
+    top, left = (0, 0) if area is None else (area.row, area.column)
     mask = mask.copy()
     for part in parts:
         first_row, first_column = max(part.row - top, 0), max(part.column - left, 0)

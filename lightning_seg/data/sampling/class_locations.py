@@ -50,8 +50,8 @@ class ClassLocations:
         number = int(random.choice(np.flatnonzero(totals)))
         pixel = random.integers(totals[number])
         block = np.searchsorted(self._pixels_so_far[number], pixel, side="right")
-        place, *window = map(int, self.blocks[block])
-        return place, Window(*window), number
+        map_index, *window = map(int, self.blocks[block])
+        return map_index, Window(*window), number
 
 
 def class_locations(
@@ -70,8 +70,8 @@ def class_locations(
     loader = DataLoader(
         _Blocks(pairs, reader), batch_size=None, num_workers=workers, generator=generator
     )
-    for place, (where, counts) in enumerate(loader):
-        blocks.append(np.insert(where.numpy(), 0, place, axis=1))
+    for map_index, (where, counts) in enumerate(loader):
+        blocks.append(np.insert(where.numpy(), 0, map_index, axis=1))
         pixels.append(counts.numpy())
     locations = ClassLocations(np.concatenate(blocks), np.concatenate(pixels))
     if not locations.pixels.any():

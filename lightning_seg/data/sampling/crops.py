@@ -13,7 +13,7 @@ from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.data.samples import Sample, make_sample
 from lightning_seg.data.sampling.class_locations import ClassLocations
-from lightning_seg.data.sampling.regions import FreePlaces
+from lightning_seg.data.sampling.regions import FreeCorners
 from lightning_seg.data.transforms import TransformPipeline, draw_seed
 from lightning_seg.errors import InputError
 
@@ -51,7 +51,7 @@ class Crops(Dataset[Sample]):
         self.crop_size = crop_size
         self._sizes = [reader.size(pair) for pair in self.pairs]
         self._free = [
-            FreePlaces(size, self._of_crop(size), pair.without)
+            FreeCorners(size, self._of_crop(size), pair.without)
             for size, pair in zip(self._sizes, self.pairs, strict=True)
         ]
         if self.pairs and not any(free.count for free in self._free):
@@ -65,15 +65,15 @@ class Crops(Dataset[Sample]):
         """Crops per epoch."""
 
     @abstractmethod
-    def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
+    def _draw(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
         """Return a raster's index and the crop's window."""
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
         random = np.random.default_rng(draw_seed(index))
-        place, window = self._place(index, random)
-        pair = self.pairs[place]
+        raster, window = self._draw(index, random)
+        pair = self.pairs[raster]
         extra_channel = self.reader.extra_channel(pair, window)
         image, mask, extra_channel = self.pipeline.apply(
             self._mirrored(self.reader.image(pair, window)),
@@ -137,24 +137,24 @@ class RandomCrops(Crops):
     def __len__(self) -> int:
         return self.length
 
-    def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
+    def _draw(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
         if self.locations is not None:
             for _ in range(_TRIES):
-                place, window = self._around_a_class(self.locations, random)
-                if window[:2] in self._free[place]:
-                    return place, window
-        place = int(random.choice(len(self.pairs), p=self._shares))
-        return place, Window(*self._free[place].draw(random), *self._of_crop(self._sizes[place]))
+                raster, window = self._around_a_class(self.locations, random)
+                if window[:2] in self._free[raster]:
+                    return raster, window
+        raster = int(random.choice(len(self.pairs), p=self._shares))
+        return raster, Window(*self._free[raster].draw(random), *self._of_crop(self._sizes[raster]))
 
     def _around_a_class(
         self, locations: ClassLocations, random: np.random.Generator
     ) -> tuple[int, Window]:
-        place, block, number = locations.draw(random)
-        mask = self.reader.mask(self.pairs[place], block)
+        raster, block, number = locations.draw(random)
+        mask = self.reader.mask(self.pairs[raster], block)
         assert mask is not None, "training pairs have labels"
         row, column = random.choice(np.argwhere(mask == number)).tolist()
-        height, width = self._sizes[place]
-        return place, Window(
+        height, width = self._sizes[raster]
+        return raster, Window(
             self._start(block.row + row, height),
             self._start(block.column + column, width),
             *self._of_crop((height, width)),
@@ -181,13 +181,13 @@ class GridCrops(Crops):
     ) -> None:
         super().__init__(pairs, reader, pipeline, crop_size)
         self._crops = [
-            (place, Window(*corner, *self._of_crop(self._sizes[place])))
-            for place, free in enumerate(self._free)
+            (raster, Window(*corner, *self._of_crop(self._sizes[raster])))
+            for raster, free in enumerate(self._free)
             for corner in free.on_grid(stride)
         ]
 
     def __len__(self) -> int:
         return len(self._crops)
 
-    def _place(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
+    def _draw(self, index: int, random: np.random.Generator) -> tuple[int, Window]:
         return self._crops[index]

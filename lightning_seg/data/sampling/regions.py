@@ -56,7 +56,7 @@ def without_parts(
     ]
 
 
-class FreePlaces:
+class FreeCorners:
     """Valid upper left corners of crops that touch no excluded part.
 
     Args:
@@ -110,7 +110,7 @@ class FreePlaces:
 
     @cached_property
     def _cells(self) -> list[tuple[range, range]]:
-        """Rectangles that together are all corners, none over another."""
+        """Disjoint rectangles that together cover all valid corners."""
         height, width = self._corners
         rows, columns = {0, height}, {0, width}
         for taken in self._taken:

@@ -54,22 +54,22 @@ def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[st
         names: All existing names.
         lists: The text file of each split.
     """
-    places: dict[str, str] = {}
+    sources: dict[str, str] = {}
     result: dict[str, list[str]] = {}
     for split, path in lists.items():
         result[split] = []
-        for place, name in _lines(path):
+        for source, name in _lines(path):
             if name not in names:
                 raise InputError(
-                    f"{place} names {name}, but there is no such image. Correct the list, or add "
+                    f"{source} names {name}, but there is no such image. Correct the list, or add "
                     "the image."
                 )
-            if name in places:
+            if name in sources:
                 raise InputError(
-                    f"{place} names {name}, which {places[name]} names already. An image must be "
+                    f"{source} names {name}, which {sources[name]} names already. An image must be "
                     "in one split, once."
                 )
-            places[name] = place
+            sources[name] = source
             result[split].append(name)
     return result
 
@@ -94,15 +94,15 @@ def refuse_shared(kind: str, lists: Mapping[str, Sequence[str]]) -> None:
         kind: Kind of the names, such as "Tile".
         lists: The names by list.
     """
-    places: dict[str, str] = {}
-    for place, names in lists.items():
+    sources: dict[str, str] = {}
+    for source, names in lists.items():
         for name in names:
-            if name in places:
+            if name in sources:
                 raise InputError(
-                    f"{kind} {name} is listed more than once: in {places[name]} and in {place}. "
+                    f"{kind} {name} is listed more than once: in {sources[name]} and in {source}. "
                     "Keep it in one list, once."
                 )
-            places[name] = place
+            sources[name] = source
 
 
 def _lines(path: Path) -> Iterable[tuple[str, str]]:

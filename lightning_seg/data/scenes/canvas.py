@@ -158,7 +158,7 @@ class Canvas:
         label: int | None,
         height: FloatArray | float = 0.0,
     ) -> None:
-        """Paint a patch wherever nothing higher stands; None as the label keeps those below."""
+        """Paint a patch except where something higher is; None keeps the labels below."""
         if patch is None:
             return
         below = self.height[patch.window]

@@ -12,7 +12,7 @@ from lightning_seg.experiments.comparison.compare import Comparison, Result
 from lightning_seg.experiments.comparison.convergence import shared_curve
 from lightning_seg.experiments.comparison.names import label
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -31,7 +31,7 @@ Style = Mapping[str, object]
 
 
 def draw(comparison: Comparison) -> dict[str, bytes]:
-    """Return the figures as PNG files by name, as far as there is data."""
+    """Return the figures as PNG files by name, without those that lack data."""
     results = comparison.results
     styles = {r.method.name: _style(i) for i, r in enumerate(results)}
     figures = {
@@ -151,9 +151,9 @@ def _trimap(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | No
         values = [result.figures[:, row, 0].tolist() for row in rows]
         _line(axes[0], widths, values, styles[result.method.name], _alpha(results))
     axes[0].set_title("trimap IoU", fontsize=12)
-    for place, result in enumerate(compared):
+    for position, result in enumerate(compared):
         # Side by side, so intervals do not overlap.
-        shift = _SHIFT * (place - (len(compared) - 1) / 2)
+        shift = _SHIFT * (position - (len(compared) - 1) / 2)
         _over_widths(axes[1], result, rows, [w + shift for w in widths], styles[result.method.name])
     for axis in axes:
         axis.set_xlabel("half-width of the band, px")
@@ -185,8 +185,8 @@ def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure
     axes = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for axis, measure in zip(axes, measures, strict=True):
         row = comparison.measures.index(measure)
-        for place, result in enumerate(compared):
-            _whisker(axis, result, row, place, styles[result.method.name])
+        for position, result in enumerate(compared):
+            _whisker(axis, result, row, position, styles[result.method.name])
         axis.axvline(0, color="black", linewidth=1)
         axis.set_title(label(measure), fontsize=12)
         axis.grid(True, axis="x", color="0.9")
@@ -199,13 +199,13 @@ def _differences(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure
     return figure
 
 
-def _whisker(axis: "Axes", result: Result, row: int, place: int, style: Style) -> None:
+def _whisker(axis: "Axes", result: Result, row: int, position: int, style: Style) -> None:
     difference = result.difference
     assert difference is not None
     color, marker = str(style["color"]), str(style["marker"])
     bounds = (difference.low[row, 0], difference.high[row, 0])
-    axis.plot(bounds, (place, place), color=color, linewidth=2.5, solid_capstyle="butt")
-    axis.plot([difference.mean[row, 0]], [place], color=color, marker=marker, markersize=7)
+    axis.plot(bounds, (position, position), color=color, linewidth=2.5, solid_capstyle="butt")
+    axis.plot([difference.mean[row, 0]], [position], color=color, marker=marker, markersize=7)
 
 
 def _alpha(results: Sequence[Result]) -> float:

@@ -8,7 +8,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from lightning_seg import testing
-from lightning_seg.cli.commands.same_frames import draw_frames, load_method, run, see_frames
+from lightning_seg.cli.commands.same_frames import draw_frames, load_method, predict_frames, run
 from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
@@ -53,7 +53,7 @@ def frame_names(tmp_path):
 def test_every_run_predicts_the_named_frames_as_in_validation(tmp_path, runs):
     methods = [load_method(str(runs[0]), "best"), load_method(f"second={runs[1]}", "last")]
     (name, *_) = frame_names(tmp_path)
-    (frame,) = see_frames(methods, "val", [name], count=9)
+    (frame,) = predict_frames(methods, "val", [name], count=9)
     assert frame.name == name
     assert list(frame.logits) == ["a", "second"]
     sample = methods[0].data.dataset("val", methods[0].data.pairs("val"))[0]
@@ -72,7 +72,7 @@ def titles(figure):
 
 def test_the_sheet_has_rows_per_frame_and_a_column_per_run(tmp_path, runs):
     methods = [load_method(str(path), "best") for path in runs]
-    frames = see_frames(methods, "val", None, count=1)
+    frames = predict_frames(methods, "val", None, count=1)
     truth, data = frames[0].truth, methods[0].data
     frames[0].logits["a"] = torch.eye(4)[np.where(truth < 3, truth, 3)].permute(2, 0, 1)[:3]
     kinds = ("prediction", "errors", "boundaries", "over_image", "entropy")
