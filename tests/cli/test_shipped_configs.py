@@ -196,27 +196,3 @@ def test_an_inference_can_be_an_option(capsys, monkeypatch, path):
     out = printed(capsys, monkeypatch, "--config", ANY, "--model.inference", path)
     assert "size:" in out or "scales:" in out
     assert "inference: null" not in out
-
-
-def test_the_lines_weight_of_one_half_on_cityscapes_goes_with_mu_10():
-    overlay = yaml.safe_load((CONFIGS / "overlay" / "epl" / "cityscapes.yaml").read_text())
-    line = overlay["model"]["losses"]["line"]
-    assert (line["weight"], line["loss"]["init_args"]["mu"]) == (0.5, 10)
-
-
-@pytest.mark.parametrize(
-    "path", sorted((CONFIGS / "experiment" / "epl").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_half_of_epls_crops_are_turned_and_padded_with_the_mean(path):
-    data = yaml.safe_load(path.read_text())["data"]
-    data = yaml.safe_load((path.parent / data).read_text())
-    transforms = {t["class_path"]: t["init_args"] for t in data["init_args"]["train_transforms"]}
-    rotation = transforms["albumentations.Rotate"]
-    assert rotation["p"] == 0.5
-    mean = [round(255 * value, 3) for value in (0.485, 0.456, 0.406)]
-    assert (rotation["fill"], rotation["fill_mask"]) == (mean, 255)
-
-
-def test_resunet_a_on_potsdam_is_validated_after_every_epoch(capsys, monkeypatch):
-    out = yaml.safe_load(printed(capsys, monkeypatch, "--config", PLATEAU))
-    assert out["trainer"]["check_val_every_n_epoch"] == 1
