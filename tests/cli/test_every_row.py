@@ -222,7 +222,7 @@ def notes():
                 yield pytest.param(stage, words, rows, id=" ".join([path.stem, *words]))
 
 
-@pytest.mark.parametrize(("stage", "words", "rows"), notes())
+@pytest.mark.parametrize(("stage", "words", "rows"), list(notes()))
 def test_what_notes_quote_parses_with_one_of_their_rows(stage, words, rows, parse):
     if stage != "fit":
         [row] = [row for row in rows if f"runs/{row['run']}/" in value_of("--config", words)]
