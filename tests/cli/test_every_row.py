@@ -29,55 +29,65 @@ ROWS = make_experiments.rows()
 each_row = pytest.mark.parametrize("name", ROWS)
 
 
+def words_of(command):
+    """Return a command's words without the program."""
+    return shlex.split(command)[1:]
+
+
 def fit_words(row):
-    """The words of the command that trains a row."""
-    return shlex.split(make_experiments.fit_command(row))[1:]
+    """Return the words of the command that trains a row."""
+    return words_of(make_experiments.fit_command(row))
 
 
-def row_commands(row):
-    """The words of a row's two commands."""
-    return [fit_words(row), shlex.split(make_experiments.measure_command(row))[1:]]
-
-
-def sweep_commands(path):
-    """The words of the commands of every run of a sweep, by the run's name."""
-    spec = read_spec(yaml.safe_load(path.read_text()))
-    return {
-        f"{path.stem}/{run.name}": [run.command(step, spec.sweep_dir) for step in run.steps]
-        for run in plan(spec)
-    }
-
-
-COMMANDS = {name: row_commands(row) for name, row in ROWS.items()}
-for sweep in sorted((CONFIGS / "sweep").glob("*.yaml")):
-    COMMANDS |= sweep_commands(sweep)
+def runs():
+    """Yield name and commands of every row and of every sweep's runs, fit first."""
+    for name, row in ROWS.items():
+        yield name, [fit_words(row), words_of(make_experiments.measure_command(row))]
+    for path in sorted((CONFIGS / "sweep").glob("*.yaml")):
+        spec = read_spec(yaml.safe_load(path.read_text()))
+        for run in plan(spec):
+            commands = [run.command(step, spec.sweep_dir) for step in run.steps]
+            yield f"{path.stem}/{run.name}", commands
 
 
 def value_of(option, words):
-    """The value that words give to an option."""
+    """Return the value that words give to an option."""
     return words[words.index(option) + 1]
 
 
-def outline(fit, *others):
-    """Files, names of options and evaluations of a run, each with its experiment."""
-    said = {word.partition("=")[0] for word in fit if word[:2] == "--" or word[-5:] == ".yaml"}
-    folder = value_of("--run_dir", fit)
-    said |= {" ".join(words).replace(folder, "") for words in others}
-    return {(value_of("--config", fit), word) for word in said}
+def in_place_of_its_file(fit, words):
+    """Return an evaluation with the options of its fit in place of the run's config.yaml.
+
+    The file holds these options, but writing and reading it takes longer than parsing them.
+    """
+    stage, _, _, *options = words
+    return [stage, *fit[1:], *options]
 
 
-def first_of_a_kind(commands):
-    """Runs with a file, an option or an evaluation that no run before has with its experiment."""
-    seen, found = set(), set()
-    for name, words in commands.items():
-        if outline(*words) - seen:
-            found.add(name)
-        seen |= outline(*words)
-    return found
+def first_of_a_kind():
+    """Return all commands by name, and the names of those that differ in kind from earlier ones.
+
+    Of a kind are fits with the same files and option names over an experiment, and evaluations
+    with the same options over an experiment.
+    """
+    commands, seen, first = {}, set(), set()
+    for run, (fit, *evaluations) in runs():
+        experiment, folder = value_of("--config", fit), value_of("--run_dir", fit)
+        said = {word.partition("=")[0] for word in fit if word[:2] == "--" or ".yaml" in word}
+        kinds = {f"{run} fit": said}
+        commands[f"{run} fit"] = fit
+        for words in evaluations:
+            commands[f"{run} {words[0]}"] = in_place_of_its_file(fit, words)
+            kinds[f"{run} {words[0]}"] = {" ".join(words).replace(folder, "")}
+        for name, kind in kinds.items():
+            new = {(experiment, part) for part in kind} - seen
+            first |= {name} if new else set()
+            seen |= new
+    return commands, first
 
 
-# These are parsed at once, the others with the slow tests.
-FIRST = first_of_a_kind(COMMANDS)
+# The first of a kind are parsed at once, the others with the slow tests.
+COMMANDS, FIRST = first_of_a_kind()
 
 # Where the configurations look for each dataset.
 DATA = {
@@ -105,7 +115,7 @@ def test_docs_experiments_is_up_to_date():
 
 @pytest.fixture(scope="module")
 def parsers():
-    """The parsers of the command line's stages by name, which take long to make."""
+    """Return the parsers of the command line's stages by name; building them takes long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["lightning-seg", "fit", "--help"])
         patch.setattr(sys, "path", list(sys.path))
@@ -115,19 +125,13 @@ def parsers():
 
 
 @pytest.fixture
-def parse(parsers, tmp_path, monkeypatch):
-    """Parses the words of a command in an empty folder, where a fit leaves its configuration."""
-    monkeypatch.chdir(tmp_path)
+def parse(parsers):
+    """Return a function that parses the words of a command."""
 
     def call(words):
         stage, *options = resolve_short_names(words)
         with faithful_parsing():
-            config = parsers[stage].parse_args(options)
-        if stage == "fit":
-            file = Path(config.run_dir, "config.yaml")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(parsers[stage].dump(config, skip_none=False))
-        return config
+            return parsers[stage].parse_args(options)
 
     return call
 
@@ -135,21 +139,18 @@ def parse(parsers, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name", [n if n in FIRST else pytest.param(n, marks=pytest.mark.slow) for n in COMMANDS]
 )
-def test_all_commands_of_a_run_parse(name, parse):
-    fit, *others = COMMANDS[name]
-    folder = value_of("--run_dir", fit)
-    assert parse(fit).run_dir == folder
-    for words in others:
-        assert parse(words).run_dir == folder
+def test_every_command_of_a_row_or_sweep_parses(name, parse):
+    words = COMMANDS[name]
+    assert parse(words).run_dir == value_of("--run_dir", words)
 
 
-# Options in prose: a name and a value each, side by side if they belong together.
+# Adjacent options, each a name and a value.
 OPTION = r"--[a-z][\w.]*\w\+?[= ](?:'[^']*'|[^\s'`]+)"
 QUOTED = re.compile(rf"(?:lightning-seg (\w+) )?({OPTION}(?: \\? ?{OPTION})*)")
 
 
 def quoted(text):
-    """The commands and options that a text quotes, as a stage and words."""
+    """Yield the commands and options that a text quotes, as a stage and words."""
     for stage, options in QUOTED.findall(" ".join(text.split())):
         if "..." not in options:
             words = shlex.split(options.replace("\\", " ").rstrip(".,;:)"))
@@ -162,7 +163,7 @@ def comments(path):
 
 
 def base(path):
-    """The experiment that a configuration's comment speaks of, with the configuration over it."""
+    """Return the experiment that a configuration's comment is about, and the configuration."""
     experiment = {
         "overlay/epl": "epl/voc_pspnet",
         "overlay/resunet_a": "resunet_a/potsdam",
@@ -183,12 +184,12 @@ WITH_OPTIONS = [
 
 
 def names(words):
-    """The options among words, each with a dot at its end; files can stand side by side."""
+    """Return the option names among words, with a dot at the end; --config can be repeated."""
     return [f"{word}." for word in words if word.startswith("--") and word != "--config"]
 
 
 def beside(groups):
-    """Groups of options, merged where none is a part of another, for fewer commands."""
+    """Return groups of options, merged unless one contains another, for fewer commands."""
     merged = []
     for words in groups:
         for other in merged:
@@ -208,13 +209,11 @@ def test_options_in_a_configurations_comment_parse(path, parse):
         parse(["fit", *base(path), *words])
     for stage, words in found:
         if stage != "fit":
-            folder = str(Path(value_of("--config", words)).parent)
-            parse(["fit", *base(path), "--run_dir", folder])
-            parse([stage, *words])
+            parse(in_place_of_its_file(["fit", *base(path)], [stage, *words]))
 
 
 def notes():
-    """What a paper's or a table's notes quote, with the rows that they speak of."""
+    """Yield what the notes of papers and tables quote, with the rows that they are about."""
     for path in make_experiments.table_files():
         paper = yaml.safe_load(path.read_text())
         every = [row for table in paper["tables"] for row in table["rows"]]
@@ -223,12 +222,11 @@ def notes():
                 yield pytest.param(stage, words, rows, id=" ".join([path.stem, *words]))
 
 
-@pytest.mark.parametrize(("stage", "words", "rows"), notes())
+@pytest.mark.parametrize(("stage", "words", "rows"), list(notes()))
 def test_what_notes_quote_parses_with_one_of_their_rows(stage, words, rows, parse):
     if stage != "fit":
         [row] = [row for row in rows if f"runs/{row['run']}/" in value_of("--config", words)]
-        parse(fit_words(row))
-        parse([stage, *words])
+        parse(in_place_of_its_file(fit_words(row), [stage, *words]))
         return
     refusals = []
     for row in {row["fit"].split("--model")[0]: row for row in reversed(rows)}.values():

@@ -15,7 +15,7 @@ import make_experiments  # noqa: E402
 
 
 def loaded(path):
-    """A configuration with the files that it includes."""
+    """Return a configuration with the files that it includes."""
 
     def included(value):
         if isinstance(value, dict):
@@ -40,7 +40,7 @@ def model(config):
 
 
 def transforms(config, stage="train"):
-    """Arguments of each transform by its class."""
+    """Return the arguments of each transform by its class."""
     listed = data(config)[f"{stage}_transforms"]
     return {one["class_path"].rpartition(".")[2]: one["init_args"] for one in listed}
 

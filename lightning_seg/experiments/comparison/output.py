@@ -23,8 +23,8 @@ _DIGITS = 8
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem;
   padding: 0 1.5rem; }
-table { display: block; overflow-x: auto; border-collapse: collapse; font-size: 0.92rem;
-  font-variant-numeric: tabular-nums; }
+table { display: block; margin: 1rem 0; overflow-x: auto; border-collapse: collapse;
+  font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left;
   white-space: nowrap; }
 img { max-width: 100%; }
