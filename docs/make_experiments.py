@@ -92,13 +92,16 @@ def _table(table: dict[str, Any]) -> str:
         lines.append(f"{table['notes'].strip()}\n")
     if "sweep" in table:
         lines.append(f"The whole table: `lightning-seg sweep {table['sweep']}`\n")
-    shown = [(column, "published") for column in columns]
-    shown += [(column, "ours") for column in columns if any(column in _ours(row) for row in rows)]
+    shown = [
+        (column, who)
+        for who in ("published", "ours")
+        for column in columns
+        if any(column in row.get(who, {}) for row in rows)
+    ]
     heading = [column if who == "published" else f"{column}, ours" for column, who in shown]
     lines += [_row(["row", *heading]), _row(["---"] * (1 + len(heading)))]
     for row in rows:
-        figures = {"published": row.get("published", {}), "ours": _ours(row)}
-        cells = [_cell(figures[who].get(column)) for column, who in shown]
+        cells = [_cell(row.get(who, {}).get(column)) for column, who in shown]
         lines.append(_row([row["name"], *cells]))
     lines.append("\n```sh")
     for row in rows:
@@ -111,10 +114,6 @@ def _table(table: dict[str, Any]) -> str:
 def _measured(table: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a table, each with its `measure`."""
     return [{"measure": table.get("measure", "test"), **row} for row in table["rows"]]
-
-
-def _ours(row: dict[str, Any]) -> dict[str, Any]:
-    return row.get("ours", {})
 
 
 def _row(cells: list[str]) -> str:
