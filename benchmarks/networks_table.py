@@ -1,4 +1,4 @@
-"""Fills the tables of docs/networks.md: what the networks of configs/network/ are and cost.
+"""Fill the tables of docs/networks.md: features and costs of the networks of configs/network/.
 
 python benchmarks/networks_table.py             # at 512 x 512, into the document
 python benchmarks/networks_table.py --size 128  # a quick look, on the screen alone
@@ -168,7 +168,8 @@ def kind(path: Path) -> str:
             stride = network.feature_strides[feature]
             features.append(f"`{feature}`: {channels} at {stride}")
     encoder = config.get("init_args", {}).get("encoder", "its own")
-    return f"| `{name}` | `{path.name}` | {encoder} | {'; '.join(features)} | {SOURCES[name]} |"
+    source = SOURCES.get(name, "")
+    return f"| `{name}` | `{path.name}` | {encoder} | {'; '.join(features)} | {source} |"
 
 
 def processor() -> str:

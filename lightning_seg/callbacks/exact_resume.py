@@ -13,16 +13,17 @@ from lightning.pytorch.trainer.states import TrainerFn
 class ExactResume(Callback):
     """Complete checkpoints, so that a resumed run continues exactly where it was saved.
 
-    Lightning stores neither random states nor logged values. Resumed from a checkpoint written
-    after the last batch before a validation, it leaves out that validation (and the end of the
-    epoch); resumed at the end of an epoch, the step of ``ReduceLROnPlateau``. This callback
+    Lightning stores neither random states nor logged values. If a checkpoint was written between
+    the last batch and a validation, the resumed run skips that validation (and the end of the
+    epoch); if it was written at the end of an epoch, the step of ``ReduceLROnPlateau``. This
+    callback
 
     - stores and restores the random states of Python, NumPy, torch and CUDA of every process,
-    - makes up for a validation, the end of an epoch and the step of a plateau schedule.
+    - catches up on the validation, the end of the epoch and the step of a plateau schedule.
 
-    Crops, augmentations and the order of samples are the DataModule's to continue, as those of
-    `lightning_seg.data` do. Batches at the beginning of an epoch that another DataModule draws from
-    the global random states are drawn again. List this callback first, so that it restores before
+    The DataModule must itself continue crops, augmentations and the order of samples, as those of
+    `lightning_seg.data` do. If another DataModule draws from the global random states, the batches
+    of the started epoch are drawn again. List this callback first, so that it restores before
     others draw random numbers. Processes beyond those of the checkpoint keep their random states.
     """
 
@@ -35,7 +36,7 @@ class ExactResume(Callback):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Store random states, logged values and the place in the loops, all as plain data."""
+        """Store random states, logged values and the progress of the loops, all as plain data."""
         states = self._before_validation or _random_states(trainer.strategy.root_device)
         every: list[Any] = [states]
         if trainer.world_size > 1:
@@ -46,12 +47,12 @@ class ExactResume(Callback):
         checkpoint["logged"] = metrics
         if trainer.state.fn == TrainerFn.FITTING:
             checkpoint["plateau_epoch"] = _at_epoch_end(trainer)
-            _correct_place(trainer, checkpoint["loops"]["fit_loop"])
+            _correct_progress(trainer, checkpoint["loops"]["fit_loop"])
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Take what is restored when training starts."""
+        """Read the states that are restored when training starts."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         every = checkpoint.get("random_states", [])
@@ -91,7 +92,7 @@ class ExactResume(Callback):
             self._before_validation = _random_states(trainer.strategy.root_device)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Store current random states again; before, the checkpoint repeats the validation."""
+        """Store current random states again; until here, checkpoints repeat the validation."""
         self._before_validation = None
 
     def on_train_batch_start(
@@ -135,8 +136,8 @@ def _at_epoch_end(trainer: Trainer) -> int | None:
     return epochs.processed if epochs.processed > epochs.completed else None
 
 
-def _correct_place(trainer: Trainer, loops: dict[str, Any]) -> None:
-    """Change the stored state of the loops to one from which Lightning leaves nothing out."""
+def _correct_progress(trainer: Trainer, loops: dict[str, Any]) -> None:
+    """Change the stored state of the loops so that Lightning skips nothing."""
     loop = trainer.fit_loop.epoch_loop
     epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
     validated = loops["epoch_loop.val_loop.batch_progress"]

@@ -23,11 +23,11 @@ _SIGNALS = [number for number in signal.Signals if number.name in _NAMES]
 class StopOnSignal(Checkpoint):
     """End training after the current step if SIGTERM, Ctrl-C, SIGHUP or SIGUSR1 arrives.
 
-    Before, a checkpoint is written, from which training continues at the next step. The exit status
+    A checkpoint is written first, from which training continues at the next step. The exit status
     is 128 plus the signal's number (143, 130, 129, 138). A second signal ends the process at once,
-    and so does the first outside of training. Signals that the process ignores (``nohup``) stay
+    and so does the first one outside of training. Signals that the process ignores (``nohup``) stay
     ignored. If one of several processes gets a signal, all stop after the same step; a validation
-    on several processes ends first. Under SLURM, SIGUSR1 puts the job into the queue again.
+    on several processes ends first. Under SLURM, SIGUSR1 requeues the job.
 
     Args:
         path: The checkpoint; None for none.
@@ -44,7 +44,7 @@ class StopOnSignal(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle signals from now on; Lightning restores the former handlers."""
         self._received, self._steps = 0, trainer.global_step
-        # Lightning handles SIGUSR1 only in a SLURM job that it may put into the queue again.
+        # Lightning handles SIGUSR1 only in a SLURM job that it may requeue.
         handled = [number.name for number in _SIGNALS if callable(signal.getsignal(number))]
         self._requeues = "SIGUSR1" in handled and "SLURM_JOB_ID" in os.environ
         _handle(self._note)
@@ -77,16 +77,16 @@ class StopOnSignal(Checkpoint):
             self._stop(trainer, number)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End ``validate`` at once; Lightning would ignore SIGTERM."""
+        """Let signals end ``validate`` at once; Lightning would ignore SIGTERM."""
         if trainer.state.fn == TrainerFn.VALIDATING:
             _handle(_end_at_once)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End ``test`` at once."""
+        """Let signals end ``test`` at once."""
         _handle(_end_at_once)
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End ``predict`` at once."""
+        """Let signals end ``predict`` at once."""
         _handle(_end_at_once)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Protection of a run's folder: one training at a time, and no file of anybody else is replaced."""
+"""Protection of a run's folder: one training at a time, and no foreign file is replaced."""
 
 import json
 import os
@@ -50,11 +50,11 @@ def lock_run_folder(run_dir: Path) -> IO[str] | None:
 def refuse_second_run(run_dir: Path) -> None:
     """Raise if a new run would mix with another or replace a file that is not a run's.
 
-    A run that was killed before its first checkpoint can be begun again.
+    A run that was killed before its first checkpoint can be started again.
 
     Raises:
-        InputError: If the folder has a checkpoint, several epochs, a finished run, or somebody's
-            own ``config.yaml``.
+        InputError: If the folder has a checkpoint, several epochs, a finished run, or a
+            ``config.yaml`` that belongs to no run.
     """
     fit = run_dir / FIT
     finished = fit.exists() and json.loads(fit.read_text(encoding="utf-8")).get("finished", True)
@@ -67,6 +67,6 @@ def refuse_second_run(run_dir: Path) -> None:
         )
     if (run_dir / CONFIG).exists() and not (run_dir / ENVIRONMENT).exists():
         raise InputError(
-            f"{run_dir / CONFIG} is not of a run and would be replaced. Give the run a folder of "
-            "its own (--run_dir runs/NAME), or rename the file."
+            f"{run_dir / CONFIG} belongs to no run and would be replaced. Give the run a folder "
+            "of its own (--run_dir runs/NAME), or rename the file."
         )

@@ -215,7 +215,7 @@ def _alive(group):
 def test_the_persons_own_configuration_is_never_replaced(refused, folder):
     before = Path("config.yaml").read_text()
     message = refused("fit", "--config", "config.yaml", f"--run_dir={folder}")
-    assert ("is not of a run" if folder else "--run_dir is empty") in message
+    assert ("belongs to no run" if folder else "--run_dir is empty") in message
     assert Path("config.yaml").read_text() == before
 
 

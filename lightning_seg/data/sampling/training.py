@@ -46,15 +46,15 @@ class SeededDataset(Dataset[Sample]):
 
 
 class TrainingSampler(DistributedSampler[Key]):
-    """Epoch and index of shuffled samples, beginning after those that were already trained.
+    """Epoch and index of shuffled samples, starting after those already used for training.
 
-    Each pass is another epoch, also where no trainer calls ``set_epoch``.
+    Each pass is another epoch, even if no trainer calls ``set_epoch``.
 
     Args:
         dataset: The samples.
         seed: Seed of the run, equal on all processes.
-        trained: Returns the number of samples of the current epoch, on this process, that a
-            resumed run has trained.
+        trained: Returns the number of samples of the current epoch that this process had already
+            used before the run was resumed.
     """
 
     def __init__(self, dataset: SeededDataset, seed: int, trained: Callable[[], int]) -> None:
