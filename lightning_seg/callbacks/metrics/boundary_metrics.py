@@ -10,7 +10,7 @@ import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
@@ -95,7 +95,7 @@ class BoundaryMetrics(Callback):
         excluded_from_mean: Sequence[str] = (),
         merged_classes: dict[str, list[str]] | None = None,
         pooled_classes: dict[str, list[str]] | None = None,
-        metrics: dict[str, Metric] | None = None,
+        metrics: dict[str, Metric] | MetricCollection | None = None,
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()

@@ -12,6 +12,7 @@ from lightning_seg.metrics.functional.boundary_iou import (
 )
 from lightning_seg.metrics.functional.contours import ContourCounts
 from lightning_seg.metrics.functional.e_measure import e_measure
+from lightning_seg.metrics.functional.region_scores import region_scores
 from lightning_seg.metrics.functional.surface_distance import SurfaceDistances, surface_distances
 from lightning_seg.metrics.functional.trimap_iou import trimap_iou, trimap_iou_counts
 
@@ -24,6 +25,7 @@ __all__ = [
     "boundary_iou_counts",
     "boundary_width",
     "e_measure",
+    "region_scores",
     "surface_distances",
     "tolerance_in_pixels",
     "trimap_iou",
