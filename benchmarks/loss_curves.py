@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import yaml
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_seg import cli
@@ -94,20 +94,15 @@ def draw_terms(axes: Axes, run: Path) -> None:
         width = max(1, len(values) // 16) | 1
         axes.plot(steps, values, color=f"C{number}", alpha=0.2, linewidth=0.8)
         axes.plot(steps, smoothed(values, width), color=f"C{number}", label=name)
-    every = np.concatenate([values for _, values in curves.values()])
-    if every.min() > 0:
-        plain = FuncFormatter(lambda value, _: f"{value:g}")
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(plain)
-        axes.yaxis.set_minor_formatter(plain if every.max() < 8 * every.min() else NullFormatter())
-    axes.legend(fontsize="small", frameon=False)
+    axes.legend(
+        fontsize="small", frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1)
+    )
     axes.tick_params(labelbottom=False)
 
 
 def draw_boundary_iou(axes: Axes, run: Path, reference: Path | None) -> None:
     if reference is not None:
-        axes.plot(*boundary_iou(reference), color="0.7", marker=".", label="cross entropy")
-        axes.legend(fontsize="small", frameon=False, loc="lower right")
+        axes.plot(*boundary_iou(reference), color="0.7", marker=".")
     axes.plot(*boundary_iou(run), color="black", marker=".")
     axes.grid(axis="y", color="0.9")
 
@@ -116,22 +111,23 @@ def draw(runs: dict[str, Path], epochs: int, picture: Path) -> None:
     """A block of two axes for each method, all with the same axis of steps and of boundary IoU."""
     columns = min(COLUMNS, len(runs))
     blocks = math.ceil(len(runs) / columns)
-    figure = plt.figure(figsize=(3.6 * columns, 4.2 * blocks), layout="constrained")
+    figure = plt.figure(figsize=(3.4 * columns, 3.8 * blocks), layout="constrained")
     grid = figure.subfigures(blocks, columns, squeeze=False)
     highest = max(np.nanmax(boundary_iou(run)[1], initial=0) for run in runs.values())
     for number, (method, run) in enumerate(runs.items()):
         part = grid[number // columns][number % columns]
         above, below = part.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        above.set_title(method.replace("_", " "), fontweight="bold")
+        part.suptitle(method.replace("_", " "), fontweight="bold")
         draw_terms(above, run)
         draw_boundary_iou(below, run, runs.get(REFERENCE) if method != REFERENCE else None)
         below.set_ylim(0, 1.1 * highest or 1)
         below.set_xlabel(f"optimiser step ({epochs} epochs)")
         if number % columns == 0:
             above.set_ylabel("training loss, terms")
-            below.set_ylabel("boundary IoU (val)")
+            below.set_ylabel("boundary IoU")
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=110)
+    figure.savefig(picture, dpi=90)
+    Image.open(picture).convert("RGB").quantize().save(picture, optimize=True)  # half the size
 
 
 def main() -> None:
