@@ -165,7 +165,7 @@ def test_a_signal_to_one_of_two_processes_stops_both(workplace, strategy):
 
 
 def test_a_run_killed_between_its_first_record_and_its_first_checkpoint_is_begun_again(run):
-    ended("on_train_epoch_end", "os.kill(os.getpid(), signal.SIGKILL)")
+    ended("on_save_checkpoint", "os.kill(os.getpid(), signal.SIGKILL)")
     killed = process(*FIT, CALLBACK, "--trainer.limit_val_batches", "0")
     assert killed.wait(WAIT) == -signal.SIGKILL, killed.stderr.read()
     assert _epochs() == 1
@@ -230,14 +230,12 @@ def test_a_runs_configuration_is_one_file_and_written_once(run):
         Path(name).unlink()
     written = Path("run/config.yaml").read_bytes()
     own = ("--config", "run/config.yaml", "--ckpt_path", "last")
-    flipped = "--model.inference=TestTimeAugmentation"
+    flipped = ("--model.inference=TestTimeAugmentation", "--model.inference.flip=true")
     for command, folder in (("validate", "val"), ("test", "test"), ("predict", "predict")):
-        status, _, err = run(command, *own, flipped)
+        status, _, err = run(command, *own, *flipped)
         assert status == 0, err
         used = yaml.safe_load(Path("run", folder, "config.yaml").read_text())
-        assert used["model"]["init_args"]["inference"]["class_path"].endswith(
-            "TestTimeAugmentation"
-        )
+        assert used["model"]["init_args"]["inference"]["flip"] is True
     assert run("test", *own, "--data.num_classes", "5")[0] == 2
     assert run("fit", *own, "--trainer.max_epochs", "2")[0] == 0
     assert Path("run/resumed/config.yaml").exists()

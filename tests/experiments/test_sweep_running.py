@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,6 +56,12 @@ def epochs(name):
     return [json.loads(line)["epoch"] for line in lines]
 
 
+def _heed_signals():
+    """Undo what a shell or ``nohup`` has these tests ignore in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def started(content, jobs=1, before=()):
     """Start the sweep in its own process group."""
     Path("spec.yaml").write_text(yaml.safe_dump(content))
@@ -66,8 +71,7 @@ def started(content, jobs=1, before=()):
             stdout=log,
             stderr=log,
             start_new_session=True,
-            # A shell ignores SIGINT for what it starts in the background, these tests perhaps.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_heed_signals,
         )
     PROCESSES.append(process)
     return process
