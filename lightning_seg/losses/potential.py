@@ -169,8 +169,7 @@ def anisotropic_convolution(
 
     Example:
         >>> import torch
-        >>> from lightning_seg.errors import check_choice
-    from lightning_seg.losses import anisotropic_convolution
+        >>> from lightning_seg.losses import anisotropic_convolution
         >>> field = torch.tensor([[[[0.0, 0.0, 1.0, 1.0]]]])
         >>> anisotropic_convolution(field, kernel_size=3)[:, 0, 0, 0]  # up, down, left, right
         tensor([[0., 0., 2., 2.],
