@@ -233,6 +233,9 @@ class SegmentationCLI(LightningCLI):
             raise InputError(f"trainer: {error}") from error
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
+        given = config["callbacks"] or []
+        given = given if isinstance(given, list) else [given]
+        config = config | {"callbacks": [ExactResume(), *given]}  # first, see its docstring
         return super()._instantiate_trainer(config, [c for c in callbacks if c is not None])
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -243,7 +246,7 @@ class SegmentationCLI(LightningCLI):
 
 
 def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
-    callbacks: list[Any] = [ExactResume(), RunRecord(run_dir)]
+    callbacks: list[Any] = [RunRecord(run_dir)]
     if trainer_config.enable_checkpointing is False:
         return [*callbacks, StopOnSignal(None)]
     folder = Path(run_dir, CHECKPOINTS)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,34 +60,30 @@ def plain(value):
     return [plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-BALANCED = (
+WEIGHED = (
     *("--data.class_balanced", "true", "--data.crop_size", "32", "--data.samples_per_epoch", "8"),
-    *(
-        "--data.num_workers",
-        "1",
-        "--model.losses.cross_entropy.loss.class_weights",
-        "inverse_frequency",
-    ),
+    *("--model.losses.cross_entropy.loss.class_weights", "inverse_frequency"),
     "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging",
     *("--trainer.callbacks.decay", "0.9", "--trainer.max_epochs", "6"),
 )
 
 
-def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(workplace):
-    options = ("--config", "config.yaml", *BALANCED)
-    whole = process("fit", *options, "--run_dir", "whole")
-    assert whole.wait(WAIT) == 0, whole.stderr.read()
+@pytest.mark.timeout(3 * WAIT)
+def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(run):
+    status, _, err = run(*FIT[:3], *WEIGHED, "--run_dir", "whole")
+    assert status == 0, err
     for epochs in (1, 3):  # the kill comes somewhere behind these
-        killed = process(*FIT, *BALANCED, "--ckpt_path", "auto")
+        killed = process(*FIT, *WEIGHED, "--ckpt_path", "auto")
         deadline = time.monotonic() + WAIT
         while not LAST.exists() or _epochs() < epochs:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         killed.kill()
         killed.wait()
-    resumed = process(*FIT, *BALANCED, "--ckpt_path", "auto")
-    assert resumed.wait(WAIT) == 0, resumed.stderr.read()
+    status, _, err = run(*FIT, *WEIGHED, "--ckpt_path", "auto")
+    assert status == 0, err
     assert learnt() == learnt("whole/checkpoints/last.ckpt")
+    assert _epochs() == 6
 
 
 def _epochs():
@@ -183,32 +180,25 @@ def test_auto_begins_a_run_and_then_resumes_it(run):
     assert len(Path("run/environment.jsonl").read_text().splitlines()) == 3
 
 
-def test_two_fits_do_not_share_a_folder(workplace):
-    ended("on_train_batch_start", "import time; time.sleep(600)")
+@pytest.mark.timeout(2 * WAIT)
+def test_two_fits_do_not_share_a_folder(run):
+    ended("on_train_batch_start", "import time; time.sleep(3600)")
     first = process(*FIT, CALLBACK, "--data.num_workers", "1", start_new_session=True)
     try:
         deadline = time.monotonic() + WAIT
         while not Path("run/environment.jsonl").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        second = process(*FIT)
-        assert second.wait(WAIT) == 2
-        message = second.stderr.read()
-        assert f"run: another fit (process {first.pid} on " in message
+        status, _, err = run(*FIT)
+        assert status == 2
+        assert f"run: another fit (process {first.pid} on " in err
+        first.kill()  # but not its data worker, which ends a little later
+        first.wait()
+        status, _, err = run(*FIT)
+        assert status == 0, err
     finally:
-        first.kill()  # but not its data worker
-    first.wait()
-    third = process(*FIT)
-    assert third.wait(WAIT) == 0, third.stderr.read()
-    os.killpg(first.pid, signal.SIGKILL) if _alive(first.pid) else None
-
-
-def _alive(group):
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        with suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("folder", ["", "."])
