@@ -14,12 +14,9 @@ from torchmetrics import Metric, MetricCollection
 
 from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
 from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
+from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.metrics.distributed_padding import (
-    RealSampleMask,
-    dataloaders,
-    stage_of,
-)
+from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
 from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
 from lightning_seg.callbacks.metrics.metric_set import MetricSet, MetricSettings, Results

@@ -3,8 +3,6 @@
 from typing import Any
 
 from lightning.fabric.utilities.distributed import DistributedSamplerWrapper
-from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import BatchSampler, DistributedSampler
 
@@ -72,17 +70,3 @@ def _error_bound(dataloader: Any, processes: int) -> str:
         f"It draws {drawn} samples from {size}: means over images may be off by up to "
         f"{share:.3f} (on a scale of 0 to 1), other metrics by about as much."
     )
-
-
-def stage_of(trainer: Trainer) -> str:
-    """Return ``val`` or ``test`` during such a stage."""
-    return "test" if trainer.testing else "val"
-
-
-def dataloaders(trainer: Trainer) -> list[Any]:
-    """Return the dataloaders of the running stage in the order of their ``dataloader_idx``."""
-    loaders = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
-    if loaders is None:
-        return []
-    combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
-    return list(combined.flattened)

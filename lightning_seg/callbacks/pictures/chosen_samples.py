@@ -18,8 +18,8 @@ from lightning_seg.callbacks.classes import (
     find_class_names,
     find_num_classes,
 )
+from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.metrics.distributed_padding import dataloaders, stage_of
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.callbacks.run_record import is_trial, run_folder
 from lightning_seg.files import file_stem, write_atomically
