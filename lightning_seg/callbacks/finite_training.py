@@ -1,24 +1,26 @@
-"""Stops a training whose loss or gradient is no longer finite."""
+"""Stops a training whose gradient is no longer finite."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, check_choice
+
+Action = Literal["stop", "skip"]
 
 
 class FiniteTraining(Callback):
     """Stop training, or skip the step, when a gradient is not finite.
 
-    The check comes before the optimiser's step, so that weights, checkpoints and the averages of
-    the optimiser stay finite. It costs one reduction of the gradients and one synchronisation with
-    the device a step. With float16 the gradient scaler already skips such steps; the callback then
-    only counts those of the loss.
+    Stopping reads the check of a step only after the next forward and backward pass, so that the
+    device is never waited for; no checkpoint and no validation takes place in between. Skipping
+    waits for the device once a step, before the optimiser changes the weights. With float16 the
+    callback does nothing: the gradient scaler skips such steps.
 
     Args:
         action: ``"stop"`` raises; ``"skip"`` leaves the weights alone, goes on with the next batch,
@@ -30,9 +32,8 @@ class FiniteTraining(Callback):
             names the step, the images of the batch, and the logged losses that are not finite.
     """
 
-    def __init__(self, action: Literal["stop", "skip"] = "stop", patience: int = 10) -> None:
-        if action not in ("stop", "skip"):
-            raise InputError(f"action is {action!r}, expected 'stop' or 'skip'")
+    def __init__(self, action: Action = "stop", patience: int = 10) -> None:
+        check_choice("action", action, Action)
         if patience < 1:
             raise InputError(f"patience is {patience}, expected 1 or more steps")
         self.action = action
@@ -40,6 +41,7 @@ class FiniteTraining(Callback):
         self.skipped = 0
         self._in_a_row = 0
         self._names: Any = None
+        self._unread: _Step | None = None
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -51,22 +53,41 @@ class FiniteTraining(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Check the gradients, which all processes share by now."""
+        self._raise_if_lost()
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         gradients = [p.grad for p in parameters if p.grad is not None]
-        if getattr(trainer.precision_plugin, "scaler", None) is not None or _all_finite(gradients):
+        if getattr(trainer.precision_plugin, "scaler", None) is not None or not gradients:
+            return
+        losses = {n: v for n, v in trainer.callback_metrics.items() if n.startswith("train/")}
+        norm = get_total_norm(gradients, norm_type=math.inf)
+        step = _Step(norm, trainer.global_step, trainer.current_epoch, self._names, losses)
+        if self.action == "stop":
+            self._unread = step
+            return
+        if step.finite:
             self._in_a_row = 0
             return
-        if self.action == "stop":
-            raise InputError(
-                self._message(trainer, "so training stops before the weights are lost")
-            )
         self.skipped += 1
         self._in_a_row += 1
         if self._in_a_row == self.patience:
-            raise InputError(self._message(trainer, f"and so were the {self.patience - 1} before"))
+            raise InputError(f"{step}, and so were the {self.patience - 1} before. {_ADVICE}")
         for parameter in parameters:
             parameter.grad = None
         pl_module.log("train/skipped_steps", float(self.skipped), reduce_fx="max")
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the check of the last step before its weights are evaluated."""
+        self._raise_if_lost()
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Read the check of the last step before its weights are written."""
+        self._raise_if_lost()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the check of the last step."""
+        self._raise_if_lost()
 
     def state_dict(self) -> dict[str, int]:
         """Return the number of skipped steps."""
@@ -76,21 +97,37 @@ class FiniteTraining(Callback):
         """Restore the number of skipped steps."""
         self.skipped = state_dict["skipped"]
 
-    def _message(self, trainer: Trainer, outcome: str) -> str:
-        names = ", ".join(map(str, self._names)) if self._names is not None else "unnamed images"
-        terms = [
-            name
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith("train/") and not torch.isfinite(value).all()
-        ]
-        losses = f"{', '.join(terms)} is not finite" if terms else "the losses are finite"
+    def _raise_if_lost(self) -> None:
+        step, self._unread = self._unread, None
+        if step is not None and not step.finite:
+            raise InputError(f"{step}, so training stops. {_ADVICE}")
+
+
+_ADVICE = (
+    "Look for NaN or huge values in these images, lower the learning rate, or clip the gradient "
+    "(--trainer.gradient_clip_val 1)"
+)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step of the optimiser, with the largest absolute value of its gradients."""
+
+    norm: Tensor
+    number: int
+    epoch: int
+    names: Any
+    losses: dict[str, Tensor]
+
+    @property
+    def finite(self) -> bool:
+        return bool(self.norm.isfinite())
+
+    def __str__(self) -> str:
+        images = ", ".join(map(str, self.names)) if self.names is not None else "unnamed images"
+        lost = [name for name, value in self.losses.items() if not value.isfinite().all()]
+        losses = f"{', '.join(lost)} is not finite" if lost else "the losses are finite"
         return (
-            f"the gradient is not finite in step {trainer.global_step} of epoch "
-            f"{trainer.current_epoch} (batch: {names}; {losses}), {outcome}. Look for NaN or huge "
-            "values in these images, lower the learning rate, or clip the gradient "
-            "(--trainer.gradient_clip_val 1)"
+            f"the gradient is not finite in step {self.number} of epoch {self.epoch} (batch: "
+            f"{images}; {losses})"
         )
-
-
-def _all_finite(gradients: list[Tensor]) -> bool:
-    return not gradients or bool(get_total_norm(gradients, norm_type=math.inf).isfinite())

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from lightning_seg.callbacks import FiniteTraining
@@ -22,20 +23,19 @@ class Linear(LightningModule):
         return torch.optim.AdamW(self.parameters(), lr=self.lr)
 
 
-def fit(tmp_path, values, callback, lr=0.1, **options):
+def fit(tmp_path, values, callback, lr=0.1, others=(), **options):
     torch.manual_seed(0)
     samples = [{"image": torch.tensor([v]), "name": f"image{i}"} for i, v in enumerate(values)]
     module = Linear(lr)
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
-        callbacks=[] if callback is None else [callback],
+        callbacks=[*others, *([] if callback is None else [callback])],
         default_root_dir=tmp_path,
         logger=False,
-        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **options,
+        **{"enable_checkpointing": False} | options,
     )
     trainer.fit(module, DataLoader(samples, batch_size=1))
     return module, trainer
@@ -44,6 +44,24 @@ def fit(tmp_path, values, callback, lr=0.1, **options):
 def test_a_nan_image_stops_training_and_is_named(tmp_path):
     with pytest.raises(InputError, match=r"step 2 of epoch 0 \(batch: image2; train/loss is not"):
         fit(tmp_path, [1.0, 2.0, float("nan"), 1.0], FiniteTraining())
+
+
+def test_a_nan_in_the_last_batch_stops_training_too(tmp_path):
+    with pytest.raises(InputError, match=r"step 1 of epoch 0 \(batch: image1"):
+        fit(tmp_path, [1.0, float("nan")], FiniteTraining())
+
+
+def test_no_checkpoint_holds_weights_that_are_not_finite(tmp_path):
+    every_step = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    with pytest.raises(InputError, match="step 2 of epoch 0"):
+        fit(
+            tmp_path,
+            [1.0, 2.0, float("nan"), 1.0],
+            FiniteTraining(),
+            enable_checkpointing=True,
+            others=[every_step],
+        )
+    assert sorted(path.name for path in tmp_path.glob("*.ckpt")) == ["step=1.ckpt", "step=2.ckpt"]
 
 
 def test_a_learning_rate_that_diverges_stops_training(tmp_path):
