@@ -14,7 +14,7 @@ $(SETUP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; a few minutes on a slow line) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
 # Pins of all dependencies, for every Python and system that pyproject.toml allows.
