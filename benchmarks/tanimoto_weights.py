@@ -1,6 +1,6 @@
 """Learns a few frames of CamVid by heart with each choice of the Tanimoto loss's volume weights.
 
-    python benchmarks/tanimoto_weights.py ../shared/data/camvid [--steps 200] [--frames 4]
+    python benchmarks/tanimoto_weights.py data/camvid [--steps 200] [--frames 4]
 
 A U-Net with a tiny encoder is shown all of the frames, at 72 x 96 pixels, in every step of Adam.
 Printed are accuracy and IoU on these frames, the mean IoU over the classes in them; and what maps

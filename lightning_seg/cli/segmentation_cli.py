@@ -1,4 +1,4 @@
-"""The command line: ``lightning-seg fit|validate|test|predict|data|export``."""
+"""The command line: Lightning's ``fit``, ``validate``, ``test`` and ``predict``, and `COMMANDS`."""
 
 import inspect
 import os
