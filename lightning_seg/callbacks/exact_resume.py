@@ -24,7 +24,9 @@ class ExactResume(Callback):
     The DataModule must itself continue crops, augmentations and the order of samples, as those of
     `lightning_seg.data` do. If another DataModule draws from the global random states, the batches
     of the started epoch are drawn again. List this callback first, so that it restores before
-    others draw random numbers. Processes beyond those of the checkpoint keep their random states.
+    others draw random numbers. Averages over an epoch (``log(..., on_epoch=True)``) that a run was
+    resumed within cover the batches from there on. Processes beyond those of the checkpoint keep
+    their random states.
     """
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from lightning_seg.callbacks.environment import (
     peak_memory,
     start_memory,
 )
-from lightning_seg.files import write_atomically
+from lightning_seg.files import append, write_atomically
 
 ENVIRONMENT, EPOCHS, FIT = "environment.jsonl", "epochs.jsonl", "fit.json"
 STAGE = "record.json"
@@ -53,8 +53,7 @@ class RunRecord(Callback):
             return
         self._environment = environment()
         if stage == "fit":
-            folder.mkdir(parents=True, exist_ok=True)
-            _append(folder / ENVIRONMENT, self._environment)
+            append(folder / ENVIRONMENT, f"{json.dumps(self._environment)}\n")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove recorded epochs that will be trained again, and count the parameters."""
@@ -175,7 +174,7 @@ class RunRecord(Callback):
             "learning_rate": rates if len(rates) > 1 else rates[0],
             **figures,
         }
-        _append(folder / EPOCHS, record)
+        append(folder / EPOCHS, f"{json.dumps(record)}\n")
         self._write_fit(trainer, folder, peak)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -252,7 +251,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """Return the records of a JSON Lines file; an empty list if there is no file."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may cut the last
 
 
 def _writes(trainer: Trainer) -> bool:
@@ -293,8 +293,3 @@ def _name_within(path: Any, folder: Path) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _append(path: Path, record: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")

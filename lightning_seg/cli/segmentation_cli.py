@@ -7,7 +7,7 @@ import sys
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 # Lightning still uses deprecated names of jsonargparse.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
@@ -37,10 +37,11 @@ from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.cli.config_errors import explain
 from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
+from lightning_seg.cli.lost_process import raise_if_process_lost
 from lightning_seg.cli.run_folder import CONFIG, lock_run_folder, refuse_second_run
 from lightning_seg.cli.warnings import filter_warnings
 from lightning_seg.errors import InputError
-from lightning_seg.files import write_atomically
+from lightning_seg.files import UNWRITABLE, write_atomically
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.prediction import PredictionFiles
 from lightning_seg.prediction.predict import plan_prediction
@@ -92,6 +93,7 @@ class SegmentationCLI(LightningCLI):
     """
 
     parsers: ClassVar[list[LightningArgumentParser]] = []
+    _lock: IO[str] | None = None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Return a parser that accepts no abbreviations and raises instead of exiting."""
@@ -239,7 +241,13 @@ class SegmentationCLI(LightningCLI):
         return super()._instantiate_trainer(config, [c for c in callbacks if c is not None])
 
     def _run_subcommand(self, subcommand: str) -> None:
-        super()._run_subcommand(subcommand)
+        try:
+            super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            raise_if_process_lost(error, self.trainer)
+            raise
+        if self._lock is not None:
+            self._lock.close()
         if self.trainer.is_global_zero:
             run_dir = Path(self._get(self.config, "run_dir"))
             _say_where(run_dir, self._predictions)
@@ -331,6 +339,14 @@ def main() -> None:
     except InputError as error:
         # Errors from a data worker have the worker's traceback in front.
         _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is None:
+            raise
+        _fail(
+            f"{error.filename}: {error.strerror}. Files that were complete are unchanged. Free "
+            "space or correct the rights there, or name another folder; a stopped run can be "
+            "resumed (--ckpt_path auto)."
+        )
     except MisconfigurationException as error:
         _fail(" ".join(str(error).split()))
     except RuntimeError as error:

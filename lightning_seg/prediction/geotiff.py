@@ -1,5 +1,6 @@
 """GeoTIFFs that are written from top to bottom, with the georeference of their image."""
 
+import errno
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from lightning_seg.errors import InputError
 
 try:
     import rasterio
+    from rasterio._err import CPLE_BaseError
     from rasterio.enums import ColorInterp, MaskFlags
     from rasterio.windows import Window
 except ImportError:  # optional: plain images are predicted without it
@@ -89,12 +92,13 @@ class GeoTiff:
         scale: float | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> None:
+        self._path = path
         bands, self._height, width = shape
         half = dtype == "float16"
         self._dtype = np.dtype("float32" if half else dtype)
         self._row = 0
         self._waiting = np.empty((bands, 0, width), self._dtype)
-        with georeference_optional():
+        with georeference_optional(), _as_os_error(path):
             self._file = rasterio.open(
                 path,
                 "w",
@@ -124,20 +128,50 @@ class GeoTiff:
             self._file.update_tags(**tags)
 
     def write(self, rows: np.ndarray) -> None:
-        """Append rows (bands, rows, W) below the previous ones."""
+        """Append rows (bands, rows, W) below the previous ones.
+
+        Raises:
+            OSError: The rows cannot be written.
+        """
         waiting = np.concatenate([self._waiting, rows.astype(self._dtype, copy=False)], axis=1)
         # A compressed block is written only once, so rows wait until they fill a row of blocks.
         last = self._row + waiting.shape[1] == self._height
         ready = waiting.shape[1] if last else waiting.shape[1] // _BLOCK * _BLOCK
         if ready:
             area = Window(0, self._row, waiting.shape[2], ready)
-            self._file.write(waiting[:, :ready], window=area)
+            with _as_os_error(self._path):
+                self._file.write(waiting[:, :ready], window=area)
             self._row += ready
         self._waiting = waiting[:, ready:].copy()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file.
+
+        Raises:
+            OSError: The file is incomplete, such as on a full disk, which GDAL ignores here.
+        """
+        with _as_os_error(self._path):
+            self._file.close()
+            with tifffile.TiffFile(self._path) as tiff:
+                pages = tiff.pages
+                ends = [
+                    o + n
+                    for p in pages
+                    for o, n in zip(p.dataoffsets, p.databytecounts, strict=True)
+                ]
+                size = tiff.filehandle.size
+        if max(ends, default=0) > size:
+            raise OSError(errno.EIO, "the file is incomplete; is the disk full?", str(self._path))
+
+
+@contextmanager
+def _as_os_error(path: Path) -> Iterator[None]:
+    """Raise GDAL's errors in writing, which do not tell the cause, with the file's name."""
+    try:
+        yield
+    except (rasterio.errors.RasterioError, CPLE_BaseError, tifffile.TiffFileError) as error:
+        reason = f"GDAL cannot write it ({error.__cause__ or error})"
+        raise OSError(errno.EIO, reason, str(path)) from error
 
 
 def need_rasterio(what: str) -> None:
@@ -151,8 +185,6 @@ def has_georeference(path: Path) -> bool:
 
     Does not need rasterio.
     """
-    import tifffile
-
     with tifffile.TiffFile(path) as tiff:
         in_header = any(tag in tiff.pages.first.tags for tag in _GEOREFERENCE_TAGS)
     return in_header or path.with_suffix(".tfw").is_file()
@@ -182,8 +214,6 @@ def limited_cache() -> Iterator[None]:
 
 
 def _orientation(path: Path) -> int:
-    import tifffile
-
     with tifffile.TiffFile(path) as tiff:
         return tiff.pages.first.tags.valueof(_ORIENTATION, _UPRIGHT)
 

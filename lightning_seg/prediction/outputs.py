@@ -1,5 +1,6 @@
 """All output files of one image, written from its first row to its last."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -8,7 +9,7 @@ import torch
 
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.data.reading.labels import IGNORE_INDEX
-from lightning_seg.files import complete, partial_path
+from lightning_seg.files import complete, naming, partial_path
 from lightning_seg.prediction.files import Classes, Probabilities
 from lightning_seg.prediction.geotiff import Georeference, GeoTiff, rasterio, read_georeference
 from lightning_seg.prediction.polygons import Polygons
@@ -111,7 +112,11 @@ class ImageOutputs:
             )
 
     def write(self, rows: Rows) -> None:
-        """Append rows below the previous ones."""
+        """Append rows below the previous ones.
+
+        Raises:
+            OSError: A file cannot be written.
+        """
         labels = rows.labels
         if self._classes.values is not None:
             labels = np.array(self._classes.values, np.uint8)[labels]
@@ -124,7 +129,11 @@ class ImageOutputs:
             self._maps.write(rows.maps)
 
     def finish(self) -> list[Path]:
-        """Close all files, give them their final names and return their paths."""
+        """Close all files, give them their final names and return their paths.
+
+        Raises:
+            OSError: A file is incomplete, such as on a full disk; none gets its name then.
+        """
         self._labels.close()
         if self._maps is not None:
             self._maps.close()
@@ -138,13 +147,13 @@ class ImageOutputs:
 
     def abandon(self) -> None:
         """Close and remove the unfinished files."""
-        try:
+        with suppress(OSError):
             self._labels.close()
-            if self._maps is not None:
+        if self._maps is not None:
+            with suppress(OSError):
                 self._maps.close()
-        finally:
-            for partial in self._partial.values():
-                partial.unlink(missing_ok=True)
+        for partial in self._partial.values():
+            partial.unlink(missing_ok=True)
 
     def _begin(self, ending: str) -> Path:
         path = _with_ending(self._stem, ending)
@@ -169,4 +178,5 @@ class _Png:
         # The pixels already hold the classes' values.
         values = None if self._classes.values is None else range(IGNORE_INDEX + 1)
         png = label_png(torch.from_numpy(self.pixels), self._classes.colors, values)
-        self._path.write_bytes(png)
+        with naming(self._path):
+            self._path.write_bytes(png)

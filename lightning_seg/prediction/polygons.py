@@ -1,5 +1,6 @@
 """Polygons of predicted objects, for geographic information systems."""
 
+import errno
 import warnings
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
@@ -87,8 +88,13 @@ class Polygons:
             class_names: Names of the classes 0..K-1.
             path: The file to write.
             values: Pixel value of each class in ``labels``; by default its index.
+
+        Raises:
+            OSError: The file cannot be written, or is incomplete.
         """
         import shapely
+        from pyogrio import read_info
+        from pyogrio.errors import DataLayerError, DataSourceError
         from pyogrio.raw import write
 
         class_of = {value: k for k, value in enumerate(values or range(len(class_names)))}
@@ -102,25 +108,32 @@ class Polygons:
         pixel_area = np.nan if crs is not None and crs.is_geographic else abs(transform.determinant)
         polygons = shapely.transform(outlines, lambda points: _transformed(points, transform))
         standard = self.format == "GeoJSON" and crs is not None
-        with warnings.catch_warnings():
-            # Images without a georeference have no coordinate system.
-            warnings.filterwarnings("ignore", "'crs' was not provided")
-            write(
-                str(path),
-                shapely.to_wkb(polygons),
-                [
-                    numbers,
-                    np.array([class_names[k] for k in numbers], dtype=object),
-                    np.rint(pixels).astype(np.int64),
-                    pixels * pixel_area,
-                ],
-                ["class", "name", "pixels", "area"],
-                layer="objects",
-                driver=_DRIVERS[self.format],
-                geometry_type="Polygon",
-                crs=None if crs is None else crs.to_wkt(),
-                layer_options={"RFC7946": "YES"} if standard else {},
-            )
+        try:
+            with warnings.catch_warnings():
+                # Images without a georeference have no coordinate system.
+                warnings.filterwarnings("ignore", "'crs' was not provided")
+                write(
+                    str(path),
+                    shapely.to_wkb(polygons),
+                    [
+                        numbers,
+                        np.array([class_names[k] for k in numbers], dtype=object),
+                        np.rint(pixels).astype(np.int64),
+                        pixels * pixel_area,
+                    ],
+                    ["class", "name", "pixels", "area"],
+                    layer="objects",
+                    driver=_DRIVERS[self.format],
+                    geometry_type="Polygon",
+                    crs=None if crs is None else crs.to_wkt(),
+                    layer_options={"RFC7946": "YES"} if standard else {},
+                )
+            # GDAL ignores a full disk when it closes a file.
+            count = read_info(path, force_feature_count=True)["features"]
+        except (DataSourceError, DataLayerError) as error:
+            raise OSError(errno.EIO, f"GDAL cannot write it ({error})", str(path)) from error
+        if count != len(polygons):
+            raise OSError(errno.EIO, "the file is incomplete; is the disk full?", str(path))
 
 
 def _outlines(

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from lightning_seg.errors import InputError
-from lightning_seg.files import file_stem
+from lightning_seg.files import file_stem, final_names
 from lightning_seg.inference import Stitching
 from lightning_seg.prediction.geotiff import limited_cache
 from lightning_seg.prediction.job import PredictionJob
@@ -106,21 +106,22 @@ class RasterWriter(BasePredictionWriter):
     @limited_cache()
     def _write(self, span: RowSpan, rows: Iterable[Rows]) -> None:
         raster, job = span.raster, self.job
-        outputs = ImageOutputs(
-            raster.pair.image,
-            (raster.height, raster.width),
-            job.stem(raster.pair),
-            job.classes,
-            job.files.probabilities,
-            job.files.polygons,
-        )
-        try:
-            for part in rows:
-                outputs.write(part)
-            files: list[Path] = outputs.finish()
-        except BaseException:
-            outputs.abandon()
-            raise
+        with final_names():
+            outputs = ImageOutputs(
+                raster.pair.image,
+                (raster.height, raster.width),
+                job.stem(raster.pair),
+                job.classes,
+                job.files.probabilities,
+                job.files.polygons,
+            )
+            try:
+                for part in rows:
+                    outputs.write(part)
+                files: list[Path] = outputs.finish()
+            except BaseException:
+                outputs.abandon()
+                raise
         job.progress.note(file_stem(raster.pair.name), span.key, files)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
+from lightning_seg.callbacks.run_record import read_lines
 
 FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
 CALLBACK = "--trainer.callbacks+=ended.Ended"
@@ -147,6 +151,35 @@ def test_a_job_that_slurm_will_end_is_put_into_the_queue_again(run, monkeypatch)
     assert LAST.exists()
 
 
+def test_a_full_disk_ends_training_with_one_sentence_and_keeps_the_last_checkpoint(run):
+    status, _, err = run(*FIT)
+    assert status == 0, err
+    complete = learnt()
+    half = LAST.stat().st_size // 2
+    full = process(
+        *FIT, "--ckpt_path", "last", "--trainer.max_epochs", "3",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (half, half)),
+    )  # fmt: skip
+    _, err = full.communicate(timeout=WAIT)
+    assert full.returncode == 2
+    assert "Traceback" not in err
+    (message,) = [line for line in err.splitlines() if "error" in line]
+    assert re.search(r"run/checkpoints/(best|last)\.ckpt: File too large\. .*resumed", message)
+    assert learnt() == complete
+    assert {path.name for path in LAST.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_write_permission_is_named(refused):
+    Path("run").mkdir(mode=0o555)
+    assert refused(*FIT).startswith("run/.lock: Permission denied. ")
+
+
+def test_a_file_in_the_place_of_the_runs_folder_is_named(refused):
+    Path("run").touch()
+    assert refused(*FIT).startswith("run: File exists. ")
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_fork"])
 def test_a_signal_to_one_of_two_processes_stops_both(workplace, strategy):
     ended("on_train_batch_start", "os.kill(os.getpid(), signal.SIGTERM)")
@@ -159,6 +192,41 @@ def test_a_signal_to_one_of_two_processes_stops_both(workplace, strategy):
     assert "SIGTERM: training stopped after step 1" in started.stderr.read()
     states = torch.load(LAST, weights_only=False)["random_states"]
     assert len(states) == 2
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_dies_ends_the_others_and_is_named(workplace, rank):
+    ended("on_train_batch_start", "os.kill(os.getpid(), signal.SIGKILL)", calls=3)
+    text = Path("ended.py").read_text()
+    only = f"if self.calls == 0 and arguments[0].global_rank == {rank}:"
+    Path("ended.py").write_text(text.replace("if self.calls == 0:", only))
+    two = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.max_epochs", "9")
+    started = process(*FIT, *two, CALLBACK)
+    _, err = started.communicate(timeout=60 + WAIT)  # both processes hold the pipe until they end
+    assert started.returncode in (2, -signal.SIGKILL)
+    ended_by = "process 1 was ended by SIGKILL" if rank else "another process"
+    assert f"error: process {1 - rank} of 2 stops, because {ended_by}" in err
+    assert not [line for line in err.splitlines() if "Traceback" in line]
+
+
+def test_torchrun_starts_again_from_the_last_checkpoint(workplace):
+    once = "open('died', 'x').close(), os.kill(os.getpid(), signal.SIGKILL)"
+    ended("on_train_batch_start", once, calls=4)
+    text = Path("ended.py").read_text()
+    only = "if self.calls == 0 and arguments[0].global_rank == 1 and not os.path.exists('died'):"
+    Path("ended.py").write_text(text.replace("if self.calls == 0:", only))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    restarts = ["--nproc-per-node=2", "--max-restarts=1", "-m", "lightning_seg.cli"]
+    two = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.max_epochs", "6")
+    started = subprocess.run(
+        [*torchrun, *restarts, *FIT, *two, "--data.batch_size=1", CALLBACK, "--ckpt_path=auto"],
+        capture_output=True, text=True, check=False, timeout=WAIT,
+        env=os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
+    )  # fmt: skip
+    assert started.returncode == 0, started.stderr
+    assert Path("died").exists()
+    assert _epochs() == 6
+    assert len(read_lines(Path("run/environment.jsonl"))) == 2
 
 
 def test_a_run_killed_between_its_first_record_and_its_first_checkpoint_is_begun_again(run):

@@ -1,16 +1,15 @@
 import json
-import os
-import subprocess
-import sys
+import resource
 import weakref
 
 import numpy as np
 import pytest
 import torch
+from clean_processes import in_clean_process
 from PIL import Image
 
 from lightning_seg.errors import InputError
-from lightning_seg.files import partial_path
+from lightning_seg.files import UNWRITABLE
 from lightning_seg.prediction.files import Classes
 from lightning_seg.prediction.geotiff import limited_cache
 from lightning_seg.prediction.outputs import ImageOutputs
@@ -278,16 +277,22 @@ def test_abandoned_outputs_leave_no_files(tile, tmp_path):
     assert list(out.iterdir()) == []
 
 
-def test_files_left_by_a_killed_process_are_removed_by_the_next(tmp_path):
-    path = tmp_path / "a.tif"
-    code = (
-        "import os, signal, sys; from pathlib import Path;"
-        "from lightning_seg.files import partial_path;"
-        "partial_path(Path(sys.argv[1])).touch(); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], timeout=120)
-    (left,) = tmp_path.iterdir()
-    alive = left.with_name(left.name.replace(left.name.split("-")[-2], str(os.getppid())))
-    alive.touch()
-    partial_path(path)
-    assert list(tmp_path.iterdir()) == [alive]
+@pytest.mark.parametrize("size", [400, 2000, 14_000, 150_000])
+@in_clean_process
+def test_a_full_disk_leaves_no_incomplete_file(tmp_path, size):
+    """GDAL says nothing where the disk is full when it closes a file."""
+    path, out = tmp_path / "tile.tif", tmp_path / "out"
+    write_image(path, np.ones((600, 530, 3), np.uint8), **PLACE)
+    labels = np.random.default_rng(0).integers(0, 3, (600, 530), dtype=np.uint8)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    outputs = ImageOutputs(path, labels.shape, out / "a", CLASSES, "uint8", Polygons())
+
+    def write():
+        outputs.write(argmax_rows(probabilities(labels), 0, "uint8"))
+        outputs.finish()
+
+    with pytest.raises(OSError, match=r"GDAL cannot write it|incomplete") as caught:
+        write()
+    assert caught.value.errno in UNWRITABLE
+    outputs.abandon()
+    assert list(out.iterdir()) == []

@@ -1,12 +1,13 @@
 """CSV file of the metrics of each class in each validated epoch."""
 
 import csv
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_seg.callbacks.metrics.metric_set import Results
-from lightning_seg.files import write_atomically
+from lightning_seg.files import append, write_atomically
 
 _DIGITS = 6
 
@@ -23,13 +24,12 @@ def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[st
         [name, *(_text(row[key].item()) if key in row else "" for key in columns)]
         for name, row in results.merged.items()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(["epoch", "class", *columns])
-        writer.writerows([epoch, *row] for row in rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if not path.exists():
+        writer.writerow(["epoch", "class", *columns])
+    writer.writerows([epoch, *row] for row in rows)
+    append(path, text.getvalue())
 
 
 def forget_epochs(path: Path, first: int) -> None:
