@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,export,geo
 SETUP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow coverage lint types constraints wheel check-wheel clean
+.PHONY: setup demo test test-slow coverage faults soak lint types constraints wheel check-wheel clean
 
 setup: $(SETUP)
 
@@ -40,6 +40,17 @@ coverage: $(SETUP)
 
 test-slow: $(SETUP)
 	$(BIN)/python -m pytest -m slow
+
+# Trainings that are killed at random times, and files that are damaged at random places.
+faults: $(SETUP)
+	$(BIN)/python tests/faults/kills.py
+	$(BIN)/python tests/faults/mangled_files.py --count 200000
+	@if [ $$(id -u) = 0 ] && which ip > /dev/null; then $(BIN)/python tests/faults/two_machines.py; \
+		else echo "Two machines: not tried, which needs root and iproute2"; fi
+
+# An hour of training, validation and prediction in one process that must not grow.
+soak: $(SETUP)
+	$(BIN)/python tests/faults/soak.py --plot docs/images/soak.png
 
 # Train on synthetic scenes and test on unseen ones; runs/demo is replaced.
 demo: $(SETUP)
