@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from lightning_seg.errors import InputError
 
@@ -113,15 +114,34 @@ def to_labels(pred: Tensor, num_classes: int) -> Tensor:
     return pred.argmax(dim=1)
 
 
-def to_masks(target: Tensor, labels: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
-    """Return the ground truth as (B, H, W) int64, checked against predicted labels (B, H, W)."""
-    if target.ndim == 4 and target.shape[1] == 1:
-        target = target[:, 0]
+def to_labels_and_masks(
+    pred: Tensor, target: Tensor, num_classes: int, ignore_index: int | None, resize: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return predicted labels and the checked ground truth, both (B, H, W) int64.
+
+    Args:
+        pred: Scores or labels, see `to_labels`.
+        target: Labels (B, H, W) or (B, 1, H, W) of any type that holds whole numbers.
+        num_classes: Number of classes.
+        ignore_index: Label of ignored pixels; None for none.
+        resize: Bring predictions to the size of the ground truth: scores bilinearly, labels by
+            nearest neighbour.
+    """
+    target = _squeezed(target)
+    if resize and pred.shape[-2:] != target.shape[-2:]:
+        pred = _resized(pred, target.shape[-2:])
+    labels = to_labels(pred, num_classes)
+    target = target.to(labels.device)
     if target.shape != labels.shape:
         raise InputError(
             f"The ground truth has shape {tuple(target.shape)}, but the predictions have shape "
-            f"{tuple(labels.shape)}. Both must be the same; resize the scores to the mask's size "
-            "before they are evaluated."
+            f"{tuple(labels.shape)}. Both must be the same; for scores of another size, set "
+            "resize=True or resize them to the mask's size before they are evaluated."
+        )
+    if target.is_floating_point() and (target != target.round()).any():
+        raise InputError(
+            "The ground truth holds fractions, such as probabilities or resized masks; expected "
+            "labels. Resize masks by nearest neighbour."
         )
     target = target.long()
     unknown = (target < 0) | (target >= num_classes)
@@ -134,7 +154,24 @@ def to_masks(target: Tensor, labels: Tensor, num_classes: int, ignore_index: int
             f"{num_classes - 1} and ignore_index is {ignore_index}. Set num_classes or "
             "ignore_index to those of the data."
         )
-    return target
+    return labels, target
+
+
+def _squeezed(target: Tensor) -> Tensor:
+    if target.ndim == 4 and target.shape[1] > 1:
+        raise InputError(
+            f"The ground truth has shape {tuple(target.shape)}: one channel per class is one-hot "
+            "or multi-label, expected labels (B, H, W). For one-hot masks, give an extractor that "
+            "returns target.argmax(1); several labels per pixel have no boundaries to measure."
+        )
+    return target[:, 0] if target.ndim == 4 else target
+
+
+def _resized(pred: Tensor, size: Sequence[int]) -> Tensor:
+    pred = pred if pred.ndim == 4 else pred[:, None]
+    if pred.is_floating_point():
+        return interpolate(pred.float(), tuple(size), mode="bilinear", align_corners=False)
+    return interpolate(pred.float(), tuple(size), mode="nearest-exact").long()
 
 
 def describe(container: Any) -> str:

@@ -1,21 +1,27 @@
 """Lookup of the number, names and colours of the classes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 
 from lightning_seg.errors import InputError
 from lightning_seg.palette import Color, distinct_colors
 
+IGNORE_INDEX = 255
+
+IgnoreIndex = int | Literal["auto"] | None
+
 
 def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | None = None) -> int:
     """Return the number of classes: as given, or the datamodule's, module's or hyperparameters'.
 
-    One class means a binary model and counts as two.
+    One class means a binary model and counts as two, and so does ``task: binary``.
     """
-    known = _first(_sources(trainer, pl_module), "num_classes")
-    num_classes = given if given is not None else known
+    sources = _sources(trainer, pl_module)
+    num_classes = given if given is not None else _first(sources, "num_classes")
+    if num_classes is None and _first(sources, "task") == "binary":
+        num_classes = 2
     if num_classes is None:
         raise InputError(
             f"The number of classes is unknown: neither the datamodule nor "
@@ -42,10 +48,28 @@ def class_names_of(
     sources: Iterable[object], num_classes: int, given: Sequence[str] | None = None
 ) -> list[str]:
     """Return the class names: as given, or of the first source that has any, or ``class 0`` etc."""
-    names = given or _first(sources, "class_names")
+    sources = tuple(sources)
+    names = given or _first(sources, "class_names") or _first(sources, "labels")
     if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == num_classes:
         return [str(name) for name in names]
     return [f"class {k}" for k in range(num_classes)]
+
+
+def find_ignore_index(
+    trainer: Trainer, pl_module: LightningModule, given: IgnoreIndex
+) -> int | None:
+    """Return the label of ignored pixels, None for none.
+
+    ``auto`` takes that of the datamodule, module or hyperparameters, whichever has one first, or
+    else 255.
+    """
+    if given != "auto":
+        return given
+    for source in _sources(trainer, pl_module):
+        found = _value(source, "ignore_index", "missing")
+        if found is None or isinstance(found, int):
+            return found
+    return IGNORE_INDEX
 
 
 def find_classes(chosen: Sequence[str], class_names: Sequence[str], setting: str) -> list[int]:
@@ -90,13 +114,17 @@ def find_channel_names(trainer: Trainer, pl_module: LightningModule, channels: i
 
 
 def _sources(trainer: Trainer, pl_module: LightningModule) -> tuple[object, ...]:
-    datamodule = getattr(trainer, "datamodule", None)
-    return datamodule, pl_module, getattr(pl_module, "hparams", None)
+    hparams = getattr(pl_module, "hparams", None)
+    nested = _value(hparams, "model_args", None)  # as in terratorch
+    return getattr(trainer, "datamodule", None), pl_module, hparams, nested
 
 
 def _first(sources: Iterable[object], name: str) -> Any:
-    for source in sources:
-        value = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
-        if value is not None:
-            return value
-    return None
+    values = (_value(source, name, None) for source in sources)
+    return next((value for value in values if value is not None), None)
+
+
+def _value(source: object, name: str, default: object) -> Any:
+    if isinstance(source, Mapping):
+        return source.get(name, default)
+    return getattr(source, name, default)

@@ -1,12 +1,12 @@
 """Extractors of predictions and ground truth from any LightningModule."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from lightning_seg.callbacks.batches import (
     PREDICTION_KEYS,
@@ -86,12 +86,12 @@ class FromOutputs(Extractor):
 class CaptureForward(Extractor):
     """Extractor that captures a module's output during the step, and reads the batch's mask.
 
-    A forward hook captures the output, so nothing is computed twice and the step need not return
-    anything. The ground truth is read before the step, which may modify the batch.
+    Nothing is computed twice, and the step need not return anything. The ground truth is read
+    before the step, which may modify the batch.
 
     Args:
         module_path: Name of the submodule as in ``named_modules()``. The empty name is the
-            LightningModule itself, for steps that call ``self(x)``.
+            LightningModule itself, for steps that call ``self(x)`` or ``self.forward(x)``.
         target_key: Key of the ground truth in the batch; by default the usual names, or the second
             element of an (image, mask) batch.
 
@@ -107,50 +107,26 @@ class CaptureForward(Extractor):
     def __init__(self, module_path: str = "", target_key: str | None = None) -> None:
         self.module_path = module_path
         self.target_key = target_key
-        self._handles: list[RemovableHandle] = []
-        self._reset()
-
-    def _reset(self) -> None:
-        self._captured: Tensor | None = None
-        self._calls = 0
-        self._differing = False
-        self._inner_calls: list[int] = []
         self.target: Tensor | None = None
+        self._captured = _Captured()
+        self._stop: Callable[[], None] = _nothing
 
     def start_step(self, pl_module: LightningModule, batch: Any) -> None:
-        """Read the ground truth and register the forward hooks."""
+        """Read the ground truth and begin to listen."""
         self.end_step()
         self.target = find_target(batch, self.target_key)
         module = self._module(pl_module)
-        self._handles = [
-            module.register_forward_pre_hook(self._enter),
-            module.register_forward_hook(self._leave),
-        ]
+        if self.target is None:
+            return
+        # The step calls the module's own forward with or without hooks; under DDP, Lightning runs
+        # the step itself through the hooks.
+        listen = _listen_to_forward if module is pl_module else _listen_to_hooks
+        self._stop = listen(module, self._captured, len(self.target))
 
     def end_step(self) -> None:
-        """Remove the hooks and release all tensors."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-        self._reset()
-
-    def _enter(self, module: nn.Module, args: Any) -> None:
-        self._inner_calls = [count + 1 for count in self._inner_calls] + [0]
-
-    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        # Under DDP, Lightning runs the whole step through the module's own forward. That outer
-        # call contains the real one, and its output is the step's output, not a prediction.
-        if self._inner_calls.pop() > 0 or self.target is None:
-            return
-        maps = find_map(output, PREDICTION_KEYS)
-        if maps is None or len(maps) != len(self.target):
-            return
-        # Keep only the last output: a sliding window makes many calls.
-        before = self._captured
-        if before is not None and (before.shape != maps.shape or not torch.equal(before, maps)):
-            self._differing = True
-        self._captured = maps
-        self._calls += 1
+        """Stop to listen, and release all tensors."""
+        self._stop()
+        self._stop, self._captured, self.target = _nothing, _Captured(), None
 
     def _module(self, pl_module: LightningModule) -> nn.Module:
         try:
@@ -164,14 +140,14 @@ class CaptureForward(Extractor):
 
     def prediction(self) -> Tensor | None:
         """Return the captured prediction whose batch size fits the ground truth, or None."""
-        if self._differing:
+        if self._captured.differing:
             name = self.module_path or "the module's forward"
             raise InputError(
-                f"{name} ran {self._calls} times in one step, with different results. Which one is "
-                "the prediction? Return it from the step, or give an extractor: "
+                f"{name} ran {self._captured.calls} times in one step, with different results. "
+                "Which one is the prediction? Return it from the step, or give an extractor: "
                 "FromOutputs(pred_key, target_key) or CaptureForward(module_path)."
             )
-        return self._captured
+        return self._captured.last
 
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
@@ -192,22 +168,120 @@ class CaptureForward(Extractor):
         return pred, self.target
 
 
-class AutoExtractor(Extractor):
-    """Extractor that tries the dict returned by the step, then the module's own forward.
+class _Captured:
+    """The last prediction map of a module in a step; a sliding window makes many calls."""
 
-    It never runs the model itself.
+    def __init__(self) -> None:
+        self.last: Tensor | None = None
+        self.calls = 0
+        self.differing = False
+
+    def add(self, output: Any, batch_size: int) -> None:
+        maps = find_map(output, PREDICTION_KEYS)
+        if maps is None or len(maps) != batch_size:
+            return
+        before = self.last
+        if before is not None and (before.shape != maps.shape or not torch.equal(before, maps)):
+            self.differing = True
+        self.last = maps
+        self.calls += 1
+
+
+def _listen_to_forward(
+    module: nn.Module, captured: _Captured, batch_size: int
+) -> Callable[[], None]:
+    """Wrap a module's ``forward``; return how to unwrap it."""
+    attributes = vars(module)
+    given, forward = attributes.get("forward"), module.forward
+
+    @wraps(forward)
+    def listened(*args: Any, **kwargs: Any) -> Any:
+        output = forward(*args, **kwargs)
+        captured.add(output, batch_size)
+        return output
+
+    def stop() -> None:
+        if given is None:
+            del attributes["forward"]
+        else:
+            attributes["forward"] = given
+
+    attributes["forward"] = listened
+    return stop
+
+
+def _listen_to_hooks(module: nn.Module, captured: _Captured, batch_size: int) -> Callable[[], None]:
+    def hook(module: nn.Module, args: Any, output: Any) -> None:
+        captured.add(output, batch_size)
+
+    return module.register_forward_hook(hook).remove
+
+
+def _nothing() -> None:
+    pass
+
+
+class _Children:
+    """Listens to the children of a module that does not call its own forward."""
+
+    def __init__(self) -> None:
+        self._captured: dict[str, _Captured] = {}
+        self._stops: list[Callable[[], None]] = []
+
+    def start(self, pl_module: LightningModule, target: Tensor | None) -> None:
+        if target is None:
+            return
+        for name, child in pl_module.named_children():
+            self._captured[name] = _Captured()
+            self._stops.append(_listen_to_hooks(child, self._captured[name], len(target)))
+
+    def stop(self) -> None:
+        for stop in self._stops:
+            stop()
+        self._captured, self._stops = {}, []
+
+    def prediction(self, target: Tensor) -> Tensor | None:
+        """Return the map of the mask's height and width, if a single child returned one."""
+        found = {
+            name: captured
+            for name, captured in self._captured.items()
+            if captured.last is not None and captured.last.shape[-2:] == target.shape[-2:]
+        }
+        if len(found) == 1:
+            name, captured = found.popitem()
+            if not captured.differing:
+                return captured.last
+            found = {name: captured}
+        if found:
+            raise InputError(
+                f"The submodules {', '.join(found)} returned maps of the mask's size in one step. "
+                "Which one is the prediction? Give an extractor: CaptureForward(module_path) or "
+                "FromOutputs(pred_key, target_key)."
+            )
+        return None
+
+
+class AutoExtractor(Extractor):
+    """Extractor that tries the dict returned by the step, then the output of the module's forward.
+
+    Last comes the one child of the module that returned a map of the mask's height and width. It
+    never runs the model itself.
     """
 
     def __init__(self) -> None:
         self._capture = CaptureForward()
+        self._children = _Children()
 
     def start_step(self, pl_module: LightningModule, batch: Any) -> None:
-        """Register forward hooks, see `CaptureForward`."""
+        """Begin to listen, see `CaptureForward`."""
+        self.end_step()
         self._capture.start_step(pl_module, batch)
+        self._children.start(pl_module, self._capture.target)
 
     def end_step(self) -> None:
-        """Remove the hooks."""
+        """Stop to listen."""
         self._capture.end_step()
+        self._children.stop()
 
     def __call__(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any
@@ -219,14 +293,17 @@ class AutoExtractor(Extractor):
         pred = find_map(outputs, PREDICTION_KEYS) if isinstance(outputs, Mapping) else None
         if pred is None and target is not None:
             pred = self._capture.prediction()
+        if pred is None and target is not None:
+            pred = self._children.prediction(target)
         if pred is not None and target is not None:
             return pred, target
         missing = [n for n, v in (("predictions", pred), ("ground truth", target)) if v is None]
         raise InputError(
             f"Found no {' and no '.join(missing)} in the step of {type(pl_module).__name__}: it "
-            f"returned {describe(outputs)}, the batch is {describe(batch)}, and calls of "
-            "self(image) were captured. Return a dict with 'logits' and 'mask' from the step, or "
-            "give the callback an extractor: FromOutputs(pred_key, target_key), "
-            "CaptureForward(module_path, target_key) for a submodule that outputs the scores, or "
-            "any function (trainer, pl_module, outputs, batch) -> (pred, target)."
+            f"returned {describe(outputs)}, the batch is {describe(batch)}, and neither its "
+            "forward nor one of its children returned a map of the batch. Return a dict with "
+            "'logits' and 'mask' from the step, or give the callback an extractor: "
+            "FromOutputs(pred_key, target_key), CaptureForward(module_path, target_key) for a "
+            "submodule that outputs the scores, or any function (trainer, pl_module, outputs, "
+            "batch) -> (pred, target)."
         )

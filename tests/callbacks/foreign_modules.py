@@ -102,11 +102,32 @@ class ReturnsDict(Base):
         return {"labels": labels, "name": batch["name"]}
 
 
+class CallsForward(Base):
+    """Like the notebooks of segmentation-models-pytorch: calls ``self.forward(x)``."""
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        self.forward(batch[0])
+
+
 class HidesItself(Base):
     """Calls only a submodule and returns nothing."""
 
     def validation_step(self, batch, batch_idx, dataloader_idx=0):
         self.net(batch[0])
+
+
+class Silent(Base):
+    """Calls no module and returns nothing."""
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        F.conv2d(batch[0], self.net.weight)
+
+
+class Coarse(Base):
+    """Like SegFormer: returns scores at a quarter of the image's height and width."""
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        return {"logits": F.avg_pool2d(self(batch[0]), 4)}
 
 
 class ChangesBatch(Base):

@@ -10,6 +10,7 @@ from lightning_seg.callbacks.batches import (
     find_target,
     lookup,
     to_labels,
+    to_labels_and_masks,
 )
 from lightning_seg.errors import InputError
 
@@ -65,3 +66,34 @@ def test_predictions_with_a_wrong_number_of_classes_are_refused(pred, message):
 def test_the_description_names_keys_and_shapes():
     text = describe(({"image": IMAGE}, MASK, None))
     assert text == "a tuple of (a dict with the keys 'image', a tensor (2, 4, 5), None)"
+
+
+SCORES = torch.rand(2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "mask", [MASK[:, None], MASK.float(), MASK.byte(), MASK.bool(), MASK[:, None].int()]
+)
+def test_ground_truth_of_any_type_with_whole_numbers_is_taken(mask):
+    _, masks = to_labels_and_masks(SCORES, mask, 3, 255)
+    assert masks.dtype == torch.int64
+    assert torch.equal(masks, MASK)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.zeros(2, 3, 4, 5), "one-hot or multi-label"),
+        (torch.full((2, 4, 5), 0.5), "holds fractions"),
+        (torch.zeros(2, 8, 10).long(), "set resize=True"),
+    ],
+)
+def test_other_ground_truth_is_named(mask, message):
+    with pytest.raises(InputError, match=message):
+        to_labels_and_masks(SCORES, mask, 3, 255)
+
+
+def test_labels_are_resized_by_nearest_neighbour():
+    labels = torch.tensor([[[0, 2]]])
+    resized, _ = to_labels_and_masks(labels, torch.zeros(1, 2, 4), 3, 255, resize=True)
+    assert resized.tolist() == [[[0, 0, 2, 2], [0, 0, 2, 2]]]

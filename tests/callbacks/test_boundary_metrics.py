@@ -8,13 +8,16 @@ import torch
 from foreign_modules import (
     AugmentsItself,
     Base,
+    CallsForward,
     ChangesBatch,
+    Coarse,
     HidesItself,
     K,
     ReturnsDict,
     ReturnsLoss,
     ReturnsNothing,
     Scenes,
+    Silent,
     loader,
     trainer,
 )
@@ -85,6 +88,12 @@ def expected(scenes=None, thorough=True):
     return figures | {"mcc_micro": (K * figures["accuracy"] - 1) / (K - 1)}
 
 
+def logged(name):
+    """``trimap_iou/3`` is logged as ``trimap_iou_3px``."""
+    name, _, width = name.partition("/")
+    return f"{name}_{width}px" if width else name
+
+
 def validated(module, folder, dataloaders=None, callback=None, **kwargs):
     t = trainer(folder, callback or BoundaryMetrics(), **kwargs)
     return t.validate(module, dataloaders or loader(), verbose=False)[0]
@@ -101,11 +110,18 @@ def test_the_expected_scores_differ_and_are_not_perfect():
 
 @pytest.mark.parametrize(
     ("module", "as_dict"),
-    [(ReturnsNothing, False), (ReturnsLoss, True), (ReturnsDict, True), (ChangesBatch, True)],
+    [
+        (ReturnsNothing, False),
+        (ReturnsLoss, True),
+        (ReturnsDict, True),
+        (ChangesBatch, True),
+        (CallsForward, False),
+        (HidesItself, False),
+    ],
 )
 def test_scores_are_right_in_any_style_of_module(module, as_dict, tmp_path):
     actual = validated(module(), tmp_path, loader(as_dict=as_dict))
-    assert actual == pytest.approx({f"val/{k}": v for k, v in expected().items()}, abs=2e-6)
+    assert actual == pytest.approx({f"val/{logged(k)}": v for k, v in expected().items()}, abs=2e-6)
 
 
 def test_captures_without_a_second_forward_pass(tmp_path):
@@ -118,14 +134,77 @@ def test_leaves_no_hook_on_the_module(tmp_path):
     module = ReturnsNothing()
     validated(module, tmp_path)
     assert not module._forward_hooks
-    assert not module._forward_pre_hooks
+    assert "forward" not in vars(module)
 
 
 def test_leaves_no_hook_on_the_module_after_an_error(tmp_path):
-    module = HidesItself()
+    module = Silent()
     with pytest.raises(InputError):
         validated(module, tmp_path)
-    assert not module._forward_hooks
+    assert not module.net._forward_hooks
+    assert "forward" not in vars(module)
+
+
+def test_two_children_with_maps_of_the_masks_size_are_an_error(tmp_path):
+    class Two(Base):
+        def __init__(self):
+            super().__init__()
+            self.edge = torch.nn.Conv2d(K, K, 1)
+
+        def validation_step(self, batch, batch_idx):
+            self.edge(self.net(batch[0]))
+
+    with pytest.raises(InputError, match=r"submodules net, edge returned maps.*CaptureForward"):
+        validated(Two(), tmp_path)
+
+
+def test_missing_predictions_are_found_by_the_sanity_check(tmp_path):
+    class Untrained(Silent):
+        def training_step(self, batch, batch_idx):
+            raise AssertionError("the error comes before the first step")
+
+    t = trainer(tmp_path, BoundaryMetrics(), num_sanity_val_steps=1)
+    with pytest.raises(InputError, match="Found no predictions"):
+        t.fit(Untrained(), loader(), loader())
+
+
+def test_predictions_of_another_size_are_resized_by_option(tmp_path):
+    with pytest.raises(InputError, match="set resize=True"):
+        validated(Coarse(), tmp_path)
+
+    def enlarged(trainer, pl_module, outputs, batch):
+        size = batch[1].shape[-2:]
+        logits = torch.nn.functional.interpolate(outputs["logits"], size, mode="bilinear")
+        return logits, batch[1]
+
+    by_hand = validated(Coarse(), tmp_path, callback=BoundaryMetrics(extractor=enlarged))
+    assert validated(Coarse(), tmp_path, callback=BoundaryMetrics(resize=True)) == by_hand
+    assert by_hand["val/iou"] != pytest.approx(expected()["iou"], abs=1e-3)
+
+
+def test_names_can_have_another_prefix(tmp_path):
+    actual = validated(ReturnsLoss(), tmp_path, callback=BoundaryMetrics(prefix="{stage}_"))
+    assert actual["val_trimap_iou_3px"] == pytest.approx(expected()["trimap_iou/3"], abs=1e-6)
+    assert not [name for name in actual if "/" in name]
+
+
+@pytest.mark.parametrize("where", ["module", "hparams", "model_args"])
+def test_the_ignore_index_is_that_of_the_module(where, tmp_path):
+    class Own(ReturnsLoss):
+        def loss(self, batch):
+            images, masks = batch
+            return super().loss((images, masks.where(masks != 7, 255)))
+
+    module = Own()
+    if where == "module":
+        module.ignore_index = 7
+    else:
+        own = {"ignore_index": 7}
+        module.save_hyperparameters({"model_args": own} if where == "model_args" else own)
+    images, masks = zip(*Scenes(5))
+    masks = [mask.where(mask != 255, 7) for mask in masks]
+    actual = validated(module, tmp_path, DataLoader([*zip(images, masks)], batch_size=2))
+    assert actual["val/boundary_iou"] == pytest.approx(expected()["boundary_iou"], abs=1e-6)
 
 
 def test_captures_a_named_submodule(tmp_path):
@@ -151,7 +230,7 @@ def test_accepts_a_plain_function_as_extractor(tmp_path):
 def test_without_predictions_the_error_lists_the_outputs_and_the_options(tmp_path):
     class Odd(Base):
         def validation_step(self, batch, batch_idx):
-            self.net(batch["image"])
+            batch["image"].sum()
             return {"my_loss": torch.zeros(())}
 
     with pytest.raises(InputError) as error:
@@ -332,7 +411,7 @@ def test_a_class_excluded_from_means_still_counts_in_the_accuracy(tmp_path):
     assert record["settings"]["excluded_from_mean"] == ["clutter"]
     for name in ("f1", "boundary_iou", "trimap_iou/3", "surface_distance"):
         values = [record["per_class"][k][name] for k in ("ground", "house")]
-        assert actual[f"val/{name}"] == pytest.approx(sum(values) / 2, abs=1e-6)
+        assert actual[f"val/{logged(name)}"] == pytest.approx(sum(values) / 2, abs=1e-6)
     assert record["per_class"]["clutter"]["f1"] > 0
 
 
@@ -352,10 +431,9 @@ def test_invalid_excluded_classes_are_refused(excluded, message, tmp_path):
 def test_only_cheap_metrics_are_measured_while_fitting(tmp_path):
     t = trainer(tmp_path, BoundaryMetrics())
     t.fit(ReturnsLoss(), loader(), loader())
-    logged = {k: v.item() for k, v in t.callback_metrics.items() if k.startswith("val/")}
-    assert logged == pytest.approx(
-        {f"val/{k}": v for k, v in expected(thorough=False).items()}, abs=2e-6
-    )
+    actual = {k: v.item() for k, v in t.callback_metrics.items() if k.startswith("val/")}
+    cheap = expected(thorough=False)
+    assert actual == pytest.approx({f"val/{logged(k)}": v for k, v in cheap.items()}, abs=2e-6)
 
 
 def test_fit_writes_no_files(tmp_path):

@@ -23,7 +23,7 @@ def expected(network, loader):
     measures = {
         "val/boundary_iou": BoundaryIoU(K, ignore_index=255),
         "val/boundary_f": BoundaryFMeasure(K, ignore_index=255, void="removed"),
-        "val/trimap_iou/3": TrimapIoU(K, widths=(3,), ignore_index=255),
+        "val/trimap_iou_3px": TrimapIoU(K, widths=(3,), ignore_index=255),
     }
     with torch.no_grad():
         for batch in loader:

@@ -27,7 +27,9 @@ def test_a_run_writes_everything_to_its_folder(fitted):
     assert any(name.startswith("pictures/") for name in names)
     assert any("events.out.tfevents" in name for name in names)
     epoch = json.loads((fitted / "epochs.jsonl").read_text().splitlines()[0])
-    assert {"epoch", "train/loss", "val/loss", "val/boundary_iou", "val/trimap_iou/3"} <= set(epoch)
+    assert {"epoch", "train/loss", "val/loss", "val/boundary_iou", "val/trimap_iou_3px"} <= set(
+        epoch
+    )
     assert json.loads((fitted / "environment.jsonl").read_text())["packages"]["torch"]
 
 

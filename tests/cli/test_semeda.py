@@ -135,8 +135,8 @@ def test_metrics_and_pictures_can_be_left_out_or_set(run):
     assert status == 0, err
     assert not Path("run/pictures").exists()
     epoch = json.loads(Path("run/epochs.jsonl").read_text().splitlines()[0])
-    assert "val/trimap_iou/4" in epoch
-    assert "val/trimap_iou/3" not in epoch
+    assert "val/trimap_iou_4px" in epoch
+    assert "val/trimap_iou_3px" not in epoch
     checkpoint = torch.load("run/checkpoints/best.ckpt", weights_only=False)
     monitored = [v.get("monitor") for v in checkpoint["callbacks"].values()]
     assert "val/iou" in monitored

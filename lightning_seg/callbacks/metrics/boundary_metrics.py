@@ -12,14 +12,25 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import Metric, MetricCollection
 
-from lightning_seg.callbacks.batches import find_names, to_labels, to_masks
-from lightning_seg.callbacks.classes import find_class_names, find_classes, find_num_classes
+from lightning_seg.callbacks.batches import find_names, to_labels_and_masks
+from lightning_seg.callbacks.classes import (
+    IgnoreIndex,
+    find_class_names,
+    find_classes,
+    find_ignore_index,
+    find_num_classes,
+)
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
 from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
 from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
-from lightning_seg.callbacks.metrics.metric_set import MetricSet, MetricSettings, Results
+from lightning_seg.callbacks.metrics.metric_set import (
+    MetricSet,
+    MetricSettings,
+    Results,
+    logged_name,
+)
 from lightning_seg.callbacks.metrics.report import Report
 from lightning_seg.callbacks.run_record import is_trial, run_folder
 
@@ -29,11 +40,11 @@ class BoundaryMetrics(Callback):
 
     Logs, as ``val/NAME`` and ``test/NAME``, means over the classes that occur: ``iou``, ``f1``,
     ``precision``, ``recall``, ``boundary_iou``, ``boundary_f``, ``boundary_precision``,
-    ``boundary_recall``, ``trimap_iou/WIDTH`` (inside the band) and ``interior_iou/WIDTH`` (outside
-    it). Over all pixels it logs ``accuracy``, ``mcc`` (Matthews correlation) and ``mcc_micro``
-    (Matthews correlation of the pooled true and false positives and negatives).
+    ``boundary_recall``, ``trimap_iou_WIDTHpx`` (inside the band) and ``interior_iou_WIDTHpx``
+    (outside it). Over all pixels it logs ``accuracy``, ``mcc`` (Matthews correlation) and
+    ``mcc_micro`` (Matthews correlation of the pooled true and false positives and negatives).
     `trainer.validate` and `trainer.test` also measure ``e_measure``, ``surface_distance`` and
-    ``hausdorff95`` in pixels, ``boundary_f/TOLERANCE``, and ``boundary_f_pooled`` (with precision
+    ``hausdorff95`` in pixels, ``boundary_f_TOLERANCEpx``, and ``boundary_f_pooled`` (with precision
     and recall) of contours counted over the whole dataset.
     Several dataloaders get the suffix ``/dataloader_idx_I``.
 
@@ -50,7 +61,8 @@ class BoundaryMetrics(Callback):
             function ``(trainer, pl_module, outputs, batch) -> (pred, target)``. By default the dict
             returned by the step is searched, then the output of the module's forward is captured.
         class_names: Names of the classes; by default those of the datamodule or module.
-        ignore_index: Label of ignored pixels.
+        ignore_index: Label of ignored pixels, None for none; ``auto`` takes that of the datamodule
+            or module, or else 255.
         dilation_ratio: Band width of the boundary IoU as a share of the image diagonal.
         boundary_width: Band width of the boundary IoU in pixels, instead of ``dilation_ratio``.
         trimap_widths: Band widths of the trimap IoU in pixels.
@@ -67,6 +79,9 @@ class BoundaryMetrics(Callback):
         pooled_classes: Region scores pooled over several classes or merged classes, by name:
             ``{overall: [brows, eyes, nose, mouth]}`` as in HELEN's tables. Confusing classes of a
             pool is an error.
+        resize: Bring predictions of another size to that of the ground truth: scores bilinearly.
+        prefix: What logged names start with; ``{stage}`` is ``val`` or ``test``. With ``{stage}_``
+            a checkpoint can have a score in its name (``{val_boundary_iou:.3f}``).
         metrics: Additional torchmetrics by name, a dict or a ``MetricCollection``, updated with the
             labels (1, H, W) of one image at a time. Each returns one value per class, (K,), or a
             scalar, and is logged, tabulated and stored like the built-in metrics.
@@ -82,7 +97,7 @@ class BoundaryMetrics(Callback):
         num_classes: int | None = None,
         extractor: ExtractorLike | None = None,
         class_names: list[str] | None = None,
-        ignore_index: int | None = 255,
+        ignore_index: IgnoreIndex = "auto",
         dilation_ratio: float = 0.02,
         boundary_width: int | None = None,
         trimap_widths: tuple[int, ...] = (1, 2, 3, 5, 10),
@@ -93,6 +108,8 @@ class BoundaryMetrics(Callback):
         merged_classes: dict[str, list[str]] | None = None,
         pooled_classes: dict[str, list[str]] | None = None,
         metrics: dict[str, Metric] | MetricCollection | None = None,
+        resize: bool = False,
+        prefix: str = "{stage}/",
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()
@@ -108,6 +125,8 @@ class BoundaryMetrics(Callback):
         self.merged_classes = dict(merged_classes or {})
         self.pooled_classes = dict(pooled_classes or {})
         self.metrics: dict[str, Metric] = dict((metrics or {}).items())
+        self.resize = resize
+        self.prefix = prefix
         self._metrics: list[MetricSet] = []
         self._real: list[RealSampleMask] = []
         self._reports: list[Report] = []
@@ -122,7 +141,7 @@ class BoundaryMetrics(Callback):
         groups = make_groups(self.merged_classes, self.pooled_classes, self._class_names)
         self._settings = MetricSettings(
             num_classes,
-            self.ignore_index,
+            find_ignore_index(trainer, pl_module, self.ignore_index),
             self.dilation_ratio,
             self.boundary_width,
             self.trimap_widths,
@@ -155,23 +174,24 @@ class BoundaryMetrics(Callback):
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Prepare the extractor."""
-        if not trainer.sanity_checking and isinstance(self.extractor, Extractor):
+        if isinstance(self.extractor, Extractor):
             self.extractor.start_step(pl_module, batch)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Add the images of a batch."""
-        if trainer.sanity_checking:
-            return
+        """Add the images of a batch; the sanity check only tries whether they can be read."""
         pred, target = self.extractor(trainer, pl_module, outputs, batch)
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
-        labels = to_labels(pred.detach(), self._settings.num_classes)
-        target = target.to(labels.device)
-        masks = to_masks(target, labels, self._settings.num_classes, self.ignore_index)
-        labels, masks = labels.to(pl_module.device), masks.to(pl_module.device)
+        settings, device = self._settings, pl_module.device
+        labels, masks = to_labels_and_masks(
+            pred.detach(), target, settings.num_classes, settings.ignore_index, self.resize
+        )
+        if trainer.sanity_checking:
+            return
+        labels, masks = labels.to(device), masks.to(device)
         real, numbers = self._real[dataloader_idx](len(labels))
         names = find_names(len(labels), outputs, batch) or [str(n) for n in numbers]
         for i in range(len(labels)):
@@ -181,13 +201,14 @@ class BoundaryMetrics(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the scores; keep them for the report of ``validate`` or ``test``."""
         folder, stage = run_folder(trainer), stage_of(trainer)
+        prefix = self.prefix.format(stage=stage)
         for index, metric_set in enumerate(self._metrics):
             results = metric_set.compute()
             suffix = f"/dataloader_idx_{index}" if len(self._metrics) > 1 else ""
             for name, value in results.scalars.items():
                 # The values are equal on all processes: their maximum is each of them, exactly.
                 pl_module.log(
-                    f"{stage}/{name}{suffix}",
+                    f"{prefix}{logged_name(name)}{suffix}",
                     value,
                     sync_dist=True,
                     reduce_fx="max",

@@ -1,5 +1,6 @@
 """All metrics of one dataloader, per image and over the whole dataset."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -303,3 +304,15 @@ def _boundary_scores(values: dict[str, Tensor]) -> dict[str, Tensor]:
 def _contour_scores(rows: Tensor, suffix: str) -> dict[str, Tensor]:
     names = ("boundary_f", "boundary_precision", "boundary_recall")
     return {f"{name}{suffix}": row for name, row in zip(names, rows, strict=True)}
+
+
+def logged_name(name: str) -> str:
+    """Return the name under which a score is logged.
+
+    Names with a slash would be files in folders for some loggers, and ``boundary_f`` both.
+
+    Example:
+        >>> logged_name("trimap_iou/3")
+        'trimap_iou_3px'
+    """
+    return re.sub(r"/(\d+)$", r"_\1px", name)

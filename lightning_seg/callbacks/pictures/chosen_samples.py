@@ -11,11 +11,18 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from lightning_seg.callbacks.batches import find_image, find_names, lookup, to_labels, to_masks
+from lightning_seg.callbacks.batches import (
+    find_image,
+    find_names,
+    lookup,
+    to_labels_and_masks,
+)
 from lightning_seg.callbacks.classes import (
+    IgnoreIndex,
     find_channel_names,
     find_class_colors,
     find_class_names,
+    find_ignore_index,
     find_num_classes,
 )
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
@@ -100,7 +107,7 @@ class ChosenSamples(Callback):
         num_classes: Number of classes K; by default the datamodule's or the module's.
         extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
         class_names: Names of the classes; by default the datamodule's or the module's.
-        ignore_index: Label of ignored pixels.
+        ignore_index: Label of ignored pixels, see `BoundaryMetrics`.
 
     Attributes:
         kind: Suffix of the folder names ``val`` and ``test``.
@@ -115,7 +122,7 @@ class ChosenSamples(Callback):
         num_classes: int | None = None,
         extractor: ExtractorLike | None = None,
         class_names: list[str] | None = None,
-        ignore_index: int | None = 255,
+        ignore_index: IgnoreIndex = "auto",
     ) -> None:
         self.num_images = num_images
         self.every_n_epochs = every_n_epochs
@@ -136,6 +143,7 @@ class ChosenSamples(Callback):
             return
         self._folder = run_folder(trainer) / "pictures"
         self._num_classes = find_num_classes(trainer, pl_module, self.num_classes)
+        self._ignore_index = find_ignore_index(trainer, pl_module, self.ignore_index)
         self._names = find_class_names(trainer, pl_module, self._num_classes, self.class_names)
         self._colors = find_class_colors(trainer, pl_module, self._num_classes)
 
@@ -179,10 +187,11 @@ class ChosenSamples(Callback):
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
         pred = pred.detach()
-        labels = to_labels(pred, self._num_classes)
-        masks = to_masks(target.to(labels.device), labels, self._num_classes, self.ignore_index)
-        if self.ignore_index is not None:
-            masks = masks.masked_fill(masks == self.ignore_index, _VOID)
+        labels, masks = to_labels_and_masks(
+            pred, target, self._num_classes, self._ignore_index, resize=True
+        )
+        if self._ignore_index is not None:
+            masks = masks.masked_fill(masks == self._ignore_index, _VOID)
         names = find_names(len(labels), outputs, batch)
         channel_names = find_channel_names(trainer, pl_module, self._image.shape[1])
         first = self._seen - len(labels)

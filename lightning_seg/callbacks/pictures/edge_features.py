@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_seg.callbacks.classes import IgnoreIndex
 from lightning_seg.callbacks.extractors import ExtractorLike
 from lightning_seg.callbacks.pictures.chosen_samples import ChosenSample, ChosenSamples
 from lightning_seg.callbacks.pictures.picture_maps import (
@@ -74,7 +75,7 @@ class EdgeFeatureMaps(ChosenSamples):
         num_classes: int | None = None,
         extractor: ExtractorLike | None = None,
         class_names: list[str] | None = None,
-        ignore_index: int | None = 255,
+        ignore_index: IgnoreIndex = "auto",
     ) -> None:
         super().__init__(
             num_images, every_n_epochs, num_classes, extractor, class_names, ignore_index

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_seg.callbacks.classes import find_classes
+from lightning_seg.callbacks.classes import IgnoreIndex, find_classes
 from lightning_seg.callbacks.extractors import ExtractorLike
 from lightning_seg.callbacks.pictures.chosen_samples import ChosenSample, ChosenSamples
 from lightning_seg.callbacks.pictures.picture_maps import entropy
@@ -49,7 +49,7 @@ class PredictionPanels(ChosenSamples):
         num_classes: int | None = None,
         extractor: ExtractorLike | None = None,
         class_names: list[str] | None = None,
-        ignore_index: int | None = 255,
+        ignore_index: IgnoreIndex = "auto",
         positive_class: str | None = None,
         over_image: bool = False,
     ) -> None:

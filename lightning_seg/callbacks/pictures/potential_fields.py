@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 
-from lightning_seg.callbacks.classes import find_classes
+from lightning_seg.callbacks.classes import IgnoreIndex, find_classes
 from lightning_seg.callbacks.extractors import ExtractorLike
 from lightning_seg.callbacks.pictures.chosen_samples import ChosenSample, ChosenSamples
 from lightning_seg.callbacks.pictures.picture_maps import (
@@ -93,7 +93,7 @@ class PotentialFields(ChosenSamples):
         num_classes: int | None = None,
         extractor: ExtractorLike | None = None,
         class_names: list[str] | None = None,
-        ignore_index: int | None = 255,
+        ignore_index: IgnoreIndex = "auto",
     ) -> None:
         super().__init__(
             num_images, every_n_epochs, num_classes, extractor, class_names, ignore_index

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +60,8 @@ class Run:
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
         """All recorded epochs."""
-        return read(self.folder / EPOCHS, _lines) or []
+        epochs = read(self.folder / EPOCHS, _lines) or []
+        return [{_measure(name): value for name, value in epoch.items()} for epoch in epochs]
 
     @cached_property
     def last_per_class(self) -> dict[str, dict[str, float | None]]:
@@ -140,6 +142,11 @@ def read(path: Path, parse: Callable[[str], T]) -> T | None:
             f"{path} cannot be read ({' '.join(str(error).split())}); leave the run out or "
             "repeat it."
         ) from error
+
+
+def _measure(logged: str) -> str:
+    """Return the name of a measure in the files, ``trimap_iou/3``, for ``trimap_iou_3px``."""
+    return re.sub(r"_(\d+)px$", r"/\1", logged)
 
 
 def _lines(text: str) -> list[dict[str, Any]]:
