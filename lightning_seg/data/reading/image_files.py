@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,14 +20,15 @@ from lightning_seg.data.reading import tiff
 from lightning_seg.data.reading.limits import refuse_too_large
 from lightning_seg.errors import InputError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
+IMAGE_SUFFIXES = (".png", *JPEG_SUFFIXES, ".tif", ".tiff", ".bmp", ".webp")
 
 _EXIF_ORIENTATION = 0x0112
 _TURNED_BY_90_DEGREES = (5, 6, 7, 8)
 _PNG = b"\x89PNG\r\n\x1a\n"
 # By first bytes, whatever the suffix. Image.open would add formats that run other programs, and
 # Pillow's limit of pixels.
-_READERS = {
+_READERS: dict[bytes, Callable[[Path, str], Image.Image]] = {
     _PNG: PngImageFile,
     b"\xff\xd8": JpegImageFile,
     b"BM": BmpImageFile,
