@@ -1,5 +1,6 @@
 """Pairs of image and label files, checked before training starts."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class PairingError(InputError):
 
 def require_folder(folder: Path, hint: str = "") -> None:
     """Refuses a folder that is not there, and says where to get it and how it must look."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, also for names that are too long
         raise InputError(f"The folder {folder.absolute()} does not exist. {hint}".strip())
 
 
@@ -112,7 +113,7 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
     """
     wanted = {pair: _files(pair, decoder) for pair in pairs}
     missing = {
-        pair: [path for path in paths if not path.is_file()] for pair, paths in wanted.items()
+        pair: [path for path in paths if not os.path.isfile(path)] for pair, paths in wanted.items()
     }
     absent = [path for paths in missing.values() for path in paths]
     if absent:
