@@ -56,7 +56,7 @@ def test_a_byte_that_is_no_text_is_named_with_its_line(tmp_path, content, line, 
 def test_a_folder_is_no_list(tmp_path):
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         read_lines(tmp_path, "")
-    with pytest.raises(InputError, match="does not exist. Get it"):
+    with pytest.raises(InputError, match="does not exist"):
         read_lines(tmp_path / "a.txt", "Get it.")
 
 

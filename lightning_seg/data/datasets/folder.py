@@ -28,7 +28,7 @@ _LOOKED_AT = 8
 
 
 class FolderDataModule(SegmentationDataModule):
-    """Images and masks of equal name in two folders: PNG, JPEG, TIFF, BMP or WebP.
+    """Images and masks of equal name in two folders: PNG, JPEG, TIFF, BMP or WebP; JP2 or VRT.
 
     Splits come from the first of these that applies: ``train_list``, ``val_list`` and
         ``test_list``;

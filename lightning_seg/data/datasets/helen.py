@@ -122,8 +122,8 @@ class HELENDataModule(SegmentationDataModule):
             _, comma, name = line.partition(",")
             if not comma or not name.strip():
                 raise InputError(
-                    f"{self.root / file}: a line is {line[:60]!r}, but a number, a comma and a name "
-                    "are expected, such as '1 , 100032540_1'. Download the list again."
+                    f"{self.root / file}: a line is {line[:60]!r}, but a number, a comma and a "
+                    "name are expected, such as '1 , 100032540_1'. Download the list again."
                 )
             names.append(plain_name(name, str(self.root / file)))
         return names

@@ -21,7 +21,7 @@ from lightning_seg.data.reading.limits import refuse_too_large
 from lightning_seg.errors import InputError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
-IMAGE_SUFFIXES = (".png", *JPEG_SUFFIXES, ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".png", *JPEG_SUFFIXES, *tiff.RASTER_SUFFIXES, ".bmp", ".webp")
 
 _EXIF_ORIENTATION = 0x0112
 _TURNED_BY_90_DEGREES = (5, 6, 7, 8)

@@ -31,7 +31,8 @@ def refuse_too_large(path: Path, height: int, width: int, bytes_per_pixel: int) 
     limit = _pixel_limit()
     pixels, size = height * width, height * width * bytes_per_pixel
     stored = path.stat().st_size
-    bomb = limit is None and size > max(_UNSUSPICIOUS, _MAX_COMPRESSION * stored)
+    compressed = path.suffix.lower() != ".vrt"  # which names the files that hold the pixels
+    bomb = limit is None and compressed and size > max(_UNSUSPICIOUS, _MAX_COMPRESSION * stored)
     if pixels <= (limit or _MAX_PIXELS) and not bomb:
         return
     if bomb:

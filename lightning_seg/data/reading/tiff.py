@@ -1,16 +1,17 @@
-"""TIFF rasters, read whole or by window without decoding the rest.
+"""TIFF, JPEG 2000 and VRT rasters, read whole or by window without decoding the rest.
 
 rasterio (``pip install 'lightning_seg[geo]'``) reads every compression. Without it, tifffile reads
 uncompressed, Deflate and PackBits files by window, and Pillow reads LZW files whole. All three
 return the stored numbers; orientation, colour map and white-is-zero are applied here, so results
-agree. The header's sizes are checked first: no reader allocates what the file cannot hold.
+agree. The header's sizes are checked first: no reader allocates what the file cannot hold. JPEG
+2000 and VRT need rasterio.
 """
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -22,9 +23,14 @@ from lightning_seg.errors import InputError
 try:
     import rasterio
     import rasterio.windows
+    from rasterio.enums import ColorInterp
 except ImportError:  # optional: most files can be read without it
     rasterio = None
 
+
+# GDAL's driver of each suffix; it would go by the content, which may be of any format.
+_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".vrt": "VRT"}
+RASTER_SUFFIXES = tuple(_DRIVERS)
 
 # Of TIFF's tag Orientation: whether rows and columns are exchanged, and then whether the rows and
 # the columns are reversed, to bring the raster upright.
@@ -73,8 +79,13 @@ class _Header(NamedTuple):
 
 
 def is_raster(path: Path) -> bool:
+    """Return True if the file's suffix is that of a raster that is read by window."""
+    return path.suffix.lower() in RASTER_SUFFIXES
+
+
+def is_tiff(path: Path) -> bool:
     """Return True if the file's suffix is that of a TIFF."""
-    return path.suffix.lower() in (".tif", ".tiff")
+    return _DRIVERS.get(path.suffix.lower()) == "GTiff"
 
 
 def raster_size(path: Path) -> tuple[int, int]:
@@ -84,6 +95,8 @@ def raster_size(path: Path) -> tuple[int, int]:
 
 def rows_decoded_at_once(path: Path) -> int:
     """Return the number of rows of the upright raster that are decoded together."""
+    if not is_tiff(path):
+        return _header(path).segment[0]
     with _first_page(path) as page:
         if _TO_UPRIGHT.get(page.tags.valueof("Orientation", 1), _TO_UPRIGHT[1])[0]:
             return page.imagewidth
@@ -96,7 +109,7 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
     """Read (H, W) or (H, W, C) in the file's dtype, upright by its tag Orientation.
 
     Args:
-        path: A TIFF file.
+        path: A raster file.
         window: The part to read, inside the upright raster; all of it by default.
         shown: Returns displayed values: the RGB colours of a colour map, and grey levels where 0 is
             black even if 0 is white in the file. Otherwise returns stored numbers, such as class
@@ -107,7 +120,7 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
     height, width = (header.height, header.width) if area is None else area[2:]
     for size in ((height, width), header.segment):
         refuse_too_large(path, *size, header.bytes_per_pixel)
-    read = _read_with_tifffile if rasterio is None else _read_with_rasterio
+    read = _read_with_tifffile if is_tiff(path) and rasterio is None else _read_with_rasterio
     pixels = _upright(read(path, area), header)
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     if shown and header.table is not None:
@@ -164,6 +177,8 @@ def _segment(page: tifffile.TiffPage) -> tuple[int, int]:
 
 
 def _header(path: Path) -> _Header:
+    if not is_tiff(path):
+        return _header_by_gdal(path)
     with _first_page(path) as page:
         orientation = page.tags.valueof("Orientation", 1)
         return _Header(
@@ -175,6 +190,39 @@ def _header(path: Path) -> _Header:
             table=_table(page),
             white_is_0=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
         )
+
+
+def _header_by_gdal(path: Path) -> _Header:
+    with _opened(path) as source:
+        height, width = source.shape
+        rows, columns = source.block_shapes[0]
+        table = None
+        if source.colorinterp[0] == ColorInterp.palette:
+            colors = source.colormap(1)
+            table = np.array([colors[index][:3] for index in sorted(colors)], np.uint8)
+        return _Header(
+            height,
+            width,
+            source.count * np.dtype(source.dtypes[0]).itemsize,
+            (min(rows, height), min(columns, width)),
+            *_TO_UPRIGHT[1],
+            table=table,
+            white_is_0=False,
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if rasterio is None:
+        raise NeedsRasterio(f"{path} needs rasterio: pip install 'lightning_seg[geo]'.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        # A VRT may name addresses; this port leads nowhere, so that none is reached.
+        with (
+            rasterio.Env(GDAL_HTTP_PROXY="127.0.0.1:9"),
+            rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as source,
+        ):
+            yield source
 
 
 def _table(page: tifffile.TiffPage) -> np.ndarray | None:
@@ -215,10 +263,8 @@ def _read_with_rasterio(path: Path, window: Window | None) -> np.ndarray:
     area = None
     if window is not None:
         area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, driver="GTiff") as source:
-            bands = source.read(window=area)
+    with _opened(path) as source:
+        bands = source.read(window=area)
     return bands[0] if len(bands) == 1 else np.ascontiguousarray(bands.transpose(1, 2, 0))
 
 
