@@ -1,5 +1,6 @@
 """Base class of all datasets: splits, loaders and transforms."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -159,7 +160,7 @@ class SegmentationDataModule(LightningDataModule):
                 f"predict_root: the images in {self.predict_root} lack the extra channel "
                 "(elevation or depth) of this dataset. Arrange them in the dataset's layout."
             )
-        if self.predict_root.is_file():
+        if os.path.isfile(self.predict_root):
             return [Pair(self.predict_root.stem, self.predict_root)]
         images = find_images(self.predict_root, "Set predict_root to an image or a folder of them.")
         return [Pair(name, path) for name, path in images.items()]

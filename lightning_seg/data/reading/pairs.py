@@ -1,6 +1,7 @@
 """Pairs of image and label files, checked before training starts."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class PairingError(InputError):
 
 def require_folder(folder: Path, hint: str = "") -> None:
     """Refuses a folder that is not there, and says where to get it and how it must look."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, also for names that are too long
         raise InputError(f"The folder {folder.absolute()} does not exist. {hint}".strip())
 
 
@@ -59,20 +60,46 @@ def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
     """Return all image files below a folder by name, the relative path without suffix, sorted.
 
     Args:
-        folder: The folder to search, with all its sub-folders.
+        folder: The folder to search, with all its sub-folders, linked ones, too.
         missing: Advice for the error message if the folder is missing.
     """
     require_folder(folder, missing)
     images: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
+    others: set[str] = set()
+    for path in sorted(_files_below(folder)):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            others.add(path.suffix or path.name)
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in images:
             raise InputError(f"{images[name]} and {path} have the same name. Rename one of them.")
         images[name] = path
+    if others and not images:
+        raise InputError(
+            f"{folder} holds no image that can be read, but {', '.join(sorted(others)[:6])}. Read "
+            f"are {', '.join(IMAGE_SUFFIXES)}: convert the images, or correct the folder."
+        )
     return images
+
+
+def _files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Yield all files below a folder that are not hidden, through links, but not in circles."""
+    try:
+        status, paths = folder.stat(), list(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be read: {error.strerror}. Correct its permissions."
+        ) from error
+    here = above | {(status.st_dev, status.st_ino)}
+    if len(here) == len(above):  # a link to a folder that it is in
+        return
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, here)
+        elif path.is_file():
+            yield path
 
 
 def match_pairs(
@@ -89,12 +116,14 @@ def match_pairs(
         for description, paths in unpaired.items()
         for path in paths
     ]
-    for description, paths in unpaired.items():
+    for (description, paths), folder in zip(
+        unpaired.items(), (label_folder, image_folder), strict=True
+    ):
         if paths:
             kind = description.partition(" ")[0]
             raise PairingError(
-                f"{len(paths)} {description}: {_first(paths)}. Add the missing files, or "
-                f"remove the {kind}. Names must be equal except for suffixes.",
+                f"{len(paths)} {description}: {_first(paths)}. {_unread(paths[0], folder)}Add the "
+                f"missing files, or remove the {kind}. Names must be equal except for suffixes.",
                 problems,
                 pairs,
             )
@@ -112,7 +141,7 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
     """
     wanted = {pair: _files(pair, decoder) for pair in pairs}
     missing = {
-        pair: [path for path in paths if not path.is_file()] for pair, paths in wanted.items()
+        pair: [path for path in paths if not os.path.isfile(path)] for pair, paths in wanted.items()
     }
     absent = [path for paths in missing.values() for path in paths]
     if absent:
@@ -154,6 +183,15 @@ def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: i
 def _files(pair: Pair, decoder: LabelDecoder) -> list[Path]:
     files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
     return files if pair.label is None else [*files, *decoder.files(pair.label)]
+
+
+def _unread(path: Path, folder: Path) -> str:
+    """Return a sentence if the partner of a file is there in a format that is not read."""
+    partners = [p for p in _files_below(folder) if p.stem == path.stem and p.suffix]
+    unread = [partner for partner in partners if partner.suffix.lower() not in IMAGE_SUFFIXES]
+    if not unread:
+        return ""
+    return f"{unread[0]} is there, but {unread[0].suffix} is not read: convert it to PNG or TIFF. "
 
 
 def _alone(files: Mapping[str, Path], partners: Mapping[str, Path]) -> list[Path]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -93,11 +94,17 @@ def cached_counts(
     # A damaged cache file is ignored and replaced.
     with suppress(OSError, ValueError, KeyError, TypeError):
         cached = json.loads(file.read_text(encoding="utf-8"))
-        return ClassCounts(tuple(cached["pixels"]), tuple(cached["pixels_around"]))
+        counts = ClassCounts(tuple(cached["pixels"]), tuple(cached["pixels_around"]))
+        if cached["checksum"] == _checksum(counts):
+            return counts
     counts = count_classes(paths, decoder, num_workers)
     with suppress(OSError):
-        write_atomically(file, json.dumps(asdict(counts)))
+        write_atomically(file, json.dumps(asdict(counts) | {"checksum": _checksum(counts)}))
     return counts
+
+
+def _checksum(counts: ClassCounts) -> int:
+    return zlib.crc32(repr(counts).encode())
 
 
 class _Counting(Dataset[torch.Tensor]):
