@@ -40,7 +40,7 @@ NAMES = {
         TanimotoFormula TanimotoLoss WeightedLoss
     """,
     "metrics": """
-        BoundaryFMeasure BoundaryIoU EMeasure PerSampleMean SurfaceDistance TrimapIoU
+        BoundaryErrors BoundaryFMeasure BoundaryIoU EMeasure PerSampleMean SurfaceDistance TrimapIoU
     """,
     "metrics.functional": """
         boundary_f_counts boundary_f_scores boundary_iou boundary_iou_counts boundary_width

@@ -4,6 +4,7 @@
 precision, recall, Matthews correlation and the confusion matrix, use torchmetrics.
 """
 
+from lightning_seg.metrics.boundary_errors import BoundaryErrors
 from lightning_seg.metrics.boundary_f import BoundaryFMeasure
 from lightning_seg.metrics.boundary_iou import BoundaryIoU
 from lightning_seg.metrics.e_measure import EMeasure
@@ -12,6 +13,7 @@ from lightning_seg.metrics.surface_distance import SurfaceDistance
 from lightning_seg.metrics.trimap_iou import TrimapIoU
 
 __all__ = [
+    "BoundaryErrors",
     "BoundaryFMeasure",
     "BoundaryIoU",
     "EMeasure",

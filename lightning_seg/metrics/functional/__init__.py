@@ -1,5 +1,6 @@
 """Metrics as pure functions of tensors, without torchmetrics."""
 
+from lightning_seg.metrics.functional.boundary_errors import boundary_errors
 from lightning_seg.metrics.functional.boundary_f import (
     boundary_f_counts,
     boundary_f_scores,
@@ -19,6 +20,7 @@ from lightning_seg.metrics.functional.trimap_iou import trimap_iou, trimap_iou_c
 __all__ = [
     "ContourCounts",
     "SurfaceDistances",
+    "boundary_errors",
     "boundary_f_counts",
     "boundary_f_scores",
     "boundary_iou",

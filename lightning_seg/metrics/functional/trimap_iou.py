@@ -96,7 +96,7 @@ def trimap_counts_by_level(
     """
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
     ordered = sorted(set(widths))
-    truth_level = _truth_levels(truth, ordered, band, num_classes)
+    truth_level = band_levels(truth, ordered, band, num_classes)
     pred_level = truth_level
     if band == "per_class":
         outside = _levels_of_prediction(pred, truth, ordered, num_classes)
@@ -157,7 +157,7 @@ def trimap_iou(
     return average_classes(ratio(*counts), average)
 
 
-def _truth_levels(truth: Tensor, widths: list[int], band: Band, num_classes: int) -> Tensor:
+def band_levels(truth: Tensor, widths: list[int], band: Band, num_classes: int) -> Tensor:
     """Return how many of the ascending widths are too narrow to include each pixel, uint8."""
     is_void = equals(truth, num_classes)
     labels = as_numbers(is_void) if band == "void" else truth
