@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
-from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader
+from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader, ValueRange
 from lightning_seg.data.reading.pairs import Pair, check_sizes, find_images
 from lightning_seg.data.samples import PairDataset, Sample, collate
 from lightning_seg.data.sampling.class_counts import balanced_weights, cached_counts
@@ -60,8 +61,9 @@ class SegmentationDataModule(LightningDataModule):
         eval_transforms: albumentations transforms for all other samples, such as Resize. In
             predict, geometric transforms may only resize whole images or pad them with a constant;
             the padding is cropped from predictions.
-        value_range: Lowest and highest image value; by default the range of the integer type, and
-            0 to 1 for floats. Values outside are clipped, and NaN becomes 0.
+        value_range: Lowest and highest image value, or a list of one such pair for each channel; by
+            default the range of the integer type, and 0 to 1 for floats. Values outside are
+            clipped, and NaN becomes 0.
         extra_channel: How to read the files of an extra channel, the last of ``in_channels``.
         downscale: Downscale factor of images and masks at reading.
         image_downscale: Size of image files relative to label files; images are downscaled by it.
@@ -89,7 +91,7 @@ class SegmentationDataModule(LightningDataModule):
         num_workers: int = 2,
         train_transforms: Sequence[Transform] | None = None,
         eval_transforms: Sequence[Transform] | None = None,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange | None = None,
         extra_channel: ExtraChannel | None = None,
         downscale: int = 1,
         image_downscale: int = 1,
@@ -100,10 +102,7 @@ class SegmentationDataModule(LightningDataModule):
         predict_root: str | Path | None = None,
     ) -> None:
         super().__init__()
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise InputError(
-                f"value_range is {list(value_range)}, but the first value must be below the second."
-            )
+        _check_value_range(value_range, in_channels - (extra_channel is not None))
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
@@ -310,3 +309,19 @@ class SegmentationDataModule(LightningDataModule):
             collate_fn=collate,
             generator=torch.Generator(),  # keeps the random numbers of training unchanged
         )
+
+
+def _check_value_range(value_range: ValueRange | None, channels: int) -> None:
+    if value_range is None:
+        return
+    pairs = np.atleast_2d(np.array(value_range, float))
+    if len(pairs) not in (1, channels):
+        raise InputError(
+            f"value_range has {len(pairs)} pairs for {channels} channels. Give one pair, or one "
+            "for each channel."
+        )
+    for low, high in pairs.tolist():
+        if not low < high:
+            raise InputError(
+                f"value_range is {[low, high]}, but the first value must be below the second."
+            )

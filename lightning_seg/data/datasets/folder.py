@@ -16,6 +16,7 @@ from lightning_seg.data.reading.labels import (
     LabelDecoder,
     distinct_colors,
 )
+from lightning_seg.data.reading.pair_reader import ValueRange
 from lightning_seg.data.reading.pairs import Pair, find_images, match_pairs
 from lightning_seg.data.samples import Sample
 from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
@@ -68,7 +69,7 @@ class FolderDataModule(SegmentationDataModule):
         masks: str = "masks",
         mask_suffix: str = "",
         in_channels: int = 3,
-        value_range: tuple[float, float] | None = None,
+        value_range: ValueRange | None = None,
         train_list: str | None = None,
         val_list: str | None = None,
         test_list: str | None = None,

@@ -57,13 +57,18 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) -> np.ndarray:
     """Read an image, or a window of it, as (H, W, in_channels), upright, in the file's dtype.
 
-    Grey images are repeated to three channels; an alpha channel is dropped. The EXIF tag (in TIFF,
+    Grey images are repeated to three channels; an alpha channel is dropped. Floats of a raster are
+    NaN where it has no data. The EXIF tag (in TIFF,
     Orientation) is applied, and palettes are resolved to colours. Only the window is read from
     TIFFs; other files are read whole.
     """
     with _naming(path):
         if tiff.is_raster(path):
             array, window = tiff.read_raster(path, window), None
+            if np.issubdtype(array.dtype, np.floating):
+                array = tiff.nan_for_no_data(array, path)
+            if array.shape[2:] == (4,) and in_channels == 3 and tiff.has_alpha(path):
+                array = array[..., :3]
         else:
             with _open(path) as image:
                 _refuse_wrong_checksum(path)
@@ -72,6 +77,14 @@ def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) 
                 else:
                     array = np.asarray(ImageOps.exif_transpose(_plain(image)))
     return fit_channels(cut(array, window), in_channels, path)
+
+
+def no_data(path: Path, channels: int, window: tiff.Window | None = None) -> np.ndarray | None:
+    """Return where an image file has no data, see `tiff.no_data`; None if it has all."""
+    if not tiff.is_raster(path):
+        return None
+    with _naming(path):
+        return tiff.no_data(path, channels, window)
 
 
 def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> np.ndarray:

@@ -8,11 +8,13 @@ import cv2
 import numpy as np
 
 from lightning_seg.data.reading.decoded_cache import decoded_image
-from lightning_seg.data.reading.image_files import cut, image_size, read_image
+from lightning_seg.data.reading.image_files import cut, image_size, no_data, read_image
 from lightning_seg.data.reading.labels import IGNORE_INDEX, LabelDecoder
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import Window, is_raster
 from lightning_seg.errors import InputError
+
+ValueRange = tuple[float, float] | list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class PairReader:
         decoder: Decoder of the masks.
         channels: Channels of the image files.
         value_range: Lowest and highest image value, for floats or for integers that do not use the
-            full range of their type.
+            full range of their type; or one such pair for each channel.
         extra: How to read a pair's file of an extra channel.
         downscale: Downscale factor of all files, by area averages for images and nearest neighbour
             for masks. Windows and sizes refer to the downscaled arrays.
@@ -60,7 +62,7 @@ class PairReader:
 
     decoder: LabelDecoder
     channels: int = 3
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | None = None
     extra: ExtraChannel | None = None
     downscale: int = 1
     image_downscale: int = 1
@@ -90,13 +92,20 @@ class PairReader:
         return self._downscaled(self.extra.read(pair.extra, area))
 
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
-        """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label."""
+        """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
+
+        It is 255, too, where the image has no data.
+        """
         if pair.label is None:
             return None
         area = _in_files(pair, window)
         mask = self.decoder.read(pair.label, _upscaled(area, self.downscale))
         height, width = (side // self.downscale for side in mask.shape)
         mask = mask[:: self.downscale, :: self.downscale][:height, :width]
+        empty = no_data(pair.image, self.channels, _upscaled(area, self.image_factor))
+        if empty is not None and empty.any():
+            empty = empty[:: self.image_factor, :: self.image_factor][:height, :width]
+            mask = np.where(empty, np.uint8(IGNORE_INDEX), mask)
         return _ignored_in(mask, pair.without, area) if pair.without else mask
 
     @property
@@ -140,15 +149,13 @@ def as_decimals(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32) / 255 if image.dtype == np.uint8 else image
 
 
-def scale_values(
-    image: np.ndarray, value_range: tuple[float, float] | None, path: Path
-) -> np.ndarray:
+def scale_values(image: np.ndarray, value_range: ValueRange | None, path: Path) -> np.ndarray:
     """Convert an image for the transforms: uint8 is kept, all else becomes float32 in [0, 1].
 
-    With ``value_range``, values outside are clipped, and NaN (no data) becomes 0.
+    With ``value_range``, values outside are clipped. NaN (no data) becomes 0.
     """
     if value_range is not None:
-        low, high = value_range
+        low, high = np.array(value_range, np.float32).T
         image = (image.astype(np.float32) - low) / (high - low)
         return np.nan_to_num(image).clip(0.0, 1.0)
     if image.dtype == np.uint8:
@@ -160,9 +167,10 @@ def scale_values(
             f"{path} holds numbers of type {image.dtype}, from {image.min()} to {image.max()}, "
             "whose range is unknown. Set value_range to the lowest and highest value of the images."
         )
-    if not (image.min() >= 0.0 and image.max() <= 1.0):
+    known = image[np.isfinite(image)]
+    if known.size and not (known.min() >= 0.0 and known.max() <= 1.0):
         raise InputError(
-            f"{path} holds floats from {image.min():g} to {image.max():g}, but 0 to 1 is "
+            f"{path} holds floats from {known.min():g} to {known.max():g}, but 0 to 1 is "
             "expected. Set value_range to the lowest and highest value of the images."
         )
-    return image.astype(np.float32)
+    return np.nan_to_num(image.astype(np.float32))

@@ -30,6 +30,8 @@ except ImportError:  # optional: most files can be read without it
 
 # GDAL's driver of each suffix; it would go by the content, which may be of any format.
 _DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".vrt": "VRT"}
+# GDAL's usual nodata value of floats is -3.4e38.
+_NO_MEASUREMENT = 1e30
 RASTER_SUFFIXES = tuple(_DRIVERS)
 
 # Of TIFF's tag Orientation: whether rows and columns are exchanged, and then whether the rows and
@@ -69,6 +71,7 @@ class _Header(NamedTuple):
 
     height: int
     width: int
+    samples: int
     bytes_per_pixel: int
     segment: tuple[int, int]
     exchanged: bool
@@ -76,6 +79,9 @@ class _Header(NamedTuple):
     columns_reversed: bool
     table: np.ndarray | None
     white_is_0: bool
+    nodata: float | None
+    has_alpha: bool
+    is_float: bool
 
 
 def is_raster(path: Path) -> bool:
@@ -128,6 +134,56 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
     if shown and header.white_is_0 and np.issubdtype(pixels.dtype, np.unsignedinteger):
         return np.iinfo(pixels.dtype).max - pixels
     return pixels
+
+
+def has_alpha(path: Path) -> bool:
+    """Return True if the last band is alpha, as its header says."""
+    return _header(path).has_alpha
+
+
+def no_data(path: Path, channels: int, window: Window | None = None) -> np.ndarray | None:
+    """Return where a raster, or a window of it, has no data (H, W) bool; None if it has all.
+
+    No data are the header's nodata value, and in floats NaN and numbers beyond 1e30, in all bands;
+    and alpha 0, unless alpha is one of the ``channels`` in use.
+    """
+    header = _header(path)
+    uses_alpha = header.has_alpha and channels < header.samples
+    if header.nodata is None and not header.is_float and not uses_alpha:
+        return None
+    pixels = read_raster(path, window, shown=False)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    bands = pixels[..., :-1] if header.has_alpha else pixels
+    empty = np.asarray(_empty(bands, header).all(axis=2))
+    return empty | (pixels[..., -1] == 0) if uses_alpha else empty
+
+
+def nan_for_no_data(image: np.ndarray, path: Path) -> np.ndarray:
+    """Return a float image of a raster with NaN where it has no data."""
+    return np.where(_empty(image, _header(path)), np.float32(np.nan), image)
+
+
+def _empty(pixels: np.ndarray, header: _Header) -> np.ndarray:
+    empty = np.zeros(pixels.shape, bool)
+    if header.is_float:
+        empty |= ~(np.abs(pixels) < _NO_MEASUREMENT)
+    if header.nodata is not None and not np.isnan(header.nodata):
+        # The header may hold fewer digits than the pixels.
+        near = 1e-6 * abs(header.nodata) if header.is_float else 0
+        empty |= np.abs(pixels.astype(np.float64) - header.nodata) <= near
+    return empty
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(str(text).strip("\0 "))
+    except ValueError:
+        return None
+
+
+def _ends_with_alpha(extra: tuple[int, ...]) -> bool:
+    associated, unassociated = 1, 2
+    return bool(extra) and extra[-1] in (associated, unassociated)
 
 
 @contextmanager
@@ -184,11 +240,15 @@ def _header(path: Path) -> _Header:
         return _Header(
             page.imagelength,
             page.imagewidth,
+            page.samplesperpixel,
             page.samplesperpixel * -(-page.bitspersample // 8),
             _segment(page),
             *_TO_UPRIGHT.get(orientation, _TO_UPRIGHT[1]),
             table=_table(page),
             white_is_0=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
+            nodata=_number(page.tags.valueof("GDAL_NODATA")),
+            has_alpha=page.samplesperpixel in (2, 4) and _ends_with_alpha(page.extrasamples),
+            is_float=page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP,
         )
 
 
@@ -203,11 +263,15 @@ def _header_by_gdal(path: Path) -> _Header:
         return _Header(
             height,
             width,
+            source.count,
             source.count * np.dtype(source.dtypes[0]).itemsize,
             (min(rows, height), min(columns, width)),
             *_TO_UPRIGHT[1],
             table=table,
             white_is_0=False,
+            nodata=source.nodata,
+            has_alpha=source.colorinterp[-1] == ColorInterp.alpha,
+            is_float=np.issubdtype(np.dtype(source.dtypes[0]), np.floating),
         )
 
 

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from lightning_seg.data import FolderDataModule
+from lightning_seg.data.reading import tiff as rasters
+from lightning_seg.data.reading.image_files import read_image
+from lightning_seg.errors import InputError
+
+MASK = np.ones((6, 8), np.uint8)
+
+
+@pytest.fixture(params=["rasterio", "tifffile"])
+def _engine(request, monkeypatch):
+    if request.param == "tifffile":
+        monkeypatch.setattr(rasters, "rasterio", None)
+    elif rasters.rasterio is None:
+        pytest.skip("rasterio is not installed")
+
+
+def sample(root, image, in_channels, nodata=None, value_range=None, **options):
+    """Return the only sample of a folder with this TIFF."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir()
+    tags = [] if nodata is None else [(42113, "s", 0, nodata, True)]
+    tifffile.imwrite(root / "images/a.tif", image, extratags=tags, **options)
+    Image.fromarray(MASK).save(root / "masks/a.png")
+    data = FolderDataModule(
+        root,
+        num_classes=2,
+        in_channels=in_channels,
+        value_range=value_range,
+        fractions=(1, 0, 0),
+    )
+    return data.dataset("train", data.pairs("train"))[0]
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize(
+    ("value", "nodata"),
+    [(-3.4028235e38, None), (-3.4028235e38, "-3.40282346638529e+38"), (np.nan, None), (-9, "-9")],
+)
+def test_elevation_without_data_is_0_and_void(tmp_path, value, nodata):
+    elevation = np.full((6, 8), 30, np.float32)
+    elevation[1:3, 2:5] = value
+    got = sample(tmp_path, elevation, 1, nodata, value_range=(20, 40))
+    empty = elevation != 30
+    np.testing.assert_array_equal(got["image"][0], np.where(empty, 0, 0.5))
+    np.testing.assert_array_equal(got["mask"], np.where(empty, 255, MASK))
+
+
+def test_no_data_are_not_advised_as_a_value_range(tmp_path):
+    elevation = np.array([[-3.4028235e38, np.nan, 20, 812]], np.float32)
+    with pytest.raises(InputError, match="holds floats from 20 to 812, but 0 to 1"):
+        sample(tmp_path, elevation, 1)
+
+
+@pytest.mark.usefixtures("_engine")
+def test_integers_have_no_data_where_all_bands_hold_the_headers_value(tmp_path):
+    image = np.full((6, 8, 3), 7, np.uint8)
+    image[0], image[1, :, 0] = 0, 0
+    got = sample(tmp_path, image, 3, "0", photometric="rgb")
+    assert (got["mask"][0] == 255).all()
+    assert (got["mask"][1:] == 1).all()
+
+
+@pytest.mark.usefixtures("_engine")
+def test_alpha_0_is_void_in_a_model_of_three_bands(tmp_path):
+    image = np.full((6, 8, 4), 7, np.uint8)
+    image[2:, :, 3] = 0
+    got = sample(tmp_path, image, 3, photometric="rgb", extrasamples=["unassalpha"])
+    assert got["image"].shape == (3, 6, 8)
+    np.testing.assert_array_equal(got["mask"], np.where(image[..., 3] == 0, 255, MASK))
+    assert read_image(tmp_path / "images/a.tif", 4).shape == (6, 8, 4)
+
+
+def test_alpha_is_a_band_like_others_in_a_model_of_four(tmp_path):
+    image = np.zeros((6, 8, 4), np.uint8)
+    got = sample(tmp_path, image, 4, photometric="rgb", extrasamples=["unassalpha"])
+    assert (got["mask"] == 1).all()
+
+
+def test_each_band_can_have_its_own_value_range(tmp_path):
+    image = np.dstack([np.full((6, 8), value, np.float32) for value in (5, 300)])
+    got = sample(
+        tmp_path, image, 2, value_range=[(0, 10), (200, 600)], planarconfig="contig", photometric=1
+    )
+    assert got["image"][:, 0, 0].tolist() == [0.5, 0.25]
+    with pytest.raises(InputError, match="value_range has 2 pairs for 3 channels"):
+        FolderDataModule(tmp_path, num_classes=2, value_range=[(0, 1), (0, 1)])
