@@ -4,17 +4,22 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
 from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader
 from lightning_seg.data.reading.pairs import Pair, check_sizes, find_images
 from lightning_seg.data.samples import PairDataset, Sample, collate
-from lightning_seg.data.sampling.class_counts import balanced_weights, cached_counts
+from lightning_seg.data.sampling.class_counts import (
+    ClassCounts,
+    balanced_weights,
+    cached_counts,
+)
 from lightning_seg.data.sampling.class_locations import cached_locations
 from lightning_seg.data.sampling.crops import GridCrops, RandomCrops
 from lightning_seg.data.sampling.evaluation import evaluation_sampler, world_size
@@ -32,6 +37,13 @@ _SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
     "predict": ("predict",),
     None: ("train", "val", "test", "predict"),
 }
+
+
+class Judgement(NamedTuple):
+    """Reasons why a split cannot be used, and notes on what is probably not intended."""
+
+    problems: list[str]
+    notes: list[str]
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -72,7 +84,13 @@ class SegmentationDataModule(LightningDataModule):
         class_balanced: Draws crops around each class equally often. Class locations are computed
             once and cached in ``.lightning_seg`` below the root.
         predict_root: An image or a folder of images to predict instead of the test images.
+
+    Attributes:
+        counts_labels: Whether `setup` reads all masks of a split once and asks `judge`; the counts
+            are cached in ``.lightning_seg`` below the root. Unnecessary for published datasets.
     """
+
+    counts_labels: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -209,6 +227,63 @@ class SegmentationDataModule(LightningDataModule):
             locations,
         )
 
+    def judge(self, split: Split, counts: ClassCounts | None) -> Judgement:
+        """Judge a split by the pixels in its masks; ``data check`` and `setup` both ask this.
+
+        Args:
+            split: A split with labels.
+            counts: Pixels of all its masks; None if it has no images.
+        """
+        if counts is None:
+            return self._judge_empty(split)
+        problems, notes = [], []
+        missing = [f"{i} {name}" for i, name in enumerate(self.class_names) if not counts.pixels[i]]
+        if len(missing) == self.num_classes:
+            problems.append(
+                "every pixel of the masks is ignored, so there is nothing to learn or evaluate. "
+                "Correct the masks, or the values that stand for the classes and for ignored."
+            )
+        elif missing and split == "train":
+            notes.append(
+                f"the masks hold no pixel of {len(missing)} of the {self.num_classes} classes "
+                f"({', '.join(missing)}), so training cannot learn them."
+            )
+        if counts.inexact:
+            notes.append(
+                f"{counts.inexact} mask(s) hold pixels that only nearly have a class's value and "
+                "are taken for it; `lightning-seg data check` names them."
+            )
+        return Judgement(problems, notes)
+
+    def _judge_empty(self, split: Split) -> Judgement:
+        if split == "train":
+            where = f"there are no images in {self.root.absolute()}"
+            return Judgement([f"{where}. Check the folder, or the setting for the split."], [])
+        what = {
+            "val": "fit evaluates nothing, and keeps the checkpoint of the last epoch alone",
+            "test": "the command test is refused, and predict needs predict_root",
+        }
+        return Judgement([], [f"there are no images: {what[split]}."])
+
+    def _check_labels(self, split: Split, pairs: Sequence[Pair]) -> None:
+        """Raise if a split's masks cannot be used; warn of what is probably not intended."""
+        judgement = None
+        if self.trainer is None or self.trainer.is_global_zero:
+            labels = [pair.label for pair in pairs if pair.label is not None]
+            try:
+                decoder = self.reader_of(split).decoder
+                counts = cached_counts(labels, decoder, self.num_workers, self.root)
+                judgement = self.judge(split, counts)
+            except InputError as error:  # raised on rank 0 alone, it would hang the other ranks
+                judgement = Judgement([str(error)], [])
+        if self.trainer is not None:
+            judgement = self.trainer.strategy.broadcast(judgement)
+        assert judgement is not None, "the first process broadcasts it"
+        if judgement.problems:
+            raise InputError(f"{split}: {judgement.problems[0]}")
+        for note in judgement.notes:
+            rank_zero_warn(f"{split}: {note}")
+
     def setup(self, stage: str | None = None) -> None:
         """Find and check the files of the stage's splits."""
         for split in _SPLITS_OF_STAGE[stage]:
@@ -217,12 +292,18 @@ class SegmentationDataModule(LightningDataModule):
             if split == "predict":
                 self.eval_pipeline.refuse_for_predictions()
             pairs = self.predict_pairs() if split == "predict" else self.pairs(split)
+            if not pairs and stage == "fit" and split == "val":
+                for note in self.judge(split, None).notes:
+                    rank_zero_warn(f"{split}: {note}")
+                continue
             if not pairs:
                 raise InputError(
                     f"The {split} split of {self.root.absolute()} holds no images. "
                     "Check the folder, or the setting that selects the split."
                 )
             check_sizes(pairs, self.decoder, self.reader.image_downscale)
+            if self.counts_labels and split != "predict":
+                self._check_labels(split, pairs)
             self.datasets[split] = self.dataset(split, pairs)
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:
@@ -283,9 +364,9 @@ class SegmentationDataModule(LightningDataModule):
             return 0
         return (trainer.fit_loop.batch_idx + 1) * self.batch_size
 
-    def val_dataloader(self) -> DataLoader[Sample]:
-        """Return whole validation images, each once."""
-        return self._evaluation_dataloader("val")
+    def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
+        """Return whole validation images, each once; an empty list if fit has none."""
+        return self._evaluation_dataloader("val") if "val" in self.datasets else []
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Return whole test images, each once."""

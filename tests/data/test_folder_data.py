@@ -1,3 +1,5 @@
+import os
+import warnings
 from itertools import chain
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule
+from lightning_seg.data.sampling.class_counts import cached_counts
 from lightning_seg.data.sampling.splits import split_by_fractions
 from lightning_seg.errors import InputError
 
@@ -190,22 +193,79 @@ def test_a_palette_of_colours_names_the_classes(tmp_path):
 def test_black_and_white_masks_need_a_palette(tmp_path):
     for index in range(4):
         write(tmp_path, str(index), mask=RANDOM.integers(0, 2, (12, 16), dtype=np.uint8) * 255)
-    with pytest.raises(InputError, match=r"only 0 and 255.*palette to \[0, 255\]"):
-        make(tmp_path, num_classes=2).setup("fit")
+    for num_classes in (2, 3):
+        with pytest.raises(InputError, match=r"only 0 and 255.*palette to \[0, 255\]"):
+            make(tmp_path, num_classes=num_classes).setup("fit")
     data = make(tmp_path, num_classes=2, palette=[0, 255])
     data.setup("fit")
     assert set(data.datasets["train"][0]["mask"].unique().tolist()) == {0, 1}
-    make(tmp_path, num_classes=2, ignored=[255]).setup("fit")
+    with pytest.warns(UserWarning, match=r"no pixel of 1 of the 2 classes \(1 class 1\)"):
+        make(tmp_path, num_classes=2, ignored=[255]).setup("fit")
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
-def test_black_and_white_masks_are_detected_in_every_stage_beyond_the_first_file(tmp_path, stage):
+def test_white_in_a_single_mask_is_detected_in_every_stage(tmp_path, stage):
     for split in ("train", "val", "test"):
-        for index in range(16):
-            mask = np.full((4, 4), 0 if index < 9 else 255, np.uint8)
+        for index in range(25):
+            mask = np.full((4, 4), 255 if index == 17 else 0, np.uint8)
             write(tmp_path / split, f"{index:02}", size=(4, 4), mask=mask)
     with pytest.raises(InputError, match=r"only 0 and 255"):
         make(tmp_path, num_classes=2).setup(stage)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, "only 255, and 255 would be ignored"), ({"ignored": [255]}, "every pixel")],
+)
+def test_masks_that_are_ignored_all_over_are_refused(tmp_path, settings, expected):
+    for index in range(4):
+        write(tmp_path, str(index), mask=np.full((12, 16), 255, np.uint8))
+    with pytest.raises(InputError, match=f"train: .*{expected}"):
+        make(tmp_path, **settings).setup("fit")
+
+
+def test_masks_are_read_once_and_again_after_a_change(root):
+    make(root, fractions=(0.5, 0.5, 0.0)).setup("fit")
+    trained = make(root, fractions=(0.5, 0.5, 0.0)).pairs("train")
+    status = trained[0].label.stat()
+    trained[0].label.write_bytes(b"?" * status.st_size)
+    os.utime(trained[0].label, ns=(status.st_atime_ns, status.st_mtime_ns))
+    decoded = make(root, fractions=(0.5, 0.5, 0.0))
+    decoded.counts_labels = True
+    counts = cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+    assert sum(counts.pixels) == 5 * 12 * 16
+    os.utime(trained[0].label)
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+
+
+def test_classes_without_a_training_pixel_and_ids_from_1_are_noted(root, recwarn):
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.full((12, 16), 1, np.uint8)).save(path)
+    make(root, num_classes=3).setup("fit")
+    said = [str(warning.message) for warning in recwarn if "train: " in str(warning.message)]
+    assert "2 of the 3 classes (0 class 0, 2 class 2), so training cannot learn them" in said[0]
+    assert "set num_classes to 2 and palette to [1, 2]" in said[1]
+
+
+def test_a_fit_counts_masks_with_inexact_values_in_one_sentence(root, recwarn):
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.resize(np.array([0, 98], np.uint8), (12, 16))).save(path)
+    settings = {"num_classes": 2, "palette": [0, 100], "tolerance": 5, "fractions": (0.8, 0.2, 0)}
+    for _ in range(2):  # the second reads the cached counts
+        warnings.simplefilter("always")
+        data = make(root, **settings)
+        data.setup("fit")
+        said = [str(recwarn.pop(UserWarning).message) for _ in range(2)]
+        assert said[0].startswith("train: 8 mask(s) hold pixels that only nearly have")
+        assert said[1].startswith("val: 2 mask(s) hold pixels that only nearly have")
+
+
+def test_fit_needs_no_validation_images(root):
+    data = make(root, fractions=(0.8, 0.0, 0.2))
+    with pytest.warns(UserWarning, match="val: there are no images: fit evaluates nothing"):
+        data.setup("fit")
+    assert data.val_dataloader() == []
 
 
 def test_a_mask_suffix_is_taken_off(tmp_path):
@@ -308,10 +368,8 @@ def test_a_file_that_is_no_image_is_named_before_training(root):
 
 def test_a_label_value_beyond_the_classes_is_named(tmp_path):
     write(tmp_path, "a", mask=np.full((12, 16), 7, np.uint8))
-    data = make(tmp_path, fractions=(0.0, 0.0, 1.0))
-    data.setup("test")
     with pytest.raises(InputError, match=r"a\.png: label value 7 at row 0.*raise num_classes"):
-        list(data.test_dataloader())
+        make(tmp_path, fractions=(0.0, 0.0, 1.0)).setup("test")
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

@@ -124,7 +124,7 @@ class CityscapesDataModule(SegmentationDataModule):
                 pairs += error.pairs
         if problems:
             every = [problem for error in problems for problem in error.problems]
-            raise PairingError(str(problems[0]), every, pairs)
+            raise PairingError(every, pairs)
         return pairs
 
     def _images(self, folder: str) -> dict[str, Path]:

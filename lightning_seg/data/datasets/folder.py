@@ -3,11 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from torch.utils.data import Dataset
-
-from lightning_seg.data.base import SegmentationDataModule, Split
-from lightning_seg.data.reading.image_files import read_label
+from lightning_seg.data.base import Judgement, SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import (
     IGNORE_INDEX,
     Color,
@@ -16,15 +12,13 @@ from lightning_seg.data.reading.labels import (
     LabelDecoder,
     distinct_colors,
 )
-from lightning_seg.data.reading.pairs import Pair, find_images, match_pairs
-from lightning_seg.data.samples import Sample
+from lightning_seg.data.reading.pairs import Pair, PairingError, find_images, match_pairs
+from lightning_seg.data.sampling.class_counts import ClassCounts
 from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
 Palette = list[Color] | list[int]
-
-_LOOKED_AT = 8
 
 
 class FolderDataModule(SegmentationDataModule):
@@ -54,6 +48,8 @@ class FolderDataModule(SegmentationDataModule):
         fractions: Fractions of train, val and test.
         split_seed: Seed of the random split.
     """
+
+    counts_labels = True
 
     def __init__(
         self,
@@ -110,7 +106,8 @@ class FolderDataModule(SegmentationDataModule):
         self.lists = {split: self.root / name for split, name in given.items() if name}
         self.fractions = fractions
         self.split_seed = split_seed
-        self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
+        self.plain_ids = palette is None
+        self.assumes_ignored = palette is None and ignored is None
 
     def about_splits(self) -> str:
         """Describe how the files are split."""
@@ -121,12 +118,28 @@ class FolderDataModule(SegmentationDataModule):
         shares = ", ".join(f"{share:g}" for share in self.fractions)
         return f"Random splits by shares of {shares} (split_seed {self.split_seed})."
 
-    def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
-        """Return the dataset, after checking some masks if 255 could be a class."""
-        if self._may_be_black_and_white and split != "predict":
-            step = max(1, -(-len(pairs) // _LOOKED_AT))
-            _refuse_black_and_white(pairs[::step])
-        return super().dataset(split, pairs)
+    def judge(self, split: Split, counts: ClassCounts | None) -> Judgement:
+        """Judge a split, also by values that people mean otherwise: 255, and ids from 1 on."""
+        problems, notes = super().judge(split, counts)
+        if counts is None:
+            return Judgement(problems, notes)
+        if self.assumes_ignored and counts.ignored and not any(counts.pixels[1:]):
+            held = "0 and 255" if counts.pixels[0] else "255"
+            return Judgement(
+                [
+                    f"the masks hold only {held}, and 255 would be ignored. If it is class 1, set "
+                    "num_classes to 2 and palette to [0, 255]; otherwise set ignored to [255]."
+                ],
+                [],
+            )
+        if self.plain_ids and split == "train" and not counts.pixels[0] and any(counts.pixels):
+            last = self.num_classes - 1
+            ids = list(range(1, last + 1)) if last < 10 else f"[1, 2, ..., {last}]"
+            notes.append(
+                f"if the masks are numbered from 1 on, set num_classes to {last} and palette to "
+                f"{ids}."
+            )
+        return Judgement(problems, notes)
 
     def pairs(self, split: Split) -> list[Pair]:
         """Return the files of one split, sorted by name, or in the order of its list."""
@@ -142,11 +155,18 @@ class FolderDataModule(SegmentationDataModule):
             wanted = self._names(split, images)
             images = {name: images[name] for name in wanted}
             masks = {name: masks[name] for name in wanted if name in masks}
-        pairs = match_pairs(images, masks, image_folder, mask_folder)
-        if self.lists or self._has_split_folders():
-            return pairs
+        whole = self.lists or self._has_split_folders()
+        try:
+            pairs = match_pairs(images, masks, image_folder, mask_folder)
+        except PairingError as error:
+            usable = error.pairs if whole else self._share(split, error.pairs)
+            raise PairingError(error.problems, usable) from error
+        return pairs if whole else self._share(split, pairs)
+
+    def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:
         by_name = {pair.name: pair for pair in pairs}
-        return [by_name[name] for name in self._names(split, images)]
+        shares = split_by_fractions(by_name, self.fractions, self.split_seed)
+        return [by_name[name] for name in shares[split]]
 
     def _unlabelled(self) -> list[Pair]:
         images = find_images(self._folders("test")[0], self._layout())
@@ -239,16 +259,3 @@ def _numbers(values: Sequence[Color | int]) -> tuple[int, ...]:
 
 def _without_suffix(masks: dict[str, Path], suffix: str) -> dict[str, Path]:
     return {name.removesuffix(suffix): path for name, path in masks.items()}
-
-
-def _refuse_black_and_white(pairs: Sequence[Pair]) -> None:
-    """Raise if masks hold only 0 and 255, which would train on background alone."""
-    values: set[int] = set()
-    for pair in pairs:
-        if pair.label is not None:
-            values |= set(np.unique(read_label(pair.label, colors=False)).tolist())
-    if pairs and values == {0, IGNORE_INDEX}:
-        raise InputError(
-            f"The masks hold only 0 and 255, for instance {pairs[0].label}, and 255 would be "
-            "ignored. If it is class 1, set palette to [0, 255]; otherwise set ignored to [255]."
-        )

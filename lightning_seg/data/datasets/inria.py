@@ -80,7 +80,7 @@ class INRIADataModule(SegmentationDataModule):
         try:
             pairs = match_pairs(files, find_images(masks, _LAYOUT), images, masks)
         except PairingError as error:
-            raise PairingError(str(error), error.problems, _of(split, error.pairs)) from error
+            raise PairingError(error.problems, _of(split, error.pairs)) from error
         return _of(split, pairs)
 
 

@@ -26,6 +26,10 @@ _SHOWN = 6
 _reported: set[Path] = set()
 
 
+class InexactLabel(UserWarning):
+    """Pixels of a label only nearly have a class's value, and are taken for it."""
+
+
 class LabelDecoder(ABC):
     """Decoder of label files to masks (H, W) uint8 of 0..K-1, and 255 for ignored pixels.
 
@@ -232,6 +236,7 @@ def _report(label: np.ndarray, exact: np.ndarray, path: Path) -> None:
     warnings.warn(
         f"{path}: {moved.mean():.2%} of the pixels just read have nearly a class's {shown}, and "
         "are taken for it.",
+        InexactLabel,
         stacklevel=3,
     )
 

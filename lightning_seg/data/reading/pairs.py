@@ -9,8 +9,6 @@ from lightning_seg.data.reading.labels import LabelDecoder
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 
-_SHOWN = 3
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -38,13 +36,12 @@ class PairingError(InputError):
     """Files of a split are missing or unpaired.
 
     Args:
-        message: The error message.
-        problems: All problems.
+        problems: A sentence for each cause; the first is the error message.
         pairs: The pairs that remain usable.
     """
 
-    def __init__(self, message: str, problems: Sequence[str], pairs: Sequence[Pair]) -> None:
-        super().__init__(message)
+    def __init__(self, problems: Sequence[str], pairs: Sequence[Pair]) -> None:
+        super().__init__(problems[0])
         self.problems = tuple(problems)
         self.pairs = tuple(pairs)
 
@@ -85,19 +82,13 @@ def match_pairs(
         f"label(s) without an image in {image_folder}": _alone(labels, images),
     }
     problems = [
-        f"{path}: {description.replace('(s)', '')}"
-        for description, paths in unpaired.items()
-        for path in paths
+        f"{len(paths)} {what}: {first_of(paths)}. Add the missing files, or remove the "
+        f"{what.partition(' ')[0]}. Names must be equal except for suffixes."
+        for what, paths in unpaired.items()
+        if paths
     ]
-    for description, paths in unpaired.items():
-        if paths:
-            kind = description.partition(" ")[0]
-            raise PairingError(
-                f"{len(paths)} {description}: {_first(paths)}. Add the missing files, or "
-                f"remove the {kind}. Names must be equal except for suffixes.",
-                problems,
-                pairs,
-            )
+    if problems:
+        raise PairingError(problems, pairs)
     return pairs
 
 
@@ -117,9 +108,10 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
     absent = [path for paths in missing.values() for path in paths]
     if absent:
         raise PairingError(
-            f"{len(absent)} of {sum(map(len, wanted.values()))} files of {name} are missing: "
-            f"{_first(absent)}. {hint}",
-            [f"{path}: missing" for path in absent],
+            [
+                f"{len(absent)} of {sum(map(len, wanted.values()))} files of {name} are missing: "
+                f"{first_of(absent)}. {hint}"
+            ],
             [pair for pair, paths in missing.items() if not paths],
         )
 
@@ -160,6 +152,7 @@ def _alone(files: Mapping[str, Path], partners: Mapping[str, Path]) -> list[Path
     return [path for name, path in files.items() if name not in partners]
 
 
-def _first(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return f"{', '.join(map(str, paths[:_SHOWN]))}{more}"
+def first_of(paths: Sequence[Path], shown: int = 3) -> str:
+    """List the first paths, and the number of the others."""
+    more = f" and {len(paths) - shown} more" if len(paths) > shown else ""
+    return f"{', '.join(map(str, paths[:shown]))}{more}"
