@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from lightning_seg.cli.config_errors import explain
+from lightning_seg.cli.config_errors import explain, first_cause
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.errors import InputError
@@ -97,6 +97,8 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDat
             o: getattr(a, "_typehint", None) for a in parser._actions for o in a.option_strings
         }
         raise InputError(explain(str(error), argv, types)) from error
+    except ValueError as error:
+        raise InputError(first_cause(error)) from error
 
 
 def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataModule:

@@ -213,7 +213,10 @@ def _class_names(
         raise InputError("The number of classes is unknown. Set num_classes or class_names.")
     if len(set(given.values())) > 1:
         said = ", ".join(f"{name} {count}" for name, count in given.items())
-        raise InputError(f"The settings disagree about the number of classes: {said}.")
+        raise InputError(
+            f"The settings disagree about the number of classes: {said}. Correct one; num_classes "
+            "may be null beside the others."
+        )
     count = next(iter(given.values()))
     if count < 2:
         raise InputError(f"{count} class is too few: background is a class, too. Give at least 2.")
