@@ -424,3 +424,41 @@ def test_lightning_predicts_with_our_loaders(root):
     data = make(root, eval_batch_size=2)
     predicted = trainer.predict(Echo(), datamodule=data)
     assert list(chain(*predicted)) == names(data)["test"]
+
+
+BLENDED = {"num_classes": 2, "palette": [(0, 0, 0), (250, 0, 0)], "fractions": (0.0, 0.0, 1.0)}
+
+
+def blended(root: Path) -> Path:
+    mask = np.zeros((12, 16, 3), np.uint8)
+    mask[:, 8:, 0] = 250
+    mask[:, 7, 0], mask[:, 8, 0] = 90, 160
+    write(root, "a", mask=mask)
+    return root
+
+
+@pytest.mark.parametrize(("unknown", "expected"), [("nearest", [0, 1]), ("void", [255, 255])])
+def test_blended_colours_are_nearest_or_void_by_option(tmp_path, unknown, expected):
+    data = make(blended(tmp_path), **BLENDED, unknown=unknown)
+    data.setup("test")
+    mask = next(iter(data.test_dataloader()))["mask"][0]
+    assert mask[0].tolist() == [0] * 7 + expected + [1] * 7
+
+
+def test_numbers_between_classes_are_nearest_by_option(tmp_path):
+    write(tmp_path, "a", mask=np.resize(np.array([0, 30, 140, 240], np.uint8), (12, 16)))
+    settings = {"num_classes": 2, "palette": [0, 200], "ignored": [255], "unknown": "nearest"}
+    data = make(tmp_path, fractions=(0.0, 0.0, 1.0), **settings)
+    data.setup("test")
+    assert next(iter(data.test_dataloader()))["mask"][0, 0, :4].tolist() == [0, 0, 1, 255]
+
+
+def test_unknown_colours_advise_the_options_and_the_largest_tolerance(tmp_path):
+    blended(tmp_path)
+    with pytest.raises(InputError, match=r"tolerance \(at most 124\), or set unknown to nearest"):
+        make(tmp_path, **BLENDED).setup("test")
+    make(tmp_path, **BLENDED, tolerance=124).setup("test")
+    with pytest.raises(InputError, match=r"tolerance is 125, .*Set tolerance to at most 124"):
+        make(tmp_path, **BLENDED, tolerance=125)
+    with pytest.raises(InputError, match="unknown is 'void '"):
+        make(tmp_path, **BLENDED, unknown="void ")

@@ -10,13 +10,15 @@ from lightning_seg.data.reading.labels import (
     ColorLabels,
     IdLabels,
     LabelDecoder,
+    Unknown,
     distinct_colors,
+    largest_tolerance,
 )
 from lightning_seg.data.reading.pairs import Pair, PairingError, find_images, match_pairs
 from lightning_seg.data.sampling.class_counts import ClassCounts
 from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
 from lightning_seg.data.transforms import Transform
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, check_choice
 
 Palette = list[Color] | list[int]
 
@@ -39,6 +41,9 @@ class FolderDataModule(SegmentationDataModule):
         ignored: Colours or numbers of unlabelled pixels; by default 255, and none for colours.
         tolerance: Largest distance of a number, or of each colour channel, from an entry of
             ``palette`` or ``ignored``, for masks saved with lossy compression.
+        unknown: Refuses other numbers or colours ("error"), takes them for the nearest in
+            ``palette`` or ``ignored`` ("nearest"), or ignores them ("void"); for masks whose
+            colours are blended at borders.
         images: The images' folder, below ``root``.
         masks: The masks' folder, below ``root``.
         mask_suffix: Suffix of mask names after the image's name, such as "_mask".
@@ -59,6 +64,7 @@ class FolderDataModule(SegmentationDataModule):
         palette: Palette | None = None,
         ignored: Palette | None = None,
         tolerance: int = 0,
+        unknown: Unknown = "error",
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
@@ -80,7 +86,7 @@ class FolderDataModule(SegmentationDataModule):
         eval_transforms: list[Transform] | None = None,
     ) -> None:
         names = _class_names(num_classes, class_names, palette)
-        decoder = _decoder(len(names), palette, ignored, tolerance)
+        decoder = _decoder(len(names), palette, ignored, tolerance, unknown)
         colors = decoder.values if isinstance(decoder, ColorLabels) else None
         super().__init__(
             root=root,
@@ -224,11 +230,20 @@ def _class_names(
 
 
 def _decoder(
-    num_classes: int, palette: Palette | None, ignored: Palette | None, tolerance: int
+    num_classes: int,
+    palette: Palette | None,
+    ignored: Palette | None,
+    tolerance: int,
+    unknown: Unknown,
 ) -> LabelDecoder:
+    check_choice("unknown", unknown, Unknown)
     if palette and not isinstance(palette[0], int):
-        hint = "Correct the mask, or name the colour in palette or ignored."
-        return ColorLabels(_colors(palette), _colors(ignored or ()), hint, tolerance)
+        colors, void = _colors(palette), _colors(ignored or ())
+        hint = (
+            "Correct the mask, name the colour in palette or ignored, set tolerance (at most "
+            f"{_most_tolerance(tolerance, (*colors, *void))}), or set unknown to nearest or void."
+        )
+        return ColorLabels(colors, void, hint, tolerance, unknown)
     values = tuple(range(num_classes)) if palette is None else _numbers(palette)
     if ignored is None:
         ignored = [] if IGNORE_INDEX in values else [IGNORE_INDEX]
@@ -236,7 +251,23 @@ def _decoder(
         "Correct the mask, raise num_classes, name the value in ignored, or give what stands for "
         "each class as palette."
     )
-    return IdLabels(values, _numbers(ignored), hint, tolerance)
+    if palette is not None:
+        hint += (
+            " For values nearly right, set tolerance (at most "
+            f"{_most_tolerance(tolerance, (*values, *_numbers(ignored)))}) or unknown."
+        )
+    return IdLabels(values, _numbers(ignored), hint, tolerance, unknown)
+
+
+def _most_tolerance(tolerance: int, listed: Sequence[object]) -> int:
+    """Return the largest possible tolerance; raise if the given one is larger."""
+    most = max(largest_tolerance(listed), 0)
+    if tolerance > most:
+        raise InputError(
+            f"tolerance is {tolerance}, but only up to {most} can the entries of palette and "
+            f"ignored be told apart. Set tolerance to at most {most}."
+        )
+    return most
 
 
 def _colors(values: Sequence[Color | int]) -> tuple[Color, ...]:
