@@ -26,7 +26,7 @@ def filter_warnings() -> None:
     warnings.filterwarnings("ignore", message=r".*could not find the monitored key")
     # Windows carry their own positions, and all predictions may already exist.
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices fetched")
-    warnings.filterwarnings("ignore", message="Total length of `DataLoader` across ranks is zero")
+    warnings.filterwarnings("ignore", message="Total length of `.+` across ranks is zero")
 
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
 from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader
-from lightning_seg.data.reading.pairs import Pair, check_sizes, find_images
+from lightning_seg.data.reading.pairs import Pair, check_alignment, images_at
 from lightning_seg.data.samples import PairDataset, Sample, collate
 from lightning_seg.data.sampling.class_counts import (
     ClassCounts,
@@ -83,7 +83,8 @@ class SegmentationDataModule(LightningDataModule):
             epoch, instead of ``samples_per_epoch`` random crops.
         class_balanced: Draws crops around each class equally often. Class locations are computed
             once and cached in ``.lightning_seg`` below the root.
-        predict_root: An image or a folder of images to predict instead of the test images.
+        predict_root: The images to predict instead of the test images: an image, a folder, a
+            pattern such as "tiles/*_rgb.tif", or a list of these.
 
     Attributes:
         counts_labels: Whether `setup` reads all masks of a split once and asks `judge`; the counts
@@ -114,7 +115,7 @@ class SegmentationDataModule(LightningDataModule):
         samples_per_epoch: int = 10_000,
         crop_stride: int | None = None,
         class_balanced: bool = False,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__()
         if value_range is not None and not value_range[0] < value_range[1]:
@@ -158,7 +159,10 @@ class SegmentationDataModule(LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.crop_stride = crop_stride
         self.class_balanced = class_balanced
-        self.predict_root = None if predict_root is None else Path(predict_root)
+        self.predict_root: list[str | Path] | None = None
+        if predict_root is not None:
+            named = [predict_root] if isinstance(predict_root, str | Path) else predict_root
+            self.predict_root = list(named)
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
         self.datasets: dict[Split, Dataset[Sample]] = {}
@@ -174,12 +178,17 @@ class SegmentationDataModule(LightningDataModule):
             return self.pairs("predict")
         if self.reader.extra is not None:
             raise InputError(
-                f"predict_root: the images in {self.predict_root} lack the extra channel "
+                f"predict_root: the images in {self.predict_root[0]} lack the extra channel "
                 "(elevation or depth) of this dataset. Arrange them in the dataset's layout."
             )
-        if self.predict_root.is_file():
-            return [Pair(self.predict_root.stem, self.predict_root)]
-        images = find_images(self.predict_root, "Set predict_root to an image or a folder of them.")
+        images: dict[str, Path] = {}
+        for root in self.predict_root:
+            for name, path in images_at(root).items():
+                if images.setdefault(name, path) != path:
+                    raise InputError(
+                        f"predict_root: {images[name]} and {path} have the same name, {name}. "
+                        "Name the folder above both, or predict them separately."
+                    )
         return [Pair(name, path) for name, path in images.items()]
 
     @property
@@ -301,7 +310,7 @@ class SegmentationDataModule(LightningDataModule):
                     f"The {split} split of {self.root.absolute()} holds no images. "
                     "Check the folder, or the setting that selects the split."
                 )
-            check_sizes(pairs, self.decoder, self.reader.image_downscale)
+            check_alignment(pairs, self.decoder, self.reader.image_downscale)
             if self.counts_labels and split != "predict":
                 self._check_labels(split, pairs)
             self.datasets[split] = self.dataset(split, pairs)

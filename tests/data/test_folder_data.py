@@ -3,6 +3,7 @@ import warnings
 from itertools import chain
 from pathlib import Path
 
+import albumentations as A
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_lists_name_the_images_of_a_split(root):
     data.setup("fit")
     assert [pair.name for pair in data.pairs("train")] == ["03", "01"]
     assert [pair.name for pair in data.pairs("val")] == ["05"]
-    with pytest.raises(InputError, match="Set test_list"):
+    with pytest.raises(InputError, match=r"test split .* holds no images"):
         data.setup("test")
 
 
@@ -462,3 +463,76 @@ def test_unknown_colours_advise_the_options_and_the_largest_tolerance(tmp_path):
         make(tmp_path, **BLENDED, tolerance=125)
     with pytest.raises(InputError, match="unknown is 'void '"):
         make(tmp_path, **BLENDED, unknown="void ")
+
+
+def test_images_and_masks_of_one_folder_are_told_apart_by_their_endings(tmp_path):
+    (tmp_path / "all").mkdir()
+    for ending in ("_image.png", "_mask.png", "_colored.png"):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "all" / f"001{ending}")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "all" / "001.jpg")
+    both = {"images": "all", "masks": "all", "fractions": (1.0, 0.0, 0.0)}
+    for image, mask, expected in (
+        ("_image", "_mask", ["001_image.png", "001_mask.png"]),
+        (".jpg", "_mask.png", ["001.jpg", "001_mask.png"]),
+    ):
+        (pair,) = make(tmp_path, **both, image_suffix=image, mask_suffix=mask).pairs("train")
+        assert pair.name == "001"
+        assert [pair.image.name, pair.label.name] == expected
+    with pytest.raises(InputError, match="images and masks are both all"):
+        make(tmp_path, **both)
+
+
+def test_lists_may_name_sub_folders_and_whole_file_names(tmp_path):
+    for name in ("a/1_photo", "a/2_photo", "b/3_photo"):
+        write(tmp_path, name)
+    for path in (tmp_path / "masks").rglob("*.png"):
+        path.rename(path.with_name(path.name.replace("_photo", "")))
+    (tmp_path / "t.txt").write_text("a/\n")
+    (tmp_path / "v.txt").write_text("b/3_photo.png\n")
+    lists = {"train_list": "t.txt", "val_list": "v.txt", "image_suffix": "_photo"}
+    found = names(make(tmp_path, **lists))
+    assert found == {"train": ["a/1", "a/2"], "val": ["b/3"], "test": []}
+
+
+def test_without_a_val_folder_a_share_of_train_validates(tmp_path):
+    for index in range(10):
+        write(tmp_path / "train", str(index))
+    write(tmp_path / "test", "x")
+    data = make(tmp_path, fractions=(0.6, 0.2, 0.2))
+    found = names(data)
+    assert [len(found[split]) for split in ("train", "val")] == [7, 3]
+    assert sorted(found["train"] + found["val"]) == [str(index) for index in range(10)]
+    assert found["test"] == ["x"]
+    assert "0.75 and 0.25" in data.about_splits()
+    write(tmp_path / "val", "y")
+    assert names(make(tmp_path))["val"] == ["y"]
+
+
+def test_predict_root_may_be_a_pattern_or_a_list(tmp_path):
+    for name in ("a/1_rgb", "a/1_dsm", "b/2_rgb"):
+        write(tmp_path, name)
+    pattern = str(tmp_path / "images" / "*" / "*_rgb.png")
+    found = make(tmp_path, predict_root=pattern).predict_pairs()
+    assert [pair.name for pair in found] == ["a/1_rgb", "b/2_rgb"]
+    listed = [str(tmp_path / "images" / "a" / "1_dsm.png"), str(tmp_path / "images" / "b")]
+    found = make(tmp_path, predict_root=listed).predict_pairs()
+    assert [pair.name for pair in found] == ["1_dsm", "2_rgb"]
+    with pytest.raises(InputError, match=r"no image matches .*_nir"):
+        make(tmp_path, predict_root=pattern.replace("_rgb", "_nir")).predict_pairs()
+    write(tmp_path, "c/2_rgb")
+    twice = [str(tmp_path / "images" / "b"), str(tmp_path / "images" / "c")]
+    with pytest.raises(InputError, match=r"have the same name, 2_rgb"):
+        make(tmp_path, predict_root=twice).predict_pairs()
+
+
+@pytest.mark.parametrize("crops", [{}, {"crop_size": 8, "samples_per_epoch": 2}])
+def test_a_colour_transform_on_four_bands_names_transform_and_file(tmp_path, crops):
+    for kind, shape in (("images", (12, 16, 4)), ("masks", (12, 16))):
+        (tmp_path / kind).mkdir()
+        tifffile.imwrite(tmp_path / kind / "a.tif", np.zeros(shape, np.uint8))
+    transforms = [A.HorizontalFlip(p=0.5), A.HueSaturationValue(p=1.0)]
+    settings = {"in_channels": 4, "fractions": (1.0, 0.0, 0.0), "train_transforms": transforms}
+    data = make(tmp_path, **settings, **crops)
+    data.setup("fit")
+    with pytest.raises(InputError, match=r"a\.tif: the transform HueSaturationValue .*4 channel"):
+        data.datasets["train"][0]

@@ -4,6 +4,7 @@ import pickle
 import re
 import shutil
 
+import albumentations as A
 import numpy as np
 import pytest
 import tifffile
@@ -14,6 +15,7 @@ from lightning_seg import testing
 from lightning_seg.data import FolderDataModule
 from lightning_seg.data.inspection import SPLITS, _Findings, inspect_dataset
 from lightning_seg.data.sampling.class_counts import count_classes
+from lightning_seg.data.transforms import TransformPipeline
 from lightning_seg.errors import InputError
 
 
@@ -221,3 +223,25 @@ def test_missing_photos_of_a_benchmark_are_one_problem_a_split(tmp_path):
     report = inspect_dataset(TINY["voc"].make(tmp_path))
     assert len(report.problems) <= len(SPLITS)
     assert all("files of the" in problem for problem in report.problems)
+
+
+def test_transforms_that_fail_are_a_problem_with_transform_and_file(tmp_path):
+    data = folder(tmp_path, lambda _: striped(0, 1, 2))
+    data.train_pipeline = TransformPipeline([A.RandomCrop(9, 9)])
+    (problem,) = inspect_dataset(data).problems
+    assert problem.startswith("train: ")
+    assert "the transform RandomCrop fails on this image of 8 x 8 pixels" in problem
+    assert ".png" in problem
+
+
+def test_sizes_that_cannot_share_a_batch_are_a_problem(tmp_path):
+    data = folder(tmp_path, lambda _: striped(0, 1, 2))
+    for kind in ("images", "masks"):
+        path = data.pairs("train")[3].image.name
+        with Image.open(tmp_path / kind / path) as image:
+            larger = image.resize((8, 10), Image.Resampling.NEAREST)
+        larger.save(tmp_path / kind / path)
+    (problem,) = inspect_dataset(data).problems
+    assert problem.startswith("train: Images of different sizes cannot share a batch")
+    data.batch_size = 1
+    assert inspect_dataset(data).problems == []

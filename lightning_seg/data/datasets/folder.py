@@ -24,12 +24,12 @@ Palette = list[Color] | list[int]
 
 
 class FolderDataModule(SegmentationDataModule):
-    """Images and masks of equal name in two folders: PNG, JPEG, TIFF, BMP or WebP.
+    """Images and masks of equal name in two folders, or one: PNG, JPEG, TIFF, BMP or WebP.
 
     Splits come from the first of these that applies: ``train_list``, ``val_list`` and
-        ``test_list``;
-    sub-folders, either ``root/train/images`` or ``root/images/train`` (and ``val``, ``test``); a
-    random split by ``fractions``. Predict uses ``predict_root``, or the test images.
+    ``test_list``; sub-folders, either ``root/train/images`` or ``root/images/train`` (and ``val``,
+    ``test``); a random split by ``fractions``. Without a folder ``val``, its share of the training
+    images validates. Predict uses ``predict_root``, or the test images.
 
     Args:
         root: The folder that holds everything.
@@ -46,11 +46,14 @@ class FolderDataModule(SegmentationDataModule):
             colours are blended at borders.
         images: The images' folder, below ``root``.
         masks: The masks' folder, below ``root``.
-        mask_suffix: Suffix of mask names after the image's name, such as "_mask".
-        train_list: Text file below ``root`` with one training image name per line.
+        mask_suffix: Ending of mask names after the common name, such as "_mask"; other files are
+            no masks. If images and masks are in one folder, an ending tells them apart.
+        image_suffix: The same for images, such as "_image" or "_sat.jpg".
+        train_list: Text file below ``root`` with one training image, or sub-folder, per line.
         val_list: The same for validation.
         test_list: The same for test.
-        fractions: Fractions of train, val and test.
+        fractions: Fractions of train, val and test; without a folder ``val``, the first two are
+            shares of the training images.
         split_seed: Seed of the random split.
     """
 
@@ -68,6 +71,7 @@ class FolderDataModule(SegmentationDataModule):
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
+        image_suffix: str = "",
         in_channels: int = 3,
         value_range: tuple[float, float] | None = None,
         train_list: str | None = None,
@@ -75,7 +79,7 @@ class FolderDataModule(SegmentationDataModule):
         test_list: str | None = None,
         fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
         split_seed: int = 0,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
         crop_size: int | None = None,
         samples_per_epoch: int = 10_000,
         class_balanced: bool = False,
@@ -108,6 +112,12 @@ class FolderDataModule(SegmentationDataModule):
         self.images = images
         self.masks = masks
         self.mask_suffix = mask_suffix
+        self.image_suffix = image_suffix
+        if images == masks and mask_suffix == image_suffix:
+            raise InputError(
+                f"images and masks are both {images}. Name two folders, or tell the files apart by "
+                'mask_suffix or image_suffix, such as mask_suffix "_mask".'
+            )
         given = {"train": train_list, "val": val_list, "test": test_list}
         self.lists = {split: self.root / name for split, name in given.items() if name}
         self.fractions = fractions
@@ -119,6 +129,10 @@ class FolderDataModule(SegmentationDataModule):
         """Describe how the files are split."""
         if self.lists:
             return f"Splits by {', '.join(path.name for path in self.lists.values())}."
+        if self._lacks_val():
+            train, val, _ = self._shares()
+            folder = self._folders("train")[0]
+            return f"Train and val are random shares of {train:g} and {val:g} of {folder}."
         if self._has_split_folders():
             return f"Splits by sub-folders: {self._folders('train')[0]} and so on."
         shares = ", ".join(f"{share:g}" for share in self.fractions)
@@ -151,45 +165,65 @@ class FolderDataModule(SegmentationDataModule):
         """Return the files of one split, sorted by name, or in the order of its list."""
         if split == "predict":
             return self._unlabelled()
-        image_folder, mask_folder = self._folders(split)
-        images = find_images(image_folder, self._layout())
-        masks = find_images(mask_folder, self._layout())
-        if self.mask_suffix:
-            masks = _without_suffix(masks, self.mask_suffix)
+        if self._has_split_folders() and split == "test" and not self._split_folder(split).is_dir():
+            return []
+        shared = split == "val" and self._lacks_val()
+        image_folder, mask_folder = self._folders("train" if shared else split)
+        images = self._images(image_folder)
+        without = self.image_suffix if self.images == self.masks else ""
+        masks = find_images(mask_folder, self._layout(), self.mask_suffix, without)
         if self.lists:
             # Only listed images need a mask; the folder may hold unlabelled ones.
-            wanted = self._names(split, images)
+            wanted = self._listed(split, images)
             images = {name: images[name] for name in wanted}
             masks = {name: masks[name] for name in wanted if name in masks}
-        whole = self.lists or self._has_split_folders()
         try:
-            pairs = match_pairs(images, masks, image_folder, mask_folder)
+            return self._share(split, match_pairs(images, masks, image_folder, mask_folder))
         except PairingError as error:
-            usable = error.pairs if whole else self._share(split, error.pairs)
-            raise PairingError(error.problems, usable) from error
-        return pairs if whole else self._share(split, pairs)
+            raise PairingError(error.problems, self._share(split, error.pairs)) from error
 
-    def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:
-        by_name = {pair.name: pair for pair in pairs}
-        shares = split_by_fractions(by_name, self.fractions, self.split_seed)
-        return [by_name[name] for name in shares[split]]
+    def _images(self, folder: Path) -> dict[str, Path]:
+        without = self.mask_suffix if self.images == self.masks else ""
+        return find_images(folder, self._layout(), self.image_suffix, without)
 
     def _unlabelled(self) -> list[Pair]:
-        images = find_images(self._folders("test")[0], self._layout())
-        names = list(images) if self._has_split_folders() else self._names("test", images)
-        return [Pair(name, images[name]) for name in names]
+        if self._has_split_folders() and not self._split_folder("test").is_dir():
+            return []
+        images = self._images(self._folders("test")[0])
+        names = self._listed("test", images) if self.lists else images
+        return self._share("test", [Pair(name, images[name]) for name in names])
 
-    def _names(self, split: Split, images: dict[str, Path]) -> list[str]:
-        if not self.lists:
-            return split_by_fractions(images, self.fractions, self.split_seed)[split]
-        if split not in self.lists:
-            raise InputError(f"There is no list of {split} images. Set {split}_list.")
-        return split_by_lists(images, self.lists)[split]
+    def _listed(self, split: Split, images: dict[str, Path]) -> list[str]:
+        if split not in self.lists and split == "train":
+            raise InputError("There is no list of train images. Set train_list.")
+        return split_by_lists(images, self.lists, self.image_suffix).get(split, [])
+
+    def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:
+        """Return a split's share of pairs that a random split divides; otherwise all."""
+        if self.lists or (self._has_split_folders() and (split == "test" or not self._lacks_val())):
+            return list(pairs)
+        by_name = {pair.name: pair for pair in pairs}
+        shares = split_by_fractions(by_name, self._shares(), self.split_seed)
+        return [by_name[name] for name in shares[split]]
+
+    def _shares(self) -> tuple[float, float, float]:
+        if not self._lacks_val():
+            return self.fractions
+        train, val, _ = self.fractions
+        return train / (train + val or 1), val / (train + val or 1), 0.0
 
     def _has_split_folders(self) -> bool:
         if self.lists:
             return False
         return (self.root / "train").is_dir() or (self.root / self.images / "train").is_dir()
+
+    def _lacks_val(self) -> bool:
+        return self._has_split_folders() and not self._split_folder("val").is_dir()
+
+    def _split_folder(self, split: Split) -> Path:
+        if (self.root / "train").is_dir():
+            return self.root / split
+        return self.root / self.images / split
 
     def _folders(self, split: Split) -> tuple[Path, Path]:
         if not self._has_split_folders():
@@ -289,7 +323,3 @@ def _numbers(values: Sequence[Color | int]) -> tuple[int, ...]:
             "colours alone or numbers alone."
         )
     return tuple(value for value in values if isinstance(value, int))
-
-
-def _without_suffix(masks: dict[str, Path], suffix: str) -> dict[str, Path]:
-    return {name.removesuffix(suffix): path for name, path in masks.items()}

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob, has_magic
+from itertools import takewhile
 from pathlib import Path
 
+from lightning_seg.data.reading.georeference import refuse_other_place
 from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, image_size
 from lightning_seg.data.reading.labels import LabelDecoder
 from lightning_seg.data.reading.tiff import Window
@@ -52,12 +55,16 @@ def require_folder(folder: Path, hint: str = "") -> None:
         raise InputError(f"The folder {folder.absolute()} does not exist. {hint}".strip())
 
 
-def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
+def find_images(
+    folder: Path, missing: str = "", ending: str = "", without: str = ""
+) -> dict[str, Path]:
     """Return all image files below a folder by name, the relative path without suffix, sorted.
 
     Args:
         folder: The folder to search, with all its sub-folders.
         missing: Advice for the error message if the folder is missing.
+        ending: Only files whose names end so, such as "_image" or "_image.png"; names lack it.
+        without: No files whose names end so.
     """
     require_folder(folder, missing)
     images: dict[str, Path] = {}
@@ -65,10 +72,37 @@ def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if hidden or not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
             continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        if not _ends(path, ending) or (without and _ends(path, without)):
+            continue
+        relative = path.relative_to(folder)
+        name = (relative if "." in ending else relative.with_suffix("")).as_posix()
+        name = name.removesuffix(ending)
         if name in images:
             raise InputError(f"{images[name]} and {path} have the same name. Rename one of them.")
         images[name] = path
+    return images
+
+
+def _ends(path: Path, ending: str) -> bool:
+    return (path.name if "." in ending else path.stem).endswith(ending)
+
+
+def images_at(root: str | Path) -> dict[str, Path]:
+    """Return the images that an image, a folder or a glob pattern names, by name.
+
+    Names are relative to the folder, or to the last folder before a pattern's first wildcard.
+    """
+    path = Path(root)
+    if path.is_file():
+        return {path.stem: path}
+    fixed = list(takewhile(lambda part: not has_magic(part), path.parts))
+    if path.is_dir() or len(fixed) == len(path.parts):
+        return find_images(path, "Set predict_root to an image, a folder of them or a pattern.")
+    folder = Path(*fixed)
+    matches = {Path(match) for match in glob(str(path), recursive=True)}
+    images = {name: found for name, found in find_images(folder).items() if found in matches}
+    if not images:
+        raise InputError(f"predict_root: no image matches {root}. Correct the pattern.")
     return images
 
 
@@ -116,8 +150,10 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
         )
 
 
-def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: int = 1) -> None:
-    """Raise unless images and labels agree in size; only file headers are read.
+def check_alignment(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: int = 1) -> None:
+    """Raise unless images and labels agree in size, and in place if both are georeferenced.
+
+    Only file headers are read.
 
     Args:
         pairs: The pairs.
@@ -134,6 +170,7 @@ def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: i
         if pair.extra is not None:
             partners["extra channel"] = pair.extra, image_size(pair.extra)
         for kind, (path, other) in partners.items():
+            refuse_other_place(pair.image, path, kind)
             if size != other:
                 times = f" (times {image_downscale})" if image_downscale > 1 else ""
                 raise InputError(
