@@ -206,6 +206,15 @@ class SegmentationDataModule(LightningDataModule):
         greys = [color[0] for color in self.decoder.values if len(set(color)) == 1]
         return tuple(greys) if len(greys) == self.num_classes else None
 
+    def read_masks_alone(self) -> None:
+        """Read and list only masks, for a task that uses no images; these may be missing.
+
+        `setup` calls it if the trainer's module has ``masks_alone``, as `EdgeDetectionTask` does.
+        Folders, CamVid, Cityscapes, HELEN and VOC then need no images.
+        """
+        self.reader = replace(self.reader, masks_alone=True)
+        self.eval_reader = replace(self.eval_reader, masks_alone=True)
+
     def reader_of(self, split: Split) -> PairReader:
         """Return the reader of a split's files."""
         return self.reader if split in ("train", "predict") else self.eval_reader
@@ -295,6 +304,8 @@ class SegmentationDataModule(LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Find and check the files of the stage's splits."""
+        if getattr(getattr(self.trainer, "lightning_module", None), "masks_alone", False):
+            self.read_masks_alone()
         for split in _SPLITS_OF_STAGE[stage]:
             if split in self.datasets:
                 continue
@@ -310,7 +321,8 @@ class SegmentationDataModule(LightningDataModule):
                     f"The {split} split of {self.root.absolute()} holds no images. "
                     "Check the folder, or the setting that selects the split."
                 )
-            check_alignment(pairs, self.decoder, self.reader.image_downscale)
+            if not self.reader.masks_alone:
+                check_alignment(pairs, self.decoder, self.reader.image_downscale)
             if self.counts_labels and split != "predict":
                 self._check_labels(split, pairs)
             self.datasets[split] = self.dataset(split, pairs)

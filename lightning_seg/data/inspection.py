@@ -152,6 +152,8 @@ def inspect_dataset(
 
 def _pairs(data: SegmentationDataModule, split: Split, problems: _Remarks) -> list[Pair] | None:
     """Return the usable pairs of a split, None if a problem hides them."""
+    if split == "predict" and data.reader.masks_alone:
+        return []
     try:
         return data.pairs(split)
     except PairingError as error:
@@ -285,7 +287,8 @@ class _Findings(Dataset[_Finding]):
     def __getitem__(self, index: int) -> _Finding:
         pair = self.pairs[index]
         try:
-            check_alignment([pair], self.reader.decoder, self.reader.image_downscale)
+            if not self.reader.masks_alone:
+                check_alignment([pair], self.reader.decoder, self.reader.image_downscale)
             size = self.reader.size(pair)
         except InputError as error:
             return _Finding(problems=(self._remark(str(error), pair),))
@@ -310,7 +313,7 @@ class _Findings(Dataset[_Finding]):
             size,
             values,
             None if pair.label is None else pixels,
-            _digest(pair),
+            "" if self.reader.masks_alone else _digest(pair),  # equal masks are no twins
             tuple(self._remark(text, pair) for text in problems.values()),
             tuple(self._remark(str(warning.message), pair) for warning in caught),
         )

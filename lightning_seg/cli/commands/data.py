@@ -16,6 +16,7 @@ from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
+from lightning_seg.tasks import EdgeDetectionTask
 
 # Each is a module, imported on demand, with `ABOUT: str`,
 # `add_arguments(parser: ArgumentParser) -> None` and
@@ -91,6 +92,9 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDat
             config = parser.parse_args(list(argv))
             with no_pretrained_weights():
                 made = parser.instantiate_classes(config)
+        model = getattr(made, "model", None) or {}
+        if model.get("class_path", "").rpartition(".")[2] == EdgeDetectionTask.__name__:
+            made.data.read_masks_alone()
         return made.data, made
     except (ArgumentError, UnicodeDecodeError) as error:
         types = {

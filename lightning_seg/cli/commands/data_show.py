@@ -44,7 +44,8 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     pairs = data.pairs(options.split)
     if not pairs:
         raise InputError(f"The {options.split} split of {data.root.absolute()} holds no images.")
-    check_alignment(pairs, data.decoder, data.reader.image_downscale)
+    if not data.reader.masks_alone:
+        check_alignment(pairs, data.decoder, data.reader.image_downscale)
     dataset = data.dataset(options.split, pairs)
     length = len(dataset)  # type: ignore[arg-type]
     count = min(options.samples, length)

@@ -131,10 +131,11 @@ class CityscapesDataModule(SegmentationDataModule):
         return _without(find_images(self.root / "leftImg8bit" / folder, _LAYOUT), "_leftImg8bit")
 
     def _labelled(self, folder: str, kind: str) -> list[Pair]:
-        labels = find_images(self.root / kind / folder, _LAYOUT)
+        files = find_images(self.root / kind / folder, _LAYOUT)
+        labels = _without(files, f"_{kind}_labelIds")
         return match_pairs(
-            self._images(folder),
-            _without(labels, f"_{kind}_labelIds"),
+            labels if self.reader.masks_alone else self._images(folder),
+            labels,
             self.root / "leftImg8bit" / folder,
             self.root / kind / folder,
         )

@@ -104,7 +104,8 @@ class HELENDataModule(SegmentationDataModule):
             for file in own
             for name in names[file]
         ]
-        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
+        alone = self.reader.masks_alone
+        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT, alone)
         return pairs
 
     def _parts(self, split: Split) -> tuple[Split, ...]:

@@ -126,7 +126,9 @@ def match_pairs(
     return pairs
 
 
-def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint: str) -> None:
+def refuse_missing(
+    pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint: str, masks_alone: bool = False
+) -> None:
     """Raise unless all files of the pairs exist.
 
     Args:
@@ -134,8 +136,9 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
         decoder: Lists the files of a label.
         name: Name of the pairs for the message, such as "the test tiles".
         hint: Advice that ends the error message.
+        masks_alone: Images may be missing.
     """
-    wanted = {pair: _files(pair, decoder) for pair in pairs}
+    wanted = {pair: _files(pair, decoder)[masks_alone:] for pair in pairs}
     missing = {
         pair: [path for path in paths if not path.is_file()] for pair, paths in wanted.items()
     }
