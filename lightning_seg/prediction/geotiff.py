@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from lightning_seg.data.reading.tiff import is_tiff
 from lightning_seg.errors import InputError
 
 try:
@@ -181,10 +182,13 @@ def need_rasterio(what: str) -> None:
 
 
 def has_georeference(path: Path) -> bool:
-    """Return whether a TIFF has a georeference, in its header or a world file.
+    """Return whether a raster has a georeference, in its header or a world file.
 
-    Does not need rasterio.
+    Does not need rasterio for a TIFF; other rasters cannot be read without it.
     """
+    if not is_tiff(path):
+        with georeference_optional(), rasterio.open(path) as source:
+            return not source.transform.is_identity
     with tifffile.TiffFile(path) as tiff:
         in_header = any(tag in tiff.pages.first.tags for tag in _GEOREFERENCE_TAGS)
     return in_header or path.with_suffix(".tfw").is_file()
@@ -214,6 +218,8 @@ def limited_cache() -> Iterator[None]:
 
 
 def _orientation(path: Path) -> int:
+    if not is_tiff(path):
+        return _UPRIGHT
     with tifffile.TiffFile(path) as tiff:
         return tiff.pages.first.tags.valueof(_ORIENTATION, _UPRIGHT)
 

@@ -9,13 +9,13 @@ import torch
 
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.data.reading.labels import IGNORE_INDEX
+from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.files import complete, naming, partial_path
 from lightning_seg.prediction.files import Classes, Probabilities
 from lightning_seg.prediction.geotiff import Georeference, GeoTiff, rasterio, read_georeference
 from lightning_seg.prediction.polygons import Polygons
 from lightning_seg.prediction.row_store import Rows
 
-_TIFFS = (".tif", ".tiff")
 _PROBABILITIES = "_probabilities.tif"
 
 
@@ -34,7 +34,7 @@ def output_paths(
 
 def becomes_geotiff(image: Path) -> bool:
     """Return whether an image's labels become a GeoTIFF; otherwise they become a PNG."""
-    return image.suffix.lower() in _TIFFS and rasterio is not None
+    return is_raster(image) and rasterio is not None
 
 
 def _with_ending(stem: Path, ending: str) -> Path:

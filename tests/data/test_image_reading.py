@@ -139,13 +139,6 @@ def test_a_file_with_overwritten_bytes_is_named(tmp_path, name):
         read_image(tmp_path / name, 3)
 
 
-def test_an_image_too_large_for_pillow_is_named(tmp_path, monkeypatch):
-    Image.fromarray(PIXELS).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(InputError, match=r"a\.png cannot be read as an image"):
-        read_image(tmp_path / "a.png", 3)
-
-
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp"])
 def test_a_truncated_image_is_named(tmp_path, name):
     Image.fromarray(PIXELS).save(tmp_path / name)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -126,3 +127,43 @@ def test_colours_follow_the_voc_palette():
     assert (colors[0], colors[1], colors[3]) == ((0, 0, 0), (128, 0, 0), (128, 128, 0))
     assert colors[255] == (224, 224, 192)
     assert len(set(colors)) == 256
+
+
+@pytest.mark.parametrize(
+    ("dtype", "unknown"),
+    [
+        (np.int8, -1),
+        (np.int8, -128),
+        (np.int16, -1),
+        (np.int32, -(2**31)),
+        (np.int64, 2**62),
+        (np.uint16, 65_535),
+        (np.uint16, 256),
+        (np.uint16, 257),
+        (np.uint64, 2**64 - 1),
+    ],
+)
+def test_any_number_of_the_type_is_unknown_until_it_is_named_as_ignored(dtype, unknown):
+    label = np.array([[unknown, unknown], [1, 0]], dtype)
+    for ignored in ((), (255,), (65_534,)):
+        with pytest.raises(InputError, match=rf"label value {unknown} at row 0, column 0 \(2 unk"):
+            IdLabels((0, 1), ignored)(label, PATH)
+    mask = IdLabels((0, 1), (unknown,))(label, PATH)
+    np.testing.assert_array_equal(mask, [[255, 255], [1, 0]])
+
+
+def test_numbers_far_apart_have_a_tolerance_too():
+    label = np.array([[-1_000_002, -1_000_000, -2, 1, 9]], np.int32)
+    decode = IdLabels((0, 10), (-1_000_000,), tolerance=2)
+    with pytest.warns(UserWarning, match="nearly a class's value"):
+        np.testing.assert_array_equal(
+            decode(label, Path("far.tif")), np.array([[255, 255, 0, 0, 1]])
+        )
+
+
+def test_signed_masks_are_read_with_their_own_void(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.array([[-1, -1], [1, 1]], np.int8))
+    with pytest.raises(InputError, match=r"a\.tif: label value -1 at row 0, column 0"):
+        IdLabels((0, 1)).read(tmp_path / "a.tif")
+    mask = IdLabels((0, 1), (-1,)).read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(mask, [[255, 255], [1, 1]])

@@ -9,6 +9,7 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import distinct_colors
 from lightning_seg.data.reading.multi_file_labels import PartMasks
 from lightning_seg.data.reading.pairs import Pair, find_images, refuse_missing, require_folder
+from lightning_seg.data.reading.text_lists import read_lines
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
 
@@ -160,17 +161,15 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
     def _original_numbers(self) -> dict[int, int]:
         """Return the CelebA number of each image number."""
         path = self.root / _MAPPING
-        if not path.is_file():
-            raise InputError(f"{path.absolute()} does not exist. {_LAYOUT}")
         original: dict[int, int] = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
+        for number, line in enumerate(read_lines(path, _LAYOUT)[1:], start=2):
             parts = line.split()
             if not parts:
                 continue
             if len(parts) < 2 or not (parts[0].isdecimal() and parts[1].isdecimal()):
                 raise InputError(
-                    f"{path}, line {number}, is {line!r}, but two numbers are expected. Fetch the "
-                    "file again."
+                    f"{path}, line {number}, is {line[:60]!r}, but two numbers are expected. Fetch "
+                    "the file again."
                 )
             if int(parts[0]) in original:
                 raise InputError(f"{path}, line {number}, names image {parts[0]} a second time.")

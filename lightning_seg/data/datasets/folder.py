@@ -24,7 +24,7 @@ Palette = list[Color] | list[int]
 
 
 class FolderDataModule(SegmentationDataModule):
-    """Images and masks of equal name in two folders, or one: PNG, JPEG, TIFF, BMP or WebP.
+    """Images and masks of equal name in two folders, or one: the formats of `IMAGE_SUFFIXES`.
 
     Splits come from the first of these that applies: ``train_list``, ``val_list`` and
     ``test_list``; sub-folders, either ``root/train/images`` or ``root/images/train`` (and ``val``,
@@ -38,7 +38,8 @@ class FolderDataModule(SegmentationDataModule):
         palette: The value of each class in the masks, in class order: RGB colours, or numbers such
             as [0, 255] for black and white masks. By default masks hold 0..K-1. Paletted PNGs are
             read by index unless colours are given.
-        ignored: Colours or numbers of unlabelled pixels; by default 255, and none for colours.
+        ignored: Colours or numbers of unlabelled pixels, such as -1; by default 255, and none for
+            colours.
         tolerance: Largest distance of a number, or of each colour channel, from an entry of
             ``palette`` or ``ignored``, for masks saved with lossy compression.
         unknown: Refuses other numbers or colours ("error"), takes them for the nearest in

@@ -7,6 +7,7 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import distinct_colors
 from lightning_seg.data.reading.multi_file_labels import SoftMasks
 from lightning_seg.data.reading.pairs import Pair, refuse_missing
+from lightning_seg.data.reading.text_lists import plain_name
 from lightning_seg.data.sampling.splits import listed_names, refuse_shared
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError
@@ -122,8 +123,8 @@ class HELENDataModule(SegmentationDataModule):
             _, comma, name = line.partition(",")
             if not comma or not name.strip():
                 raise InputError(
-                    f"{self.root / file}: a line is {line!r}, but a number, a comma and a name are "
-                    "expected, such as '1 , 100032540_1'. Download the list again."
+                    f"{self.root / file}: a line is {line[:60]!r}, but a number, a comma and a "
+                    "name are expected, such as '1 , 100032540_1'. Download the list again."
                 )
-            names.append(name.strip())
+            names.append(plain_name(name, str(self.root / file)))
         return names

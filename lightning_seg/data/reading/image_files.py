@@ -1,34 +1,43 @@
 """Image files as arrays. Every unreadable file raises an InputError with its name."""
 
-import struct
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
-from tifffile import TiffFileError
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from lightning_seg.data.reading import tiff
+from lightning_seg.data.reading.limits import refuse_too_large
 from lightning_seg.errors import InputError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
+IMAGE_SUFFIXES = (".png", *JPEG_SUFFIXES, *tiff.RASTER_SUFFIXES, ".bmp", ".webp")
 
 _EXIF_ORIENTATION = 0x0112
 _TURNED_BY_90_DEGREES = (5, 6, 7, 8)
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    TiffFileError,
-    Image.DecompressionBombError,
-)
+_PNG = b"\x89PNG\r\n\x1a\n"
+# By first bytes, whatever the suffix. Image.open would add formats that run other programs, and
+# Pillow's limit of pixels.
+_READERS: dict[bytes, Callable[[Path, str], Image.Image]] = {
+    _PNG: PngImageFile,
+    b"\xff\xd8": JpegImageFile,
+    b"BM": BmpImageFile,
+    b"RIFF": WebPImageFile,
+    b"GIF8": GifImageFile,
+    b"II": TiffImageFile,
+    b"MM": TiffImageFile,
+}
+_LONGEST_CAUSE = 200
 _GRAY_MODES = ("L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -37,7 +46,7 @@ def image_size(path: Path) -> tuple[int, int]:
     with _naming(path):
         if tiff.is_raster(path):
             return tiff.raster_size(path)
-        with Image.open(path) as image:
+        with _open(path) as image:
             width, height = image.size
             # getexif() alone would decode a whole PNG to look for the tag at its end.
             exif = image.getexif() if "exif" in image.info else {}
@@ -55,11 +64,13 @@ def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) 
     with _naming(path):
         if tiff.is_raster(path):
             array, window = tiff.read_raster(path, window), None
-        elif _has_16_bit_colours(path):
-            array = _read_16_bit_colours(path)
         else:
-            with Image.open(path) as image:
-                array = np.asarray(ImageOps.exif_transpose(_plain(image)))
+            with _open(path) as image:
+                _refuse_wrong_checksum(path)
+                if _has_16_bit_colours(path):
+                    array = _read_16_bit_colours(path)
+                else:
+                    array = np.asarray(ImageOps.exif_transpose(_plain(image)))
     return fit_channels(cut(array, window), in_channels, path)
 
 
@@ -75,7 +86,8 @@ def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> n
         if tiff.is_raster(path):
             array, window = tiff.read_raster(path, window, shown=colors), None
         else:
-            with Image.open(path) as image:
+            with _open(path) as image:
+                _refuse_wrong_checksum(path)
                 holds_ids = not colors and image.mode in ("P", "1")
                 plain = image if holds_ids else _plain(image)
                 array = np.asarray(ImageOps.exif_transpose(plain))
@@ -132,12 +144,51 @@ def _label_ids(array: np.ndarray, path: Path) -> np.ndarray:
     return shown[..., 0]
 
 
+def _open(path: Path) -> Image.Image:
+    """Open an image file that may be decoded whole."""
+    with path.open("rb") as file:
+        first = file.read(8)
+    reader = next((opener for magic, opener in _READERS.items() if first.startswith(magic)), None)
+    if reader is None:
+        raise OSError("of no known format")
+    image = reader(path, str(path))
+    try:
+        size = 2 if image.mode.startswith("I;16") or _has_16_bit_colours(path) else 1
+        size = 4 if image.mode in ("I", "F") else size
+        refuse_too_large(path, image.height, image.width, size * len(image.getbands()))
+    except InputError:
+        image.close()
+        raise
+    return image
+
+
+def _refuse_wrong_checksum(path: Path) -> None:
+    """Raise OSError if a PNG is cut off, or a chunk does not match its checksum.
+
+    Pillow and OpenCV do not compare the checksums of pixels.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_PNG)) != _PNG:
+            return
+        left, kind = path.stat().st_size - len(_PNG), b""
+        while kind != b"IEND":
+            length, kind = int.from_bytes(file.read(4)), file.read(4)
+            left -= length + 12
+            if left < 0:
+                raise OSError("it is cut off")
+            checksum = zlib.crc32(file.read(length), zlib.crc32(kind))
+            if checksum != int.from_bytes(file.read(4)):
+                raise OSError(
+                    f"the checksum of its chunk {kind.decode('ascii', 'replace')} differs"
+                )
+
+
 def _has_16_bit_colours(path: Path) -> bool:
     """Return True for a PNG of several 16-bit channels, which Pillow would cut to 8 bits."""
     with path.open("rb") as file:
         header = file.read(26)
     grey = 0
-    return header[:8] == b"\x89PNG\r\n\x1a\n" and header[24:25] == b"\x10" and header[25] != grey
+    return header[:8] == _PNG and header[24:25] == b"\x10" and header[25] != grey
 
 
 def _read_16_bit_colours(path: Path) -> np.ndarray:
@@ -161,17 +212,28 @@ def _plain(image: Image.Image) -> Image.Image:
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Convert the errors of image libraries to one error that names the file."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, also for names that are too long
         raise InputError(f"{path} does not exist. Put the file there, or correct the path.")
     try:
         yield
     except InputError:
         raise
-    except _DAMAGED as error:
-        # An IndexError means that the file lists no image; rasterio chains the actual cause.
-        empty = isinstance(error, IndexError)
-        cause = "no image in it" if empty else " ".join(str(error.__cause__ or error).split())
+    except MemoryError as error:
         raise InputError(
-            f"{path} cannot be read as an image ({cause}): it is not an image, damaged or cut off. "
-            "Download or export the file again, or remove it from the folder."
+            f"{path} needs more memory than there is{_cause(error)}. Free some, or cut the image "
+            "into tiles."
         ) from error
+    except Exception as error:  # whatever a decoder stumbles over, the file is to blame
+        raise InputError(
+            f"{path} cannot be read as an image{_cause(error)}: it is not an image, damaged or cut "
+            "off. Download or export the file again, or remove it from the folder."
+        ) from error
+
+
+def _cause(error: Exception) -> str:
+    """Describe an error of an image library in brackets, in one line."""
+    if isinstance(error, IndexError):
+        return " (no image in it)"
+    actual = error.__cause__ or error  # rasterio chains it
+    words = " ".join(str(actual).split()) or type(actual).__name__
+    return f" ({words[:_LONGEST_CAUSE]})"

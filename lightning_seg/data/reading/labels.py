@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from lightning_seg.data.reading.image_files import image_size, read_label
+from lightning_seg.data.reading.image_files import JPEG_SUFFIXES, image_size, read_label
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 from lightning_seg.palette import Color as Color
@@ -21,6 +21,7 @@ IGNORE_INDEX = 255
 _UNKNOWN = 254
 _MOST_CLASSES = 254
 _ROWS = 256
+_FARTHEST = 2**16
 _SHOWN = 6
 
 Unknown = Literal["error", "nearest", "void"]
@@ -142,7 +143,7 @@ class IdLabels(_OneFile):
 
     Args:
         values: The number of each class, in class order.
-        ignored: Numbers of unlabelled pixels; they become 255.
+        ignored: Numbers of unlabelled pixels, such as -1; they become 255.
         hint: Advice about an unknown number; ends the error message.
         tolerance: Largest distance from a listed number that still counts as this number, such as
             15 where 255 was saved as 240. A warning gives the share of such pixels, once per file.
@@ -166,8 +167,11 @@ class IdLabels(_OneFile):
                 f"{path}: class ids must be whole numbers, this file has {label.dtype}. "
                 "Save it with 8 or 16 bits."
             )
-        table = _id_table(self.values, self.ignored, tolerance)
-        return _by_rows(label, lambda part: table[_inside(part, len(table))])
+        lowest, table, far = _id_table(self.values, self.ignored, tolerance)
+        mask = _by_rows(label, lambda part: table[_places(part, lowest, len(table))])
+        for value, meaning in far:
+            mask[(label >= value - tolerance) & (label <= value + tolerance)] = meaning
+        return mask
 
 
 @dataclass(frozen=True)
@@ -204,14 +208,23 @@ class ColorLabels(_OneFile):
 
 
 @lru_cache(maxsize=8)
-def _id_table(values: tuple[int, ...], ignored: tuple[int, ...], tolerance: int) -> np.ndarray:
+def _id_table(
+    values: tuple[int, ...], ignored: tuple[int, ...], tolerance: int
+) -> tuple[int, np.ndarray, list[tuple[int, int]]]:
+    """Return the lowest number of a table, the table, and numbers beyond it with their meaning.
+
+    The table's last entry stands for all numbers outside. A number beyond it is one like -2^31.
+    """
     _check_values(values, ignored)
-    if min((*values, *ignored)) < 0:
-        raise InputError(f"Label values must not be negative: {sorted((*values, *ignored))[0]}.")
-    table = np.full(max((*values, *ignored)) + tolerance + 2, _UNKNOWN, np.uint8)
-    for value, meaning in zip((*values, *ignored), _meanings(values, ignored), strict=True):
-        _fill(table[max(value - tolerance, 0) : value + tolerance + 1], meaning, value, tolerance)
-    return table
+    meanings = dict(zip((*values, *ignored), _meanings(values, ignored), strict=True))
+    far = {value: meaning for value, meaning in meanings.items() if abs(value) > _FARTHEST}
+    near = {value: meaning for value, meaning in meanings.items() if value not in far}
+    lowest = min(near, default=0) - tolerance
+    table = np.full(max(near, default=0) + tolerance + 2 - lowest, _UNKNOWN, np.uint8)
+    for value, meaning in near.items():
+        place = value - lowest
+        _fill(table[place - tolerance : place + tolerance + 1], meaning, value, tolerance)
+    return lowest, table, list(far.items())
 
 
 @lru_cache(maxsize=4)
@@ -304,10 +317,10 @@ def _by_rows(label: np.ndarray, decode: Callable[[np.ndarray], np.ndarray]) -> n
     return mask
 
 
-def _inside(label: np.ndarray, length: int) -> np.ndarray:
-    """Return table indices; values outside map to the last entry, which is unknown."""
-    inside = (label >= 0) & (label < length - 1)
-    return np.where(inside, label, length - 1).astype(np.int64)
+def _places(label: np.ndarray, lowest: int, length: int) -> np.ndarray:
+    """Return table indices; numbers outside map to the last entry, which is unknown."""
+    inside = (label >= lowest) & (label < lowest + length - 1)
+    return np.where(inside, label.astype(np.int64) - lowest, length - 1)
 
 
 def _codes(label: np.ndarray) -> np.ndarray:
@@ -321,7 +334,7 @@ def _first(where: np.ndarray) -> tuple[int, int]:
 
 
 def _advice(hint: str, path: Path) -> str:
-    if path.suffix.lower() in (".jpg", ".jpeg"):
+    if path.suffix.lower() in JPEG_SUFFIXES:
         return "JPEG blurs labels: export them again as PNG."
     return hint
 

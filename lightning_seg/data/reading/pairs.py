@@ -1,6 +1,7 @@
 """Pairs of image and label files, checked before training starts."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import takewhile
@@ -51,7 +52,7 @@ class PairingError(InputError):
 
 def require_folder(folder: Path, hint: str = "") -> None:
     """Refuses a folder that is not there, and says where to get it and how it must look."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, also for names that are too long
         raise InputError(f"The folder {folder.absolute()} does not exist. {hint}".strip())
 
 
@@ -61,16 +62,17 @@ def find_images(
     """Return all image files below a folder by name, the relative path without suffix, sorted.
 
     Args:
-        folder: The folder to search, with all its sub-folders.
+        folder: The folder to search, with all its sub-folders, linked ones, too.
         missing: Advice for the error message if the folder is missing.
         ending: Only files whose names end so, such as "_image" or "_image.png"; names lack it.
         without: No files whose names end so.
     """
     require_folder(folder, missing)
     images: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES:
+    others: set[str] = set()
+    for path in sorted(_files_below(folder)):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            others.add(path.suffix or path.name)
             continue
         if not _ends(path, ending) or (without and _ends(path, without)):
             continue
@@ -80,6 +82,11 @@ def find_images(
         if name in images:
             raise InputError(f"{images[name]} and {path} have the same name. Rename one of them.")
         images[name] = path
+    if others and not images:
+        raise InputError(
+            f"{folder} holds no image that can be read, but {', '.join(sorted(others)[:6])}. Read "
+            f"are {', '.join(IMAGE_SUFFIXES)}: convert the images, or correct the folder."
+        )
     return images
 
 
@@ -93,10 +100,10 @@ def images_at(root: str | Path) -> dict[str, Path]:
     Names are relative to the folder, or to the last folder before a pattern's first wildcard.
     """
     path = Path(root)
-    if path.is_file():
+    if os.path.isfile(path):
         return {path.stem: path}
     fixed = list(takewhile(lambda part: not has_magic(part), path.parts))
-    if path.is_dir() or len(fixed) == len(path.parts):
+    if os.path.isdir(path) or len(fixed) == len(path.parts):
         return find_images(path, "Set predict_root to an image, a folder of them or a pattern.")
     folder = Path(*fixed)
     matches = {Path(match) for match in glob(str(path), recursive=True)}
@@ -106,19 +113,39 @@ def images_at(root: str | Path) -> dict[str, Path]:
     return images
 
 
+def _files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Yield all files below a folder that are not hidden, through links, but not in circles."""
+    try:
+        status, paths = folder.stat(), list(folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be read: {error.strerror}. Correct its permissions."
+        ) from error
+    here = above | {(status.st_dev, status.st_ino)}
+    if len(here) == len(above):  # a link to a folder that it is in
+        return
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, here)
+        elif path.is_file():
+            yield path
+
+
 def match_pairs(
     images: Mapping[str, Path], labels: Mapping[str, Path], image_folder: Path, label_folder: Path
 ) -> list[Pair]:
     """Pair images and labels of equal name."""
     pairs = [Pair(name, path, labels[name]) for name, path in images.items() if name in labels]
     unpaired = {
-        f"image(s) without a label in {label_folder}": _alone(images, labels),
-        f"label(s) without an image in {image_folder}": _alone(labels, images),
+        f"image(s) without a label in {label_folder}": (_alone(images, labels), label_folder),
+        f"label(s) without an image in {image_folder}": (_alone(labels, images), image_folder),
     }
     problems = [
-        f"{len(paths)} {what}: {first_of(paths)}. Add the missing files, or remove the "
-        f"{what.partition(' ')[0]}. Names must be equal except for suffixes."
-        for what, paths in unpaired.items()
+        f"{len(paths)} {what}: {first_of(paths)}. {_unread(paths[0], folder)}Add the missing "
+        f"files, or remove the {what.partition(' ')[0]}. Names must be equal except for suffixes."
+        for what, (paths, folder) in unpaired.items()
         if paths
     ]
     if problems:
@@ -140,7 +167,7 @@ def refuse_missing(
     """
     wanted = {pair: _files(pair, decoder)[masks_alone:] for pair in pairs}
     missing = {
-        pair: [path for path in paths if not path.is_file()] for pair, paths in wanted.items()
+        pair: [path for path in paths if not os.path.isfile(path)] for pair, paths in wanted.items()
     }
     absent = [path for paths in missing.values() for path in paths]
     if absent:
@@ -186,6 +213,15 @@ def check_alignment(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscal
 def _files(pair: Pair, decoder: LabelDecoder) -> list[Path]:
     files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
     return files if pair.label is None else [*files, *decoder.files(pair.label)]
+
+
+def _unread(path: Path, folder: Path) -> str:
+    """Return a sentence if the partner of a file is there in a format that is not read."""
+    partners = [p for p in _files_below(folder) if p.stem == path.stem and p.suffix]
+    unread = [partner for partner in partners if partner.suffix.lower() not in IMAGE_SUFFIXES]
+    if not unread:
+        return ""
+    return f"{unread[0]} is there, but {unread[0].suffix} is not read: convert it to PNG or TIFF. "
 
 
 def _alone(files: Mapping[str, Path], partners: Mapping[str, Path]) -> list[Path]:

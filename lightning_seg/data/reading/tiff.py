@@ -1,27 +1,36 @@
-"""TIFF rasters, read whole or by window without decoding the rest.
+"""TIFF, JPEG 2000 and VRT rasters, read whole or by window without decoding the rest.
 
 rasterio (``pip install 'lightning_seg[geo]'``) reads every compression. Without it, tifffile reads
 uncompressed, Deflate and PackBits files by window, and Pillow reads LZW files whole. All three
 return the stored numbers; orientation, colour map and white-is-zero are applied here, so results
-agree.
+agree. The header's sizes are checked first: no reader allocates what the file cannot hold. JPEG
+2000 and VRT need rasterio.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+from lightning_seg.data.reading.limits import refuse_too_large
 from lightning_seg.errors import InputError
 
 try:
     import rasterio
     import rasterio.windows
+    from rasterio.enums import ColorInterp
 except ImportError:  # optional: most files can be read without it
     rasterio = None
 
+
+# GDAL's driver of each suffix; it would go by the content, which may be of any format.
+_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".jp2": "JP2OpenJPEG", ".vrt": "VRT"}
+RASTER_SUFFIXES = tuple(_DRIVERS)
 
 # Of TIFF's tag Orientation: whether rows and columns are exchanged, and then whether the rows and
 # the columns are reversed, to bring the raster upright.
@@ -53,12 +62,15 @@ class Window(NamedTuple):
 class _Header(NamedTuple):
     """Pixel layout of a file; height and width as stored.
 
-    ``table`` (entries,) or (entries, 3) uint8 maps stored numbers to displayed values. It is None
-    if they are equal, or inverted by ``white_is_0``.
+    ``segment`` is the height and width of a strip or tile. ``table`` (entries,) or (entries, 3)
+    uint8 maps stored numbers to displayed values. It is None if they are equal, or inverted by
+    ``white_is_0``.
     """
 
     height: int
     width: int
+    bytes_per_pixel: int
+    segment: tuple[int, int]
     exchanged: bool
     rows_reversed: bool
     columns_reversed: bool
@@ -67,8 +79,13 @@ class _Header(NamedTuple):
 
 
 def is_raster(path: Path) -> bool:
+    """Return True if the file's suffix is that of a raster that is read by window."""
+    return path.suffix.lower() in RASTER_SUFFIXES
+
+
+def is_tiff(path: Path) -> bool:
     """Return True if the file's suffix is that of a TIFF."""
-    return path.suffix.lower() in (".tif", ".tiff")
+    return _DRIVERS.get(path.suffix.lower()) == "GTiff"
 
 
 def raster_size(path: Path) -> tuple[int, int]:
@@ -78,28 +95,33 @@ def raster_size(path: Path) -> tuple[int, int]:
 
 def rows_decoded_at_once(path: Path) -> int:
     """Return the number of rows of the upright raster that are decoded together."""
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
+    if not is_tiff(path):
+        return _header(path).segment[0]
+    with _first_page(path) as page:
         if _TO_UPRIGHT.get(page.tags.valueof("Orientation", 1), _TO_UPRIGHT[1])[0]:
             return page.imagewidth
         if page.compression == tifffile.COMPRESSION.NONE and not page.is_tiled:
             return 1
-        return min(page.tilelength if page.is_tiled else page.rowsperstrip, page.imagelength)
+        return min(_segment(page)[0], page.imagelength)
 
 
 def read_raster(path: Path, window: Window | None = None, shown: bool = True) -> np.ndarray:
     """Read (H, W) or (H, W, C) in the file's dtype, upright by its tag Orientation.
 
     Args:
-        path: A TIFF file.
+        path: A raster file.
         window: The part to read, inside the upright raster; all of it by default.
         shown: Returns displayed values: the RGB colours of a colour map, and grey levels where 0 is
             black even if 0 is white in the file. Otherwise returns stored numbers, such as class
             ids.
     """
     header = _header(path)
-    read = _read_with_tifffile if rasterio is None else _read_with_rasterio
-    pixels = _upright(read(path, None if window is None else _stored(header, window)), header)
+    area = None if window is None else _stored(header, window)
+    height, width = (header.height, header.width) if area is None else area[2:]
+    for size in ((height, width), header.segment):
+        refuse_too_large(path, *size, header.bytes_per_pixel)
+    read = _read_with_tifffile if is_tiff(path) and rasterio is None else _read_with_rasterio
+    pixels = _upright(read(path, area), header)
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
     if shown and header.table is not None:
         return header.table[pixels]
@@ -108,17 +130,99 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
     return pixels
 
 
-def _header(path: Path) -> _Header:
+@contextmanager
+def _first_page(path: Path) -> Iterator[tifffile.TiffPage]:
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
+        _refuse_impossible(page)
+        yield page
+
+
+def _refuse_impossible(page: tifffile.TiffPage) -> None:
+    """Raise if sizes in the header are no sizes, or stand for more data than the file holds."""
+    sizes = {
+        "ImageLength": page.imagelength,
+        "ImageWidth": page.imagewidth,
+        "SamplesPerPixel": page.samplesperpixel,
+        "BitsPerSample": page.bitspersample,
+    }
+    if page.is_tiled:
+        sizes |= {"TileLength": page.tilelength, "TileWidth": page.tilewidth}
+    else:
+        sizes["RowsPerStrip"] = page.rowsperstrip
+    for name, value in sizes.items():
+        if not isinstance(value, int) or value <= 0:
+            raise ValueError(f"{name} is {str(value)[:40]}")
+    if page.imagedepth != 1:
+        raise ValueError(f"ImageDepth is {str(page.imagedepth)[:40]}, only 1 is read")
+    height, width = _segment(page)
+    planes = page.samplesperpixel if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
+    needed = planes * -(-page.imagelength // height) * -(-page.imagewidth // width)
+    listed = min(len(page.dataoffsets), len(page.databytecounts))
+    if listed < needed:
+        raise ValueError(f"{listed} strips or tiles are listed, {needed} are needed")
+    # YCbCr may have fewer colour samples than pixels, and some rasters list no data where empty.
+    if page.compression != tifffile.COMPRESSION.NONE or not all(page.databytecounts):
+        return
+    bits = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample
+    if page.photometric != tifffile.PHOTOMETRIC.YCBCR and bits // 8 > page.parent.filehandle.size:
+        raise ValueError(f"its pixels take {bits // 8} bytes, the file is shorter: cut off")
+
+
+def _segment(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Return the height and width of a strip or tile."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def _header(path: Path) -> _Header:
+    if not is_tiff(path):
+        return _header_by_gdal(path)
+    with _first_page(path) as page:
         orientation = page.tags.valueof("Orientation", 1)
         return _Header(
             page.imagelength,
             page.imagewidth,
+            page.samplesperpixel * -(-page.bitspersample // 8),
+            _segment(page),
             *_TO_UPRIGHT.get(orientation, _TO_UPRIGHT[1]),
             table=_table(page),
             white_is_0=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
         )
+
+
+def _header_by_gdal(path: Path) -> _Header:
+    with _opened(path) as source:
+        height, width = source.shape
+        rows, columns = source.block_shapes[0]
+        table = None
+        if source.colorinterp[0] == ColorInterp.palette:
+            colors = source.colormap(1)
+            table = np.array([colors[index][:3] for index in sorted(colors)], np.uint8)
+        return _Header(
+            height,
+            width,
+            source.count * np.dtype(source.dtypes[0]).itemsize,
+            (min(rows, height), min(columns, width)),
+            *_TO_UPRIGHT[1],
+            table=table,
+            white_is_0=False,
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if rasterio is None:
+        raise NeedsRasterio(f"{path} needs rasterio: pip install 'lightning_seg[geo]'.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        # A VRT may name addresses; this port leads nowhere, so that none is reached.
+        with (
+            rasterio.Env(GDAL_HTTP_PROXY="127.0.0.1:9"),
+            rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as source,
+        ):
+            yield source
 
 
 def _table(page: tifffile.TiffPage) -> np.ndarray | None:
@@ -159,10 +263,8 @@ def _read_with_rasterio(path: Path, window: Window | None) -> np.ndarray:
     area = None
     if window is not None:
         area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path) as source:
-            bands = source.read(window=area)
+    with _opened(path) as source:
+        bands = source.read(window=area)
     return bands[0] if len(bands) == 1 else np.ascontiguousarray(bands.transpose(1, 2, 0))
 
 
@@ -216,10 +318,7 @@ def _paste(result: np.ndarray, area: Window, block: np.ndarray, top: int, left: 
 
 def _segments_in(page: tifffile.TiffPage, area: Window) -> list[int]:
     """Return the indices of the strips or tiles that touch the window, in every plane."""
-    if page.is_tiled:
-        height, width = page.tilelength, page.tilewidth
-    else:
-        height, width = page.rowsperstrip, page.imagewidth
+    height, width = _segment(page)
     down, across = -(-page.imagelength // height), -(-page.imagewidth // width)
     rows = range(area.row // height, (area.row + area.height - 1) // height + 1)
     columns = range(area.column // width, (area.column + area.width - 1) // width + 1)
@@ -237,5 +336,5 @@ def _read_with_pillow(path: Path, page: tifffile.TiffPage, window: Window | None
             f"{path} is compressed with {compression}, which needs rasterio here: "
             "pip install 'lightning_seg[geo]', or save the file uncompressed or with Deflate."
         )
-    with Image.open(path) as image:
+    with TiffImageFile(path) as image:  # Image.open has a limit of pixels of its own
         return np.asarray(image)

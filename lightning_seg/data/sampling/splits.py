@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES
+from lightning_seg.data.reading.text_lists import plain_name, read_lines
 from lightning_seg.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -91,16 +92,13 @@ def _named(line: str, names: Collection[str], ending: str) -> list[str]:
 
 
 def listed_names(path: Path, hint: str) -> list[str]:
-    """Return the non-blank lines of a text file, stripped.
+    """Return the non-blank lines of a text file, stripped; they must name files inside its folder.
 
     Args:
         path: The file.
         hint: Advice for the error message if the file is missing.
     """
-    if not path.is_file():
-        raise InputError(f"The list {path.absolute()} does not exist. {hint}")
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return [line.strip().replace("\\", "/") for line in lines if line.strip()]
+    return [name for _, name in _named_lines(path, hint)]
 
 
 def refuse_shared(kind: str, lists: Mapping[str, Sequence[str]]) -> None:
@@ -122,12 +120,13 @@ def refuse_shared(kind: str, lists: Mapping[str, Sequence[str]]) -> None:
 
 
 def _lines(path: Path) -> Iterable[tuple[str, str]]:
-    if not path.is_file():
-        raise InputError(f"The list {path.absolute()} does not exist. Correct its path.")
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        name = line.strip().replace("\\", "/")
-        if not name:
-            continue
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-            name = Path(name).with_suffix("").as_posix()
-        yield f"{path}, line {number},", name
+    for source, name in _named_lines(path, "Correct its path."):
+        has_suffix = Path(name).suffix.lower() in IMAGE_SUFFIXES
+        yield source, Path(name).with_suffix("").as_posix() if has_suffix else name
+
+
+def _named_lines(path: Path, hint: str) -> Iterable[tuple[str, str]]:
+    for number, line in enumerate(read_lines(path, hint), start=1):
+        source = f"{path}, line {number},"
+        if name := plain_name(line, source):
+            yield source, name
