@@ -144,25 +144,26 @@ class CamVidDataModule(SegmentationDataModule):
         if self.form == "original":
             return self._original(name, labelled=split != "predict")
         missing = self._missing(name)
+        alone = self.reader.masks_alone
+        images = {} if alone else find_images(self.root / name, missing)
         if split == "predict":
-            images = find_images(self.root / name, missing)
             return [Pair(frame, path) for frame, path in images.items()]
         labels = find_images(self.root / f"{name}annot", missing)
-        alone = self.reader.masks_alone
-        images = labels if alone else find_images(self.root / name, missing)
+        images = labels if alone else images
         return match_pairs(images, labels, self.root / name, self.root / f"{name}annot")
 
     def _original(self, part: Split, labelled: bool) -> list[Pair]:
         frames = self.root / "701_StillsRaw_full"
+        alone = self.reader.masks_alone
+        images = {} if alone else find_images(frames, _ORIGINAL_LAYOUT)
         if not labelled:
-            images = find_images(frames, _ORIGINAL_LAYOUT)
             return [Pair(name, path) for name, path in images.items() if _split(name) == part]
         masks = self.root / "LabeledApproved_full"
         labels = {
             name.removesuffix("_L"): path
             for name, path in find_images(masks, _ORIGINAL_LAYOUT).items()
         }
-        images = labels if self.reader.masks_alone else find_images(frames, _ORIGINAL_LAYOUT)
+        images = labels if alone else images
         images, labels = (
             {name: path for name, path in files.items() if _split(name) == part}
             for files in (images, labels)

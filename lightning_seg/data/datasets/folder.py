@@ -170,9 +170,10 @@ class FolderDataModule(SegmentationDataModule):
             return []
         shared = split == "val" and self._lacks_val()
         image_folder, mask_folder = self._folders("train" if shared else split)
+        images = {} if self.reader.masks_alone else self._images(image_folder)
         without = self.image_suffix if self.images == self.masks else ""
         masks = find_images(mask_folder, self._layout(), self.mask_suffix, without)
-        images = masks if self.reader.masks_alone else self._images(image_folder)
+        images = masks if self.reader.masks_alone else images
         if self.lists:
             # Only listed images need a mask; the folder may hold unlabelled ones.
             wanted = self._listed(split, images)
