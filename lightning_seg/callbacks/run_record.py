@@ -36,7 +36,7 @@ class RunRecord(Callback):
 
     Args:
         folder: The run's folder, also used by the other callbacks of this package; by default the
-            logger's, or the trainer's ``default_root_dir`` if there is no logger.
+            logger's (see `run_folder`), or the trainer's ``default_root_dir`` if there is none.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -235,11 +235,21 @@ class RunRecord(Callback):
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Return the run's folder; a collective call, to be made by every process."""
+    """Return the run's folder; a collective call, to be made by every process.
+
+    It is that of the `RunRecord`, or of the first logger. Loggers such as MLflow and Weights &
+    Biases keep one folder for all runs or a database of their own; the run's is then
+    ``lightning_logs/NAME/VERSION`` below the trainer's ``default_root_dir``, by the logger's name
+    and version.
+    """
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, RunRecord) and callback.folder is not None:
             return callback.folder
-    return Path(trainer.log_dir or trainer.default_root_dir)
+    logger = trainer.logger
+    if logger is None or getattr(logger, "log_dir", None) is not None:
+        return Path(trainer.log_dir or trainer.default_root_dir)
+    named = trainer.strategy.broadcast((str(logger.name), str(logger.version)))
+    return Path(trainer.default_root_dir, "lightning_logs", *named)
 
 
 def is_trial(trainer: Trainer) -> bool:

@@ -57,6 +57,21 @@ def test_a_damaged_copy_is_replaced(image, tmp_path, kept):
         np.testing.assert_array_equal(decoded_image(image, 1, folder), read_image(image, 1))
 
 
+def test_a_copy_damaged_between_two_reads_is_found(image, tmp_path):
+    folder = tmp_path / "decoded"
+    expected = np.array(decoded_image(image, 1, folder))
+    (copy,) = folder.iterdir()
+    content = copy.read_bytes()
+    for place in (3, content.index(b"u1"), 200, len(content) // 2, len(content) - 1):
+        np.testing.assert_array_equal(decoded_image(image, 1, folder), expected)
+        damaged = bytearray(content)
+        damaged[place] ^= ord("u") ^ ord("i")
+        copy.write_bytes(damaged)
+        again = decoded_image(image, 1, folder)
+        assert again.dtype == expected.dtype
+        np.testing.assert_array_equal(again, expected)
+
+
 def test_with_a_read_only_folder_the_image_is_decoded_every_time(image, tmp_path):
     (tmp_path / "file").touch()
     below = tmp_path / "file" / "decoded"

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import Metric, MetricCollection
 
@@ -22,6 +21,7 @@ from lightning_seg.callbacks.classes import (
 )
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
+from lightning_seg.callbacks.logged_pictures import log_picture
 from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
 from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
@@ -52,7 +52,7 @@ class BoundaryMetrics(Callback):
     ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix ``confusion.csv``
     (rows are ground truth), ``confusion_per_image.csv``, ``counts_per_image.csv`` for
     `lightning-seg compare`, and the charts ``curves.png`` and ``confusion.png``, which also go to
-    TensorBoard. Fitting appends the scores of each class to ``epochs_per_class.csv`` in the run's
+    the loggers. Fitting appends the scores of each class to ``epochs_per_class.csv`` in the run's
     folder. Each sample counts once, and results do not depend on the number of processes.
 
     Args:
@@ -82,6 +82,7 @@ class BoundaryMetrics(Callback):
         resize: Bring predictions of another size to that of the ground truth: scores bilinearly.
         prefix: What logged names start with; ``{stage}`` is ``val`` or ``test``. With ``{stage}_``
             a checkpoint can have a score in its name (``{val_boundary_iou:.3f}``).
+        folder: Folder for the files; by default that of the run.
         metrics: Additional torchmetrics by name, a dict or a ``MetricCollection``, updated with the
             labels (1, H, W) of one image at a time. Each returns one value per class, (K,), or a
             scalar, and is logged, tabulated and stored like the built-in metrics.
@@ -110,6 +111,7 @@ class BoundaryMetrics(Callback):
         metrics: dict[str, Metric] | MetricCollection | None = None,
         resize: bool = False,
         prefix: str = "{stage}/",
+        folder: str | Path | None = None,
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()
@@ -127,6 +129,7 @@ class BoundaryMetrics(Callback):
         self.metrics: dict[str, Metric] = dict((metrics or {}).items())
         self.resize = resize
         self.prefix = prefix
+        self.folder = None if folder is None else Path(folder)
         self._metrics: list[MetricSet] = []
         self._real: list[RealSampleMask] = []
         self._reports: list[Report] = []
@@ -154,7 +157,7 @@ class BoundaryMetrics(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop recorded epochs that will be trained again."""
-        folder = run_folder(trainer)
+        folder = self._folder(trainer)
         if trainer.is_global_zero and not is_trial(trainer):
             for path in folder.glob("epochs_per_class*.csv"):
                 forget_epochs(path, trainer.current_epoch)
@@ -200,7 +203,7 @@ class BoundaryMetrics(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the scores; keep them for the report of ``validate`` or ``test``."""
-        folder, stage = run_folder(trainer), stage_of(trainer)
+        folder, stage = self._folder(trainer), stage_of(trainer)
         prefix = self.prefix.format(stage=stage)
         for index, metric_set in enumerate(self._metrics):
             results = metric_set.compute()
@@ -224,13 +227,14 @@ class BoundaryMetrics(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print and write the report of ``validate`` or ``test``."""
-        folder = run_folder(trainer) if self._reports else Path()
+        folder = self._folder(trainer) if self._reports else Path()
         if trainer.is_global_zero:
             for report in self._reports:
                 report.print()
                 if not is_trial(trainer):
                     report.write(folder / report.title)
-                    _show(trainer, report)
+                    for name, pixels in report.pictures().items():
+                        log_picture(trainer, f"{report.title}/{name}", pixels)
         self._reports = []
 
     on_test_epoch_start = on_validation_epoch_start
@@ -246,6 +250,10 @@ class BoundaryMetrics(Callback):
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
 
+    def _folder(self, trainer: Trainer) -> Path:
+        """Return the folder of the files; a collective call, to be made by every process."""
+        return self.folder or run_folder(trainer)
+
     def _report(self, title: str, results: Results, metric_set: MetricSet) -> Report:
         settings = asdict(self._settings) | {"boundary_f_void": "removed"}
         for key in ("merged", "pooled"):
@@ -259,15 +267,6 @@ class BoundaryMetrics(Callback):
         images = _gather(metric_set.images())
         names = metric_set.count_names()
         return Report(title, results, self._class_names, settings, images, names)
-
-
-def _show(trainer: Trainer, report: Report) -> None:
-    for logger in trainer.loggers:
-        if isinstance(logger, TensorBoardLogger):
-            for name, pixels in report.pictures().items():
-                logger.experiment.add_image(
-                    f"{report.title}/{name}", pixels, trainer.global_step, dataformats="HWC"
-                )
 
 
 def _gather(images: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from lightning_seg.callbacks.classes import (
 )
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
+from lightning_seg.callbacks.logged_pictures import log_picture
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.callbacks.run_record import is_trial, run_folder
 from lightning_seg.files import file_stem, write_atomically
@@ -97,8 +97,8 @@ class ChosenSamples(Callback):
     """Base callback that draws a few samples of every validation and test, the same every epoch.
 
     The samples are spread evenly over the first dataloader. Pictures are saved in ``pictures`` in
-    the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and logged to TensorBoard
-    if it is a logger. Nothing is drawn if batches hold no images (under ``image``, or first in a
+    the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and go to the loggers.
+    Nothing is drawn if batches hold no images (under ``image``, or first in a
     tuple).
 
     Args:
@@ -225,11 +225,7 @@ class ChosenSamples(Callback):
         if trainer.state.fn == TrainerFn.FITTING:
             stem = f"{stem}_epoch_{trainer.current_epoch:03d}"
         write_atomically(self._folder / folder / f"{stem}.png", png(pixels))
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(
-                    f"{folder}/{name}", pixels, trainer.global_step, dataformats="HWC"
-                )
+        log_picture(trainer, f"{folder}/{name}", pixels)
 
 
 def _title(trainer: Trainer, name: str) -> str:

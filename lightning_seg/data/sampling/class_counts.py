@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -104,11 +105,17 @@ def cached_counts(
     with suppress(OSError, ValueError, KeyError, TypeError):
         cached = json.loads(file.read_text(encoding="utf-8"))
         pixels, around = tuple(cached["pixels"]), tuple(cached["pixels_around"])
-        return ClassCounts(pixels, around, cached["ignored"], cached["inexact"])
+        counts = ClassCounts(pixels, around, cached["ignored"], cached["inexact"])
+        if cached["checksum"] == _checksum(counts):
+            return counts
     counts = count_classes(paths, decoder, num_workers)
     with suppress(OSError):
-        write_atomically(file, json.dumps(asdict(counts)))
+        write_atomically(file, json.dumps(asdict(counts) | {"checksum": _checksum(counts)}))
     return counts
+
+
+def _checksum(counts: ClassCounts) -> int:
+    return zlib.crc32(repr(counts).encode())
 
 
 class _Counting(Dataset[tuple[torch.Tensor, bool]]):

@@ -1,0 +1,82 @@
+"""Scalars, pictures and files with the loggers that people use, several at once."""
+
+from pathlib import Path
+
+import pytest
+from foreign_modules import ReturnsLoss, loader, trainer
+from lightning.pytorch.loggers import CSVLogger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lightning_seg.callbacks import BoundaryMetrics, PredictionPanels
+
+pytest.importorskip("mlflow")
+wandb = pytest.importorskip("wandb")
+
+
+def run(folder, *loggers):
+    callbacks = BoundaryMetrics(), PredictionPanels(num_images=1)
+    t = trainer(folder, *callbacks, logger=list(loggers), log_every_n_steps=1)
+    module = ReturnsLoss()
+    t.fit(module, loader(), loader())
+    t.test(module, loader(), verbose=False)
+    return {k for k in t.logged_metrics if k.startswith("test/")}
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    yield tmp_path
+    wandb.finish()
+
+
+def test_all_loggers_get_the_same_scalars_and_pictures(offline):
+    board = TensorBoardLogger(offline, name="board", version="0")
+    mlflow = MLFlowLogger("scenes", tracking_uri=f"file:{offline}/mlruns")
+    weights_and_biases = WandbLogger("run", offline, offline=True)
+    names = run(offline, board, CSVLogger(offline, name="csv"), mlflow, weights_and_biases)
+    assert "test/boundary_f" in names
+    assert "test/boundary_f_1px" in names
+
+    events = EventAccumulator(board.log_dir, size_guidance={"images": 0}).Reload()
+    assert names <= set(events.Tags()["scalars"])
+    pictures = set(events.Tags()["images"])
+    assert {"test/curves", "test/confusion"} < pictures
+
+    client, run_id = mlflow.experiment, mlflow.run_id
+    assert names <= set(client.get_run(run_id).data.metrics)
+    paths = {
+        artifact.path
+        for folder in ("val", "test")
+        for artifact in client.list_artifacts(run_id, folder)
+    }
+    assert {path.split("_step_")[0] for path in paths} == pictures
+
+    assert names <= set(weights_and_biases.experiment.summary.keys())
+    images = Path(weights_and_biases.experiment.dir, "media/images")
+    shown = {f"{path.parent.name}/{path.name.rsplit('_', 2)[0]}" for path in images.rglob("*.png")}
+    assert shown == pictures
+
+    header = Path(offline, "csv/version_0/metrics.csv").read_text().splitlines()[0].split(",")
+    assert names <= set(header)
+
+
+@pytest.mark.parametrize("kind", ["mlflow", "wandb"])
+def test_two_runs_write_into_folders_of_their_own(offline, kind):
+    for number in range(2):
+        if kind == "mlflow":
+            logger = MLFlowLogger("scenes", tracking_uri=f"file:{offline}/mlruns")
+        else:
+            logger = WandbLogger("run", offline, version=f"run{number}", offline=True)
+        run(offline, logger)
+        wandb.finish()
+    written = list(offline.glob("lightning_logs/*/*/test/metrics.json"))
+    assert len(written) == 2
+
+
+def test_files_go_to_a_folder_by_option(tmp_path):
+    t = trainer(tmp_path, BoundaryMetrics(folder=tmp_path / "scores"))
+    t.test(ReturnsLoss(), loader(), verbose=False)
+    assert (tmp_path / "scores" / "test" / "metrics.json").is_file()
