@@ -12,9 +12,13 @@ import yaml
 from jsonargparse._util import import_object
 
 from lightning_seg import data, heads, inference, losses, networks, tasks
+from lightning_seg.errors import InputError
 
 _MARK = re.compile(r"Parser key \"([^\"]+)\":|Problem with given class_path '([^']+)':")
 _MODULES = (data, heads, inference, losses, networks, tasks, torch.optim)
+_SECTIONS = {"data": "--data"} | {
+    name: f"--model.{name}" for name in ("network", "auxiliary", "optimization", "inference")
+}
 _FORM_OF_LOSSES = "Name each term: losses: {distance: {prediction: distance, loss: MapL1Loss}}."
 
 
@@ -23,14 +27,20 @@ def explain(message: str, args: Sequence[str], options: Iterable[str] = ()) -> s
 
     ``message`` is jsonargparse's, ``args`` the command line, ``options`` all that it could hold.
     """
+    if wrong_file := _unreadable_config(args) or _section_as_config(args):
+        return wrong_file
     if unknown := re.search(r"unrecognized arguments: ([^\s=]+)", message, re.IGNORECASE):
         return f"there is no option {unknown[1]}.{_nearest(unknown[1], options)}"
     if unknown := re.search(r"Subcommand '\w+' does not accept option '([^']+)'", message):
         near = _nearest(unknown[1], (option.removeprefix("--") for option in options))
         return f"there is no setting {unknown[1]}{_line_of(unknown[1], args)}.{near}"
-    if unreadable := _unreadable_config(args):
-        return unreadable
     keys, owner, text = _innermost(message)
+    options_given = {arg.partition("=")[0] for arg in args}
+    if keys[:1] == ["data"] and not options_given & {"--config", "-c", "--data"}:
+        return (
+            "no configuration is given, so the settings of data belong to no class. Add "
+            "--config FILE.yaml, such as --config folder/unet, or --data data/NAME."
+        )
     path = f"{'.'.join(keys)}: " if keys else ""
     if refused := re.search(
         r"(?:Option|[Kk]ey) '([^'.]+)[^']*' is not (?:accepted|expected)", text
@@ -56,6 +66,17 @@ def explain(message: str, args: Sequence[str], options: Iterable[str] = ()) -> s
     near = _nearest(given[1], classes) if "import path string" in text else ""
     got = "null" if given[1] == "None" else given[1]
     return f"{path}expected {_expected(text)}, but got {got!r}{_line_of(keys[-1], args)}.{near}"
+
+
+def first_cause(error: BaseException) -> str:
+    """Return the message of the original error, without jsonargparse's additions."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        chain.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    ours: list[BaseException] = [e for e in chain if isinstance(e, InputError)]
+    return str((ours or [e for e in chain if isinstance(e, ValueError)])[-1])
 
 
 def _innermost(message: str) -> tuple[list[str], str, str]:
@@ -119,6 +140,21 @@ def _unreadable_config(args: Sequence[str]) -> str | None:
             return f"{path} cannot be read as YAML: {' '.join(str(error).split())}."
         if not isinstance(content, dict):
             return f"{path} has no settings (KEY: VALUE)."
+    return None
+
+
+def _section_as_config(args: Sequence[str]) -> str | None:
+    words = [word for arg in args for word in arg.split("=", 1)]
+    for option, word in pairwise(words):
+        path = Path(word)
+        if option not in ("--config", "-c") or not path.is_file():
+            continue
+        if "class_path" in yaml.safe_load(path.read_text(encoding="utf-8")):
+            right = _SECTIONS.get(path.parent.name, "the option of its section, such as --data")
+            return (
+                f"{path} holds one section of a configuration, not a whole one. Give it as "
+                f"{right} {path}."
+            )
     return None
 
 

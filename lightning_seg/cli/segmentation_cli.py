@@ -34,7 +34,7 @@ from lightning_seg.callbacks import (
 )
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
-from lightning_seg.cli.config_errors import explain
+from lightning_seg.cli.config_errors import explain, first_cause
 from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.lost_process import raise_if_process_lost
@@ -198,7 +198,7 @@ class SegmentationCLI(LightningCLI):
             with no_pretrained_weights() if followed else nullcontext():
                 super().instantiate_classes()
         except ValueError as error:
-            raise InputError(_first_cause(error)) from error
+            raise InputError(first_cause(error)) from error
 
     def before_predict(self) -> None:
         """Set up windowed prediction, which reads and writes images of any size row by row."""
@@ -357,17 +357,6 @@ def main() -> None:
             f"the checkpoint does not fit the configured model ({reason} ...). Use the config.yaml "
             "of the checkpoint's own run."
         )
-
-
-def _first_cause(error: BaseException) -> str:
-    """Return the message of the original error, without jsonargparse's additions."""
-    chain: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None:
-        chain.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    ours: list[BaseException] = [e for e in chain if isinstance(e, InputError)]
-    return str((ours or [e for e in chain if isinstance(e, ValueError)])[-1])
 
 
 def _fail(message: str) -> None:

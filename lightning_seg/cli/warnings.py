@@ -3,6 +3,8 @@
 import logging
 import warnings
 
+from lightning_seg.data.reading.labels import InexactLabel
+
 
 def filter_warnings() -> None:
     """Suppress advertisements and warnings about Lightning's internals.
@@ -18,9 +20,13 @@ def filter_warnings() -> None:
     )
     # A resumed run continues in its folder; a second run there is an error.
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    # `data check` names these labels, and a fit counts them.
+    warnings.filterwarnings("ignore", category=InexactLabel)
+    # Once validation has run, this is an error.
+    warnings.filterwarnings("ignore", message=r".*could not find the monitored key")
     # Windows carry their own positions, and all predictions may already exist.
     warnings.filterwarnings("ignore", message="Couldn't infer the batch indices fetched")
-    warnings.filterwarnings("ignore", message="Total length of `DataLoader` across ranks is zero")
+    warnings.filterwarnings("ignore", message="Total length of `.+` across ranks is zero")
 
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:

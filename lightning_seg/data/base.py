@@ -1,22 +1,26 @@
 """Base class of all datasets: splits, loaders and transforms."""
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
 from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader, ValueRange
-from lightning_seg.data.reading.pairs import Pair, check_sizes, find_images
+from lightning_seg.data.reading.pairs import Pair, check_alignment, images_at
 from lightning_seg.data.samples import PairDataset, Sample, collate
-from lightning_seg.data.sampling.class_counts import balanced_weights, cached_counts
+from lightning_seg.data.sampling.class_counts import (
+    ClassCounts,
+    balanced_weights,
+    cached_counts,
+)
 from lightning_seg.data.sampling.class_locations import cached_locations
 from lightning_seg.data.sampling.crops import GridCrops, RandomCrops
 from lightning_seg.data.sampling.evaluation import evaluation_sampler, world_size
@@ -34,6 +38,13 @@ _SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
     "predict": ("predict",),
     None: ("train", "val", "test", "predict"),
 }
+
+
+class Judgement(NamedTuple):
+    """Reasons why a split cannot be used, and notes on what is probably not intended."""
+
+    problems: list[str]
+    notes: list[str]
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -74,8 +85,15 @@ class SegmentationDataModule(LightningDataModule):
             epoch, instead of ``samples_per_epoch`` random crops.
         class_balanced: Draws crops around each class equally often. Class locations are computed
             once and cached in ``.lightning_seg`` below the root.
-        predict_root: An image or a folder of images to predict instead of the test images.
+        predict_root: The images to predict instead of the test images: an image, a folder, a
+            pattern such as "tiles/*_rgb.tif", or a list of these.
+
+    Attributes:
+        counts_labels: Whether `setup` reads all masks of a split once and asks `judge`; the counts
+            are cached in ``.lightning_seg`` below the root. Unnecessary for published datasets.
     """
+
+    counts_labels: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -99,7 +117,7 @@ class SegmentationDataModule(LightningDataModule):
         samples_per_epoch: int = 10_000,
         crop_stride: int | None = None,
         class_balanced: bool = False,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__()
         _check_value_range(value_range, in_channels - (extra_channel is not None))
@@ -140,7 +158,10 @@ class SegmentationDataModule(LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.crop_stride = crop_stride
         self.class_balanced = class_balanced
-        self.predict_root = None if predict_root is None else Path(predict_root)
+        self.predict_root: list[str | Path] | None = None
+        if predict_root is not None:
+            named = [predict_root] if isinstance(predict_root, str | Path) else predict_root
+            self.predict_root = list(named)
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
         self.datasets: dict[Split, Dataset[Sample]] = {}
@@ -156,12 +177,17 @@ class SegmentationDataModule(LightningDataModule):
             return self.pairs("predict")
         if self.reader.extra is not None:
             raise InputError(
-                f"predict_root: the images in {self.predict_root} lack the extra channel "
+                f"predict_root: the images in {self.predict_root[0]} lack the extra channel "
                 "(elevation or depth) of this dataset. Arrange them in the dataset's layout."
             )
-        if os.path.isfile(self.predict_root):
-            return [Pair(self.predict_root.stem, self.predict_root)]
-        images = find_images(self.predict_root, "Set predict_root to an image or a folder of them.")
+        images: dict[str, Path] = {}
+        for root in self.predict_root:
+            for name, path in images_at(root).items():
+                if images.setdefault(name, path) != path:
+                    raise InputError(
+                        f"predict_root: {images[name]} and {path} have the same name, {name}. "
+                        "Name the folder above both, or predict them separately."
+                    )
         return [Pair(name, path) for name, path in images.items()]
 
     @property
@@ -178,6 +204,15 @@ class SegmentationDataModule(LightningDataModule):
             return None
         greys = [color[0] for color in self.decoder.values if len(set(color)) == 1]
         return tuple(greys) if len(greys) == self.num_classes else None
+
+    def read_masks_alone(self) -> None:
+        """Read and list only masks, for a task that uses no images; these may be missing.
+
+        `setup` calls it if the trainer's module has ``masks_alone``, as `EdgeDetectionTask` does.
+        Folders, CamVid, Cityscapes, HELEN and VOC then need no images.
+        """
+        self.reader = replace(self.reader, masks_alone=True)
+        self.eval_reader = replace(self.eval_reader, masks_alone=True)
 
     def reader_of(self, split: Split) -> PairReader:
         """Return the reader of a split's files."""
@@ -209,20 +244,86 @@ class SegmentationDataModule(LightningDataModule):
             locations,
         )
 
+    def judge(self, split: Split, counts: ClassCounts | None) -> Judgement:
+        """Judge a split by the pixels in its masks; ``data check`` and `setup` both ask this.
+
+        Args:
+            split: A split with labels.
+            counts: Pixels of all its masks; None if it has no images.
+        """
+        if counts is None:
+            return self._judge_empty(split)
+        problems, notes = [], []
+        missing = [f"{i} {name}" for i, name in enumerate(self.class_names) if not counts.pixels[i]]
+        if len(missing) == self.num_classes:
+            problems.append(
+                "every pixel of the masks is ignored, so there is nothing to learn or evaluate. "
+                "Correct the masks, or the values that stand for the classes and for ignored."
+            )
+        elif missing and split == "train":
+            notes.append(
+                f"the masks hold no pixel of {len(missing)} of the {self.num_classes} classes "
+                f"({', '.join(missing)}), so training cannot learn them."
+            )
+        if counts.inexact:
+            notes.append(
+                f"{counts.inexact} mask(s) hold pixels that only nearly have a class's value and "
+                "are taken for it; `lightning-seg data check` names them."
+            )
+        return Judgement(problems, notes)
+
+    def _judge_empty(self, split: Split) -> Judgement:
+        if split == "train":
+            where = f"there are no images in {self.root.absolute()}"
+            return Judgement([f"{where}. Check the folder, or the setting for the split."], [])
+        what = {
+            "val": "fit evaluates nothing, and keeps the checkpoint of the last epoch alone",
+            "test": "the command test is refused, and predict needs predict_root",
+        }
+        return Judgement([], [f"there are no images: {what[split]}."])
+
+    def _check_labels(self, split: Split, pairs: Sequence[Pair]) -> None:
+        """Raise if a split's masks cannot be used; warn of what is probably not intended."""
+        judgement = None
+        if self.trainer is None or self.trainer.is_global_zero:
+            labels = [pair.label for pair in pairs if pair.label is not None]
+            try:
+                decoder = self.reader_of(split).decoder
+                counts = cached_counts(labels, decoder, self.num_workers, self.root)
+                judgement = self.judge(split, counts)
+            except InputError as error:  # raised on rank 0 alone, it would hang the other ranks
+                judgement = Judgement([str(error)], [])
+        if self.trainer is not None:
+            judgement = self.trainer.strategy.broadcast(judgement)
+        assert judgement is not None, "the first process broadcasts it"
+        if judgement.problems:
+            raise InputError(f"{split}: {judgement.problems[0]}")
+        for note in judgement.notes:
+            rank_zero_warn(f"{split}: {note}")
+
     def setup(self, stage: str | None = None) -> None:
         """Find and check the files of the stage's splits."""
+        if getattr(getattr(self.trainer, "lightning_module", None), "masks_alone", False):
+            self.read_masks_alone()
         for split in _SPLITS_OF_STAGE[stage]:
             if split in self.datasets:
                 continue
             if split == "predict":
                 self.eval_pipeline.refuse_for_predictions()
             pairs = self.predict_pairs() if split == "predict" else self.pairs(split)
+            if not pairs and stage == "fit" and split == "val":
+                for note in self.judge(split, None).notes:
+                    rank_zero_warn(f"{split}: {note}")
+                continue
             if not pairs:
                 raise InputError(
                     f"The {split} split of {self.root.absolute()} holds no images. "
                     "Check the folder, or the setting that selects the split."
                 )
-            check_sizes(pairs, self.decoder, self.reader.image_downscale)
+            if not self.reader.masks_alone:
+                check_alignment(pairs, self.decoder, self.reader.image_downscale)
+            if self.counts_labels and split != "predict":
+                self._check_labels(split, pairs)
             self.datasets[split] = self.dataset(split, pairs)
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:
@@ -283,9 +384,9 @@ class SegmentationDataModule(LightningDataModule):
             return 0
         return (trainer.fit_loop.batch_idx + 1) * self.batch_size
 
-    def val_dataloader(self) -> DataLoader[Sample]:
-        """Return whole validation images, each once."""
-        return self._evaluation_dataloader("val")
+    def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
+        """Return whole validation images, each once; an empty list if fit has none."""
+        return self._evaluation_dataloader("val") if "val" in self.datasets else []
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Return whole test images, each once."""

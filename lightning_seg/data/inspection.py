@@ -1,24 +1,29 @@
 """Full check of a dataset that reports every problem, not only the first."""
 
 import hashlib
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.pair_reader import PairReader, as_decimals
-from lightning_seg.data.reading.pairs import Pair, PairingError, check_sizes
+from lightning_seg.data.reading.pairs import Pair, PairingError, check_alignment, first_of
 from lightning_seg.data.reading.tiff import Window, is_raster
+from lightning_seg.data.samples import collate
 from lightning_seg.data.sampling.class_counts import ClassCounts
 from lightning_seg.errors import InputError
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test", "predict")
+
+Reading: TypeAlias = Callable[[Pair, Window | None], np.ndarray | None]
 
 _WHOLE = 2048 * 2048
 _ROWS = 512
@@ -33,8 +38,7 @@ class SplitReport:
         suffixes: Number of images of each file type.
         sizes: Number of images of each (height, width), as read.
         values: Lowest and highest value of all images; (inf, -inf) without one.
-        counts: Pixels of each class; None in ``predict``.
-        ignored: Number of ignored pixels.
+        counts: Pixels of each class and ignored ones; None in ``predict``.
     """
 
     images: int = 0
@@ -42,7 +46,6 @@ class SplitReport:
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     values: tuple[float, float] = (float("inf"), float("-inf"))
     counts: ClassCounts | None = None
-    ignored: int = 0
 
 
 @dataclass
@@ -51,7 +54,7 @@ class DataReport:
 
     Attributes:
         splits: Contents of each split.
-        problems: Each unusable file or setting, with the reason.
+        problems: Causes why files or settings cannot be used, each with up to three examples.
         notes: Facts worth knowing that may be intended.
     """
 
@@ -68,8 +71,48 @@ class _Finding:
     values: tuple[float, float] = (float("inf"), float("-inf"))
     pixels: np.ndarray | None = None
     digest: str = ""
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    problems: tuple["_Remark", ...] = ()
+    notes: tuple["_Remark", ...] = ()
+
+
+class _Remark(NamedTuple):
+    """What is said about one file; remarks of equal cause are reported together."""
+
+    text: str
+    file: Path
+    cause: str
+
+
+class _Remarks:
+    """Remarks on all splits, each once."""
+
+    def __init__(self) -> None:
+        self._splits: dict[_Remark, list[str]] = {}
+
+    def add(self, remark: _Remark | str, split: str = "") -> None:
+        """Add a remark; equal ones on several splits become one."""
+        if isinstance(remark, str):
+            remark = _Remark(remark, Path(), remark)
+        splits = self._splits.setdefault(remark, [])
+        if split and split not in splits:
+            splits.append(split)
+
+    def lines(self) -> list[str]:
+        """Return a line for each cause, with up to three examples."""
+        groups: dict[tuple[str, str], list[_Remark]] = {}
+        for remark, splits in self._splits.items():
+            groups.setdefault((", ".join(splits), remark.cause), []).append(remark)
+        return [
+            f"{splits}: {_summary(remarks)}" if splits else _summary(remarks)
+            for (splits, _), remarks in groups.items()
+        ]
+
+
+def _summary(remarks: Sequence[_Remark]) -> str:
+    first, *others = remarks
+    if not others:
+        return first.text
+    return f"{first.text} (So in {len(others)} more: {first_of([r.file for r in others], 2)}.)"
 
 
 def inspect_dataset(
@@ -83,44 +126,57 @@ def inspect_dataset(
         follow: Shows progress: takes the findings, their number and the split's name, and yields
             the findings.
     """
-    report = DataReport({}, [], [])
-    pairs = {split: _pairs(data, split, report) for split in SPLITS}
+    splits: dict[Split, SplitReport] = {}
+    problems, notes = _Remarks(), _Remarks()
+    pairs = {split: _pairs(data, split, problems) for split in SPLITS}
     digests: dict[Split, dict[str, list[Path]]] = {}
     seen: set[Path] = set()
     for split in SPLITS:
         # Predict mostly repeats the test images.
-        new = [p for p in pairs[split] if split != "predict" or p.image not in seen]
-        seen |= {pair.image for pair in pairs[split]}
-        report.splits[split], digests[split] = _inspect(data, split, new, report, follow)
-        report.splits[split].images += len(pairs[split]) - len(new)
-    _find_shared(digests, report, data.sharing)
-    if not report.splits["train"].images:
-        report.problems.append("train: there is no image to train on.")
-    return report
+        found = pairs[split] or []
+        new = [p for p in found if split != "predict" or p.image not in seen]
+        seen |= {pair.image for pair in found}
+        splits[split], digests[split] = _inspect(data, split, new, (problems, notes), follow)
+        splits[split].images += len(found) - len(new)
+        # What only predict refuses is no problem of the dataset.
+        counts = splits[split].counts
+        if split != "predict" and (counts is not None or pairs[split] == []):
+            judgement = data.judge(split, counts)
+            for problem in judgement.problems:
+                problems.add(problem, split)
+            for note in judgement.notes:
+                notes.add(note, split)
+    _find_shared(digests, problems, notes, data.sharing)
+    return DataReport(splits, problems.lines(), notes.lines())
 
 
-def _pairs(data: SegmentationDataModule, split: Split, report: DataReport) -> list[Pair]:
+def _pairs(data: SegmentationDataModule, split: Split, problems: _Remarks) -> list[Pair] | None:
+    """Return the usable pairs of a split, None if a problem hides them."""
+    if split == "predict" and data.reader.masks_alone:
+        return []
     try:
         return data.pairs(split)
     except PairingError as error:
-        report.problems += [f"{split}: {problem}" for problem in error.problems]
-        return list(error.pairs)
+        for problem in error.problems:
+            problems.add(problem, split)
+        return list(error.pairs) or None
     except InputError as error:
-        report.problems.append(f"{split}: {error}")
-        return []
+        problems.add(str(error), split)
+        return None
 
 
 def _inspect(
     data: SegmentationDataModule,
     split: Split,
     pairs: Sequence[Pair],
-    report: DataReport,
+    remarks: tuple[_Remarks, _Remarks],
     follow: Callable[[Iterator[_Finding], int, str], Iterator[_Finding]] | None,
 ) -> tuple[SplitReport, dict[str, list[Path]]]:
     contents = SplitReport()
     digests: dict[str, list[Path]] = {}
     pixels, around = np.zeros(256, np.int64), np.zeros(data.num_classes, np.int64)
     labelled = False
+    of_size: dict[tuple[int, int], Pair] = {}
     loader = DataLoader(
         _Findings(pairs, data.reader_of(split)),
         batch_size=None,
@@ -131,14 +187,16 @@ def _inspect(
     if follow is not None:
         findings = follow(findings, len(pairs), split)
     for pair, finding in zip(pairs, findings, strict=True):
-        report.problems += [f"{split}: {problem}" for problem in finding.problems]
-        report.notes += finding.notes
+        for kind, found in zip(remarks, (finding.problems, finding.notes), strict=True):
+            for remark in found:
+                kind.add(remark, split)
         digests.setdefault(finding.digest, []).append(pair.image)
         if finding.problems:
             continue
         contents.images += 1
         contents.suffixes[pair.image.suffix.lower()] += 1
         contents.sizes[finding.size] += 1
+        of_size.setdefault(finding.size, pair)
         low, high = contents.values
         contents.values = min(low, finding.values[0]), max(high, finding.values[1])
         if finding.pixels is not None:
@@ -146,16 +204,50 @@ def _inspect(
             pixels += finding.pixels
             classes = finding.pixels[: data.num_classes]
             around += classes.sum() * (classes > 0)
+    if split != "predict":
+        for problem in _failures(data, split, of_size):
+            remarks[0].add(problem, split)
     if labelled:
         classes = pixels[: data.num_classes]
-        contents.counts = ClassCounts(tuple(classes.tolist()), tuple(around.tolist()))
-        contents.ignored = int(pixels[data.num_classes :].sum())
+        ignored = int(pixels[data.num_classes :].sum())
+        contents.counts = ClassCounts(tuple(classes.tolist()), tuple(around.tolist()), ignored)
     return contents, digests
+
+
+def _failures(
+    data: SegmentationDataModule, split: Split, of_size: dict[tuple[int, int], Pair]
+) -> list[str]:
+    """Return the errors of transforms and batches on images of the most different sizes."""
+    training = split == "train"
+    batch_size = data.batch_size if training else data.eval_batch_size
+    pipeline = data.train_pipeline if training else data.eval_pipeline
+    if not of_size or (pipeline.changes_nothing and batch_size == 1):
+        return []
+    trial = copy(data)
+    trial.class_balanced = False  # locating the classes would read all labels
+    sides = [min(of_size), max(of_size), min(of_size, key=_width), max(of_size, key=_width)]
+    samples, failures = [], []
+    for size in dict.fromkeys(sides):
+        try:
+            samples.append(trial.dataset(split, [of_size[size]])[0])
+        except InputError as error:
+            failures.append(str(error))
+    if batch_size > 1 and not failures:
+        try:
+            collate(samples)
+        except InputError as error:
+            failures.append(str(error))
+    return failures[:1]
+
+
+def _width(size: tuple[int, int]) -> int:
+    return size[1]
 
 
 def _find_shared(
     digests: dict[Split, dict[str, list[Path]]],
-    report: DataReport,
+    problems: _Remarks,
+    notes: _Remarks,
     intended: Container[tuple[Split, Split]],
 ) -> None:
     """Report images that occur twice in a split, or both in training and in evaluation."""
@@ -163,23 +255,23 @@ def _find_shared(
     for number, split in enumerate(splits):
         for digest, paths in digests[split].items():
             if len(paths) > 1 and digest:
-                report.problems.append(f"{split}: {paths[1]} is the same image as {paths[0]}.")
+                text = f"{paths[1]} is the same image as {paths[0]}."
+                problems.add(_Remark(text, paths[1], "twin"), split)
         for other in splits[number + 1 :]:
             shared = [d for d in digests[split] if d and d in digests[other]]
             if not shared:
                 continue
             same = digests[split].keys() == digests[other].keys()
             if (split, other) == ("val", "test") and same:
-                report.notes.append("test uses the validation images.")
+                notes.add("test uses the validation images.")
                 continue
             if (split, other) in intended:
-                report.notes.append(f"{other} uses images of {split}, as set in the configuration.")
+                notes.add(f"{other} uses images of {split}, as set in the configuration.")
                 continue
-            report.problems += [
-                f"{split} and {other} share an image: {digests[split][d][0]} and "
-                f"{digests[other][d][0]} are the same."
-                for d in shared
-            ]
+            cause = f"{split} and {other} share an image"
+            for digest in shared:
+                one, two = digests[split][digest][0], digests[other][digest][0]
+                problems.add(_Remark(f"{cause}: {one} and {two} are the same.", two, cause))
 
 
 class _Findings(Dataset[_Finding]):
@@ -195,18 +287,20 @@ class _Findings(Dataset[_Finding]):
     def __getitem__(self, index: int) -> _Finding:
         pair = self.pairs[index]
         try:
-            check_sizes([pair], self.reader.decoder, self.reader.image_downscale)
+            if not self.reader.masks_alone:
+                check_alignment([pair], self.reader.decoder, self.reader.image_downscale)
             size = self.reader.size(pair)
         except InputError as error:
-            return _Finding(problems=(str(error),))
-        problems: dict[str, None] = {}
+            return _Finding(problems=(self._remark(str(error), pair),))
+        problems: dict[Reading, str] = {}
         values, pixels = (float("inf"), float("-inf")), np.zeros(256, np.int64)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for window in _windows(pair, size):
-                image = _read_or_note(self.reader.image, pair, window, problems)
-                _read_or_note(self.reader.extra_channel, pair, window, problems)
-                mask = _read_or_note(self.reader.mask, pair, window, problems)
+                image, _, mask = (
+                    _read_or_note(read, pair, window, problems)
+                    for read in (self.reader.image, self.reader.extra_channel, self.reader.mask)
+                )
                 if image is not None:
                     shown = as_decimals(image)
                     values = (
@@ -219,22 +313,31 @@ class _Findings(Dataset[_Finding]):
             size,
             values,
             None if pair.label is None else pixels,
-            _digest(pair),
-            tuple(problems),
-            tuple(dict.fromkeys(str(warning.message) for warning in caught)),
+            "" if self.reader.masks_alone else _digest(pair),  # equal masks are no twins
+            tuple(self._remark(text, pair) for text in problems.values()),
+            tuple(self._remark(str(warning.message), pair) for warning in caught),
         )
+
+    def _remark(self, text: str, pair: Pair) -> _Remark:
+        files = [] if pair.label is None else self.reader.decoder.files(pair.label)
+        files += [file for file in (pair.label, pair.extra, pair.image) if file is not None]
+        cause = text
+        for file in files:
+            cause = cause.replace(str(file), "")
+        named = (file for file in files if str(file) in text)
+        return _Remark(text, next(named, pair.image), re.sub(r"\d[\d., ()]*", "", cause))
 
 
 def _read_or_note(
-    read: Callable[[Pair, Window | None], np.ndarray | None],
-    pair: Pair,
-    window: Window | None,
-    problems: dict[str, None],
+    read: Reading, pair: Pair, window: Window | None, problems: dict[Reading, str]
 ) -> np.ndarray | None:
+    """Read a part of a file, unless another part of it could not be read."""
+    if read in problems:
+        return None
     try:
         return read(pair, window)
     except InputError as error:
-        problems[str(error)] = None
+        problems[read] = str(error)
         return None
 
 

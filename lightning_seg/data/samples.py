@@ -52,9 +52,9 @@ class PairDataset(Dataset[Sample]):
         image, mask = self.reader.image(pair), self.reader.mask(pair)
         seed = draw_seed(index) if self.training else index
         padded = mask is None and self.pipeline.pads
-        content = self.pipeline.place_of(image, seed) if padded else None
+        content = self.pipeline.place_of(image, seed, pair.image) if padded else None
         image, mask, extra_channel = self.pipeline.apply(
-            image, mask, self.reader.extra_channel(pair), seed
+            image, mask, self.reader.extra_channel(pair), seed, pair.image
         )
         sample = make_sample(image, mask, extra_channel, name=pair.name)
         if mask is None:

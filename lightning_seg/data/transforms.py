@@ -3,7 +3,9 @@
 import difflib
 import inspect
 import os
+import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 # On import, albumentations asks the package index for updates; training must not.
@@ -70,9 +72,11 @@ class TransformPipeline:
                     "constant may stay."
                 )
 
-    def place_of(self, image: np.ndarray, seed: int) -> tuple[int, int, int, int]:
+    def place_of(
+        self, image: np.ndarray, seed: int, path: Path | None = None
+    ) -> tuple[int, int, int, int]:
         """Return the row, column, height and width of an image (H, W, C) within its padding."""
-        inside = self.apply(image, np.zeros(image.shape[:2], np.uint8), None, seed)[1]
+        inside = self.apply(image, np.zeros(image.shape[:2], np.uint8), None, seed, path)[1]
         assert inside is not None, "a mask was given"
         rows, columns = (np.flatnonzero((inside != IGNORE_INDEX).any(axis=axis)) for axis in (1, 0))
         return int(rows[0]), int(columns[0]), len(rows), len(columns)
@@ -90,6 +94,7 @@ class TransformPipeline:
         mask: np.ndarray | None,
         extra_channel: np.ndarray | None,
         seed: int,
+        path: Path | None = None,
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Transform image, mask and an extra channel, such as depth, together.
 
@@ -100,12 +105,19 @@ class TransformPipeline:
                 by nearest neighbour and keeps its values; it is 0 where the image is padded with a
                 constant.
             seed: Seed of the random transforms.
+            path: The image's file, for the error message.
+
+        Raises:
+            InputError: A transform fails on this image.
         """
         if not self._compose.transforms:
             return image, mask, extra_channel
         self._compose.set_random_seed(seed)
         given = {"image": image, "mask": mask, _EXTRA: extra_channel}
-        result = self._compose(**{name: part for name, part in given.items() if part is not None})
+        try:
+            result = self._compose(**{n: part for n, part in given.items() if part is not None})
+        except Exception as error:  # what a transform raises is not documented
+            raise InputError(_failure(error, image, path)) from error
         if extra_channel is not None:
             # Padding gets the ignore index 255, which is outside the channel's range.
             moved = result[_EXTRA].reshape(*result["image"].shape[:2], -1)
@@ -120,6 +132,17 @@ def draw_seed(index: int) -> int:
     """
     drawn = int(torch.randint(2**31, ()))
     return int(np.random.SeedSequence((drawn, index)).generate_state(1)[0])
+
+
+def _failure(error: Exception, image: np.ndarray, path: Path | None) -> str:
+    frames = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+    failed = [type(it).__name__ for it in frames if isinstance(it, A.BasicTransform)]
+    name = f"the transform {failed[0]}" if failed else "a transform"
+    (height, width, channels), reason = image.shape, " ".join(str(error).split())[:200].rstrip(".")
+    return (
+        f"{path or 'An image'}: {name} fails on this image of {width} x {height} pixels and "
+        f"{channels} channel(s): {reason}. Change the transform's arguments, or remove it."
+    )
 
 
 def _leaves(compose: BaseCompose) -> Iterator[A.BasicTransform]:

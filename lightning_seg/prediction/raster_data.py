@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 
 from lightning_seg.data.base import SegmentationDataModule
 from lightning_seg.data.reading.image_files import image_size
-from lightning_seg.data.reading.pairs import Pair, check_sizes
+from lightning_seg.data.reading.pairs import Pair, check_alignment
 from lightning_seg.errors import InputError
 from lightning_seg.inference import WindowLayout
 from lightning_seg.prediction.raster_windows import RasterWindows, WindowBatch
@@ -64,8 +64,10 @@ class RasterDataModule(LightningDataModule):
         """Collect the images and check their sizes."""
         pairs = self.source.predict_pairs()
         if not pairs:
-            raise InputError("There are no images to predict. Check the folder of images.")
-        check_sizes(pairs, self.source.decoder, self.source.reader.image_downscale)
+            raise InputError(
+                "There are no images to predict. Set data.predict_root to an image or a folder."
+            )
+        check_alignment(pairs, self.source.decoder, self.source.reader.image_downscale)
         self.rasters = tuple(map(self._raster, pairs))
 
     def predict_dataloader(self) -> DataLoader[WindowBatch]:

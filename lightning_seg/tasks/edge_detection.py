@@ -29,7 +29,12 @@ class EdgeDetectionTask(LightningModule):
         num_classes: K; the command line takes it from the data.
         learning_rate: Learning rate of Adam.
         ignore_index: Label of ignored pixels, which neither are nor form edges.
+
+    Attributes:
+        masks_alone: Tells our DataModules to read no images.
     """
+
+    masks_alone = True
 
     def __init__(
         self, num_classes: int, learning_rate: float = 1e-3, ignore_index: int = 255

@@ -304,3 +304,13 @@ def test_too_many_weights_of_a_regressed_map_give_one_message(refused):
 def test_a_weight_that_is_not_a_number_gives_one_message(refused):
     edit("weight: 2.0", "weight: .nan")
     assert "the weight of a loss is nan, expected a finite number" in refused(*FIT)
+
+
+def test_a_section_given_as_config_is_told_its_option(refused):
+    message = refused("fit", "--config", "data/folder")
+    assert message.endswith("data/folder.yaml.")
+    assert "holds one section of a configuration, not a whole one. Give it as --data " in message
+
+
+def test_data_settings_without_a_configuration_say_what_to_give(refused):
+    assert "no configuration is given" in refused("fit", "--data.root", "my_folder")

@@ -1,13 +1,17 @@
 """Both stages of SEMEDA on a folder of images, from the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch import Trainer
+from tiny_datasets import TINY
 
-from lightning_seg.tasks import SegmentationTask
+from lightning_seg.data.inspection import inspect_dataset
+from lightning_seg.tasks import EdgeDetectionTask, SegmentationTask
 
 STAGE_ONE = Path(__file__).parents[2] / "configs" / "experiment" / "semeda" / "edge_network.yaml"
 EDGES = Path("edges/checkpoints/best.ckpt")
@@ -161,3 +165,33 @@ def test_stage_one_does_not_resume_from_a_checkpoint_of_stage_two(run, refused, 
         *("--ckpt_path", "run/checkpoints/last.ckpt", *QUICK),
     )
     assert "not one of an edge network" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["folder", "camvid", "camvid_original", "cityscapes", "voc", "helen"]
+)
+def test_stage_one_needs_no_photos(name, tmp_path):
+    TINY[name].write(tmp_path)
+    data, complete = TINY[name].make(tmp_path), TINY[name].make(tmp_path)
+    complete.setup("fit")
+    masks = [complete.datasets["train"][index]["mask"] for index in range(2)]
+    for pair in [pair for split in ("train", "val", "test") for pair in complete.pairs(split)]:
+        pair.image.unlink(missing_ok=True)
+    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trainer.fit(EdgeDetectionTask(data.num_classes), datamodule=data)
+    for index, mask in enumerate(masks):
+        assert torch.equal(data.datasets["train"][index]["mask"], mask)
+    assert inspect_dataset(data).problems == []
+
+
+def test_stage_one_and_check_work_without_a_folder_of_photos(run):
+    shutil.rmtree("my_folder/images")
+    Path("data.yaml").write_text(
+        yaml.safe_dump(yaml.safe_load(Path("config.yaml").read_text())["data"])
+    )
+    config = ("--config", str(STAGE_ONE), "--data", "data.yaml")
+    status, _, err = run("fit", *config, "--run_dir", "edges", "--trainer.max_epochs", "1", *QUICK)
+    assert status == 0, err
+    status, out, err = run("data", "check", *config)
+    assert (status, err) == (0, "")
+    assert "No problems found" in out

@@ -1,6 +1,9 @@
+import os
+import warnings
 from itertools import chain
 from pathlib import Path
 
+import albumentations as A
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule
+from lightning_seg.data.sampling.class_counts import cached_counts
 from lightning_seg.data.sampling.splits import split_by_fractions
 from lightning_seg.errors import InputError
 
@@ -104,7 +108,7 @@ def test_lists_name_the_images_of_a_split(root):
     data.setup("fit")
     assert [pair.name for pair in data.pairs("train")] == ["03", "01"]
     assert [pair.name for pair in data.pairs("val")] == ["05"]
-    with pytest.raises(InputError, match="Set test_list"):
+    with pytest.raises(InputError, match=r"test split .* holds no images"):
         data.setup("test")
 
 
@@ -190,22 +194,79 @@ def test_a_palette_of_colours_names_the_classes(tmp_path):
 def test_black_and_white_masks_need_a_palette(tmp_path):
     for index in range(4):
         write(tmp_path, str(index), mask=RANDOM.integers(0, 2, (12, 16), dtype=np.uint8) * 255)
-    with pytest.raises(InputError, match=r"only 0 and 255.*palette to \[0, 255\]"):
-        make(tmp_path, num_classes=2).setup("fit")
+    for num_classes in (2, 3):
+        with pytest.raises(InputError, match=r"only 0 and 255.*palette to \[0, 255\]"):
+            make(tmp_path, num_classes=num_classes).setup("fit")
     data = make(tmp_path, num_classes=2, palette=[0, 255])
     data.setup("fit")
     assert set(data.datasets["train"][0]["mask"].unique().tolist()) == {0, 1}
-    make(tmp_path, num_classes=2, ignored=[255]).setup("fit")
+    with pytest.warns(UserWarning, match=r"no pixel of 1 of the 2 classes \(1 class 1\)"):
+        make(tmp_path, num_classes=2, ignored=[255]).setup("fit")
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
-def test_black_and_white_masks_are_detected_in_every_stage_beyond_the_first_file(tmp_path, stage):
+def test_white_in_a_single_mask_is_detected_in_every_stage(tmp_path, stage):
     for split in ("train", "val", "test"):
-        for index in range(16):
-            mask = np.full((4, 4), 0 if index < 9 else 255, np.uint8)
+        for index in range(25):
+            mask = np.full((4, 4), 255 if index == 17 else 0, np.uint8)
             write(tmp_path / split, f"{index:02}", size=(4, 4), mask=mask)
     with pytest.raises(InputError, match=r"only 0 and 255"):
         make(tmp_path, num_classes=2).setup(stage)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, "only 255, and 255 would be ignored"), ({"ignored": [255]}, "every pixel")],
+)
+def test_masks_that_are_ignored_all_over_are_refused(tmp_path, settings, expected):
+    for index in range(4):
+        write(tmp_path, str(index), mask=np.full((12, 16), 255, np.uint8))
+    with pytest.raises(InputError, match=f"train: .*{expected}"):
+        make(tmp_path, **settings).setup("fit")
+
+
+def test_masks_are_read_once_and_again_after_a_change(root):
+    make(root, fractions=(0.5, 0.5, 0.0)).setup("fit")
+    trained = make(root, fractions=(0.5, 0.5, 0.0)).pairs("train")
+    status = trained[0].label.stat()
+    trained[0].label.write_bytes(b"?" * status.st_size)
+    os.utime(trained[0].label, ns=(status.st_atime_ns, status.st_mtime_ns))
+    decoded = make(root, fractions=(0.5, 0.5, 0.0))
+    decoded.counts_labels = True
+    counts = cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+    assert sum(counts.pixels) == 5 * 12 * 16
+    os.utime(trained[0].label)
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+
+
+def test_classes_without_a_training_pixel_and_ids_from_1_are_noted(root, recwarn):
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.full((12, 16), 1, np.uint8)).save(path)
+    make(root, num_classes=3).setup("fit")
+    said = [str(warning.message) for warning in recwarn if "train: " in str(warning.message)]
+    assert "2 of the 3 classes (0 class 0, 2 class 2), so training cannot learn them" in said[0]
+    assert "set num_classes to 2 and palette to [1, 2]" in said[1]
+
+
+def test_a_fit_counts_masks_with_inexact_values_in_one_sentence(root, recwarn):
+    for path in (root / "masks").iterdir():
+        Image.fromarray(np.resize(np.array([0, 98], np.uint8), (12, 16))).save(path)
+    settings = {"num_classes": 2, "palette": [0, 100], "tolerance": 5, "fractions": (0.8, 0.2, 0)}
+    for _ in range(2):  # the second reads the cached counts
+        warnings.simplefilter("always")
+        data = make(root, **settings)
+        data.setup("fit")
+        said = [str(recwarn.pop(UserWarning).message) for _ in range(2)]
+        assert said[0].startswith("train: 8 mask(s) hold pixels that only nearly have")
+        assert said[1].startswith("val: 2 mask(s) hold pixels that only nearly have")
+
+
+def test_fit_needs_no_validation_images(root):
+    data = make(root, fractions=(0.8, 0.0, 0.2))
+    with pytest.warns(UserWarning, match="val: there are no images: fit evaluates nothing"):
+        data.setup("fit")
+    assert data.val_dataloader() == []
 
 
 def test_a_mask_suffix_is_taken_off(tmp_path):
@@ -308,10 +369,8 @@ def test_a_file_that_is_no_image_is_named_before_training(root):
 
 def test_a_label_value_beyond_the_classes_is_named(tmp_path):
     write(tmp_path, "a", mask=np.full((12, 16), 7, np.uint8))
-    data = make(tmp_path, fractions=(0.0, 0.0, 1.0))
-    data.setup("test")
     with pytest.raises(InputError, match=r"a\.png: label value 7 at row 0.*raise num_classes"):
-        list(data.test_dataloader())
+        make(tmp_path, fractions=(0.0, 0.0, 1.0)).setup("test")
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -366,3 +425,114 @@ def test_lightning_predicts_with_our_loaders(root):
     data = make(root, eval_batch_size=2)
     predicted = trainer.predict(Echo(), datamodule=data)
     assert list(chain(*predicted)) == names(data)["test"]
+
+
+BLENDED = {"num_classes": 2, "palette": [(0, 0, 0), (250, 0, 0)], "fractions": (0.0, 0.0, 1.0)}
+
+
+def blended(root: Path) -> Path:
+    mask = np.zeros((12, 16, 3), np.uint8)
+    mask[:, 8:, 0] = 250
+    mask[:, 7, 0], mask[:, 8, 0] = 90, 160
+    write(root, "a", mask=mask)
+    return root
+
+
+@pytest.mark.parametrize(("unknown", "expected"), [("nearest", [0, 1]), ("void", [255, 255])])
+def test_blended_colours_are_nearest_or_void_by_option(tmp_path, unknown, expected):
+    data = make(blended(tmp_path), **BLENDED, unknown=unknown)
+    data.setup("test")
+    mask = next(iter(data.test_dataloader()))["mask"][0]
+    assert mask[0].tolist() == [0] * 7 + expected + [1] * 7
+
+
+def test_numbers_between_classes_are_nearest_by_option(tmp_path):
+    write(tmp_path, "a", mask=np.resize(np.array([0, 30, 140, 240], np.uint8), (12, 16)))
+    settings = {"num_classes": 2, "palette": [0, 200], "ignored": [255], "unknown": "nearest"}
+    data = make(tmp_path, fractions=(0.0, 0.0, 1.0), **settings)
+    data.setup("test")
+    assert next(iter(data.test_dataloader()))["mask"][0, 0, :4].tolist() == [0, 0, 1, 255]
+
+
+def test_unknown_colours_advise_the_options_and_the_largest_tolerance(tmp_path):
+    blended(tmp_path)
+    with pytest.raises(InputError, match=r"tolerance \(at most 124\), or set unknown to nearest"):
+        make(tmp_path, **BLENDED).setup("test")
+    make(tmp_path, **BLENDED, tolerance=124).setup("test")
+    with pytest.raises(InputError, match=r"tolerance is 125, .*Set tolerance to at most 124"):
+        make(tmp_path, **BLENDED, tolerance=125)
+    with pytest.raises(InputError, match="unknown is 'void '"):
+        make(tmp_path, **BLENDED, unknown="void ")
+
+
+def test_images_and_masks_of_one_folder_are_told_apart_by_their_endings(tmp_path):
+    (tmp_path / "all").mkdir()
+    for ending in ("_image.png", "_mask.png", "_colored.png"):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "all" / f"001{ending}")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "all" / "001.jpg")
+    both = {"images": "all", "masks": "all", "fractions": (1.0, 0.0, 0.0)}
+    for image, mask, expected in (
+        ("_image", "_mask", ["001_image.png", "001_mask.png"]),
+        (".jpg", "_mask.png", ["001.jpg", "001_mask.png"]),
+    ):
+        (pair,) = make(tmp_path, **both, image_suffix=image, mask_suffix=mask).pairs("train")
+        assert pair.name == "001"
+        assert [pair.image.name, pair.label.name] == expected
+    with pytest.raises(InputError, match="images and masks are both all"):
+        make(tmp_path, **both)
+
+
+def test_lists_may_name_sub_folders_and_whole_file_names(tmp_path):
+    for name in ("a/1_photo", "a/2_photo", "b/3_photo"):
+        write(tmp_path, name)
+    for path in (tmp_path / "masks").rglob("*.png"):
+        path.rename(path.with_name(path.name.replace("_photo", "")))
+    (tmp_path / "t.txt").write_text("a/\n")
+    (tmp_path / "v.txt").write_text("b/3_photo.png\n")
+    lists = {"train_list": "t.txt", "val_list": "v.txt", "image_suffix": "_photo"}
+    found = names(make(tmp_path, **lists))
+    assert found == {"train": ["a/1", "a/2"], "val": ["b/3"], "test": []}
+
+
+def test_without_a_val_folder_a_share_of_train_validates(tmp_path):
+    for index in range(10):
+        write(tmp_path / "train", str(index))
+    write(tmp_path / "test", "x")
+    data = make(tmp_path, fractions=(0.6, 0.2, 0.2))
+    found = names(data)
+    assert [len(found[split]) for split in ("train", "val")] == [7, 3]
+    assert sorted(found["train"] + found["val"]) == [str(index) for index in range(10)]
+    assert found["test"] == ["x"]
+    assert "0.75 and 0.25" in data.about_splits()
+    write(tmp_path / "val", "y")
+    assert names(make(tmp_path))["val"] == ["y"]
+
+
+def test_predict_root_may_be_a_pattern_or_a_list(tmp_path):
+    for name in ("a/1_rgb", "a/1_dsm", "b/2_rgb"):
+        write(tmp_path, name)
+    pattern = str(tmp_path / "images" / "*" / "*_rgb.png")
+    found = make(tmp_path, predict_root=pattern).predict_pairs()
+    assert [pair.name for pair in found] == ["a/1_rgb", "b/2_rgb"]
+    listed = [str(tmp_path / "images" / "a" / "1_dsm.png"), str(tmp_path / "images" / "b")]
+    found = make(tmp_path, predict_root=listed).predict_pairs()
+    assert [pair.name for pair in found] == ["1_dsm", "2_rgb"]
+    with pytest.raises(InputError, match=r"no image matches .*_nir"):
+        make(tmp_path, predict_root=pattern.replace("_rgb", "_nir")).predict_pairs()
+    write(tmp_path, "c/2_rgb")
+    twice = [str(tmp_path / "images" / "b"), str(tmp_path / "images" / "c")]
+    with pytest.raises(InputError, match=r"have the same name, 2_rgb"):
+        make(tmp_path, predict_root=twice).predict_pairs()
+
+
+@pytest.mark.parametrize("crops", [{}, {"crop_size": 8, "samples_per_epoch": 2}])
+def test_a_colour_transform_on_four_bands_names_transform_and_file(tmp_path, crops):
+    for kind, shape in (("images", (12, 16, 4)), ("masks", (12, 16))):
+        (tmp_path / kind).mkdir()
+        tifffile.imwrite(tmp_path / kind / "a.tif", np.zeros(shape, np.uint8))
+    transforms = [A.HorizontalFlip(p=0.5), A.HueSaturationValue(p=1.0)]
+    settings = {"in_channels": 4, "fractions": (1.0, 0.0, 0.0), "train_transforms": transforms}
+    data = make(tmp_path, **settings, **crops)
+    data.setup("fit")
+    with pytest.raises(InputError, match=r"a\.tif: the transform HueSaturationValue .*4 channel"):
+        data.datasets["train"][0]

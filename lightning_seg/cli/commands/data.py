@@ -11,11 +11,12 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
-from lightning_seg.cli.config_errors import explain
+from lightning_seg.cli.config_errors import explain, first_cause
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.networks import no_pretrained_weights
+from lightning_seg.tasks import EdgeDetectionTask
 
 # Each is a module, imported on demand, with `ABOUT: str`,
 # `add_arguments(parser: ArgumentParser) -> None` and
@@ -91,12 +92,17 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDat
             config = parser.parse_args(list(argv))
             with no_pretrained_weights():
                 made = parser.instantiate_classes(config)
+        model = getattr(made, "model", None) or {}
+        if model.get("class_path", "").rpartition(".")[2] == EdgeDetectionTask.__name__:
+            made.data.read_masks_alone()
         return made.data, made
     except (ArgumentError, UnicodeDecodeError) as error:
         types = {
             o: getattr(a, "_typehint", None) for a in parser._actions for o in a.option_strings
         }
         raise InputError(explain(str(error), argv, types)) from error
+    except ValueError as error:
+        raise InputError(first_cause(error)) from error
 
 
 def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataModule:

@@ -38,7 +38,8 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     for problem in report.problems:
         console.print(f"Problem: {problem}", markup=False)
     count = len(report.problems)
-    console.print(f"{count} problem(s)." if count else "No problems found.")
+    notes = f" {len(report.notes)} note(s)." if report.notes else ""
+    console.print((f"{count} problem(s)." if count else "No problems found.") + notes)
     return 1 if count else 0
 
 
@@ -53,14 +54,15 @@ def _splits(report: DataReport) -> Table:
         if found.images and not files:
             files = "as above"
         low, high = found.values
-        total = found.ignored + sum(found.counts.pixels if found.counts else ())
+        ignored = found.counts.ignored if found.counts else 0
+        total = ignored + sum(found.counts.pixels if found.counts else ())
         table.add_row(
             split,
             str(found.images),
             files,
             _sizes(report, split),
             f"{low:.2f} to {high:.2f}" if low <= high else "",
-            f"{found.ignored / total:.1%}" if total else "",
+            f"{ignored / total:.1%}" if total else "",
         )
     return table
 

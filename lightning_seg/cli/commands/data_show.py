@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 from lightning_seg.callbacks.pictures.contact_sheet import draw_samples
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.data import SegmentationDataModule
-from lightning_seg.data.reading.pairs import check_sizes
+from lightning_seg.data.reading.pairs import check_alignment
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
 
@@ -44,7 +44,8 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     pairs = data.pairs(options.split)
     if not pairs:
         raise InputError(f"The {options.split} split of {data.root.absolute()} holds no images.")
-    check_sizes(pairs, data.decoder, data.reader.image_downscale)
+    if not data.reader.masks_alone:
+        check_alignment(pairs, data.decoder, data.reader.image_downscale)
     dataset = data.dataset(options.split, pairs)
     length = len(dataset)  # type: ignore[arg-type]
     count = min(options.samples, length)

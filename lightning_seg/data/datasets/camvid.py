@@ -94,7 +94,7 @@ class CamVidDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -144,15 +144,18 @@ class CamVidDataModule(SegmentationDataModule):
         if self.form == "original":
             return self._original(name, labelled=split != "predict")
         missing = self._missing(name)
-        images = find_images(self.root / name, missing)
+        alone = self.reader.masks_alone
+        images = {} if alone else find_images(self.root / name, missing)
         if split == "predict":
             return [Pair(frame, path) for frame, path in images.items()]
         labels = find_images(self.root / f"{name}annot", missing)
+        images = labels if alone else images
         return match_pairs(images, labels, self.root / name, self.root / f"{name}annot")
 
     def _original(self, part: Split, labelled: bool) -> list[Pair]:
         frames = self.root / "701_StillsRaw_full"
-        images = find_images(frames, _ORIGINAL_LAYOUT)
+        alone = self.reader.masks_alone
+        images = {} if alone else find_images(frames, _ORIGINAL_LAYOUT)
         if not labelled:
             return [Pair(name, path) for name, path in images.items() if _split(name) == part]
         masks = self.root / "LabeledApproved_full"
@@ -160,6 +163,7 @@ class CamVidDataModule(SegmentationDataModule):
             name.removesuffix("_L"): path
             for name, path in find_images(masks, _ORIGINAL_LAYOUT).items()
         }
+        images = labels if alone else images
         images, labels = (
             {name: path for name, path in files.items() if _split(name) == part}
             for files in (images, labels)

@@ -83,7 +83,7 @@ class CelebAMaskHQDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         if fold is not None and fold not in get_args(Fold):
             raise InputError(f"fold is {fold!r}. Set it to a number from 1 to {_FOLDS}.")

@@ -74,7 +74,7 @@ class CityscapesDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -124,17 +124,18 @@ class CityscapesDataModule(SegmentationDataModule):
                 pairs += error.pairs
         if problems:
             every = [problem for error in problems for problem in error.problems]
-            raise PairingError(str(problems[0]), every, pairs)
+            raise PairingError(every, pairs)
         return pairs
 
     def _images(self, folder: str) -> dict[str, Path]:
         return _without(find_images(self.root / "leftImg8bit" / folder, _LAYOUT), "_leftImg8bit")
 
     def _labelled(self, folder: str, kind: str) -> list[Pair]:
-        labels = find_images(self.root / kind / folder, _LAYOUT)
+        files = find_images(self.root / kind / folder, _LAYOUT)
+        labels = _without(files, f"_{kind}_labelIds")
         return match_pairs(
-            self._images(folder),
-            _without(labels, f"_{kind}_labelIds"),
+            labels if self.reader.masks_alone else self._images(folder),
+            labels,
             self.root / "leftImg8bit" / folder,
             self.root / kind / folder,
         )

@@ -65,7 +65,7 @@ class DFC2015DataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,

@@ -3,38 +3,34 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from torch.utils.data import Dataset
-
-from lightning_seg.data.base import SegmentationDataModule, Split
-from lightning_seg.data.reading.image_files import read_label
+from lightning_seg.data.base import Judgement, SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import (
     IGNORE_INDEX,
     Color,
     ColorLabels,
     IdLabels,
     LabelDecoder,
+    Unknown,
     distinct_colors,
+    largest_tolerance,
 )
 from lightning_seg.data.reading.pair_reader import ValueRange
-from lightning_seg.data.reading.pairs import Pair, find_images, match_pairs
-from lightning_seg.data.samples import Sample
+from lightning_seg.data.reading.pairs import Pair, PairingError, find_images, match_pairs
+from lightning_seg.data.sampling.class_counts import ClassCounts
 from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
 from lightning_seg.data.transforms import Transform
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, check_choice
 
 Palette = list[Color] | list[int]
 
-_LOOKED_AT = 8
-
 
 class FolderDataModule(SegmentationDataModule):
-    """Images and masks of equal name in two folders: PNG, JPEG, TIFF, BMP or WebP; JP2 or VRT.
+    """Images and masks of equal name in two folders, or one: the formats of `IMAGE_SUFFIXES`.
 
     Splits come from the first of these that applies: ``train_list``, ``val_list`` and
-        ``test_list``;
-    sub-folders, either ``root/train/images`` or ``root/images/train`` (and ``val``, ``test``); a
-    random split by ``fractions``. Predict uses ``predict_root``, or the test images.
+    ``test_list``; sub-folders, either ``root/train/images`` or ``root/images/train`` (and ``val``,
+    ``test``); a random split by ``fractions``. Without a folder ``val``, its share of the training
+    images validates. Predict uses ``predict_root``, or the test images.
 
     Args:
         root: The folder that holds everything.
@@ -47,15 +43,23 @@ class FolderDataModule(SegmentationDataModule):
             colours.
         tolerance: Largest distance of a number, or of each colour channel, from an entry of
             ``palette`` or ``ignored``, for masks saved with lossy compression.
+        unknown: Refuses other numbers or colours ("error"), takes them for the nearest in
+            ``palette`` or ``ignored`` ("nearest"), or ignores them ("void"); for masks whose
+            colours are blended at borders.
         images: The images' folder, below ``root``.
         masks: The masks' folder, below ``root``.
-        mask_suffix: Suffix of mask names after the image's name, such as "_mask".
-        train_list: Text file below ``root`` with one training image name per line.
+        mask_suffix: Ending of mask names after the common name, such as "_mask"; other files are
+            no masks. If images and masks are in one folder, an ending tells them apart.
+        image_suffix: The same for images, such as "_image" or "_sat.jpg".
+        train_list: Text file below ``root`` with one training image, or sub-folder, per line.
         val_list: The same for validation.
         test_list: The same for test.
-        fractions: Fractions of train, val and test.
+        fractions: Fractions of train, val and test; without a folder ``val``, the first two are
+            shares of the training images.
         split_seed: Seed of the random split.
     """
+
+    counts_labels = True
 
     def __init__(
         self,
@@ -65,9 +69,11 @@ class FolderDataModule(SegmentationDataModule):
         palette: Palette | None = None,
         ignored: Palette | None = None,
         tolerance: int = 0,
+        unknown: Unknown = "error",
         images: str = "images",
         masks: str = "masks",
         mask_suffix: str = "",
+        image_suffix: str = "",
         in_channels: int = 3,
         value_range: ValueRange | None = None,
         train_list: str | None = None,
@@ -75,7 +81,7 @@ class FolderDataModule(SegmentationDataModule):
         test_list: str | None = None,
         fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
         split_seed: int = 0,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
         crop_size: int | None = None,
         samples_per_epoch: int = 10_000,
         class_balanced: bool = False,
@@ -86,7 +92,7 @@ class FolderDataModule(SegmentationDataModule):
         eval_transforms: list[Transform] | None = None,
     ) -> None:
         names = _class_names(num_classes, class_names, palette)
-        decoder = _decoder(len(names), palette, ignored, tolerance)
+        decoder = _decoder(len(names), palette, ignored, tolerance, unknown)
         colors = decoder.values if isinstance(decoder, ColorLabels) else None
         super().__init__(
             root=root,
@@ -108,64 +114,119 @@ class FolderDataModule(SegmentationDataModule):
         self.images = images
         self.masks = masks
         self.mask_suffix = mask_suffix
+        self.image_suffix = image_suffix
+        if images == masks and mask_suffix == image_suffix:
+            raise InputError(
+                f"images and masks are both {images}. Name two folders, or tell the files apart by "
+                'mask_suffix or image_suffix, such as mask_suffix "_mask".'
+            )
         given = {"train": train_list, "val": val_list, "test": test_list}
         self.lists = {split: self.root / name for split, name in given.items() if name}
         self.fractions = fractions
         self.split_seed = split_seed
-        self._may_be_black_and_white = len(names) == 2 and palette is None and ignored is None
+        self.plain_ids = palette is None
+        self.assumes_ignored = palette is None and ignored is None
 
     def about_splits(self) -> str:
         """Describe how the files are split."""
         if self.lists:
             return f"Splits by {', '.join(path.name for path in self.lists.values())}."
+        if self._lacks_val():
+            train, val, _ = self._shares()
+            folder = self._folders("train")[0]
+            return f"Train and val are random shares of {train:g} and {val:g} of {folder}."
         if self._has_split_folders():
             return f"Splits by sub-folders: {self._folders('train')[0]} and so on."
         shares = ", ".join(f"{share:g}" for share in self.fractions)
         return f"Random splits by shares of {shares} (split_seed {self.split_seed})."
 
-    def dataset(self, split: Split, pairs: Sequence[Pair]) -> Dataset[Sample]:
-        """Return the dataset, after checking some masks if 255 could be a class."""
-        if self._may_be_black_and_white and split != "predict":
-            step = max(1, -(-len(pairs) // _LOOKED_AT))
-            _refuse_black_and_white(pairs[::step])
-        return super().dataset(split, pairs)
+    def judge(self, split: Split, counts: ClassCounts | None) -> Judgement:
+        """Judge a split, also by values that people mean otherwise: 255, and ids from 1 on."""
+        problems, notes = super().judge(split, counts)
+        if counts is None:
+            return Judgement(problems, notes)
+        if self.assumes_ignored and counts.ignored and not any(counts.pixels[1:]):
+            held = "0 and 255" if counts.pixels[0] else "255"
+            return Judgement(
+                [
+                    f"the masks hold only {held}, and 255 would be ignored. If it is class 1, set "
+                    "num_classes to 2 and palette to [0, 255]; otherwise set ignored to [255]."
+                ],
+                [],
+            )
+        if self.plain_ids and split == "train" and not counts.pixels[0] and any(counts.pixels):
+            last = self.num_classes - 1
+            ids = list(range(1, last + 1)) if last < 10 else f"[1, 2, ..., {last}]"
+            notes.append(
+                f"if the masks are numbered from 1 on, set num_classes to {last} and palette to "
+                f"{ids}."
+            )
+        return Judgement(problems, notes)
 
     def pairs(self, split: Split) -> list[Pair]:
         """Return the files of one split, sorted by name, or in the order of its list."""
         if split == "predict":
             return self._unlabelled()
-        image_folder, mask_folder = self._folders(split)
-        images = find_images(image_folder, self._layout())
-        masks = find_images(mask_folder, self._layout())
-        if self.mask_suffix:
-            masks = _without_suffix(masks, self.mask_suffix)
+        if self._has_split_folders() and split == "test" and not self._split_folder(split).is_dir():
+            return []
+        shared = split == "val" and self._lacks_val()
+        image_folder, mask_folder = self._folders("train" if shared else split)
+        images = {} if self.reader.masks_alone else self._images(image_folder)
+        without = self.image_suffix if self.images == self.masks else ""
+        masks = find_images(mask_folder, self._layout(), self.mask_suffix, without)
+        images = masks if self.reader.masks_alone else images
         if self.lists:
             # Only listed images need a mask; the folder may hold unlabelled ones.
-            wanted = self._names(split, images)
+            wanted = self._listed(split, images)
             images = {name: images[name] for name in wanted}
             masks = {name: masks[name] for name in wanted if name in masks}
-        pairs = match_pairs(images, masks, image_folder, mask_folder)
-        if self.lists or self._has_split_folders():
-            return pairs
-        by_name = {pair.name: pair for pair in pairs}
-        return [by_name[name] for name in self._names(split, images)]
+        try:
+            return self._share(split, match_pairs(images, masks, image_folder, mask_folder))
+        except PairingError as error:
+            raise PairingError(error.problems, self._share(split, error.pairs)) from error
+
+    def _images(self, folder: Path) -> dict[str, Path]:
+        without = self.mask_suffix if self.images == self.masks else ""
+        return find_images(folder, self._layout(), self.image_suffix, without)
 
     def _unlabelled(self) -> list[Pair]:
-        images = find_images(self._folders("test")[0], self._layout())
-        names = list(images) if self._has_split_folders() else self._names("test", images)
-        return [Pair(name, images[name]) for name in names]
+        if self._has_split_folders() and not self._split_folder("test").is_dir():
+            return []
+        images = self._images(self._folders("test")[0])
+        names = self._listed("test", images) if self.lists else images
+        return self._share("test", [Pair(name, images[name]) for name in names])
 
-    def _names(self, split: Split, images: dict[str, Path]) -> list[str]:
-        if not self.lists:
-            return split_by_fractions(images, self.fractions, self.split_seed)[split]
-        if split not in self.lists:
-            raise InputError(f"There is no list of {split} images. Set {split}_list.")
-        return split_by_lists(images, self.lists)[split]
+    def _listed(self, split: Split, images: dict[str, Path]) -> list[str]:
+        if split not in self.lists and split == "train":
+            raise InputError("There is no list of train images. Set train_list.")
+        return split_by_lists(images, self.lists, self.image_suffix).get(split, [])
+
+    def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:
+        """Return a split's share of pairs that a random split divides; otherwise all."""
+        if self.lists or (self._has_split_folders() and (split == "test" or not self._lacks_val())):
+            return list(pairs)
+        by_name = {pair.name: pair for pair in pairs}
+        shares = split_by_fractions(by_name, self._shares(), self.split_seed)
+        return [by_name[name] for name in shares[split]]
+
+    def _shares(self) -> tuple[float, float, float]:
+        if not self._lacks_val():
+            return self.fractions
+        train, val, _ = self.fractions
+        return train / (train + val or 1), val / (train + val or 1), 0.0
 
     def _has_split_folders(self) -> bool:
         if self.lists:
             return False
         return (self.root / "train").is_dir() or (self.root / self.images / "train").is_dir()
+
+    def _lacks_val(self) -> bool:
+        return self._has_split_folders() and not self._split_folder("val").is_dir()
+
+    def _split_folder(self, split: Split) -> Path:
+        if (self.root / "train").is_dir():
+            return self.root / split
+        return self.root / self.images / split
 
     def _folders(self, split: Split) -> tuple[Path, Path]:
         if not self._has_split_folders():
@@ -195,7 +256,10 @@ def _class_names(
         raise InputError("The number of classes is unknown. Set num_classes or class_names.")
     if len(set(given.values())) > 1:
         said = ", ".join(f"{name} {count}" for name, count in given.items())
-        raise InputError(f"The settings disagree about the number of classes: {said}.")
+        raise InputError(
+            f"The settings disagree about the number of classes: {said}. Correct one; num_classes "
+            "may be null beside the others."
+        )
     count = next(iter(given.values()))
     if count < 2:
         raise InputError(f"{count} class is too few: background is a class, too. Give at least 2.")
@@ -203,11 +267,20 @@ def _class_names(
 
 
 def _decoder(
-    num_classes: int, palette: Palette | None, ignored: Palette | None, tolerance: int
+    num_classes: int,
+    palette: Palette | None,
+    ignored: Palette | None,
+    tolerance: int,
+    unknown: Unknown,
 ) -> LabelDecoder:
+    check_choice("unknown", unknown, Unknown)
     if palette and not isinstance(palette[0], int):
-        hint = "Correct the mask, or name the colour in palette or ignored."
-        return ColorLabels(_colors(palette), _colors(ignored or ()), hint, tolerance)
+        colors, void = _colors(palette), _colors(ignored or ())
+        hint = (
+            "Correct the mask, name the colour in palette or ignored, set tolerance (at most "
+            f"{_most_tolerance(tolerance, (*colors, *void))}), or set unknown to nearest or void."
+        )
+        return ColorLabels(colors, void, hint, tolerance, unknown)
     values = tuple(range(num_classes)) if palette is None else _numbers(palette)
     if ignored is None:
         ignored = [] if IGNORE_INDEX in values else [IGNORE_INDEX]
@@ -215,7 +288,23 @@ def _decoder(
         "Correct the mask, raise num_classes, name the value in ignored, or give what stands for "
         "each class as palette."
     )
-    return IdLabels(values, _numbers(ignored), hint, tolerance)
+    if palette is not None:
+        hint += (
+            " For values nearly right, set tolerance (at most "
+            f"{_most_tolerance(tolerance, (*values, *_numbers(ignored)))}) or unknown."
+        )
+    return IdLabels(values, _numbers(ignored), hint, tolerance, unknown)
+
+
+def _most_tolerance(tolerance: int, listed: Sequence[object]) -> int:
+    """Return the largest possible tolerance; raise if the given one is larger."""
+    most = max(largest_tolerance(listed), 0)
+    if tolerance > most:
+        raise InputError(
+            f"tolerance is {tolerance}, but only up to {most} can the entries of palette and "
+            f"ignored be told apart. Set tolerance to at most {most}."
+        )
+    return most
 
 
 def _colors(values: Sequence[Color | int]) -> tuple[Color, ...]:
@@ -237,20 +326,3 @@ def _numbers(values: Sequence[Color | int]) -> tuple[int, ...]:
             "colours alone or numbers alone."
         )
     return tuple(value for value in values if isinstance(value, int))
-
-
-def _without_suffix(masks: dict[str, Path], suffix: str) -> dict[str, Path]:
-    return {name.removesuffix(suffix): path for name, path in masks.items()}
-
-
-def _refuse_black_and_white(pairs: Sequence[Pair]) -> None:
-    """Raise if masks hold only 0 and 255, which would train on background alone."""
-    values: set[int] = set()
-    for pair in pairs:
-        if pair.label is not None:
-            values |= set(np.unique(read_label(pair.label, colors=False)).tolist())
-    if pairs and values == {0, IGNORE_INDEX}:
-        raise InputError(
-            f"The masks hold only 0 and 255, for instance {pairs[0].label}, and 255 would be "
-            "ignored. If it is class 1, set palette to [0, 255]; otherwise set ignored to [255]."
-        )

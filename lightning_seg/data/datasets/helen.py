@@ -55,7 +55,7 @@ class HELENDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -105,7 +105,8 @@ class HELENDataModule(SegmentationDataModule):
             for file in own
             for name in names[file]
         ]
-        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
+        alone = self.reader.masks_alone
+        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT, alone)
         return pairs
 
     def _parts(self, split: Split) -> tuple[Split, ...]:

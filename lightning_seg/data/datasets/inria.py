@@ -46,7 +46,7 @@ class INRIADataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -80,7 +80,7 @@ class INRIADataModule(SegmentationDataModule):
         try:
             pairs = match_pairs(files, find_images(masks, _LAYOUT), images, masks)
         except PairingError as error:
-            raise PairingError(str(error), error.problems, _of(split, error.pairs)) from error
+            raise PairingError(error.problems, _of(split, error.pairs)) from error
         return _of(split, pairs)
 
 

@@ -156,7 +156,7 @@ class ISPRSDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         folder = Path(f"data/{area}" if root is None else root)
         chosen: Bands = bands or ("RGB" if area == "potsdam" else "IRRG")

@@ -64,7 +64,7 @@ class SUNRGBDDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         if not max_depth > 0:
             raise InputError(f"max_depth is {max_depth}. Set it to metres above 0.")

@@ -57,7 +57,7 @@ class SyntheticDataModule(ISPRSDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         counts: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         _check(counts, size, seed)

@@ -61,7 +61,7 @@ class VOCDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
-        predict_root: str | Path | None = None,
+        predict_root: list[str] | str | Path | None = None,
     ) -> None:
         super().__init__(
             root=root,
@@ -99,7 +99,8 @@ class VOCDataModule(SegmentationDataModule):
         pairs = [self._pair(name, "SegmentationClass") for name in val]
         if split == "train":
             pairs = self._train(val) + (pairs if self.train_on_val else [])
-        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT)
+        alone = self.reader.masks_alone
+        refuse_missing(pairs, self.decoder, f"the {split} images", _LAYOUT, alone)
         return pairs
 
     def _train(self, val: Sequence[str]) -> list[Pair]:

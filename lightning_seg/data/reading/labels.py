@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -24,7 +24,14 @@ _ROWS = 256
 _FARTHEST = 2**16
 _SHOWN = 6
 
+Unknown = Literal["error", "nearest", "void"]
+"""Meaning of a value that is neither a class's nor ignored."""
+
 _reported: set[Path] = set()
+
+
+class InexactLabel(UserWarning):
+    """Pixels of a label only nearly have a class's value, and are taken for it."""
 
 
 class LabelDecoder(ABC):
@@ -60,6 +67,7 @@ class _OneFile(LabelDecoder):
     ignored: tuple[Any, ...] = ()
     hint: str = "Correct the label file."
     tolerance: int = 0
+    unknown: Unknown = "error"
     colors: ClassVar[bool]
 
     @property
@@ -90,7 +98,12 @@ class _OneFile(LabelDecoder):
                 the file (``origin`` is the window's upper left corner), the count and the hint.
         """
         mask = self._decoded(label, path, self.tolerance)
-        if (unknown := mask == _UNKNOWN).any():
+        unknown = mask == _UNKNOWN
+        if self.unknown != "error":
+            mask[unknown] = (
+                IGNORE_INDEX if self.unknown == "void" else self._nearest(label[unknown])
+            )
+        elif unknown.any():
             row, column = _first(unknown)
             raise InputError(
                 f"{path}: label {self._named(label[row, column])} at row {row + origin[0]}, "
@@ -98,9 +111,17 @@ class _OneFile(LabelDecoder):
                 f"{_others(label, unknown)}) is none of the {self._classes}. "
                 f"{_advice(self.hint, path)}"
             )
-        if self.tolerance and path not in _reported:
-            _report(label, self._decoded(label, path, 0), path)
+        if (self.tolerance or self.unknown != "error") and path not in _reported:
+            _report(label, self._decoded(label, path, 0), path, self.unknown)
         return mask
+
+    def _nearest(self, values: np.ndarray) -> np.ndarray:
+        """Return the mask value of the nearest listed value for each of (N,) or (N, 3)."""
+        different, index = np.unique(values.reshape(len(values), -1), axis=0, return_inverse=True)
+        listed = np.array([*self.values, *self.ignored], np.int64).reshape(-1, different.shape[1])
+        meanings = np.array(_meanings(self.values, self.ignored), np.uint8)
+        nearest = [((listed - value) ** 2).sum(axis=1).argmin() for value in different]
+        return meanings[np.array(nearest, np.int64)][index.reshape(-1)]
 
     @property
     @abstractmethod
@@ -126,6 +147,7 @@ class IdLabels(_OneFile):
         hint: Advice about an unknown number; ends the error message.
         tolerance: Largest distance from a listed number that still counts as this number, such as
             15 where 255 was saved as 240. A warning gives the share of such pixels, once per file.
+        unknown: Refuses other numbers, takes them for the nearest listed one, or ignores them.
     """
 
     values: tuple[int, ...]
@@ -163,6 +185,8 @@ class ColorLabels(_OneFile):
         tolerance: Largest distance in red, green or blue from a listed colour that still counts as
             this colour, for labels saved with lossy compression. A warning gives the share of such
             pixels, once per file.
+        unknown: Refuses other colours, takes them for the nearest one in ``values`` or ``ignored``,
+            or ignores them.
         merged: Additional colours, each with the class index it maps to.
     """
 
@@ -221,6 +245,13 @@ def _color_table(
     return cube.reshape(-1)
 
 
+def largest_tolerance(values: Sequence[Any]) -> int:
+    """Return the largest tolerance that still distinguishes numbers or colours."""
+    points = np.array(values, np.int64).reshape(len(values), -1)
+    distances = np.abs(points[:, None] - points[None]).max(axis=2)
+    return (int(distances[~np.eye(len(points), dtype=bool)].min()) - 1) // 2
+
+
 def _meanings(values: Sequence[object], ignored: Sequence[object]) -> list[int]:
     return [*range(len(values)), *[IGNORE_INDEX] * len(ignored)]
 
@@ -235,16 +266,18 @@ def _fill(near: np.ndarray, meaning: int, value: int | Color, tolerance: int) ->
     near[:] = meaning
 
 
-def _report(label: np.ndarray, exact: np.ndarray, path: Path) -> None:
+def _report(label: np.ndarray, exact: np.ndarray, path: Path, unknown: Unknown) -> None:
     moved = exact == _UNKNOWN
     if not moved.any():
         return
     _reported.add(path)
     value = label[_first(moved)].tolist()
     shown = f"colour, for instance {tuple(value)}" if label.ndim == 3 else f"value, such as {value}"
+    fate = "are ignored if no class is near" if unknown == "void" else "are taken for it"
     warnings.warn(
         f"{path}: {moved.mean():.2%} of the pixels just read have nearly a class's {shown}, and "
-        "are taken for it.",
+        f"{fate}.",
+        InexactLabel,
         stacklevel=3,
     )
 

@@ -58,6 +58,7 @@ class PairReader:
         downscale: Downscale factor of all files, by area averages for images and nearest neighbour
             for masks. Windows and sizes refer to the downscaled arrays.
         image_downscale: Size of image files relative to label files; images are downscaled by it.
+        masks_alone: Reads no images, which need not exist: they are black, of the mask's size.
     """
 
     decoder: LabelDecoder
@@ -66,6 +67,7 @@ class PairReader:
     extra: ExtraChannel | None = None
     downscale: int = 1
     image_downscale: int = 1
+    masks_alone: bool = False
 
     def size(self, pair: Pair) -> tuple[int, int]:
         """Return the height and width of the sample, from the image's header."""
@@ -75,18 +77,24 @@ class PairReader:
 
     def whole_size(self, pair: Pair) -> tuple[int, int]:
         """Return the height and width of the whole files."""
+        if self.masks_alone and pair.label is not None:
+            height, width = self.decoder.size(pair.label)
+            return height // self.downscale, width // self.downscale
         height, width = image_size(pair.image)
         return height // self.image_factor, width // self.image_factor
 
     def image(self, pair: Pair, window: Window | None = None) -> np.ndarray:
         """Read the image (H, W, C), uint8 or float32 in [0, 1]."""
+        if self.masks_alone:
+            size = self.size(pair) if window is None else window[2:]
+            return np.zeros((*size, self.channels), np.uint8)
         area = _in_files(pair, window)
         image = read_image(pair.image, self.channels, _upscaled(area, self.image_factor))
         return self._downscaled(scale_values(image, self.value_range, pair.image))
 
     def extra_channel(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """Read the extra channel (H, W, 1) float32 in [0, 1], if the pair has one."""
-        if pair.extra is None or self.extra is None:
+        if pair.extra is None or self.extra is None or self.masks_alone:
             return None
         area = _upscaled(_in_files(pair, window), self.image_factor)
         return self._downscaled(self.extra.read(pair.extra, area))

@@ -3,14 +3,15 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob, has_magic
+from itertools import takewhile
 from pathlib import Path
 
+from lightning_seg.data.reading.georeference import refuse_other_place
 from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, image_size
 from lightning_seg.data.reading.labels import LabelDecoder
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
-
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,12 @@ class PairingError(InputError):
     """Files of a split are missing or unpaired.
 
     Args:
-        message: The error message.
-        problems: All problems.
+        problems: A sentence for each cause; the first is the error message.
         pairs: The pairs that remain usable.
     """
 
-    def __init__(self, message: str, problems: Sequence[str], pairs: Sequence[Pair]) -> None:
-        super().__init__(message)
+    def __init__(self, problems: Sequence[str], pairs: Sequence[Pair]) -> None:
+        super().__init__(problems[0])
         self.problems = tuple(problems)
         self.pairs = tuple(pairs)
 
@@ -56,12 +56,16 @@ def require_folder(folder: Path, hint: str = "") -> None:
         raise InputError(f"The folder {folder.absolute()} does not exist. {hint}".strip())
 
 
-def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
+def find_images(
+    folder: Path, missing: str = "", ending: str = "", without: str = ""
+) -> dict[str, Path]:
     """Return all image files below a folder by name, the relative path without suffix, sorted.
 
     Args:
         folder: The folder to search, with all its sub-folders, linked ones, too.
         missing: Advice for the error message if the folder is missing.
+        ending: Only files whose names end so, such as "_image" or "_image.png"; names lack it.
+        without: No files whose names end so.
     """
     require_folder(folder, missing)
     images: dict[str, Path] = {}
@@ -70,7 +74,11 @@ def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             others.add(path.suffix or path.name)
             continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        if not _ends(path, ending) or (without and _ends(path, without)):
+            continue
+        relative = path.relative_to(folder)
+        name = (relative if "." in ending else relative.with_suffix("")).as_posix()
+        name = name.removesuffix(ending)
         if name in images:
             raise InputError(f"{images[name]} and {path} have the same name. Rename one of them.")
         images[name] = path
@@ -79,6 +87,29 @@ def find_images(folder: Path, missing: str = "") -> dict[str, Path]:
             f"{folder} holds no image that can be read, but {', '.join(sorted(others)[:6])}. Read "
             f"are {', '.join(IMAGE_SUFFIXES)}: convert the images, or correct the folder."
         )
+    return images
+
+
+def _ends(path: Path, ending: str) -> bool:
+    return (path.name if "." in ending else path.stem).endswith(ending)
+
+
+def images_at(root: str | Path) -> dict[str, Path]:
+    """Return the images that an image, a folder or a glob pattern names, by name.
+
+    Names are relative to the folder, or to the last folder before a pattern's first wildcard.
+    """
+    path = Path(root)
+    if os.path.isfile(path):
+        return {path.stem: path}
+    fixed = list(takewhile(lambda part: not has_magic(part), path.parts))
+    if os.path.isdir(path) or len(fixed) == len(path.parts):
+        return find_images(path, "Set predict_root to an image, a folder of them or a pattern.")
+    folder = Path(*fixed)
+    matches = {Path(match) for match in glob(str(path), recursive=True)}
+    images = {name: found for name, found in find_images(folder).items() if found in matches}
+    if not images:
+        raise InputError(f"predict_root: no image matches {root}. Correct the pattern.")
     return images
 
 
@@ -108,29 +139,23 @@ def match_pairs(
     """Pair images and labels of equal name."""
     pairs = [Pair(name, path, labels[name]) for name, path in images.items() if name in labels]
     unpaired = {
-        f"image(s) without a label in {label_folder}": _alone(images, labels),
-        f"label(s) without an image in {image_folder}": _alone(labels, images),
+        f"image(s) without a label in {label_folder}": (_alone(images, labels), label_folder),
+        f"label(s) without an image in {image_folder}": (_alone(labels, images), image_folder),
     }
     problems = [
-        f"{path}: {description.replace('(s)', '')}"
-        for description, paths in unpaired.items()
-        for path in paths
+        f"{len(paths)} {what}: {first_of(paths)}. {_unread(paths[0], folder)}Add the missing "
+        f"files, or remove the {what.partition(' ')[0]}. Names must be equal except for suffixes."
+        for what, (paths, folder) in unpaired.items()
+        if paths
     ]
-    for (description, paths), folder in zip(
-        unpaired.items(), (label_folder, image_folder), strict=True
-    ):
-        if paths:
-            kind = description.partition(" ")[0]
-            raise PairingError(
-                f"{len(paths)} {description}: {_first(paths)}. {_unread(paths[0], folder)}Add the "
-                f"missing files, or remove the {kind}. Names must be equal except for suffixes.",
-                problems,
-                pairs,
-            )
+    if problems:
+        raise PairingError(problems, pairs)
     return pairs
 
 
-def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint: str) -> None:
+def refuse_missing(
+    pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint: str, masks_alone: bool = False
+) -> None:
     """Raise unless all files of the pairs exist.
 
     Args:
@@ -138,23 +163,27 @@ def refuse_missing(pairs: Sequence[Pair], decoder: LabelDecoder, name: str, hint
         decoder: Lists the files of a label.
         name: Name of the pairs for the message, such as "the test tiles".
         hint: Advice that ends the error message.
+        masks_alone: Images may be missing.
     """
-    wanted = {pair: _files(pair, decoder) for pair in pairs}
+    wanted = {pair: _files(pair, decoder)[masks_alone:] for pair in pairs}
     missing = {
         pair: [path for path in paths if not os.path.isfile(path)] for pair, paths in wanted.items()
     }
     absent = [path for paths in missing.values() for path in paths]
     if absent:
         raise PairingError(
-            f"{len(absent)} of {sum(map(len, wanted.values()))} files of {name} are missing: "
-            f"{_first(absent)}. {hint}",
-            [f"{path}: missing" for path in absent],
+            [
+                f"{len(absent)} of {sum(map(len, wanted.values()))} files of {name} are missing: "
+                f"{first_of(absent)}. {hint}"
+            ],
             [pair for pair, paths in missing.items() if not paths],
         )
 
 
-def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: int = 1) -> None:
-    """Raise unless images and labels agree in size; only file headers are read.
+def check_alignment(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: int = 1) -> None:
+    """Raise unless images and labels agree in size, and in place if both are georeferenced.
+
+    Only file headers are read.
 
     Args:
         pairs: The pairs.
@@ -171,6 +200,7 @@ def check_sizes(pairs: Sequence[Pair], decoder: LabelDecoder, image_downscale: i
         if pair.extra is not None:
             partners["extra channel"] = pair.extra, image_size(pair.extra)
         for kind, (path, other) in partners.items():
+            refuse_other_place(pair.image, path, kind)
             if size != other:
                 times = f" (times {image_downscale})" if image_downscale > 1 else ""
                 raise InputError(
@@ -198,6 +228,7 @@ def _alone(files: Mapping[str, Path], partners: Mapping[str, Path]) -> list[Path
     return [path for name, path in files.items() if name not in partners]
 
 
-def _first(paths: Sequence[Path]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return f"{', '.join(map(str, paths[:_SHOWN]))}{more}"
+def first_of(paths: Sequence[Path], shown: int = 3) -> str:
+    """List the first paths, and the number of the others."""
+    more = f" and {len(paths) - shown} more" if len(paths) > shown else ""
+    return f"{', '.join(map(str, paths[:shown]))}{more}"

@@ -3,17 +3,18 @@
 import hashlib
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_seg.data.reading.labels import LabelDecoder
+from lightning_seg.data.reading.labels import InexactLabel, LabelDecoder
 from lightning_seg.data.reading.tiff import Window, is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import OWN_FOLDER, write_atomically
@@ -25,15 +26,19 @@ _WHOLE = 2048 * 2048
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """Pixel counts of the classes in a set of label maps, without ignored pixels.
+    """Pixel counts of a set of label maps.
 
     Args:
         pixels: Pixels of each class.
-        pixels_around: Pixels of all label maps that contain the class.
+        pixels_around: Pixels, without ignored ones, of all label maps that contain the class.
+        ignored: Ignored pixels.
+        inexact: Label maps with pixels that only nearly have a class's value, see `InexactLabel`.
     """
 
     pixels: tuple[int, ...]
     pixels_around: tuple[int, ...]
+    ignored: int = 0
+    inexact: int = field(default=0, compare=False)
 
 
 def balanced_weights(counts: ClassCounts, balance: ClassBalance) -> tuple[float, ...]:
@@ -72,14 +77,19 @@ def count_classes(
     """
     pixels = torch.zeros(decoder.num_classes, dtype=torch.int64)
     around = torch.zeros_like(pixels)
+    ignored = inexact = 0
     workers = min(num_workers, len(paths))
     # Its own generator leaves the random numbers of training unchanged.
     generator = torch.Generator().manual_seed(0)
     reader = _Counting(paths, decoder)
-    for counted in DataLoader(reader, batch_size=None, num_workers=workers, generator=generator):
+    loader = DataLoader(reader, batch_size=None, num_workers=workers, generator=generator)
+    for values, nearly in loader:
+        counted = values[: decoder.num_classes]
         pixels += counted
         around += counted.sum() * (counted > 0)
-    return ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()))
+        ignored += int(values[decoder.num_classes :].sum())
+        inexact += nearly
+    return ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()), ignored, inexact)
 
 
 def cached_counts(
@@ -94,7 +104,8 @@ def cached_counts(
     # A damaged cache file is ignored and replaced.
     with suppress(OSError, ValueError, KeyError, TypeError):
         cached = json.loads(file.read_text(encoding="utf-8"))
-        counts = ClassCounts(tuple(cached["pixels"]), tuple(cached["pixels_around"]))
+        pixels, around = tuple(cached["pixels"]), tuple(cached["pixels_around"])
+        counts = ClassCounts(pixels, around, cached["ignored"], cached["inexact"])
         if cached["checksum"] == _checksum(counts):
             return counts
     counts = count_classes(paths, decoder, num_workers)
@@ -107,8 +118,8 @@ def _checksum(counts: ClassCounts) -> int:
     return zlib.crc32(repr(counts).encode())
 
 
-class _Counting(Dataset[torch.Tensor]):
-    """Pixel counts of each class (K,) int64 for each label file."""
+class _Counting(Dataset[tuple[torch.Tensor, bool]]):
+    """Pixel counts (256,) int64 of the mask's values for each label, and whether it is inexact."""
 
     def __init__(self, paths: Sequence[Path], decoder: LabelDecoder) -> None:
         self.paths = tuple(paths)
@@ -117,12 +128,15 @@ class _Counting(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> torch.Tensor:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, bool]:
         counts = np.zeros(256, np.int64)
-        for mask in _masks(self.paths[index], self.decoder):
-            for row in range(0, len(mask), _ROWS):  # bincount takes 8 bytes per pixel
-                counts += np.bincount(mask[row : row + _ROWS].reshape(-1), minlength=256)
-        return torch.from_numpy(counts[: self.decoder.num_classes])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for mask in _masks(self.paths[index], self.decoder):
+                for row in range(0, len(mask), _ROWS):  # bincount takes 8 bytes per pixel
+                    counts += np.bincount(mask[row : row + _ROWS].reshape(-1), minlength=256)
+        nearly = any(issubclass(warning.category, InexactLabel) for warning in caught)
+        return torch.from_numpy(counts), nearly
 
 
 def _masks(label: Path, decoder: LabelDecoder) -> Iterator[np.ndarray]:

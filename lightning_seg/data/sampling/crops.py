@@ -80,6 +80,7 @@ class Crops(Dataset[Sample]):
             self._ignored_beyond(self.reader.mask(pair, window)),
             None if extra_channel is None else self._mirrored(extra_channel),
             int(random.integers(2**31)),
+            pair.image,
         )
         sample = make_sample(image, mask, extra_channel, name=pair.name)
         return sample | {"window": torch.tensor(window)}

@@ -48,31 +48,47 @@ def _counts(total: int, fractions: Sequence[float]) -> list[int]:
     return counts
 
 
-def split_by_lists(names: Collection[str], lists: Mapping[str, Path]) -> dict[str, list[str]]:
+def split_by_lists(
+    names: Collection[str], lists: Mapping[str, Path], ending: str = ""
+) -> dict[str, list[str]]:
     """Split names by text files with one name per line, with or without an image suffix.
+
+    A line may also name a sub-folder, and thereby all names in it.
 
     Args:
         names: All existing names.
         lists: The text file of each split.
+        ending: Ending of image names in the lists that ``names`` lack.
     """
     sources: dict[str, str] = {}
     result: dict[str, list[str]] = {}
     for split, path in lists.items():
         result[split] = []
-        for source, name in _lines(path):
-            if name not in names:
+        for source, line in _lines(path):
+            named = _named(line, names, ending)
+            if not named:
                 raise InputError(
-                    f"{source} names {name}, but there is no such image. Correct the list, or add "
+                    f"{source} names {line}, but there is no such image. Correct the list, or add "
                     "the image."
                 )
-            if name in sources:
-                raise InputError(
-                    f"{source} names {name}, which {sources[name]} names already. An image must be "
-                    "in one split, once."
-                )
-            sources[name] = source
-            result[split].append(name)
+            for name in named:
+                if name in sources:
+                    raise InputError(
+                        f"{source} names {name}, which {sources[name]} names already. An image "
+                        "must be in one split, once."
+                    )
+                sources[name] = source
+            result[split] += named
     return result
+
+
+def _named(line: str, names: Collection[str], ending: str) -> list[str]:
+    """Return the names that a line of a list names: an image, or all in a sub-folder."""
+    for name in (line, line.removesuffix(ending.partition(".")[0])):
+        if name in names:
+            return [name]
+    folder = line.rstrip("/") + "/"
+    return [name for name in names if name.startswith(folder)]
 
 
 def listed_names(path: Path, hint: str) -> list[str]:
