@@ -38,7 +38,12 @@ from lightning_seg.cli.config_errors import explain
 from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.lost_process import raise_if_process_lost
-from lightning_seg.cli.run_folder import CONFIG, lock_run_folder, refuse_second_run
+from lightning_seg.cli.run_folder import (
+    CONFIG,
+    lock_run_folder,
+    refuse_foreign_folder,
+    refuse_second_run,
+)
 from lightning_seg.cli.warnings import filter_warnings
 from lightning_seg.errors import InputError
 from lightning_seg.files import UNWRITABLE, write_atomically
@@ -182,6 +187,7 @@ class SegmentationCLI(LightningCLI):
                 raise InputError(
                     f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
                 )
+            refuse_foreign_folder(run_dir)
         elif not config.trainer.fast_dev_run:
             self._lock = lock_run_folder(run_dir)
             own = (run_dir / CHECKPOINTS).resolve()
@@ -209,6 +215,7 @@ class SegmentationCLI(LightningCLI):
             self._predictions,
             files,
             self.trainer.precision,
+            Path(self._get(self.config, "run_dir")),
         )
         self.model, self.datamodule = plan.model, plan.data
         self.trainer.callbacks.extend(plan.callbacks)  # type: ignore[attr-defined]

@@ -219,14 +219,27 @@ def test_images_are_predicted_again_with_other_label_values(tmp_path):
 def finished_again(images, out, **kwargs):
     """Return True if a second prediction keeps the first one's file of image ``a``."""
     predict(images, out)
-    (out / "a.png").write_bytes(b"kept")
+    before = (out / "a.png").stat()
     predict(images, out, **kwargs)
-    return (out / "a.png").read_bytes() == b"kept"
+    return (out / "a.png").stat() == before
 
 
 def test_finished_predictions_are_kept(tmp_path):
     write_image(tmp_path / "images" / "a.png")
     assert finished_again(tmp_path / "images", tmp_path / "out")
+
+
+def test_a_prediction_edited_by_hand_is_kept(tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    write_image(images / "a.png")
+    predict(images, out)
+    (out / "a.png").write_bytes(b"by hand")
+    write_image(images / "b.png")
+    predict(images, out)
+    assert (out / "b.png").is_file()
+    with pytest.raises(InputError, match=r"a.png was not written by lightning-seg, or has been"):
+        predict(images, out, label_values=[0, 1, 255])
+    assert (out / "a.png").read_bytes() == b"by hand"
 
 
 class Settings(nn.Module):

@@ -27,6 +27,7 @@ from lightning_seg.inference.export import (
     save_program,
 )
 from lightning_seg.inference.label_map import label_dtype
+from lightning_seg.own_files import complete_own, refuse_foreign
 from lightning_seg.tasks import SegmentationTask
 
 SUFFIXES = (".onnx", ".pt2")
@@ -50,6 +51,7 @@ def run(argv: list[str]) -> None:
         )
     if output.suffix == ".onnx":
         require_onnx()
+    refuse_foreign([output, output.with_name(f"{output.name}.data")])
     task = load_task(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))
     predictor = Predictor(task.network, task.head, arguments.result).eval()
     with _cannot_write(output):
@@ -160,7 +162,7 @@ def _write(
                 "nothing was written. Try the other file format, or --size"
             )
         for written in Path(folder).iterdir():
-            written.replace(output.parent / written.name)
+            complete_own(written, output.parent / written.name)
     return difference
 
 
