@@ -19,7 +19,12 @@ from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
 from lightning_seg.own_files import refuse_foreign
 from lightning_seg.prediction.files import PredictionFiles, Probabilities, checked_label_values
-from lightning_seg.prediction.geotiff import has_georeference, is_rotated
+from lightning_seg.prediction.geotiff import (
+    has_georeference,
+    has_world_file,
+    is_placed_by_points,
+    is_rotated,
+)
 from lightning_seg.prediction.job import PredictionJob
 from lightning_seg.prediction.outputs import becomes_geotiff
 from lightning_seg.prediction.polygons import Polygons
@@ -140,7 +145,7 @@ def plan_prediction(
     ):
         job = PredictionJob(model, data, folder, files, precision, run)
         rasters = RasterDataModule(data, job.layout, job.find_pending)
-        checks = [_Checks(data, folder, job.paths)]
+        checks = [_Checks(data, folder, job.paths, outlines=files.polygons is not None)]
         return PredictionPlan(_WindowPrediction(model), rasters, (*checks, RasterWriter(job)))
     if files.probabilities is not None or files.polygons is not None:
         raise InputError(
@@ -163,6 +168,7 @@ class _Checks(Callback):
         paths: Returns the paths of the files written for an image.
         run: The run's folder, if there is one.
         why_whole: Why images are predicted whole, if they are.
+        outlines: Whether outlines are written.
     """
 
     def __init__(
@@ -172,12 +178,14 @@ class _Checks(Callback):
         paths: Callable[[Pair], Sequence[Path]],
         run: Path | None = None,
         why_whole: str = "",
+        outlines: bool = False,
     ) -> None:
         self._data = data
         self._folder = folder
         self._paths = paths
         self._run = run
         self._why_whole = why_whole
+        self._outlines = outlines
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Raise if predictions would overwrite files; warn about lost georeferences."""
@@ -188,6 +196,8 @@ class _Checks(Callback):
         if self._why_whole:  # by windows, finished images are skipped: the RasterWriter checks
             refuse_foreign((path for every in paths.values() for path in every), self._run)
         _warn_about_lost_georeferences(pairs, self._why_whole)
+        if self._outlines:
+            _warn_about_outlines_in_pixels(pairs)
 
 
 def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
@@ -231,9 +241,11 @@ def _warn_about_lost_georeferences(pairs: Sequence[Pair], why_whole: str = "") -
     """Warn once if labels of georeferenced images will have no georeference."""
     for pair in pairs:
         image = pair.image
-        if not is_raster(image) or not has_georeference(image):
+        if not (has_georeference(image) if is_raster(image) else has_world_file(image)):
             continue
-        if why_whole:
+        if not is_raster(image):
+            reason = "its world file is not read. Save it as a GeoTIFF (gdal_translate)"
+        elif why_whole:
             reason = f"images are predicted whole. {why_whole}"
         elif not becomes_geotiff(image):
             reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
@@ -245,6 +257,17 @@ def _warn_about_lost_georeferences(pairs: Sequence[Pair], why_whole: str = "") -
             f"The labels of {image} (and others like it) will have no georeference: {reason}"
         )
         return
+
+
+def _warn_about_outlines_in_pixels(pairs: Sequence[Pair]) -> None:
+    """Warn once if outlines of georeferenced images will be in pixels."""
+    for pair in pairs:
+        if becomes_geotiff(pair.image) and is_placed_by_points(pair.image):
+            rank_zero_warn(
+                f"The outlines of {pair.image} (and others like it) will be in pixels: it is "
+                "placed by ground control points or RPCs. Warp it first (gdalwarp)"
+            )
+            return
 
 
 def _png(folder: Path, pair: Pair) -> list[Path]:
