@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ from lightning_seg.tasks.class_legend import LEGEND, check_edge_networks, take_c
 from lightning_seg.tasks.fine_tuning import load_matching_weights
 from lightning_seg.tasks.label_range import check_label_range
 from lightning_seg.tasks.objective import check_terms, named_terms
-from lightning_seg.tasks.optimization import Optimization, planned_steps
+from lightning_seg.tasks.optimization import Optimization, optimizer_settings, planned_steps
 from lightning_seg.tasks.safe_classes import allow_own_classes
 
 Batch = dict[str, Any]
@@ -115,6 +115,8 @@ class SegmentationTask(LightningModule):
         self.optimization = optimization or Optimization()
         self.inference = inference
         self._planned_steps: int | None = None
+        self._optimizer_settings: dict[str, Any] | None = None
+        self._stored_settings: dict[str, Any] | None = None
         self._resumed = False
         self._lr_was_set = False
         self._began = False
@@ -356,9 +358,9 @@ class SegmentationTask(LightningModule):
         """Store class names, colours and weights, and the planned length of a step schedule."""
         checkpoint |= {name: getattr(self, name) for name in LEGEND}
         checkpoint["class_weights"] = known_weights(self)
-        trainer: Any = self._trainer  # None if a strategy alone saves the checkpoint
-        callbacks = [] if trainer is None else trainer.callbacks
-        if not self._began and any(isinstance(c, LearningRateFinder) for c in callbacks):
+        if self._optimizer_settings is not None:
+            checkpoint["optimizer_settings"] = self._optimizer_settings
+        if not self._began and self._finds_lr:
             # The learning-rate finder's temporary file, which it loads with weights_only=True.
             checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_KEY, None)
         if self.optimization.step_schedule is not None:
@@ -370,6 +372,7 @@ class SegmentationTask(LightningModule):
         for name in LEGEND:
             setattr(self, name, checkpoint.get(name, getattr(self, name)))
         self._planned_steps = checkpoint.get("planned_steps")
+        self._stored_settings = checkpoint.get("optimizer_settings")
         take_known_weights(self, checkpoint.get("class_weights", {}))
 
     def on_train_start(self) -> None:
@@ -385,8 +388,21 @@ class SegmentationTask(LightningModule):
         self.optimization.check_resumed(self, self._planned_steps)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return optimiser and schedule, see `Optimization`."""
-        return self.optimization.configure(self)
+        """Return optimiser and schedule, see `Optimization`.
+
+        Raises:
+            InputError: A resumed run asks for another optimiser than its checkpoint.
+        """
+        configured: Any = self.optimization.configure(self)
+        self._optimizer_settings = optimizer_settings(configured["optimizer"])
+        if self._stored_settings is not None and not self._finds_lr:
+            self.optimization.check_same(self._optimizer_settings, self._stored_settings)
+        return cast(OptimizerLRScheduler, configured)
+
+    @property
+    def _finds_lr(self) -> bool:
+        callbacks = [] if self._trainer is None else self._trainer.callbacks  # type: ignore[attr-defined]
+        return any(isinstance(callback, LearningRateFinder) for callback in callbacks)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load a state dict; raise InputError that names a tensor which does not fit."""
