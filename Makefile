@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,export,geo
 SETUP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow coverage faults soak lint types constraints wheel check-wheel clean
+.PHONY: setup demo test test-slow coverage faults soak lint types audit constraints wheel check-wheel clean
 
 setup: $(SETUP)
 
@@ -28,6 +28,14 @@ lint: $(SETUP)
 
 types: $(SETUP)
 	@$(BIN)/mypy
+
+# Known vulnerabilities of the pinned dependencies; offline, a message.
+audit: $(SETUP)
+	@if curl --silent --fail --max-time 20 --output /dev/null https://pypi.org/pypi/pip/json; then \
+		$(BIN)/uv tool run pip-audit --requirement constraints.txt --no-deps --disable-pip; \
+	else \
+		echo "pypi.org cannot be reached: the dependencies were not audited."; \
+	fi
 
 test: lint types
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile

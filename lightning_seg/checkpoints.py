@@ -1,9 +1,15 @@
-"""Lookup of a run's checkpoints."""
+"""Lookup and safe reading of checkpoints."""
 
+import re
+import zlib
 from pathlib import Path
-from zipfile import is_zipfile
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from lightning_seg.errors import InputError
+
+if TYPE_CHECKING:  # torch is slow to import
+    from torch import Tensor
 
 CHECKPOINTS = "checkpoints"
 
@@ -35,3 +41,101 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
             f"--ckpt_path {ckpt_path}: {path} is not a checkpoint or is truncated. Give another."
         )
     return str(path)
+
+
+def read_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, Any]:
+    """Read a checkpoint to the CPU and check it; with ``weights_only``, no code in it is run.
+
+    The checksum (CRC-32) that the format holds for each tensor is compared, which PyTorch itself
+    does not do.
+
+    Raises:
+        InputError: The file is damaged, is not a checkpoint, holds Python objects beside tensors
+            and plain data, or has weights that are not finite.
+    """
+    content = read_tensors(path, weights_only)
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not state:
+        raise InputError(
+            f"{path} is not a checkpoint of a training run: it has no state_dict. Give one "
+            "written by fit."
+        )
+    check_finite(state, path)
+    return content
+
+
+def read_tensors(path: str | Path, weights_only: bool = True) -> Any:
+    """Return the content of any file that ``torch.save`` wrote, see `read_checkpoint`."""
+    import torch
+    from torch.serialization import pickle
+
+    _check_whole(Path(path))
+    try:
+        return torch.load(path, map_location="cpu", weights_only=weights_only)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        if found is None:
+            raise _unreadable(path, error) from error
+        raise InputError(
+            f"{path} holds a Python object ({found[1]}), and loading such objects can run any "
+            "code. If you trust its origin, load it with weights_only=False in Python, "
+            "--weights_only false (fit, validate, test, predict), --model.trust_weights true "
+            "(with --model.weights) or --trust_checkpoint (export)."
+        ) from error
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def check_finite(state: dict[str, "Tensor"], path: str | Path) -> None:
+    """Raise if a tensor has a value that is NaN or infinite."""
+    for name, tensor in state.items():
+        # Both are NaN if one value is; several times as fast as `isfinite` of every value.
+        values = tensor.aminmax() if tensor.is_floating_point() and tensor.numel() else ()
+        if not all(value.isfinite() for value in values):
+            raise InputError(
+                f"{path}: the tensor {name} has values that are not finite (NaN or infinite). "
+                "Its training had failed; give an earlier checkpoint."
+            )
+
+
+def mismatch(error: RuntimeError) -> str | None:
+    """Return the first difference that ``load_state_dict`` found; None if it found none."""
+    text = str(error)
+    if "loading state_dict" not in text:
+        return None
+    several = text.count("size mismatch for") + text.count('"') // 2
+    more = f" ({several - 1} tensors more do not fit)" if several > 1 else ""
+    shapes = re.search(
+        r"size mismatch for (\S+): .*?Size\((.*?)\) from checkpoint.*?Size\((.*?)\)", text, re.S
+    )
+    if shapes:
+        name, there, here = shapes.groups()
+        return f"{name} has the shape {there} in the checkpoint, but {here} in the model{more}"
+    absent = re.search(r"(Missing|Unexpected) key\(s\) in state_dict: \"([^\"]+)", text)
+    if absent is None:
+        return " ".join(text.split())[:200]
+    where = "the checkpoint" if absent[1] == "Missing" else "the model"
+    return f"{absent[2]} is not in {where}{more}"
+
+
+def _check_whole(path: Path) -> None:
+    """Raise if a record of the file differs from its checksum; formats without any pass."""
+    if not is_zipfile(path):
+        return
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (BadZipFile, OSError, EOFError, ValueError, RuntimeError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    if damaged is not None:
+        raise InputError(
+            f"{path} is damaged: its part {damaged} differs from its checksum. Copy it again, or "
+            "give another checkpoint."
+        )
+
+
+def _unreadable(path: str | Path, error: BaseException) -> InputError:
+    reason = " ".join(str(error).split())[:100]
+    return InputError(
+        f"{path} is cut off, damaged or not a checkpoint ({reason}). Give another one."
+    )

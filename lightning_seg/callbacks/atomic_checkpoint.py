@@ -1,11 +1,13 @@
-"""Atomic checkpoint writing."""
+"""Atomic checkpoint writing, and reading that runs no code."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from lightning_seg.checkpoints import read_checkpoint
 from lightning_seg.files import atomic_file
 
 
@@ -26,3 +28,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         with atomic_file(Path(path)) as file:
             torch.save(checkpoint, file)
+
+    def load_checkpoint(
+        self,
+        path: str | Path,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Return a checked checkpoint on the CPU; code in it runs only with ``weights_only=False``.
+
+        Raises:
+            InputError: See `read_checkpoint`.
+        """
+        if "://" in str(path):
+            return super().load_checkpoint(path, map_location, weights_only is not False)
+        return read_checkpoint(path, weights_only is not False)

@@ -20,7 +20,8 @@ from lightning_seg.callbacks.classes import find_class_colors, find_num_classes
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.errors import InputError
-from lightning_seg.files import file_stem, write_atomically
+from lightning_seg.files import file_stem
+from lightning_seg.own_files import write_own
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -37,18 +38,24 @@ class PredictionWriter(BasePredictionWriter):
         output_dir: Output folder; by default ``predictions`` in the run's folder.
         label_values: Pixel value of each class, 0 to 255; the files are then greyscale, without a
             palette. By default a class's value is its index.
+        run: The run's folder, if files of another run are not to be replaced.
 
     Raises:
         InputError: (in setup) The number of classes is unknown, or is not the number of
-            ``label_values``. (in a step) ``predict_step`` returned no label map.
+            ``label_values``. (in a step) ``predict_step`` returned no label map, or a file would
+            be replaced that this callback did not write.
     """
 
     def __init__(
-        self, output_dir: str | None = None, label_values: Sequence[int] | None = None
+        self,
+        output_dir: str | None = None,
+        label_values: Sequence[int] | None = None,
+        run: Path | None = None,
     ) -> None:
         super().__init__(write_interval="batch")
         self.output_dir = output_dir
         self.label_values = label_values
+        self.run = run
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Look up the output folder, the number of classes and their colours."""
@@ -91,7 +98,7 @@ class PredictionWriter(BasePredictionWriter):
         folder = self._folder / (f"dataloader_idx_{dataloader_idx}" if several else "")
         for name, image in zip(names, labels, strict=True):
             png = label_png(image, self._colors, self.label_values)
-            write_atomically(folder / f"{file_stem(name)}.png", png)
+            write_own(folder / f"{file_stem(name)}.png", png, self.run)
 
 
 def _label_maps(prediction: Any, num_classes: int) -> Sequence[Tensor] | None:

@@ -19,6 +19,23 @@ _MODULES = (data, heads, inference, losses, networks, tasks, torch.optim)
 _SECTIONS = {"data": "--data"} | {
     name: f"--model.{name}" for name in ("network", "auxiliary", "optimization", "inference")
 }
+# Names that other programs give to settings.
+_ADVICE = {
+    "--lr": "--model.optimization.lr 0.01",
+    "--learning_rate": "--model.optimization.lr 0.01",
+    "--optimizer": "--model.optimization.optimizer SGD",
+    "--weight_decay": "--model.optimization.optimizer.weight_decay 0.01",
+    "--scheduler": "--model.optimization.step_schedule PolynomialLR",
+    "--epochs": "--trainer.max_epochs 10",
+    "--max_epochs": "--trainer.max_epochs 10",
+    "--batch_size": "--data.batch_size 8",
+    "--gpus": "--trainer.devices 2",
+    "--devices": "--trainer.devices 2",
+    "--seed": "--seed_everything 1",
+    "--resume": "--ckpt_path last",
+    "--output_dir": "--run_dir runs/NAME",
+}
+_LONGEST = 100  # characters of a value that a message repeats
 _FORM_OF_LOSSES = "Name each term: losses: {distance: {prediction: distance, loss: MapL1Loss}}."
 
 
@@ -29,8 +46,15 @@ def explain(message: str, args: Sequence[str], options: Iterable[str] = ()) -> s
     """
     if wrong_file := _unreadable_config(args) or _section_as_config(args):
         return wrong_file
+    return _short(_explain(message, args, options), 5 * _LONGEST)
+
+
+def _explain(message: str, args: Sequence[str], options: Iterable[str]) -> str:
     if unknown := re.search(r"unrecognized arguments: ([^\s=]+)", message, re.IGNORECASE):
-        return f"there is no option {unknown[1]}.{_nearest(unknown[1], options)}"
+        if advice := _ADVICE.get(unknown[1]):
+            return f"there is no option {unknown[1]}. Use {advice}, for example."
+        near = _nearest(unknown[1], options)
+        return f"there is no option {_short(unknown[1])}.{near}"
     if unknown := re.search(r"Subcommand '\w+' does not accept option '([^']+)'", message):
         near = _nearest(unknown[1], (option.removeprefix("--") for option in options))
         return f"there is no setting {unknown[1]}{_line_of(unknown[1], args)}.{near}"
@@ -47,8 +71,17 @@ def explain(message: str, args: Sequence[str], options: Iterable[str] = ()) -> s
     ):
         name, made = refused[1], re.search(r"class_path='([^']+)'", text)
         owner = made[1] if made else owner
-        near = _nearest(name, inspect.signature(import_object(owner)).parameters if owner else ())
+        known = inspect.signature(import_object(owner)).parameters if owner else {}
         place = f"{owner.rpartition('.')[2]}{_line_of(name, args)}"
+        if "step_schedule" in keys and name in known:
+            return (
+                f"{path}{place} cannot be a step_schedule, which is called with (optimizer, number "
+                f"of steps): its second argument is {list(known)[1]}. Use it as epoch_schedule, "
+                "with settings in epochs."
+            )
+        if name in known:
+            return f"{path}{name!r} of {place} is not a setting: the program passes it. Remove it."
+        near = _nearest(name, known)
         return f"{path}{name!r} is not a setting of {place}.{near}"
     if missing := re.search(r"the following arguments are required: (.+)", text):
         if keys:
@@ -62,9 +95,14 @@ def explain(message: str, args: Sequence[str], options: Iterable[str] = ()) -> s
         return path + " ".join(text.split())
     if keys[-1] == "losses" and given[1].startswith("[{'loss'"):
         return f"{path}lists by prediction are the form before 0.2. {_FORM_OF_LOSSES}"
+    if named := re.search(r"class_path(?:['\"]?[=:] ?|', val=)['\"]([^'\"]+)", given[1]):
+        return (
+            f"{path}{_short(named[1])} is no class that can be used here"
+            f"{_line_of(keys[-1], args)}. Give the class path of another."
+        )
     classes = [name for module in _MODULES for name in module.__all__ if name[0].isupper()]
     near = _nearest(given[1], classes) if "import path string" in text else ""
-    got = "null" if given[1] == "None" else given[1]
+    got = "null" if given[1] == "None" else _short(given[1])
     return f"{path}expected {_expected(text)}, but got {got!r}{_line_of(keys[-1], args)}.{near}"
 
 
@@ -77,6 +115,10 @@ def first_cause(error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     ours: list[BaseException] = [e for e in chain if isinstance(e, InputError)]
     return str((ours or [e for e in chain if isinstance(e, ValueError)])[-1])
+
+
+def _short(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} ..."
 
 
 def _innermost(message: str) -> tuple[list[str], str, str]:

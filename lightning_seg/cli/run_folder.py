@@ -11,8 +11,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_seg.callbacks.run_record import ENVIRONMENT, EPOCHS, FIT, read_lines
 from lightning_seg.checkpoints import CHECKPOINTS
 from lightning_seg.errors import InputError
+from lightning_seg.files import OWN_FOLDER
 
-CONFIG, _LOCK = "config.yaml", ".lock"
+CONFIG, _LOCK, _MARK = "config.yaml", ".lock", "run"
+# What commands write into a run's folder.
+_CONTENT = (CONFIG, EPOCHS, FIT, "pictures", "predict", "resumed", "test", "val")
 
 
 @rank_zero_only
@@ -65,8 +68,23 @@ def refuse_second_run(run_dir: Path) -> None:
             "that are started again and again), give the new run another folder (--run_dir ...), "
             "or remove the old one."
         )
-    if (run_dir / CONFIG).exists() and not (run_dir / ENVIRONMENT).exists():
-        raise InputError(
-            f"{run_dir / CONFIG} belongs to no run and would be replaced. Give the run a folder "
-            "of its own (--run_dir runs/NAME), or rename the file."
-        )
+    refuse_foreign_folder(run_dir)
+
+
+@rank_zero_only
+def refuse_foreign_folder(run_dir: Path) -> None:
+    """Raise if the folder is not a run's and has a file or folder with the name of one of a run's.
+
+    Otherwise mark the folder as a run's.
+    """
+    mark = run_dir / OWN_FOLDER / _MARK
+    checkpoints = (run_dir / CHECKPOINTS).glob("*.ckpt")
+    if not any(own.exists() for own in (mark, run_dir / ENVIRONMENT, *checkpoints)):
+        for name in _CONTENT:
+            if os.path.lexists(run_dir / name):
+                raise InputError(
+                    f"{run_dir / name} belongs to no run and might be replaced. Give the run a "
+                    "folder of its own (--run_dir runs/NAME), or rename the file."
+                )
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()

@@ -7,13 +7,15 @@ import sys
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, Literal
 
 # Lightning still uses deprecated names of jsonargparse.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
+import torch
 from jsonargparse import ArgumentError
 from jsonargparse._util import import_object
+from jsonargparse.typing import register_type
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -38,7 +40,13 @@ from lightning_seg.cli.config_errors import explain, first_cause
 from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.lost_process import raise_if_process_lost
-from lightning_seg.cli.run_folder import CONFIG, lock_run_folder, refuse_second_run
+from lightning_seg.cli.monitors import MonitorCheck, mode_of
+from lightning_seg.cli.run_folder import (
+    CONFIG,
+    lock_run_folder,
+    refuse_foreign_folder,
+    refuse_second_run,
+)
 from lightning_seg.cli.warnings import filter_warnings
 from lightning_seg.errors import InputError
 from lightning_seg.files import UNWRITABLE, write_atomically
@@ -54,6 +62,8 @@ COMMANDS = {
     "frames": "lightning_seg.cli.commands.same_frames",
     "sweep": "lightning_seg.cli.commands.sweep",
 }
+
+register_type(torch.device)  # a setting of Lightning's weight averaging
 
 FROM_DATA = ("num_classes", "in_channels")
 
@@ -140,9 +150,17 @@ class SegmentationCLI(LightningCLI):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.add_argument(
             "--best_by",
-            type=str,
-            default="val/boundary_iou",
-            help="The logged value to maximise in the checkpoint `best`.",
+            type=str | None,
+            default=None,
+            help="The logged value that chooses the checkpoint `best`. Default: val/boundary_iou, "
+            "or val/loss without boundary_metrics.",
+        )
+        parser.add_argument(
+            "--best_mode",
+            type=Literal["max", "min"] | None,
+            default=None,
+            help="Whether the largest or the smallest value is best. Default: by the name; losses, "
+            "errors and distances are better if small.",
         )
         for key, callback, about in (
             ("boundary_metrics", BoundaryMetrics, "Metrics of boundaries and regions"),
@@ -182,6 +200,7 @@ class SegmentationCLI(LightningCLI):
                 raise InputError(
                     f"{self.subcommand} needs a checkpoint: --ckpt_path best, last or a path"
                 )
+            refuse_foreign_folder(run_dir)
         elif not config.trainer.fast_dev_run:
             self._lock = lock_run_folder(run_dir)
             own = (run_dir / CHECKPOINTS).resolve()
@@ -209,6 +228,7 @@ class SegmentationCLI(LightningCLI):
             self._predictions,
             files,
             self.trainer.precision,
+            Path(self._get(self.config, "run_dir")),
         )
         self.model, self.datamodule = plan.model, plan.data
         self.trainer.callbacks.extend(plan.callbacks)  # type: ignore[attr-defined]
@@ -227,8 +247,11 @@ class SegmentationCLI(LightningCLI):
         plugins = self._get(self.config_init, "trainer").get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         kwargs.setdefault("plugins", [*plugins, AtomicCheckpointIO()])
+        metrics = self._get(self.config, "boundary_metrics")
         best_by = self._get(self.config, "best_by")
-        self.trainer_defaults |= {"callbacks": _callbacks(run_dir, best_by, config)}
+        best_by = best_by or ("val/loss" if metrics is None else "val/boundary_iou")
+        mode = self._get(self.config, "best_mode") or mode_of(best_by)
+        self.trainer_defaults |= {"callbacks": _callbacks(run_dir, best_by, mode, config)}
         try:
             return super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError) as error:
@@ -253,8 +276,8 @@ class SegmentationCLI(LightningCLI):
             _say_where(run_dir, self._predictions)
 
 
-def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
-    callbacks: list[Any] = [RunRecord(run_dir)]
+def _callbacks(run_dir: str, best_by: str, mode: str, trainer_config: Any) -> list[Any]:
+    callbacks: list[Any] = [RunRecord(run_dir), MonitorCheck()]
     if trainer_config.enable_checkpointing is False:
         return [*callbacks, StopOnSignal(None)]
     folder = Path(run_dir, CHECKPOINTS)
@@ -265,7 +288,7 @@ def _callbacks(run_dir: str, best_by: str, trainer_config: Any) -> list[Any]:
         folder,
         filename="best",
         monitor=best_by,
-        mode="max",
+        mode=mode,
         enable_version_counter=False,
     )
     stop = StopOnSignal(folder / "last.ckpt", "Continue with --ckpt_path last (or auto).")
@@ -280,7 +303,7 @@ def _say_where(run_dir: Path, predictions: Path) -> None:
     }
     lines = [f"{name + ':':13}{path}" for name, path in folders.items() if path.is_dir()]
     if any(run_dir.glob("events.out.tfevents*")):
-        lines.append(f"{'TensorBoard:':13}tensorboard --logdir {run_dir}")
+        lines.append(f"{'TensorBoard:':13}tensorboard --host 127.0.0.1 --logdir {run_dir}")
     print("\n".join(lines))
 
 
@@ -360,5 +383,6 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
+    message = message if len(message) < 2000 else f"{message[:2000]} ..."
     print(f"lightning-seg: error: {message}", file=sys.stderr)
     sys.exit(2)

@@ -5,10 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Self
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_seg.checkpoints import read_checkpoint
 from lightning_seg.errors import InputError
 
 WIDTHS = (16, 32, 2)
@@ -92,7 +92,7 @@ class EdgeNetwork(nn.Module):
         if not path.is_file():
             raise InputError(f"there is no edge network {path.absolute()}. {RECIPE}")
         try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = read_checkpoint(path)
             class_names = checkpoint["edge_network"]["class_names"]
             prefix = "network."
             network = cls.from_state_dict(
@@ -102,6 +102,8 @@ class EdgeNetwork(nn.Module):
                     if name.startswith(prefix)
                 }
             )
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(
                 f"{path.absolute()} is not the checkpoint of an edge network. {RECIPE}"

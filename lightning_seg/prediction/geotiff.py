@@ -25,8 +25,10 @@ except ImportError:  # optional: plain images are predicted without it
 _BLOCK = 256
 _UPRIGHT = 1
 _ORIENTATION = 274
-# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory.
-_GEOREFERENCE_TAGS = (33550, 33922, 34264, 34735)
+# ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, RPCCoefficient.
+_GEOREFERENCE_TAGS = (33550, 33922, 34264, 34735, 50844)
+# Suffixes of world files of images that are no TIFFs.
+_WORLD_FILES = (".pgw", ".pngw", ".jgw", ".jpgw", ".bpw", ".wld")
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Georeference:
 
     Args:
         path: The image.
-        profile: rasterio profile entries (CRS, transform or ground control points) for a raster
-            with the same georeference.
+        profile: rasterio profile entries (CRS, transform, ground control points or rational
+            polynomials, RPCs) for a raster with the same georeference.
         has_nodata: Whether the image marks nodata pixels.
     """
 
@@ -62,6 +64,8 @@ def read_georeference(path: Path) -> Georeference:
             profile["transform"] = source.transform
         elif points:
             profile |= {"gcps": points, "crs": points_crs}
+        if source.rpcs is not None:
+            profile["rpcs"] = source.rpcs
         return Georeference(path, profile, _has_nodata(source))
 
 
@@ -192,6 +196,17 @@ def has_georeference(path: Path) -> bool:
     with tifffile.TiffFile(path) as tiff:
         in_header = any(tag in tiff.pages.first.tags for tag in _GEOREFERENCE_TAGS)
     return in_header or path.with_suffix(".tfw").is_file()
+
+
+def has_world_file(path: Path) -> bool:
+    """Return whether an image that is no TIFF has a world file."""
+    return any(path.with_suffix(suffix).is_file() for suffix in _WORLD_FILES)
+
+
+def is_placed_by_points(path: Path) -> bool:
+    """Return whether a TIFF is placed by ground control points or RPCs alone."""
+    profile = read_georeference(path).profile
+    return "transform" not in profile and bool(profile.keys() & {"gcps", "rpcs"})
 
 
 def is_rotated(path: Path) -> bool:

@@ -30,6 +30,7 @@ class PredictionJob:
         folder: Output folder.
         files: Which files are written; its ``output_dir`` is ignored here.
         precision: The trainer's precision, which predictions depend on.
+        run: The run's folder, if there is one; files of another run are not replaced.
 
     Raises:
         InputError: A requested file is not possible with these classes or needs a library that is
@@ -43,12 +44,14 @@ class PredictionJob:
         folder: Path,
         files: PredictionFiles | None = None,
         precision: str = "32-true",
+        run: Path | None = None,
     ) -> None:
         self.task = task
         self.source = source
         self.folder = folder
         self.files = files or PredictionFiles()
         self._precision = precision
+        self.run = run
         if task.num_classes > IGNORE_INDEX:
             raise InputError(
                 f"There are {task.num_classes} classes, but predicted rasters store labels as "

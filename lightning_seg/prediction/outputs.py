@@ -10,7 +10,8 @@ import torch
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.data.reading.tiff import is_raster
-from lightning_seg.files import complete, naming, partial_path
+from lightning_seg.files import naming, partial_path
+from lightning_seg.own_files import complete_own
 from lightning_seg.prediction.files import Classes, Probabilities
 from lightning_seg.prediction.geotiff import Georeference, GeoTiff, rasterio, read_georeference
 from lightning_seg.prediction.polygons import Polygons
@@ -64,6 +65,7 @@ class ImageOutputs:
         classes: Names, colours and pixel values of the classes.
         probabilities: How probabilities are stored; None writes none.
         polygons: How outlines are written; None writes none.
+        run: The run's folder; files of another run are not replaced.
     """
 
     def __init__(
@@ -74,8 +76,10 @@ class ImageOutputs:
         classes: Classes,
         probabilities: Probabilities | None = None,
         polygons: Polygons | None = None,
+        run: Path | None = None,
     ) -> None:
         self._classes = classes
+        self._run = run
         self._polygons = polygons
         self._stem = stem
         self._partial: dict[Path, Path] = {}
@@ -142,7 +146,7 @@ class ImageOutputs:
             path = self._begin(self._polygons.suffix)
             self._polygons.write(labels, self._classes.names, path, self._classes.numbers)
         for path, partial in self._partial.items():
-            complete(partial, path)
+            complete_own(partial, path, self._run)
         return list(self._partial)
 
     def abandon(self) -> None:

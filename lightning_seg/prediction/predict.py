@@ -17,8 +17,14 @@ from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
+from lightning_seg.own_files import refuse_foreign
 from lightning_seg.prediction.files import PredictionFiles, Probabilities, checked_label_values
-from lightning_seg.prediction.geotiff import has_georeference, is_rotated
+from lightning_seg.prediction.geotiff import (
+    has_georeference,
+    has_world_file,
+    is_placed_by_points,
+    is_rotated,
+)
 from lightning_seg.prediction.job import PredictionJob
 from lightning_seg.prediction.outputs import becomes_geotiff
 from lightning_seg.prediction.polygons import Polygons
@@ -118,6 +124,7 @@ def plan_prediction(
     folder: Path,
     files: PredictionFiles,
     precision: str,
+    run: Path | None = None,
 ) -> PredictionPlan:
     """Plan a prediction: by windows if model and data allow it, otherwise image by image.
 
@@ -129,27 +136,27 @@ def plan_prediction(
         folder: Output folder.
         files: Which files are written.
         precision: The trainer's precision.
+        run: The run's folder, if there is one; files of another run are not replaced.
     """
     if (
         isinstance(model, SegmentationTask)
         and isinstance(data, SegmentationDataModule)
         and data.eval_pipeline.changes_nothing
     ):
-        job = PredictionJob(model, data, folder, files, precision)
+        job = PredictionJob(model, data, folder, files, precision, run)
         rasters = RasterDataModule(data, job.layout, job.find_pending)
-        return PredictionPlan(
-            _WindowPrediction(model), rasters, (_Checks(data, job.paths), RasterWriter(job))
-        )
+        checks = [_Checks(data, folder, job.paths, outlines=files.polygons is not None)]
+        return PredictionPlan(_WindowPrediction(model), rasters, (*checks, RasterWriter(job)))
     if files.probabilities is not None or files.polygons is not None:
         raise InputError(
             f"Probabilities and polygons need images in their original form. {_why_whole(data)}"
         )
-    checks: list[Callback] = []
+    checks = []
     if isinstance(data, SegmentationDataModule):
-        checks = [_Checks(data, partial(_png, folder), _why_whole(data))]
+        checks = [_Checks(data, folder, partial(_png, folder), run, _why_whole(data))]
     of_dataset, num_classes = getattr(data, "label_values", None), getattr(data, "num_classes", 0)
     values = checked_label_values(files.label_values, of_dataset, num_classes)
-    return PredictionPlan(model, data, (*checks, PredictionWriter(str(folder), values)))
+    return PredictionPlan(model, data, (*checks, PredictionWriter(str(folder), values, run)))
 
 
 class _Checks(Callback):
@@ -157,25 +164,41 @@ class _Checks(Callback):
 
     Args:
         data: Provides the images.
+        folder: Output folder.
         paths: Returns the paths of the files written for an image.
+        run: The run's folder, if there is one.
         why_whole: Why images are predicted whole, if they are.
+        outlines: Whether outlines are written.
     """
 
     def __init__(
         self,
         data: SegmentationDataModule,
+        folder: Path,
         paths: Callable[[Pair], Sequence[Path]],
+        run: Path | None = None,
         why_whole: str = "",
+        outlines: bool = False,
     ) -> None:
         self._data = data
+        self._folder = folder
         self._paths = paths
+        self._run = run
         self._why_whole = why_whole
+        self._outlines = outlines
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Raise if predictions would overwrite files; warn about lost georeferences."""
         pairs = self._data.predict_pairs()
-        _refuse_clashes({pair: self._paths(pair) for pair in pairs})
+        paths = {pair: self._paths(pair) for pair in pairs}
+        _refuse_clashes(paths)
+        for root in self._data.predict_root or ():
+            _refuse_output_among_images(Path(root), self._folder)
+        if self._why_whole:  # by windows, finished images are skipped: the RasterWriter checks
+            refuse_foreign((path for every in paths.values() for path in every), self._run)
         _warn_about_lost_georeferences(pairs, self._why_whole)
+        if self._outlines:
+            _warn_about_outlines_in_pixels(pairs)
 
 
 def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
@@ -203,13 +226,25 @@ def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
             written[target] = pair.image
 
 
+def _refuse_output_among_images(images: Path, folder: Path) -> None:
+    """Raise if the results of this prediction would be images of the next one."""
+    if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+        raise InputError(
+            f"The output folder {folder} lies within {images}, the folder of images: the next "
+            "prediction would also predict the results. Set output_dir (--predictions.output_dir) "
+            "to a folder outside."
+        )
+
+
 def _warn_about_lost_georeferences(pairs: Sequence[Pair], why_whole: str = "") -> None:
     """Warn once if labels of georeferenced images will have no georeference."""
     for pair in pairs:
         image = pair.image
-        if not is_raster(image) or not has_georeference(image):
+        if not (has_georeference(image) if is_raster(image) else has_world_file(image)):
             continue
-        if why_whole:
+        if not is_raster(image):
+            reason = "its world file is not read. Save it as a GeoTIFF (gdal_translate)"
+        elif why_whole:
             reason = f"images are predicted whole. {why_whole}"
         elif not becomes_geotiff(image):
             reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
@@ -221,6 +256,17 @@ def _warn_about_lost_georeferences(pairs: Sequence[Pair], why_whole: str = "") -
             f"The labels of {image} (and others like it) will have no georeference: {reason}"
         )
         return
+
+
+def _warn_about_outlines_in_pixels(pairs: Sequence[Pair]) -> None:
+    """Warn once if outlines of georeferenced images will be in pixels."""
+    for pair in pairs:
+        if becomes_geotiff(pair.image) and is_placed_by_points(pair.image):
+            rank_zero_warn(
+                f"The outlines of {pair.image} (and others like it) will be in pixels: it is "
+                "placed by ground control points or RPCs. Warp it first (gdalwarp)"
+            )
+            return
 
 
 def _png(folder: Path, pair: Pair) -> list[Path]:

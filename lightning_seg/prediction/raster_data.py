@@ -55,6 +55,7 @@ class RasterDataModule(LightningDataModule):
         self.in_channels = source.in_channels
         self.rasters: tuple[Raster, ...] = ()
         self.spans: tuple[RowSpan, ...] = ()
+        self.unfinished: tuple[Raster, ...] = ()
 
     def prepare_data(self) -> None:
         """Prepare the source's data."""
@@ -82,10 +83,10 @@ class RasterDataModule(LightningDataModule):
             pending = trainer.strategy.broadcast(pending)
         assert pending is not None, "the first process broadcasts it"
         _report_progress(self.rasters, pending)
+        images = list(zip(self.rasters, pending, strict=True))
+        self.unfinished = tuple(raster for raster, image in images if image.missing)
         todo = [
-            RowSpan(raster, *rows, image.key)
-            for raster, image in zip(self.rasters, pending, strict=True)
-            for rows in image.missing
+            RowSpan(raster, *rows, image.key) for raster, image in images for rows in image.missing
         ]
         self.spans = share_out(todo, world)[rank]
         dataset = RasterWindows(self.spans, self.source.reader)

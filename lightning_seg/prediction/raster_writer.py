@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem, final_names
 from lightning_seg.inference import Stitching
+from lightning_seg.own_files import refuse_foreign
 from lightning_seg.prediction.geotiff import limited_cache
 from lightning_seg.prediction.job import PredictionJob
 from lightning_seg.prediction.outputs import ImageOutputs
@@ -47,6 +48,12 @@ class RasterWriter(BasePredictionWriter):
         data = getattr(trainer, "datamodule", None)
         assert isinstance(data, RasterDataModule), "RasterWriter needs a RasterDataModule"
         self._data = data
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raise if a file of any process would replace one that is not the run's own."""
+        job = self.job
+        paths = (path for raster in self._data.unfinished for path in job.paths(raster.pair))
+        refuse_foreign(paths, job.run)
 
     def write_on_batch_end(
         self,
@@ -114,6 +121,7 @@ class RasterWriter(BasePredictionWriter):
                 job.classes,
                 job.files.probabilities,
                 job.files.polygons,
+                job.run,
             )
             try:
                 for part in rows:

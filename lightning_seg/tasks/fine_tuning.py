@@ -1,18 +1,19 @@
 """Initialisation of a task from a checkpoint, where names and shapes match."""
 
 from pathlib import Path
-from typing import Any
 
-import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
+from lightning_seg.checkpoints import check_finite, read_tensors
 from lightning_seg.errors import InputError
 
 PARTS = ("network", "head", "auxiliary_head")
 
 
-def load_matching_weights(task: nn.Module, path: str | Path) -> list[str]:
+def load_matching_weights(
+    task: nn.Module, path: str | Path, weights_only: bool = True
+) -> list[str]:
     """Load matching weights of network and heads from a checkpoint, and log what is left out.
 
     A tensor matches if the file has one with the same name and shape. With another number of
@@ -21,13 +22,13 @@ def load_matching_weights(task: nn.Module, path: str | Path) -> list[str]:
 
     Args:
         task: A task with ``network`` and ``head``.
-        path: A trusted checkpoint of a `SegmentationTask`, or a state dict saved with
-            ``torch.save``.
+        path: A checkpoint of a `SegmentationTask`, or a state dict saved with ``torch.save``.
+        weights_only: Refuse Python objects, which could run code; False only for trusted files.
 
     Returns:
         One line for each module of the task or the file that was left out.
     """
-    given = {name: t for name, t in _read(Path(path)).items() if _is_of_parts(name)}
+    given = {name: t for name, t in _read(Path(path), weights_only).items() if _is_of_parts(name)}
     own = {name: tensor for name, tensor in task.state_dict().items() if _is_of_parts(name)}
     fitting = {name: t for name, t in given.items() if name in own and t.shape == own[name].shape}
     # Counters of batch normalisation match any network, so they do not count as a match.
@@ -39,6 +40,7 @@ def load_matching_weights(task: nn.Module, path: str | Path) -> list[str]:
             f"{next(iter(given), None)!r}, the network's {next(iter(own), None)!r}. Give a "
             "checkpoint of the same network, or leave weights out"
         )
+    check_finite(fitting, path)
     task.load_state_dict(fitting, strict=False)
     left = [
         *_left_out(own, given),
@@ -53,13 +55,10 @@ def _is_of_parts(name: str) -> bool:
     return name.split(".")[0] in PARTS
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, weights_only: bool) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"weights: there is no file {path}; give the path of a checkpoint")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise InputError(f"weights: {path} cannot be read ({error}); give a checkpoint") from error
+    content = read_tensors(path, weights_only)
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"weights: {path} holds no state dict; give a checkpoint")

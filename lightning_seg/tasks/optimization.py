@@ -104,6 +104,25 @@ class Optimization:
             if isinstance(config.scheduler, LRScheduler):
                 config.scheduler.base_lrs = list(rates)
 
+    @staticmethod
+    def check_same(configured: dict[str, Any], stored: dict[str, Any]) -> None:
+        """Raise if a resumed run asks for another optimiser or other settings of it.
+
+        Resuming restores the optimiser with its settings, and would silently drop the new ones.
+
+        Args:
+            configured: Settings of the new command, see `optimizer_settings`.
+            stored: Settings of the checkpoint.
+        """
+        for name in (n for n in configured if n in stored):  # versions of PyTorch differ in names
+            here, there = configured[name], stored[name]
+            if here != there:
+                raise InputError(
+                    f"the checkpoint was trained with {name} {there}, but this command asks for "
+                    f"{here}. A resumed run keeps its optimiser: restore the setting, or start a "
+                    "new run from the weights (--model.weights)."
+                )
+
     def check_resumed(self, module: LightningModule, planned: int | None) -> None:
         """Raise if a resumed step schedule was planned for a run of another length.
 
@@ -136,6 +155,22 @@ class Optimization:
                 f"parameters there; paths begin with one of: {children}"
             )
         return [{"params": group, "lr_factor": factor} for factor, group in groups.items()]
+
+
+def optimizer_settings(optimizer: Optimizer) -> dict[str, Any]:
+    """Return class and settings of an optimiser as plain data, one value for each group."""
+    settings: dict[str, Any] = {"optimizer": type(optimizer).__name__}
+    for name in optimizer.param_groups[0]:
+        values = [group[name] for group in optimizer.param_groups]
+        if name not in ("params", "initial_lr") and all(map(_is_plain, values)):
+            settings[name] = list(values) if len(values) > 1 else values[0]
+    return settings
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 @dataclass(frozen=True)

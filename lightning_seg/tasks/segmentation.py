@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from lightning.pytorch.callbacks import LearningRateFinder
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from lightning_seg.checkpoints import mismatch, read_checkpoint
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
@@ -35,9 +37,12 @@ from lightning_seg.tasks.class_legend import LEGEND, check_edge_networks, take_c
 from lightning_seg.tasks.fine_tuning import load_matching_weights
 from lightning_seg.tasks.label_range import check_label_range
 from lightning_seg.tasks.objective import check_terms, named_terms
-from lightning_seg.tasks.optimization import Optimization, planned_steps
+from lightning_seg.tasks.optimization import Optimization, optimizer_settings, planned_steps
+from lightning_seg.tasks.safe_classes import allow_own_classes
 
 Batch = dict[str, Any]
+
+allow_own_classes()
 
 
 class SegmentationTask(LightningModule):
@@ -65,6 +70,7 @@ class SegmentationTask(LightningModule):
         weights: Checkpoint for fine-tuning. Classes, bands or head may differ: matching weights
             are loaded and the rest is logged, see `load_matching_weights`. The network's own
             pretrained weights are then not downloaded.
+        trust_weights: Also load Python objects in ``weights``, which can run any code.
 
     Attributes:
         class_names, class_colors: Names and RGB colours (0 to 255) of the classes, if the
@@ -86,6 +92,7 @@ class SegmentationTask(LightningModule):
         optimization: Optimization | None = None,
         inference: SlidingWindow | TestTimeAugmentation | None = None,
         weights: str | None = None,
+        trust_weights: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -108,6 +115,8 @@ class SegmentationTask(LightningModule):
         self.optimization = optimization or Optimization()
         self.inference = inference
         self._planned_steps: int | None = None
+        self._optimizer_settings: dict[str, Any] | None = None
+        self._stored_settings: dict[str, Any] | None = None
         self._resumed = False
         self._lr_was_set = False
         self._began = False
@@ -117,7 +126,7 @@ class SegmentationTask(LightningModule):
         self.validation_loss = PerSampleMean()
         self.test_loss = PerSampleMean()
         if weights is not None and pretrained_weights_wanted():
-            load_matching_weights(self, weights)
+            load_matching_weights(self, weights, weights_only=not trust_weights)
 
     @property
     def lr(self) -> float | None:
@@ -349,9 +358,9 @@ class SegmentationTask(LightningModule):
         """Store class names, colours and weights, and the planned length of a step schedule."""
         checkpoint |= {name: getattr(self, name) for name in LEGEND}
         checkpoint["class_weights"] = known_weights(self)
-        trainer: Any = self._trainer  # None if a strategy alone saves the checkpoint
-        callbacks = [] if trainer is None else trainer.callbacks
-        if not self._began and any(isinstance(c, LearningRateFinder) for c in callbacks):
+        if self._optimizer_settings is not None:
+            checkpoint["optimizer_settings"] = self._optimizer_settings
+        if not self._began and self._finds_lr:
             # The learning-rate finder's temporary file, which it loads with weights_only=True.
             checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_KEY, None)
         if self.optimization.step_schedule is not None:
@@ -363,6 +372,7 @@ class SegmentationTask(LightningModule):
         for name in LEGEND:
             setattr(self, name, checkpoint.get(name, getattr(self, name)))
         self._planned_steps = checkpoint.get("planned_steps")
+        self._stored_settings = checkpoint.get("optimizer_settings")
         take_known_weights(self, checkpoint.get("class_weights", {}))
 
     def on_train_start(self) -> None:
@@ -378,20 +388,57 @@ class SegmentationTask(LightningModule):
         self.optimization.check_resumed(self, self._planned_steps)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return optimiser and schedule, see `Optimization`."""
-        return self.optimization.configure(self)
+        """Return optimiser and schedule, see `Optimization`.
+
+        Raises:
+            InputError: A resumed run asks for another optimiser than its checkpoint.
+        """
+        configured: Any = self.optimization.configure(self)
+        self._optimizer_settings = optimizer_settings(configured["optimizer"])
+        if self._stored_settings is not None and not self._finds_lr:
+            self.optimization.check_same(self._optimizer_settings, self._stored_settings)
+        return cast(OptimizerLRScheduler, configured)
+
+    @property
+    def _finds_lr(self) -> bool:
+        callbacks = [] if self._trainer is None else self._trainer.callbacks  # type: ignore[attr-defined]
+        return any(isinstance(callback, LearningRateFinder) for callback in callbacks)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """Load a state dict; raise InputError that names a tensor which does not fit."""
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            if (difference := mismatch(error)) is None:
+                raise
+            raise InputError(
+                f"the checkpoint is of another model: {difference}. Use the config.yaml of the "
+                "checkpoint's own run, or start a new run from its weights (--model.weights)."
+            ) from error
 
     @classmethod
-    def load_from_checkpoint(cls, *args: Any, **kwargs: Any) -> Self:
-        """Load a trusted checkpoint; works offline.
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Load a checkpoint; works offline and runs no code in the file.
 
         Pretrained weights are not downloaded, since the checkpoint replaces them. A task created
-        in Python stores its classes in the checkpoint, so the default is ``weights_only=False``.
-        Pass the same to ``Trainer.fit(..., ckpt_path=..., weights_only=False)``.
+        in Python stores the classes of this package and of ``torch.nn`` and ``torch.optim`` in the
+        checkpoint. If it used others, pass ``weights_only=False``, which can run any code in the
+        file, or declare them with ``torch.serialization.add_safe_globals``.
+
+        Raises:
+            InputError: See `read_checkpoint`; or the checkpoint is of another class.
         """
-        kwargs.setdefault("weights_only", False)
+        kwargs["weights_only"] = kwargs.get("weights_only") is not False
+        local = isinstance(checkpoint_path, str | Path) and "://" not in str(checkpoint_path)
+        if local and kwargs["weights_only"]:
+            content = read_checkpoint(checkpoint_path)
+            if cls.CHECKPOINT_HYPER_PARAMS_KEY not in content:
+                raise InputError(
+                    f"{checkpoint_path} does not tell how its model was made. Give a checkpoint "
+                    f"of a {cls.__name__}."
+                )
         with no_pretrained_weights():
-            return super().load_from_checkpoint(*args, **kwargs)
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
 
 
 def _resize(maps: Tensor, size: torch.Size) -> Tensor:

@@ -12,8 +12,9 @@ from lightning_seg.callbacks import AtomicCheckpointIO
 
 def test_a_saved_checkpoint_loads(tmp_path):
     path = tmp_path / "deep" / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"weights": torch.arange(3)}, path)
-    assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["weights"], torch.arange(3))
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {"a": torch.arange(3)}}, path)
+    state = AtomicCheckpointIO().load_checkpoint(path)["state_dict"]
+    assert torch.equal(state["a"], torch.arange(3))
     assert os.listdir(path.parent) == ["last.ckpt"]
 
 
@@ -26,10 +27,11 @@ def test_no_file_is_written_to_the_system_temp_folder(tmp_path, monkeypatch):
 
 def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
     path = tmp_path / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"epoch": 1}, path)
+    first = {"epoch": 1, "state_dict": {"a": torch.tensor(1.0)}}
+    AtomicCheckpointIO().save_checkpoint(first, path)
     with pytest.raises(AttributeError):
         AtomicCheckpointIO().save_checkpoint({"epoch": 2, "bad": lambda: None}, path)
-    assert AtomicCheckpointIO().load_checkpoint(path) == {"epoch": 1}
+    assert AtomicCheckpointIO().load_checkpoint(path) == first
     assert os.listdir(tmp_path) == ["last.ckpt"]
 
 
@@ -37,7 +39,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
 def test_a_kill_at_any_time_leaves_a_complete_checkpoint(tmp_path):
     path = tmp_path / "last.ckpt"
     weights = torch.rand(2_000_000)
-    AtomicCheckpointIO().save_checkpoint({"epoch": 0, "weights": weights}, path)
+    AtomicCheckpointIO().save_checkpoint({"epoch": 0, "state_dict": {"a": weights}}, path)
     chance = random.Random(0)
     for _ in range(8):
         child = os.fork()
@@ -45,8 +47,10 @@ def test_a_kill_at_any_time_leaves_a_complete_checkpoint(tmp_path):
             epoch = 0
             while True:
                 epoch += 1
-                AtomicCheckpointIO().save_checkpoint({"epoch": epoch, "weights": weights}, path)
+                AtomicCheckpointIO().save_checkpoint(
+                    {"epoch": epoch, "state_dict": {"a": weights}}, path
+                )
         time.sleep(chance.uniform(0.02, 0.1))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["weights"], weights)
+        assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["state_dict"]["a"], weights)

@@ -30,7 +30,7 @@ def expected(index):
 def test_files_are_named_after_samples_and_hold_labels_with_a_palette(tmp_path):
     predict(Colored(), tmp_path)
     folder = tmp_path / "predictions"
-    assert sorted(p.name for p in folder.iterdir()) == [f"scene_{i}.png" for i in range(5)]
+    assert sorted(p.name for p in folder.glob("[!.]*")) == [f"scene_{i}.png" for i in range(5)]
     image = Image.open(folder / "scene_3.png")
     assert image.mode == "P"
     assert np.array_equal(np.array(image), expected(3))
@@ -42,7 +42,7 @@ def test_two_processes_write_the_same_files_as_one(tmp_path):
     predict(Colored(), tmp_path / "one")
     predict(Colored(), tmp_path / "two", devices=2, strategy="ddp_fork")
     one, two = (
-        {p.name: p.read_bytes() for p in (tmp_path / run / "predictions").iterdir()}
+        {p.name: p.read_bytes() for p in (tmp_path / run / "predictions").glob("[!.]*")}
         for run in ("one", "two")
     )
     assert one == two
@@ -51,7 +51,7 @@ def test_two_processes_write_the_same_files_as_one(tmp_path):
 
 def test_files_go_to_output_dir(tmp_path):
     predict(Colored(), tmp_path / "run", PredictionWriter(str(tmp_path / "maps")))
-    assert len(list((tmp_path / "maps").iterdir())) == 5
+    assert len(list((tmp_path / "maps").glob("[!.]*"))) == 5
     assert not (tmp_path / "run" / "predictions").exists()
 
 
@@ -61,7 +61,7 @@ def test_samples_without_names_are_numbered(tmp_path):
             return self(batch["image"])
 
     predict(Scores(), tmp_path, names=False)
-    names = sorted(p.name for p in (tmp_path / "predictions").iterdir())
+    names = sorted(p.name for p in (tmp_path / "predictions").glob("[!.]*"))
     assert names == [f"{i:06d}.png" for i in range(5)]
     image = np.array(Image.open(tmp_path / "predictions" / "000004.png"))
     assert np.array_equal(image, expected(4))
@@ -89,5 +89,5 @@ def test_a_sample_name_cannot_escape_the_folder(tmp_path):
             return super().predict_step(batch, batch_idx) | {"name": ["../../up", "b"]}
 
     predict(Escapes(), tmp_path, count=2)
-    names = sorted(p.name for p in (tmp_path / "predictions").iterdir())
+    names = sorted(p.name for p in (tmp_path / "predictions").glob("[!.]*"))
     assert names == ["b.png", "up.png"]

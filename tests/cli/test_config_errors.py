@@ -314,3 +314,45 @@ def test_a_section_given_as_config_is_told_its_option(refused):
 
 def test_data_settings_without_a_configuration_say_what_to_give(refused):
     assert "no configuration is given" in refused("fit", "--data.root", "my_folder")
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("--lr", "--model.optimization.lr"),
+        ("--optimizer", "--model.optimization.optimizer"),
+        ("--epochs", "--trainer.max_epochs"),
+    ],
+)
+def test_names_of_other_programs_are_answered_with_ours(refused, option, advice):
+    message = refused(*FIT, option, "1")
+    assert message.startswith(f"there is no option {option}. Use {advice} ")
+
+
+def test_a_schedule_whose_second_argument_is_not_the_number_of_steps_is_refused(refused):
+    schedule = "--model.optimization.step_schedule"
+    message = refused(*FIT, f"{schedule}=OneCycleLR", f"{schedule}.max_lr=0.1")
+    assert "OneCycleLR cannot be a step_schedule" in message
+    assert "its second argument is max_lr" in message
+
+
+def test_what_the_program_passes_is_no_setting(refused):
+    message = refused(*FIT, "--model.network.in_channels", "4")
+    assert "'in_channels' of Unet is not a setting: the program passes it" in message
+
+
+@pytest.mark.parametrize(
+    "option", ["--trainer.max_epochs", "--model.head.clip", "--model.losses", "--model", "--x"]
+)
+def test_a_message_repeats_at_most_a_line(refused, option):
+    for value in ("x" * 9000, str(list(range(3000)))):
+        assert len(refused(*FIT, f"{option}={value}")) < 300
+
+
+@pytest.mark.parametrize("wrong", ["lightning_seg.cli.main", "lightning.pytorch.Trainer"])
+@pytest.mark.parametrize("where", ["SegmentationTask", "FolderDataModule"])
+def test_a_class_of_another_kind_gets_one_sentence(refused, wrong, where):
+    config = Path("config.yaml")
+    config.write_text(config.read_text().replace(where, wrong))
+    message = refused(*FIT)
+    assert f"{wrong} is no class that can be used here (config.yaml:" in message

@@ -152,3 +152,45 @@ def test_polygons_of_resized_images_are_refused(fitted, refused):
         "--predictions.probabilities=uint8",
     )
     assert "Remove eval_transforms" in message
+
+
+def content(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_predictions_never_replace_masks(fitted, run, refused, whole):
+    if whole:  # images that transforms change are predicted whole, by another writer
+        to_red = '[{"class_path": "albumentations.ToGray", "init_args": {}}]'
+        extra = (f"--data.eval_transforms={to_red}",)
+    else:
+        extra = ()
+    before = content("my_folder")
+    message = refused(*PREDICT, *extra, "--predictions.output_dir=my_folder/masks")
+    assert "masks/" in message
+    assert "never replaced" in message
+    Path("link").symlink_to("my_folder/masks")
+    assert "never replaced" in refused(*PREDICT, *extra, "--predictions.output_dir=link")
+    assert content("my_folder") == before
+    for _ in range(2):  # own predictions are replaced
+        status, _, err = run(*PREDICT, *extra, "--predictions.output_dir=out")
+        assert status == 0, err
+    assert "another run, run" in refused(
+        *PREDICT[:3], "--run_dir=other", "--ckpt_path=run/checkpoints/last.ckpt", *extra,
+        "--predictions.output_dir=out", "--predictions.label_values=[0, 1, 2]",
+    )  # fmt: skip
+
+
+def test_results_are_not_written_among_the_images_where_the_next_run_finds_them(fitted, refused):
+    write_tiff(Path("new/tile.tif"))
+    message = refused(*PREDICT, *WINDOWS, "new", "--predictions.output_dir=new/predictions")
+    assert "would also predict the results" in message
+    assert [path.name for path in Path("new").iterdir()] == ["tile.tif"]
+
+
+@pytest.mark.parametrize("name", ["test", "pictures"])
+def test_a_folder_that_is_not_a_runs_is_left_alone(fitted, refused, name):
+    Path("mine", name).mkdir(parents=True)
+    options = ("--config=config.yaml", "--run_dir=mine")
+    for command in (("test", "--ckpt_path=run/checkpoints/last.ckpt"), ("fit",)):
+        assert f"mine/{name} belongs to no run" in refused(*command, *options)

@@ -67,7 +67,7 @@ def tile(tmp_path):
 def test_labels_of_a_geotiff_keep_its_georeference_and_have_class_colours(tile, tmp_path):
     out = tmp_path / "out"
     assert predict(tile, scene(), out / "tile") == ["tile.tif"]
-    assert [path.name for path in out.iterdir()] == ["tile.tif"]
+    assert [path.name for path in out.glob("[!.]*")] == ["tile.tif"]
     with rasterio.open(out / "tile.tif") as file:
         assert np.array_equal(file.read(1), scene())
         assert file.crs == PLACE["crs"]

@@ -28,7 +28,7 @@ from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
-from lightning_seg.prediction import PredictionFiles, outputs
+from lightning_seg.prediction import Polygons, PredictionFiles, outputs
 from lightning_seg.prediction.predict import predict as predict_data
 from lightning_seg.prediction.progress import Progress, settings_hash, settings_of
 from lightning_seg.tasks import SegmentationTask
@@ -219,14 +219,27 @@ def test_images_are_predicted_again_with_other_label_values(tmp_path):
 def finished_again(images, out, **kwargs):
     """Return True if a second prediction keeps the first one's file of image ``a``."""
     predict(images, out)
-    (out / "a.png").write_bytes(b"kept")
+    before = (out / "a.png").stat()
     predict(images, out, **kwargs)
-    return (out / "a.png").read_bytes() == b"kept"
+    return (out / "a.png").stat() == before
 
 
 def test_finished_predictions_are_kept(tmp_path):
     write_image(tmp_path / "images" / "a.png")
     assert finished_again(tmp_path / "images", tmp_path / "out")
+
+
+def test_a_prediction_edited_by_hand_is_kept(tmp_path):
+    images, out = tmp_path / "images", tmp_path / "out"
+    write_image(images / "a.png")
+    predict(images, out)
+    (out / "a.png").write_bytes(b"by hand")
+    write_image(images / "b.png")
+    predict(images, out)
+    assert (out / "b.png").is_file()
+    with pytest.raises(InputError, match=r"a.png was not written by lightning-seg, or has been"):
+        predict(images, out, label_values=[0, 1, 255])
+    assert (out / "a.png").read_bytes() == b"by hand"
 
 
 class Settings(nn.Module):
@@ -351,3 +364,40 @@ def test_label_values_are_an_option_of_the_command_line(given, expected):
     assert parser.instantiate(parsed).predictions.label_values == expected
     again = parser.parse_string(parser.dump(parsed))
     assert again.predictions.label_values == expected
+
+
+def tiff_with(path, **placed):
+    rasterio = pytest.importorskip("rasterio")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        path, "w", driver="GTiff", width=40, height=36, count=3, dtype="uint8", **placed
+    ) as file:
+        file.write(np.random.default_rng(0).integers(0, 255, (3, 36, 40), np.uint8))
+    return path
+
+
+def test_outlines_of_images_placed_by_ground_control_points_warn_that_they_are_in_pixels(tmp_path):
+    pytest.importorskip("pyogrio")
+    control = pytest.importorskip("rasterio.control").GroundControlPoint
+    points = [control(r, c, 5 + c / 99, 50 - r / 99) for r in (0, 36) for c in (0, 40)]
+    tiff_with(tmp_path / "images" / "a.tif", gcps=points, crs="EPSG:4326")
+    with pytest.warns(UserWarning, match=r"outlines of .*a.tif .*will be in pixels"):
+        predict(tmp_path / "images", tmp_path / "out", polygons=Polygons())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_labels_keep_rational_polynomials(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    rpc = pytest.importorskip("rasterio.rpc").RPC
+    given = rpc(1, 2, 3, 4, [0.1] * 20, [0.2] * 20, 5, 6, 7, 8, [0.3] * 20, [0.4] * 20, 9, 10)
+    tiff_with(tmp_path / "images" / "a.tif", rpcs=given)
+    predict(tmp_path / "images", tmp_path / "out")
+    with rasterio.open(tmp_path / "out" / "a.tif") as labels:
+        assert labels.rpcs.line_num_coeff == given.line_num_coeff
+
+
+def test_a_world_file_that_is_not_read_gives_one_warning(tmp_path):
+    write_image(tmp_path / "images" / "a.png")
+    (tmp_path / "images" / "a.pgw").write_text("1\n0\n0\n-1\n500\n700\n")
+    with pytest.warns(UserWarning, match=r"a.png .*no georeference: its world file is not read"):
+        predict(tmp_path / "images", tmp_path / "out")

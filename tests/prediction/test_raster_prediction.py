@@ -92,7 +92,8 @@ def test_a_killed_prediction_resumes(tmp_path, monkeypatch):
     first = (out / "a.tif").stat().st_mtime_ns
 
     seen = batches_of(images, out)
-    assert sorted(path.name for path in out.iterdir()) == [".finished", "a.tif", "b.tif"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["a.tif", "b.tif"]
+    assert not (out / ".rows").exists()
     assert (out / "a.tif").stat().st_mtime_ns == first
     all_batches = batches_of(images, tmp_path / "at_once")
     assert files(out) == files(tmp_path / "at_once")
@@ -142,7 +143,8 @@ def test_an_image_is_finished_only_once_all_its_files_are_written(tmp_path, monk
     counting = Counting()
     predict_rasters(make_task(), images, out, trainer=trainer(callbacks=[counting]), **settings)
     assert counting.batches < 20
-    assert sorted(path.name for path in out.iterdir()) == [".finished", "a.gpkg", "a.tif"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["a.gpkg", "a.tif"]
+    assert not (out / ".rows").exists()
 
 
 class Replacing(Callback):

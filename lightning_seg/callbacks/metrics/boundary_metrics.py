@@ -1,5 +1,6 @@
 """Boundary metrics for any LightningModule."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -154,6 +155,14 @@ class BoundaryMetrics(Callback):
             tuple(excluded),
             *groups,
         )
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the scores that a validation during training logs, without ``val/``."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torchmetrics: nothing was added
+            results = MetricSet(self._settings, torch.device("cpu"), False, {}).compute()
+        return [*results.scalars, *self.metrics]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop recorded epochs that will be trained again."""

@@ -12,7 +12,7 @@ from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.reading.pairs import check_alignment
 from lightning_seg.errors import InputError
-from lightning_seg.files import write_atomically
+from lightning_seg.own_files import refuse_foreign, write_own
 
 ABOUT = "Draw samples with their labels, distances, boundaries and colours on one sheet."
 
@@ -40,6 +40,7 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() != ".png":
         raise InputError(f"--output is {output}, but must end in .png.")
+    refuse_foreign([output])
     data.prepare_data()
     pairs = data.pairs(options.split)
     if not pairs:
@@ -52,6 +53,6 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     torch.manual_seed(options.seed)
     samples = [dataset[i * length // count] for i in range(count)]
     figure = draw_samples(samples, data.class_names, data.class_colors, options.clip)
-    write_atomically(output, png(render(figure)))
+    write_own(output, png(render(figure)))
     print(f"{count} of {length} samples of {options.split}: {output.absolute()}")
     return 0

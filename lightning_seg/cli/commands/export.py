@@ -27,6 +27,7 @@ from lightning_seg.inference.export import (
     save_program,
 )
 from lightning_seg.inference.label_map import label_dtype
+from lightning_seg.own_files import complete_own, refuse_foreign
 from lightning_seg.tasks import SegmentationTask
 
 SUFFIXES = (".onnx", ".pt2")
@@ -50,7 +51,9 @@ def run(argv: list[str]) -> None:
         )
     if output.suffix == ".onnx":
         require_onnx()
-    task = load_task(find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir)))
+    refuse_foreign([output, output.with_name(f"{output.name}.data")])
+    checkpoint = find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir))
+    task = load_task(checkpoint, weights_only=not arguments.trust_checkpoint)
     predictor = Predictor(task.network, task.head, arguments.result).eval()
     with _cannot_write(output):
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -76,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--run_dir", default="runs/unnamed", help="The run of last or best.")
     parser.add_argument(
+        "--trust_checkpoint",
+        action="store_true",
+        help="Also load Python objects in the checkpoint, which can run any code.",
+    )
+    parser.add_argument(
         "--output", required=True, help="The file to write: .onnx, or .pt2 for torch.export."
     )
     parser.add_argument(
@@ -95,11 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def load_task(path: str | None) -> SegmentationTask:
+def load_task(path: str | None, weights_only: bool = True) -> SegmentationTask:
     """Return the task of a checkpoint, on the CPU and for evaluation."""
     assert path is not None
     try:
-        return SegmentationTask.load_from_checkpoint(path, map_location="cpu").eval()
+        return SegmentationTask.load_from_checkpoint(
+            path, map_location="cpu", weights_only=weights_only
+        ).eval()
     except InputError:
         raise
     except Exception as error:
@@ -160,7 +170,7 @@ def _write(
                 "nothing was written. Try the other file format, or --size"
             )
         for written in Path(folder).iterdir():
-            written.replace(output.parent / written.name)
+            complete_own(written, output.parent / written.name)
     return difference
 
 

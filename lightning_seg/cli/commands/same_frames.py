@@ -29,7 +29,7 @@ from lightning_seg.cli.commands.export import load_task
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.base import Split
 from lightning_seg.errors import InputError
-from lightning_seg.files import write_atomically
+from lightning_seg.own_files import refuse_foreign, write_own
 from lightning_seg.tasks import SegmentationTask
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -248,6 +248,7 @@ def run(argv: list[str]) -> None:
     output = Path(options.output)
     if output.suffix.lower() not in _SUFFIXES:
         raise InputError(f"--output is {output}. Give a name that ends in {', '.join(_SUFFIXES)}.")
+    refuse_foreign([output])
     methods = [load_method(run, options.checkpoint, data_options) for run in options.runs]
     frames = predict_frames(methods, options.split, options.names, options.count)
     data = methods[0].data
@@ -264,7 +265,7 @@ def run(argv: list[str]) -> None:
     )
     figure.set_dpi(options.dpi)
     written = cv2.imencode(output.suffix, cv2.cvtColor(render(figure), cv2.COLOR_RGB2BGR))[1]
-    write_atomically(output, written.tobytes())
+    write_own(output, written.tobytes())
     print(f"{', '.join(frame.name for frame in frames)}: {output.absolute()}")
 
 

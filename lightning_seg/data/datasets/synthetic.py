@@ -103,7 +103,8 @@ class SyntheticDataModule(ISPRSDataModule):
         image, labels = render_scene(seed, self.size)
         colours = np.array(list(ISPRS_CLASSES.values()), np.uint8)
         for path, pixels in zip(_files(pair), (image, colours[labels]), strict=True):
-            _write_tiff(path, pixels)
+            if not path.exists():
+                _write_tiff(path, pixels)
 
 
 def scene_seed(seed: int, split: Split, index: int) -> int:

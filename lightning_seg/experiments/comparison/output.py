@@ -17,7 +17,7 @@ from lightning_seg.experiments.comparison.compare import COSTS, Comparison, Resu
 from lightning_seg.experiments.comparison.figures import draw
 from lightning_seg.experiments.comparison.names import mean_of
 from lightning_seg.experiments.comparison.page import page
-from lightning_seg.files import write_atomically
+from lightning_seg.own_files import refuse_foreign, write_own
 
 _DIGITS = 8
 _STYLE = """
@@ -46,8 +46,9 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
         "comparison.html": _html(text, pictures),
     }
     files |= {f"{name}.png": content for name, content in pictures.items()}
+    refuse_foreign(folder / name for name in files)
     for name, content in files.items():
-        write_atomically(folder / name, content)
+        write_own(folder / name, content)
     return [folder / name for name in files]
 
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from lightning_seg.errors import InputError
+from lightning_seg.own_files import refuse_foreign, write_own
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
 METRICS, COUNTS, RECORD = "metrics.json", "counts_per_image.csv", "record.json"
@@ -170,7 +170,8 @@ def export_record(run_dir: str | Path, output: str | Path) -> list[Path]:
     """Copy the files that `compare` reads, a few hundred kB of text, and return their paths.
 
     Raises:
-        InputError: If there are none, or source and destination are the same.
+        InputError: If there are none, source and destination are the same, or a file would be
+            replaced that is not our own.
     """
     run_dir, output = Path(run_dir), Path(output)
     names = [name for name in FILES if (run_dir / name).is_file()]
@@ -178,9 +179,9 @@ def export_record(run_dir: str | Path, output: str | Path) -> list[Path]:
         raise InputError(f"{run_dir} has no records of a run.")
     if run_dir.resolve() == output.resolve():
         raise InputError(f"{output} is the run itself; give another folder for its records.")
+    refuse_foreign(output / name for name in names)
     for name in names:
-        (output / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run_dir / name, output / name)
+        write_own(output / name, (run_dir / name).read_bytes())
     return [output / name for name in names]
 
 

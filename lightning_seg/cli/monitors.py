@@ -1,0 +1,53 @@
+"""Logged values that callbacks and schedules watch."""
+
+import difflib
+import re
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_seg.callbacks import BoundaryMetrics
+from lightning_seg.errors import InputError
+from lightning_seg.tasks import EdgeDetectionTask, SegmentationTask
+
+_SMALL_IS_GOOD = re.compile(r"loss|error|distance|hausdorff|mae\b|mse\b|entropy")
+
+
+def mode_of(name: str) -> str:
+    """Return whether the largest or the smallest value of this name is best: ``max``, ``min``."""
+    return "min" if _SMALL_IS_GOOD.search(name) else "max"
+
+
+class MonitorCheck(Callback):
+    """Raise before the first epoch if a watched value is never logged.
+
+    Watched are those of `ModelCheckpoint`, `EarlyStopping` and ``ReduceLROnPlateau``. The check
+    needs a task of this package without foreign callbacks, which might log anything.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare the watched names with those that will be logged."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        packages = {type(c).__module__.split(".")[0] for c in callbacks}
+        own = type(pl_module) in (SegmentationTask, EdgeDetectionTask)
+        if not own or not packages <= {"lightning", "lightning_seg"}:
+            return
+        logged = {f"{stage}/loss" for stage in ("train", "val")}
+        if isinstance(pl_module, SegmentationTask):
+            logged |= {f"train/{name}" for name in pl_module.terms}
+        else:
+            logged |= {"train/edge_f1", "val/edge_f1"}
+        for callback in callbacks:
+            if isinstance(callback, BoundaryMetrics):
+                logged |= {f"val/{name}" for name in callback.names}
+        watched = {
+            type(c).__name__: name for c in callbacks if (name := getattr(c, "monitor", None))
+        }
+        if isinstance(pl_module, SegmentationTask) and pl_module.optimization.epoch_schedule:
+            watched["optimization"] = pl_module.optimization.monitor
+        for owner, name in watched.items():
+            if name.startswith("val/") and name not in logged and "dataloader_idx" not in name:
+                near = difflib.get_close_matches(name, logged, n=3, cutoff=0.4)
+                known = ", ".join(near or sorted(n for n in logged if n.startswith("val/")))
+                raise InputError(
+                    f"{owner} watches {name!r}, which is never logged. Logged are, e.g., {known}."
+                )
