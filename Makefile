@@ -52,7 +52,7 @@ test-slow: $(SETUP)
 # Trainings that are killed at random times, and files that are damaged at random places.
 faults: $(SETUP)
 	$(BIN)/python tests/faults/kills.py
-	$(BIN)/python tests/faults/mangled_files.py --count 200000
+	$(BIN)/python -m tests.faults.mangled_files 200000
 	@if [ $$(id -u) = 0 ] && which ip > /dev/null; then $(BIN)/python tests/faults/two_machines.py; \
 		else echo "Two machines: not tried, which needs root and iproute2"; fi
 

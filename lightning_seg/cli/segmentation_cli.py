@@ -36,6 +36,7 @@ from lightning_seg.callbacks import (
 )
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
+from lightning_seg.cli.checkpoint_config import with_checkpoint_config
 from lightning_seg.cli.config_errors import explain, first_cause
 from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
@@ -329,6 +330,7 @@ def main() -> None:
         if command := COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
             import_module(command).run(sys.argv[2:])
             return
+        sys.argv[1:] = with_checkpoint_config(sys.argv[1:])
         SegmentationCLI(
             LightningModule,
             LightningDataModule,

@@ -114,6 +114,25 @@ def resize(*more):
     return f"--data.eval_transforms={json.dumps(transforms)}"
 
 
+def test_a_checkpoint_and_data_suffice_to_test_and_predict(fitted, run):
+    checkpoint = "run/checkpoints/last.ckpt"
+    whole = json.loads(run_and_read(run, "--config", "run/config.yaml", "--ckpt_path", "last"))
+    Path("run/config.yaml").unlink()
+    fractions = ("--data.root=my_folder", "--data.fractions=[0.5, 0.25, 0.25]")
+    assert json.loads(run_and_read(run, f"--ckpt_path={checkpoint}", *fractions)) == whole
+    status, _, err = run(
+        "predict", "--ckpt_path", checkpoint, "--data.predict_root", "my_folder/images"
+    )
+    assert status == 0, err
+    assert len(list(Path("run/predictions").glob("*.png"))) == 8
+
+
+def run_and_read(run, *arguments):
+    status, _, err = run("test", *arguments)
+    assert status == 0, err
+    return Path("run/test/metrics.json").read_text()
+
+
 def test_predicted_maps_have_the_size_of_their_images_with_any_transforms(fitted, run):
     resized = {name: cv2.imread(f"my_folder/images/{name}.png") for name in "01"}
     Path("unlabelled").mkdir()
