@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from lightning_seg.checkpoints import read_checkpoint
+from lightning_seg.checkpoints import read_checkpoint, read_tensors
 from lightning_seg.files import atomic_file
+
+_HANDED_OVER = ".temp.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -42,4 +44,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         if "://" in str(path):
             return super().load_checkpoint(path, map_location, weights_only is not False)
-        return read_checkpoint(path, weights_only is not False)
+        # Processes that Lightning has started hand over their weights alone.
+        read = read_tensors if Path(path).name == _HANDED_OVER else read_checkpoint
+        return read(path, weights_only is not False)

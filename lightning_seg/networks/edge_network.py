@@ -102,8 +102,11 @@ class EdgeNetwork(nn.Module):
                     if name.startswith(prefix)
                 }
             )
-        except InputError:
-            raise
+        except InputError as error:
+            raise InputError(
+                f"{path.absolute()} is not the checkpoint of an edge network, or is damaged: "
+                f"{error} {RECIPE}"
+            ) from error
         except Exception as error:
             raise InputError(
                 f"{path.absolute()} is not the checkpoint of an edge network. {RECIPE}"

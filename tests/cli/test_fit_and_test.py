@@ -195,7 +195,10 @@ def test_a_checkpoint_of_another_model_is_refused(fitted, refused):
         *("test", "--config", "config.yaml", "--run_dir", "run", "--ckpt_path", "last"),
         "--model.network.decoder_channels=[8,8]",
     )
-    assert "does not fit the configured model" in message
+    assert (
+        "the checkpoint is of another model: network.decoder.0.convs.0.weight has the shape"
+        in message
+    )
     assert "config.yaml" in message
 
 

@@ -52,7 +52,7 @@ def test_a_name_that_is_never_logged_is_found_before_the_first_epoch(refused, op
 
 
 def test_names_that_are_logged_pass(run):
-    watched = (EARLY, "--trainer.callbacks.monitor=val/trimap_iou/3")
+    watched = (EARLY, "--trainer.callbacks.monitor=val/trimap_iou_3px")
     status, _, err = run(*FIT, "--best_by", "val/boundary_f", *watched)
     assert status == 0, err
 

@@ -514,7 +514,7 @@ def test_masks_of_240_are_accepted_within_a_tolerance(tmp_path):
 def test_a_tolerance_that_mixes_classes_is_refused(tmp_path, palette):
     testing.write_folder(tmp_path, num_classes=2)
     with pytest.raises(
-        InputError, match=r"tolerance of 20, .* cannot be distinguished from another"
+        InputError, match=r"tolerance is 20, but only up to 14 can the entries .* be told apart"
     ):
         whole(FolderDataModule(tmp_path, palette=palette, tolerance=20, **QUICK))
 

@@ -139,7 +139,7 @@ def test_regions_of_one_tile_are_not_reported_as_shared_images(tmp_path):
     report = inspect_dataset(data)
     assert report.problems == []
     assert report.splits["val"].sizes == {(32, 40): 2}
-    assert report.splits["train"].ignored == 2 * 32 * 80
+    assert report.splits["train"].counts.ignored == 2 * 32 * 80
 
 
 @pytest.mark.parametrize(
