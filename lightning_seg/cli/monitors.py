@@ -38,7 +38,7 @@ class MonitorCheck(Callback):
             logged |= {"train/edge_f1", "val/edge_f1"}
         for callback in callbacks:
             if isinstance(callback, BoundaryMetrics):
-                logged |= {f"val/{name}" for name in callback.names}
+                logged |= set(callback.names)
         watched = {
             type(c).__name__: name for c in callbacks if (name := getattr(c, "monitor", None))
         }

@@ -158,11 +158,12 @@ class BoundaryMetrics(Callback):
 
     @property
     def names(self) -> list[str]:
-        """Names of the scores that a validation during training logs, without ``val/``."""
+        """Names of the scores that a validation during training logs."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torchmetrics: nothing was added
             results = MetricSet(self._settings, torch.device("cpu"), False, {}).compute()
-        return [*results.scalars, *self.metrics]
+        prefix = self.prefix.format(stage="val")
+        return [f"{prefix}{logged_name(name)}" for name in (*results.scalars, *self.metrics)]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop recorded epochs that will be trained again."""
