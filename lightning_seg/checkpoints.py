@@ -90,7 +90,8 @@ def check_finite(state: dict[str, "Tensor"], path: str | Path) -> None:
     """Raise if a tensor has a value that is NaN or infinite."""
     for name, tensor in state.items():
         # Both are NaN if one value is; several times as fast as `isfinite` of every value.
-        values = tensor.aminmax() if tensor.is_floating_point() and tensor.numel() else ()
+        number = hasattr(tensor, "is_floating_point") and tensor.is_floating_point()
+        values = tensor.aminmax() if number and tensor.numel() else ()
         if not all(value.isfinite() for value in values):
             raise InputError(
                 f"{path}: the tensor {name} has values that are not finite (NaN or infinite). "
@@ -104,7 +105,7 @@ def mismatch(error: RuntimeError) -> str | None:
     if "loading state_dict" not in text:
         return None
     several = text.count("size mismatch for") + text.count('"') // 2
-    more = f" ({several - 1} tensors more do not fit)" if several > 1 else ""
+    more = f" ({several - 1} more tensors do not fit)" if several > 1 else ""
     shapes = re.search(
         r"size mismatch for (\S+): .*?Size\((.*?)\) from checkpoint.*?Size\((.*?)\)", text, re.S
     )

@@ -156,14 +156,13 @@ def _prefix() -> str:
 @cache
 def _remove_leftovers(folder: Path) -> None:
     """Remove temporary files of ended processes: of this machine, or older than a day."""
-    pattern = re.compile(r"\.partial-(.+?)-(\d+)-.+")
+    own = re.compile(rf"\.partial-{re.escape(socket.gethostname())}-(\d+)-.+")
     for path in folder.iterdir():
-        match = pattern.fullmatch(path.name)
-        if match is None:
+        if not path.name.startswith(".partial-"):
             continue
         with suppress(OSError):
-            here = match[1] == socket.gethostname()
-            ended = not _runs(int(match[2])) if here else path.stat().st_mtime < time.time() - _DAY
+            here = own.fullmatch(path.name)
+            ended = not _runs(int(here[1])) if here else path.stat().st_mtime < time.time() - _DAY
             if ended:
                 path.unlink()
 

@@ -1,5 +1,6 @@
 """Protection of files that this program did not write: they are never replaced."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lightning_seg.errors import InputError
-from lightning_seg.files import OWN_FOLDER, complete, write_atomically
+from lightning_seg.files import OWN_FOLDER, complete, naming, write_atomically
 
 # One JSON line for each file written into a folder, below `OWN_FOLDER`.
 _WRITTEN = "written.jsonl"
@@ -64,12 +65,15 @@ def complete_own(partial: Path, path: Path, run: Path | None = None) -> None:
 
 def _note(path: Path, digest: str, run: Path | None) -> None:
     """Note a file before it gets its name, so that a kill in between does no harm."""
-    folder = path.parent / OWN_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    record = path.parent / OWN_FOLDER / _WRITTEN
     owner = None if run is None else _relative(run, path.parent)
-    line = json.dumps({"name": path.name, "sha256": digest, "run": owner}) + "\n"
-    with (folder / _WRITTEN).open("ab", buffering=0) as file:  # appends of processes do not mix
-        file.write(line.encode())
+    # The first line break ends what a full disk has cut off. Appends of processes do not mix.
+    line = "\n" + json.dumps({"name": path.name, "sha256": digest, "run": owner}) + "\n"
+    with naming(record):
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with record.open("ab", buffering=0) as file:
+            if file.write(line.encode()) < len(line.encode()):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _written(folder: Path) -> dict[tuple[str, str], str | None]:

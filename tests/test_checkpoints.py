@@ -150,6 +150,26 @@ def test_code_in_a_file_is_not_run(good, tmp_path, way, place):
     assert not Path(tmp_path / "run").exists()
 
 
+MAKES_CODE = "torch.fx.graph_module.reduce_graph_module"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"losses": {"a": {"loss": {"class_path": MAKES_CODE, "init_args": {}}}}},
+        {"network": MAKES_CODE},
+        {"head": {"class_path": "lightning_seg.cli.main"}},
+        {"_class_path": "subprocess.Popen"},
+        {"_instantiator": "os.system"},
+    ],
+)
+def test_settings_that_name_no_class_of_a_model_are_refused(good, tmp_path, settings):
+    """Settings are plain data, and yet made into objects."""
+    path = changed(good, tmp_path, lambda c: c | {"hyper_parameters": settings})
+    with pytest.raises(InputError, match=r"could run any code|is unknown"):
+        SegmentationTask.load_from_checkpoint(path)
+
+
 def test_a_person_who_trusts_a_file_says_so(good, tmp_path):
     path = changed(good, tmp_path, lambda content: content.update(epoch=Crafted(tmp_path / "run")))
     task = make_task(weights=str(path), trust_weights=True)

@@ -42,6 +42,16 @@ def test_what_other_running_processes_write_stays(tmp_path):
     assert set(tmp_path.iterdir()) == {init, elsewhere}
 
 
+def test_digits_in_a_machines_name_are_not_a_process(tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "ip-10-1")
+    gone = tmp_path / ".partial-ip-10-1-99999999-0-a.ckpt"
+    other = tmp_path / ".partial-ip-10-99999999-0-a.ckpt"  # of a machine named ip-10
+    gone.touch()
+    other.touch()
+    partial_path(tmp_path / "a.ckpt")
+    assert list(tmp_path.iterdir()) == [other]
+
+
 def limit(size):
     """Limit the size of this process's files, as a full disk would."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

@@ -49,9 +49,9 @@ def class_names_of(
 ) -> list[str]:
     """Return the class names: as given, or of the first source that has any, or ``class 0`` etc."""
     sources = tuple(sources)
-    names = given or _first(sources, "class_names") or _first(sources, "labels")
-    if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == num_classes:
-        return [str(name) for name in names]
+    for names in (given, _first(sources, "class_names"), _first(sources, "labels")):
+        if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == num_classes:
+            return [str(name) for name in names]
     return [f"class {k}" for k in range(num_classes)]
 
 

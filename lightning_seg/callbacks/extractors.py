@@ -20,6 +20,8 @@ from lightning_seg.errors import InputError
 
 PredTarget = tuple[Tensor, Tensor]
 
+_LISTENERS = "_forward_listeners"
+
 
 class Extractor:
     """Base of extractors: they return the predictions and ground truth of an evaluation step.
@@ -112,7 +114,7 @@ class CaptureForward(Extractor):
         self._stop: Callable[[], None] = _nothing
 
     def start_step(self, pl_module: LightningModule, batch: Any) -> None:
-        """Read the ground truth and begin to listen."""
+        """Read the ground truth and start listening."""
         self.end_step()
         self.target = find_target(batch, self.target_key)
         module = self._module(pl_module)
@@ -124,7 +126,7 @@ class CaptureForward(Extractor):
         self._stop = listen(module, self._captured, len(self.target))
 
     def end_step(self) -> None:
-        """Stop to listen, and release all tensors."""
+        """Stop listening and release all tensors."""
         self._stop()
         self._stop, self._captured, self.target = _nothing, _Captured(), None
 
@@ -190,24 +192,37 @@ class _Captured:
 def _listen_to_forward(
     module: nn.Module, captured: _Captured, batch_size: int
 ) -> Callable[[], None]:
-    """Wrap a module's ``forward``; return how to unwrap it."""
+    """Wrap a module's ``forward``, once for all that listen; return how to stop listening."""
     attributes = vars(module)
-    given, forward = attributes.get("forward"), module.forward
+    listeners: list[tuple[_Captured, int]] | None = attributes.get(_LISTENERS)
+    if listeners is None:
+        listeners = attributes[_LISTENERS] = []
+        attributes["forward"] = _listened(module, listeners)
+    own = captured, batch_size
+    listeners.append(own)
+
+    def stop() -> None:
+        listeners.remove(own)
+        if not listeners:
+            del attributes[_LISTENERS]
+            given = attributes.pop("forward").__wrapped__
+            if getattr(given, "__func__", None) is not type(module).forward:
+                attributes["forward"] = given
+
+    return stop
+
+
+def _listened(module: nn.Module, listeners: "list[tuple[_Captured, int]]") -> Callable[..., Any]:
+    forward = module.forward
 
     @wraps(forward)
     def listened(*args: Any, **kwargs: Any) -> Any:
         output = forward(*args, **kwargs)
-        captured.add(output, batch_size)
+        for captured, batch_size in listeners:
+            captured.add(output, batch_size)
         return output
 
-    def stop() -> None:
-        if given is None:
-            del attributes["forward"]
-        else:
-            attributes["forward"] = given
-
-    attributes["forward"] = listened
-    return stop
+    return listened
 
 
 def _listen_to_hooks(module: nn.Module, captured: _Captured, batch_size: int) -> Callable[[], None]:
@@ -273,13 +288,13 @@ class AutoExtractor(Extractor):
         self._children = _Children()
 
     def start_step(self, pl_module: LightningModule, batch: Any) -> None:
-        """Begin to listen, see `CaptureForward`."""
+        """Start listening, see `CaptureForward`."""
         self.end_step()
         self._capture.start_step(pl_module, batch)
         self._children.start(pl_module, self._capture.target)
 
     def end_step(self) -> None:
-        """Stop to listen."""
+        """Stop listening."""
         self._capture.end_step()
         self._children.stop()
 

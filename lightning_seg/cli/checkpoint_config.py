@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint, read_checkpoint
+from lightning_seg.tasks.safe_classes import check_class_paths
 
 _COMMANDS = ("validate", "test", "predict")
 # From the data; and a checkpoint has all weights.
@@ -34,10 +35,13 @@ def with_checkpoint_config(args: Sequence[str]) -> list[str]:
     path = find_checkpoint(path, Path(options.get("--run_dir", "runs/unnamed")))
     if path is None:
         return list(args)
-    content = read_checkpoint(path, options.get("--weights_only") != "false")
+    content = read_checkpoint(path, options.get("--weights_only", "true").lower() != "false")
     settings: dict[str, Any] = content.get("hyper_parameters", {})
-    if "_class_path" not in settings:  # of a task that was made in Python
+    # Tasks that were made in Python, or that are not built for a number of channels.
+    if not {"_class_path", "in_channels", "num_classes"} <= settings.keys():
         return list(args)
+    if options.get("--weights_only", "true").lower() != "false":
+        check_class_paths(settings, path)
     init_args = {name: value for name, value in settings.items() if name not in _LEFT_OUT}
     classes, folder = content.get("class_names"), Path(path).resolve().parent
     data = {

@@ -97,7 +97,7 @@ def _explain(message: str, args: Sequence[str], options: Iterable[str]) -> str:
         return f"{path}lists by prediction are the form before 0.2. {_FORM_OF_LOSSES}"
     if named := re.search(r"class_path(?:['\"]?[=:] ?|', val=)['\"]([^'\"]+)", given[1]):
         return (
-            f"{path}{_short(named[1])} is no class that can be used here"
+            f"{path}{_short(named[1])} cannot be used here"
             f"{_line_of(keys[-1], args)}. Give the class path of another."
         )
     classes = [name for module in _MODULES for name in module.__all__ if name[0].isupper()]
@@ -191,7 +191,8 @@ def _section_as_config(args: Sequence[str]) -> str | None:
         path = Path(word)
         if option not in ("--config", "-c") or not path.is_file():
             continue
-        if "class_path" in yaml.safe_load(path.read_text(encoding="utf-8")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and "class_path" in content:
             right = _SECTIONS.get(path.parent.name, "the option of its section, such as --data")
             return (
                 f"{path} holds one section of a configuration, not a whole one. Give it as "

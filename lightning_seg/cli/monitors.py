@@ -11,6 +11,9 @@ from lightning_seg.tasks import EdgeDetectionTask, SegmentationTask
 
 _SMALL_IS_GOOD = re.compile(r"loss|error|distance|hausdorff|mae\b|mse\b|entropy")
 
+# Logged by the trainer, or only with some losses.
+_ELSEWHERE = ("train/", "lr-", "epoch", "step")
+
 
 def mode_of(name: str) -> str:
     """Return whether the largest or the smallest value of this name is best: ``max``, ``min``."""
@@ -45,7 +48,8 @@ class MonitorCheck(Callback):
         if isinstance(pl_module, SegmentationTask) and pl_module.optimization.epoch_schedule:
             watched["optimization"] = pl_module.optimization.monitor
         for owner, name in watched.items():
-            if name.startswith("val/") and name not in logged and "dataloader_idx" not in name:
+            elsewhere = name.startswith(_ELSEWHERE) or "dataloader_idx" in name
+            if name not in logged and not elsewhere:
                 near = difflib.get_close_matches(name, logged, n=3, cutoff=0.4)
                 known = ", ".join(near or sorted(n for n in logged if n.startswith("val/")))
                 raise InputError(

@@ -112,7 +112,7 @@ def _summary(remarks: Sequence[_Remark]) -> str:
     first, *others = remarks
     if not others:
         return first.text
-    return f"{first.text} (So in {len(others)} more: {first_of([r.file for r in others], 2)}.)"
+    return f"{first.text} (And {len(others)} more: {first_of([r.file for r in others], 2)}.)"
 
 
 def inspect_dataset(

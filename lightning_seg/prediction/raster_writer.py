@@ -54,6 +54,7 @@ class RasterWriter(BasePredictionWriter):
         job = self.job
         paths = (path for raster in self._data.unfinished for path in job.paths(raster.pair))
         refuse_foreign(paths, job.run)
+        trainer.strategy.barrier()  # no process writes while another one still looks
 
     def write_on_batch_end(
         self,

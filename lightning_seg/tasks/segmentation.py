@@ -38,7 +38,7 @@ from lightning_seg.tasks.fine_tuning import load_matching_weights
 from lightning_seg.tasks.label_range import check_label_range
 from lightning_seg.tasks.objective import check_terms, named_terms
 from lightning_seg.tasks.optimization import Optimization, optimizer_settings, planned_steps
-from lightning_seg.tasks.safe_classes import allow_own_classes
+from lightning_seg.tasks.safe_classes import allow_own_classes, check_class_paths
 
 Batch = dict[str, Any]
 
@@ -344,6 +344,7 @@ class SegmentationTask(LightningModule):
         take_class_legend(self)
         self._resumed = self._began = False
         if stage == "fit":
+            self._planned_steps = self._stored_settings = None  # restored later if resumed
             check_edge_networks(self)
 
     def on_fit_start(self) -> None:
@@ -431,10 +432,12 @@ class SegmentationTask(LightningModule):
         kwargs["weights_only"] = kwargs.get("weights_only") is not False
         local = isinstance(checkpoint_path, str | Path) and "://" not in str(checkpoint_path)
         if local and kwargs["weights_only"]:
-            content = read_checkpoint(checkpoint_path)
+            with no_pretrained_weights():
+                content = read_checkpoint(checkpoint_path)
+            check_class_paths(content.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {}), checkpoint_path)
             if cls.CHECKPOINT_HYPER_PARAMS_KEY not in content:
                 raise InputError(
-                    f"{checkpoint_path} does not tell how its model was made. Give a checkpoint "
+                    f"{checkpoint_path} does not say how its model was built. Give a checkpoint "
                     f"of a {cls.__name__}."
                 )
         with no_pretrained_weights():

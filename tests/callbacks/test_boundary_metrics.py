@@ -34,7 +34,12 @@ from torchmetrics.classification import (
     MulticlassRecall,
 )
 
-from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, FromOutputs
+from lightning_seg.callbacks import (
+    BoundaryMetrics,
+    CaptureForward,
+    FromOutputs,
+    PredictionPanels,
+)
 from lightning_seg.errors import InputError
 from lightning_seg.metrics import (
     BoundaryFMeasure,
@@ -135,6 +140,19 @@ def test_leaves_no_hook_on_the_module(tmp_path):
     validated(module, tmp_path)
     assert not module._forward_hooks
     assert "forward" not in vars(module)
+
+
+def test_two_callbacks_listen_to_one_forward_and_leave_it_as_it_was(tmp_path):
+    module = ReturnsNothing()
+    module.forward = module.forward  # an instance's own, as torch.compile may set it
+    own = module.forward
+    callbacks = [BoundaryMetrics(), PredictionPanels(num_images=2), BoundaryMetrics(prefix="b_")]
+    t = trainer(tmp_path, *callbacks)
+    [logged] = t.validate(module, loader(), verbose=False)
+    assert logged["val/iou"] == logged["b_iou"]
+    assert module.calls == len(loader())
+    assert vars(module)["forward"] == own
+    assert not [name for name in vars(module) if "listen" in name]
 
 
 def test_leaves_no_hook_on_the_module_after_an_error(tmp_path):

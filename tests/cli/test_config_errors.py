@@ -355,4 +355,4 @@ def test_a_class_of_another_kind_gets_one_sentence(refused, wrong, where):
     config = Path("config.yaml")
     config.write_text(config.read_text().replace(where, wrong))
     message = refused(*FIT)
-    assert f"{wrong} is no class that can be used here (config.yaml:" in message
+    assert f"{wrong} cannot be used here (config.yaml:" in message

@@ -183,7 +183,7 @@ def test_files_with_the_same_problem_are_grouped_with_three_examples(tmp_path):
     (problem,) = inspect_dataset(data).problems
     assert problem.startswith("train: ")
     assert "label value 77 at row 0, column 3" in problem
-    assert "(So in 7 more: " in problem
+    assert "(And 7 more: " in problem
     assert problem.count(".png") == 3
     assert "and 5 more.)" in problem
 
@@ -194,7 +194,7 @@ def test_inexact_values_of_many_masks_are_one_note(tmp_path):
     report = inspect_dataset(FolderDataModule(tmp_path, **settings, fractions=(1.0, 0.0, 0.0)))
     (note,) = [note for note in report.notes if "nearly" in note]
     assert note.startswith("train: ")
-    assert "(So in 6 more: " in note
+    assert "(And 6 more: " in note
 
 
 def test_a_bad_tiff_is_read_and_reported_once(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[st
     ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:  # a kill may leave an empty file
         writer.writerow(["epoch", "class", *columns])
     writer.writerows([epoch, *row] for row in rows)
     append(path, text.getvalue())

@@ -1,9 +1,8 @@
 """Places of georeferenced rasters, where rasterio is installed."""
 
-import warnings
 from pathlib import Path
 
-from lightning_seg.data.reading.tiff import is_raster
+from lightning_seg.data.reading.tiff import is_raster, opened
 from lightning_seg.errors import InputError
 
 try:
@@ -36,13 +35,14 @@ def refuse_other_place(image: Path, partner: Path, kind: str) -> None:
 
 def _place(path: Path) -> tuple[tuple[float, ...], float, object] | None:
     """Return the bounds, pixel size and coordinate system; None if there are none."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path) as source:
+    try:
+        with opened(path) as source:
             if source.transform.is_identity:
                 return None
             a, b, _, d, e, _ = source.transform[:6]
             return tuple(source.bounds), max(map(abs, (a, b, d, e))), source.crs
+    except rasterio.errors.RasterioError as error:
+        raise InputError(f"{path} cannot be read by GDAL ({error}). Replace the file.") from error
 
 
 def _named(bounds: tuple[float, ...], crs: object) -> str:

@@ -110,7 +110,9 @@ class PairReader:
         mask = self.decoder.read(pair.label, _upscaled(area, self.downscale))
         height, width = (side // self.downscale for side in mask.shape)
         mask = mask[:: self.downscale, :: self.downscale][:height, :width]
-        empty = no_data(pair.image, self.channels, _upscaled(area, self.image_factor))
+        empty = None
+        if not self.masks_alone:
+            empty = no_data(pair.image, self.channels, _upscaled(area, self.image_factor))
         if empty is not None and empty.any():
             empty = empty[:: self.image_factor, :: self.image_factor][:height, :width]
             mask = np.where(empty, np.uint8(IGNORE_INDEX), mask)

@@ -61,6 +61,6 @@ def plain_name(name: str, source: str) -> str:
 
 def _no_text(path: Path, lines_before: int, byte: int) -> InputError:
     return InputError(
-        f"{path}, line {lines_before + 1}, holds the byte 0x{byte:02X}, which is no text in UTF-8. "
+        f"{path}, line {lines_before + 1}, holds the byte 0x{byte:02X}, which is not valid UTF-8. "
         "Save the list as UTF-8."
     )

@@ -253,7 +253,7 @@ def _header(path: Path) -> _Header:
 
 
 def _header_by_gdal(path: Path) -> _Header:
-    with _opened(path) as source:
+    with opened(path) as source:
         height, width = source.shape
         rows, columns = source.block_shapes[0]
         table = None
@@ -276,7 +276,8 @@ def _header_by_gdal(path: Path) -> _Header:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """Open a raster with rasterio, by the driver of its suffix alone."""
     if rasterio is None:
         raise NeedsRasterio(f"{path} needs rasterio: pip install 'lightning_seg[geo]'.")
     with warnings.catch_warnings():
@@ -327,7 +328,7 @@ def _read_with_rasterio(path: Path, window: Window | None) -> np.ndarray:
     area = None
     if window is not None:
         area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
-    with _opened(path) as source:
+    with opened(path) as source:
         bands = source.read(window=area)
     return bands[0] if len(bands) == 1 else np.ascontiguousarray(bands.transpose(1, 2, 0))
 
