@@ -119,8 +119,8 @@ class Optimization:
             if here != there:
                 raise InputError(
                     f"the checkpoint was trained with {name} {there}, but this command asks for "
-                    f"{here}. A resumed run keeps its optimiser: restore the setting, or start a "
-                    "new run from the weights (--model.weights)."
+                    f"{here}. A resumed run keeps its optimiser and schedule: restore the setting, "
+                    "or start a new run from the weights (--model.weights)."
                 )
 
     def check_resumed(self, module: LightningModule, planned: int | None) -> None:
@@ -157,13 +157,27 @@ class Optimization:
         return [{"params": group, "lr_factor": factor} for factor, group in groups.items()]
 
 
-def optimizer_settings(optimizer: Optimizer) -> dict[str, Any]:
-    """Return class and settings of an optimiser as plain data, one value for each group."""
+# Lengths of schedules, which `Optimization.check_resumed` compares.
+_LENGTHS = ("total_iters", "total_steps", "T_max", "T_0", "num_steps")
+
+
+def optimizer_settings(configured: Any) -> dict[str, Any]:
+    """Return the settings of a new optimiser and its schedule as plain data.
+
+    Args:
+        configured: Result of `Optimization.configure`. Several groups have one value each.
+    """
+    optimizer: Optimizer = configured["optimizer"]
     settings: dict[str, Any] = {"optimizer": type(optimizer).__name__}
     for name in optimizer.param_groups[0]:
         values = [group[name] for group in optimizer.param_groups]
         if name not in ("params", "initial_lr") and all(map(_is_plain, values)):
             settings[name] = list(values) if len(values) > 1 else values[0]
+    if "lr_scheduler" in configured:
+        schedule = configured["lr_scheduler"]["scheduler"]
+        settings["schedule"] = type(schedule).__name__
+        state = schedule.state_dict().items()
+        settings |= {f"schedule.{n}": v for n, v in state if n not in _LENGTHS and _is_plain(v)}
     return settings
 
 

@@ -395,7 +395,7 @@ class SegmentationTask(LightningModule):
             InputError: A resumed run asks for another optimiser than its checkpoint.
         """
         configured: Any = self.optimization.configure(self)
-        self._optimizer_settings = optimizer_settings(configured["optimizer"])
+        self._optimizer_settings = optimizer_settings(configured)
         if self._stored_settings is not None and not self._finds_lr:
             self.optimization.check_same(self._optimizer_settings, self._stored_settings)
         return cast(OptimizerLRScheduler, configured)

@@ -73,6 +73,18 @@ def test_a_resumed_run_says_that_it_keeps_its_optimiser(run, refused, options, e
     assert status == 0, err
 
 
+def test_a_resumed_run_says_that_it_keeps_its_schedule(run, refused):
+    plateau = "torch.optim.lr_scheduler.ReduceLROnPlateau"
+    scheduled = (*FIT, "--model.optimization.epoch_schedule", plateau)
+    status, _, err = run(*scheduled, "--model.optimization.epoch_schedule.patience=3")
+    assert status == 0, err
+    resumed = (*scheduled, "--ckpt_path", "last", "--trainer.max_epochs", "2")
+    message = refused(*resumed, "--model.optimization.epoch_schedule.patience=4")
+    assert "trained with schedule.patience 3, but this command asks for 4" in message
+    status, _, err = run(*resumed, "--model.optimization.epoch_schedule.patience=3")
+    assert status == 0, err
+
+
 def test_the_configuration_of_a_run_with_averaged_weights_can_be_fitted_again(run):
     average = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
     assert run(*FIT, average)[0] == 0
