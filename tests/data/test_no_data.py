@@ -89,3 +89,16 @@ def test_each_band_can_have_its_own_value_range(tmp_path):
     assert got["image"][:, 0, 0].tolist() == [0.5, 0.25]
     with pytest.raises(InputError, match="value_range has 2 pairs for 3 channels"):
         FolderDataModule(tmp_path, num_classes=2, value_range=[(0, 1), (0, 1)])
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("RGBA", "png"), ("LA", "png"), ("RGBA", "webp")])
+def test_transparent_pixels_of_photos_are_void(tmp_path, mode, suffix):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    pixels = np.full((6, 8, len(mode)), 100, np.uint8)
+    pixels[2:4, 1:5, -1] = 0
+    Image.fromarray(pixels, mode).save(tmp_path / f"images/a.{suffix}", lossless=True)
+    Image.fromarray(MASK).save(tmp_path / "masks/a.png")
+    data = FolderDataModule(tmp_path, num_classes=2, fractions=(1, 0, 0))
+    mask = data.dataset("train", data.pairs("train"))[0]["mask"]
+    np.testing.assert_array_equal(mask == 255, pixels[..., -1] == 0)

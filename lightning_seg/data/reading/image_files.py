@@ -58,9 +58,8 @@ def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) 
     """Read an image, or a window of it, as (H, W, in_channels), upright, in the file's dtype.
 
     Grey images are repeated to three channels; an alpha channel is dropped. Floats of a raster are
-    NaN where it has no data. The EXIF tag (in TIFF,
-    Orientation) is applied, and palettes are resolved to colours. Only the window is read from
-    TIFFs; other files are read whole.
+    NaN where it has no data. The EXIF tag (in TIFF, Orientation) is applied, and palettes are
+    resolved to colours. Only the window is read from TIFFs; other files are read whole.
     """
     with _naming(path):
         if tiff.is_raster(path):
@@ -80,11 +79,19 @@ def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) 
 
 
 def no_data(path: Path, channels: int, window: tiff.Window | None = None) -> np.ndarray | None:
-    """Return where an image file has no data, see `tiff.no_data`; None if it has all."""
-    if not tiff.is_raster(path):
-        return None
+    """Return where an image file has no data, (H, W) bool; None if it has all.
+
+    These are pixels with an alpha of 0, unless alpha is one of the channels that are read, and for
+    rasters those of `tiff.no_data`.
+    """
     with _naming(path):
-        return tiff.no_data(path, channels, window)
+        if tiff.is_raster(path):
+            return tiff.no_data(path, channels, window)
+        with _open(path) as image:
+            if image.mode not in ("LA", "RGBA") or channels == len(image.mode):
+                return None
+            alpha = np.asarray(ImageOps.exif_transpose(image).getchannel("A"))
+    return cut(alpha == 0, window)
 
 
 def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> np.ndarray:
