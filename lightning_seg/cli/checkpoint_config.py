@@ -65,7 +65,8 @@ def with_checkpoint_config(args: Sequence[str]) -> list[str]:
 def _options(args: Sequence[str]) -> dict[str, str]:
     """Return the options of a command line with their values, ``""`` for none."""
     options = {}
-    for word, following in zip(args, [*args[1:], ""], strict=True):
+    for position, word in enumerate(args):
+        following = args[position + 1] if position + 1 < len(args) else ""
         name, equals, value = word.partition("=")
         if name.startswith("-"):
             options[name] = value if equals or following.startswith("-") else following
