@@ -40,10 +40,9 @@ class BoundaryErrors(SegmentationMetric):
         >>> target = torch.zeros(1, 20, 20, dtype=torch.long)
         >>> target[:, 5:15, 5:15] = 1
         >>> metric = BoundaryErrors(num_classes=2, widths=(3,))
-        >>> metric.update(torch.nn.functional.pad(target[:, 1:-1, 1:-1], (1, 1, 1, 1)), target)
         >>> metric.update(target.roll(1, dims=2), target)
         >>> dict(zip(metric.causes, metric.compute()[0].tolist()))["swollen"]
-        0.4
+        0.5
     """
 
     higher_is_better = None
