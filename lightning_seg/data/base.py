@@ -291,10 +291,8 @@ class SegmentationDataModule(LightningDataModule):
                 decoder = self.reader_of(split).decoder
                 counts = cached_counts(labels, decoder, self.num_workers, self.root)
                 judgement = self.judge(split, counts)
-            except (
-                InputError,
-                OSError,
-            ) as error:  # raised on rank 0 alone, it would hang the other ranks
+            except (InputError, OSError) as error:
+                # Raised on rank 0 alone, it would hang the other ranks.
                 judgement = Judgement([str(error)], [])
         if self.trainer is not None:
             judgement = self.trainer.strategy.broadcast(judgement)

@@ -98,8 +98,7 @@ class ChosenSamples(Callback):
 
     The samples are spread evenly over the first dataloader. Pictures are saved in ``pictures`` in
     the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and go to the loggers.
-    Nothing is drawn if batches hold no images (under ``image``, or first in a
-    tuple).
+    Nothing is drawn if batches hold no images (under ``image``, or first in a tuple).
 
     Args:
         num_images: Number of pictures per epoch.
