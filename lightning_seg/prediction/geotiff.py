@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from lightning_seg.data.reading.tiff import is_tiff
+from lightning_seg.data.reading import tiff
+from lightning_seg.data.reading.tiff import is_tiff, opened
 from lightning_seg.errors import InputError
 
 try:
@@ -39,23 +40,38 @@ class Georeference:
         path: The image.
         profile: rasterio profile entries (CRS, transform, ground control points or rational
             polynomials, RPCs) for a raster with the same georeference.
-        has_nodata: Whether the image marks nodata pixels.
+        has_nodata: Whether the image may have nodata pixels.
+        channels: Number of the image's channels that are in use.
     """
 
     path: Path
     profile: dict[str, Any] = field(default_factory=dict)
     has_nodata: bool = False
+    channels: int = 3
 
     def valid(self, row: int, rows: int) -> np.ndarray:
-        """Return where pixels of the given rows have data, as (rows, W) bool."""
-        with georeference_optional(), rasterio.open(self.path) as source:
-            return source.dataset_mask(window=Window(0, row, source.width, rows)) > 0
+        """Return where pixels of the given rows have data, as (rows, W) bool.
+
+        As in training (`tiff.no_data`), and where the file's own mask says so.
+        """
+        with opened(self.path) as source:
+            width, has_mask = source.width, _has_nodata(source)
+            window = Window(0, row, width, rows)
+            valid = source.dataset_mask(window=window) > 0 if has_mask else np.True_
+        empty = tiff.no_data(self.path, self.channels, tiff.Window(row, 0, rows, width))
+        valid = valid if empty is None else valid & ~empty
+        return np.broadcast_to(valid, (rows, width))
 
 
-def read_georeference(path: Path) -> Georeference:
-    """Read the georeference from an image's header; empty for images not stored upright."""
+def read_georeference(path: Path, channels: int = 3) -> Georeference:
+    """Read the georeference from an image's header; empty for images not stored upright.
+
+    Args:
+        path: The image.
+        channels: Number of its channels that are in use; alpha may be one of them.
+    """
     need_rasterio("A georeferenced raster")
-    with georeference_optional(), rasterio.open(path) as source:
+    with opened(path) as source:
         if is_rotated(path):
             return Georeference(path)
         profile: dict[str, Any] = {"crs": source.crs}
@@ -66,7 +82,8 @@ def read_georeference(path: Path) -> Georeference:
             profile |= {"gcps": points, "crs": points_crs}
         if source.rpcs is not None:
             profile["rpcs"] = source.rpcs
-        return Georeference(path, profile, _has_nodata(source))
+        has_nodata = _has_nodata(source) or tiff.may_lack_data(path, channels)
+        return Georeference(path, profile, has_nodata, channels)
 
 
 class GeoTiff:
@@ -157,14 +174,13 @@ class GeoTiff:
         """
         with _as_os_error(self._path):
             self._file.close()
-            with tifffile.TiffFile(self._path) as tiff:
-                pages = tiff.pages
+            with tifffile.TiffFile(self._path) as file:
                 ends = [
                     o + n
-                    for p in pages
+                    for p in file.pages
                     for o, n in zip(p.dataoffsets, p.databytecounts, strict=True)
                 ]
-                size = tiff.filehandle.size
+                size = file.filehandle.size
         if max(ends, default=0) > size:
             raise OSError(errno.EIO, "the file is incomplete; is the disk full?", str(self._path))
 
@@ -191,10 +207,10 @@ def has_georeference(path: Path) -> bool:
     Does not need rasterio for a TIFF; other rasters cannot be read without it.
     """
     if not is_tiff(path):
-        with georeference_optional(), rasterio.open(path) as source:
+        with opened(path) as source:
             return not source.transform.is_identity
-    with tifffile.TiffFile(path) as tiff:
-        in_header = any(tag in tiff.pages.first.tags for tag in _GEOREFERENCE_TAGS)
+    with tifffile.TiffFile(path) as file:
+        in_header = any(tag in file.pages.first.tags for tag in _GEOREFERENCE_TAGS)
     return in_header or path.with_suffix(".tfw").is_file()
 
 
@@ -235,8 +251,8 @@ def limited_cache() -> Iterator[None]:
 def _orientation(path: Path) -> int:
     if not is_tiff(path):
         return _UPRIGHT
-    with tifffile.TiffFile(path) as tiff:
-        return tiff.pages.first.tags.valueof(_ORIENTATION, _UPRIGHT)
+    with tifffile.TiffFile(path) as file:
+        return file.pages.first.tags.valueof(_ORIENTATION, _UPRIGHT)
 
 
 def _has_nodata(source: Any) -> bool:

@@ -52,11 +52,11 @@ class ImageOutputs:
     """The label raster of one image and, on request, its probabilities and polygons.
 
     All files get their final names once the last one is complete. The labels of a TIFF become a
-    GeoTIFF with the same georeference and the class colours as colour table; nodata pixels of the
-    image get the value 255. The labels of other images become a PNG with a palette. With
-    ``classes.values`` both are greyscale, and if 255 is a class, the highest unused byte means
-    nodata. Probabilities become a GeoTIFF with one band per class: ``uint8`` (255 times the
-    probability) or ``float16``.
+    GeoTIFF with the same georeference and the class colours as colour table; pixels of the image
+    without data (a nodata value, NaN, alpha 0, a mask) get the value 255. The labels of other
+    images become a PNG with a palette. With ``classes.values`` both are greyscale, and if 255 is a
+    class, the highest unused byte means nodata. Probabilities become a GeoTIFF with one band per
+    class: ``uint8`` (255 times the probability) or ``float16``.
 
     Args:
         image: The image file.
@@ -66,6 +66,7 @@ class ImageOutputs:
         probabilities: How probabilities are stored; None writes none.
         polygons: How outlines are written; None writes none.
         run: The run's folder; files of another run are not replaced.
+        channels: Number of the image's channels that are in use.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class ImageOutputs:
         probabilities: Probabilities | None = None,
         polygons: Polygons | None = None,
         run: Path | None = None,
+        channels: int = 3,
     ) -> None:
         self._classes = classes
         self._run = run
@@ -84,7 +86,9 @@ class ImageOutputs:
         self._stem = stem
         self._partial: dict[Path, Path] = {}
         is_geotiff = becomes_geotiff(image)
-        self._georeference = read_georeference(image) if is_geotiff else Georeference(image)
+        self._georeference = (
+            read_georeference(image, channels) if is_geotiff else Georeference(image)
+        )
         self._png: np.ndarray | None = None
         self._labels: _LabelFile
         if is_geotiff:

@@ -123,6 +123,7 @@ class RasterWriter(BasePredictionWriter):
                 job.files.probabilities,
                 job.files.polygons,
                 job.run,
+                self._data.source.reader.channels,
             )
             try:
                 for part in rows:

@@ -1,4 +1,6 @@
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -67,6 +69,59 @@ def test_a_broken_jpeg_2000_or_vrt_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=f"{name} cannot be read as an image"):
         image_size(tmp_path / name)
+
+
+@pytest.fixture
+def requests():
+    """A web server on this machine, which notes the paths that are asked for."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/a.tif", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("way", ["address", "service", "nested"])
+def test_a_vrt_reaches_no_address(tmp_path, monkeypatch, requests, way):
+    pytest.importorskip("rasterio")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    address, asked = requests
+    source, service = f"/vsicurl/{address}", tmp_path / "service.xml"
+    if way == "service":
+        source = str(service)
+        service.write_text(
+            f"<GDAL_WMS><Service name='TMS'><ServerUrl>{address}</ServerUrl></Service></GDAL_WMS>"
+        )
+    path = tmp_path / "a.vrt"
+    if way == "nested":
+        write_plain_vrt(path, tmp_path / "b.vrt")
+        write_plain_vrt(tmp_path / "b.vrt", source)
+    else:
+        write_plain_vrt(path, source)
+    with pytest.raises(InputError, match=r"a\.vrt cannot be read .*it names '.*', which"):
+        read_image(path, 3)
+    assert asked == []
+
+
+def write_plain_vrt(path, source):
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="0">{source}</SourceFilename>'
+        f"<SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for band in (1, 2, 3)
+    )
+    path.write_text(f'<VRTDataset rasterXSize="90" rasterYSize="70">{bands}</VRTDataset>')
 
 
 def test_jfif_is_jpeg(tmp_path):

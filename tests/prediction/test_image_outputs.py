@@ -30,7 +30,7 @@ PLACE = {
 def write_image(path, pixels, **place):
     bands = pixels.transpose(2, 0, 1)
     with rasterio.open(
-        path, "w", "GTiff", *reversed(bands.shape[1:]), len(bands), dtype="uint8", **place
+        path, "w", "GTiff", *reversed(bands.shape[1:]), len(bands), dtype=bands.dtype, **place
     ) as file:
         file.write(bands)
 
@@ -99,10 +99,26 @@ def test_nodata_pixels_have_no_label(tmp_path, nodata):
 def test_a_fourth_band_is_not_taken_for_a_mask(tmp_path):
     pixels = np.zeros((600, 530, 4), np.uint8)
     write_image(tmp_path / "a.tif", pixels, photometric="rgb", **PLACE)
-    predict(tmp_path / "a.tif", scene(), tmp_path / "out")
+    predict(tmp_path / "a.tif", scene(), tmp_path / "out", channels=4)
     with rasterio.open(tmp_path / "out.tif") as file:
         assert file.nodata is None
         assert np.array_equal(file.read(1), scene())
+
+
+def test_what_is_void_in_training_has_no_label(tmp_path):
+    colors = np.full((600, 530, 4), 9, np.uint8)
+    colors[:300, :200, 3] = 0  # transparent
+    heights = np.full((600, 530, 3), 9, np.float32)
+    heights[:300, :200, 1] = np.nan
+    for name, pixels, options in (("colors", colors, {"alpha": "yes"}), ("heights", heights, {})):
+        write_image(tmp_path / f"{name}.tif", pixels, **options, **PLACE)
+        predict(tmp_path / f"{name}.tif", scene(), tmp_path / "out", channels=3)
+        with rasterio.open(tmp_path / "out.tif") as file:
+            assert file.nodata == 255
+            labels = file.read(1)
+            assert (labels[:300, :200] == 255).all()
+            assert np.array_equal(labels[300:], scene()[300:])
+            assert np.array_equal(labels[:, 200:], scene()[:, 200:])
 
 
 def test_a_georeference_by_control_points_is_kept(tmp_path):

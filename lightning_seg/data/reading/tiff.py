@@ -10,8 +10,10 @@ agree. The header's sizes are checked first: no reader allocates what the file c
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -144,23 +146,38 @@ def has_alpha(path: Path) -> bool:
 def no_data(path: Path, channels: int, window: Window | None = None) -> np.ndarray | None:
     """Return where a raster, or a window of it, has no data (H, W) bool; None if it has all.
 
-    No data are the header's nodata value, and in floats NaN and numbers beyond 1e30, in all bands;
-    and alpha 0, unless alpha is one of the ``channels`` in use.
+    No data are the header's nodata value, and in floats numbers beyond 1e30, in all bands; NaN in
+    any band; and alpha 0, unless alpha is one of the ``channels`` in use.
     """
     header = _header(path)
-    uses_alpha = header.has_alpha and channels < header.samples
-    if header.nodata is None and not header.is_float and not uses_alpha:
+    if not _may_lack_data(header, channels):
         return None
     pixels = read_raster(path, window, shown=False)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     bands = pixels[..., :-1] if header.has_alpha else pixels
     empty = np.asarray(_empty(bands, header).all(axis=2))
-    return empty | (pixels[..., -1] == 0) if uses_alpha else empty
+    if header.is_float:
+        empty |= np.isnan(bands).any(axis=2)
+    return empty | (pixels[..., -1] == 0) if _uses_alpha(header, channels) else empty
+
+
+def may_lack_data(path: Path, channels: int) -> bool:
+    """Return whether `no_data` may find pixels without data, by the header alone."""
+    return _may_lack_data(_header(path), channels)
 
 
 def nan_for_no_data(image: np.ndarray, path: Path) -> np.ndarray:
     """Return a float image of a raster with NaN where it has no data."""
     return np.where(_empty(image, _header(path)), np.float32(np.nan), image)
+
+
+def _may_lack_data(header: _Header, channels: int) -> bool:
+    return header.nodata is not None or header.is_float or _uses_alpha(header, channels)
+
+
+def _uses_alpha(header: _Header, channels: int) -> bool:
+    """Return whether alpha tells where data are missing: unless it is a channel in use."""
+    return header.has_alpha and channels < header.samples
 
 
 def _empty(pixels: np.ndarray, header: _Header) -> np.ndarray:
@@ -282,12 +299,49 @@ def opened(path: Path) -> Iterator[Any]:
         raise NeedsRasterio(f"{path} needs rasterio: pip install 'lightning_seg[geo]'.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        # A VRT may name addresses; this port leads nowhere, so that none is reached.
+        if path.suffix.lower() == ".vrt":
+            state = path.stat()
+            _refuse_addresses(path, (state.st_mtime_ns, state.st_size))
         with (
-            rasterio.Env(GDAL_HTTP_PROXY="127.0.0.1:9"),
+            rasterio.Env(GDAL_HTTP_PROXY="127.0.0.1:9"),  # leads nowhere: a second barrier
             rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as source,
         ):
             yield source
+
+
+@lru_cache(maxsize=1024)
+def _refuse_addresses(path: Path, state: object) -> None:
+    """Raise if a VRT, or a VRT that it names, reads anything but files of pixels.
+
+    A VRT may name addresses, and files that name them, which GDAL would open.
+
+    Args:
+        path: The VRT.
+        state: What changes when the file does.
+    """
+    seen, waiting = set(), [path]
+    while waiting:
+        vrt = waiting.pop()
+        if vrt.resolve() in seen:
+            continue
+        seen.add(vrt.resolve())
+        for element in ElementTree.parse(vrt).iter():
+            if element.tag not in ("SourceFilename", "SourceDataset"):
+                continue
+            name = element.text or ""
+            file = vrt.parent / name if element.get("relativeToVRT") == "1" else Path(name)
+            if not file.is_file():
+                raise ValueError(f"it names {name!r}, which is not a file")
+            if file.suffix.lower() == ".vrt":
+                waiting.append(file)
+            elif _is_text(file):
+                raise ValueError(f"it names {name!r}, which holds no pixels")
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a file holds XML or JSON."""
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"["))
 
 
 def _table(page: tifffile.TiffPage) -> np.ndarray | None:
