@@ -87,16 +87,21 @@ def read_tensors(path: str | Path, weights_only: bool = True) -> Any:
 
 
 def check_finite(state: dict[str, "Tensor"], path: str | Path) -> None:
-    """Raise if a tensor has a value that is NaN or infinite."""
+    """Raise if a tensor has a value that is NaN or infinite, but for masks of 0 and -inf."""
     for name, tensor in state.items():
         # Both are NaN if one value is; several times as fast as `isfinite` of every value.
         number = hasattr(tensor, "is_floating_point") and tensor.is_floating_point()
         values = tensor.aminmax() if number and tensor.numel() else ()
-        if not all(value.isfinite() for value in values):
+        if not all(value.isfinite() for value in values) and not _is_mask(tensor):
             raise InputError(
                 f"{path}: the tensor {name} has values that are not finite (NaN or infinite). "
                 "Its training had failed; give an earlier checkpoint."
             )
+
+
+def _is_mask(tensor: "Tensor") -> bool:
+    """Return whether a tensor has the form of an attention mask: 0 and -inf."""
+    return bool(((tensor == 0) | tensor.isneginf()).all())
 
 
 def mismatch(error: RuntimeError) -> str | None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_seg.errors import InputError
@@ -12,6 +13,17 @@ from lightning_seg.files import OWN_FOLDER, complete, naming, write_atomically
 
 # One JSON line for each file written into a folder, below `OWN_FOLDER`.
 _WRITTEN = "written.jsonl"
+
+
+@dataclass
+class _Known:
+    """What has been read of a folder's record, which only grows."""
+
+    size: int = 0
+    runs: dict[tuple[str, str], str | None] = field(default_factory=dict)
+
+
+_known: dict[Path, _Known] = {}
 
 
 def refuse_foreign(paths: Iterable[Path], run: Path | None = None) -> None:
@@ -78,17 +90,27 @@ def _note(path: Path, digest: str, run: Path | None) -> None:
 
 def _written(folder: Path) -> dict[tuple[str, str], str | None]:
     """Return the run of each name and content that was written into a folder."""
+    record = folder / OWN_FOLDER / _WRITTEN
+    known = _known.setdefault(record.absolute(), _Known())
     try:
-        lines = (folder / OWN_FOLDER / _WRITTEN).read_text(encoding="utf-8").splitlines()
+        with record.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < known.size:  # removed and begun again
+                known = _known[record.absolute()] = _Known()
+            file.seek(known.size)
+            lines = file.read()
     except FileNotFoundError:
+        _known.pop(record.absolute())
         return {}
-    records = []
-    for line in lines:
+    # Another process may be appending a line.
+    lines = lines[: lines.rfind(b"\n") + 1]
+    known.size += len(lines)
+    for line in lines.splitlines():
         try:
-            records.append(json.loads(line))
+            entry = json.loads(line)
         except ValueError:  # cut off by a full disk
             continue
-    return {(_name(Path(r["name"])), r["sha256"]): r["run"] for r in records}
+        known.runs[_name(Path(entry["name"])), entry["sha256"]] = entry["run"]
+    return known.runs
 
 
 def _name(path: Path) -> str:

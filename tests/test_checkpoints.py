@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import SGD
 
 from lightning_seg.callbacks import AtomicCheckpointIO
-from lightning_seg.checkpoints import read_checkpoint
+from lightning_seg.checkpoints import check_finite, read_checkpoint
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead, SignedDistanceHead
 from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, SobelLoss, WeightedLoss
@@ -92,6 +92,14 @@ def test_weights_that_are_not_finite_are_refused_by_name(good, tmp_path, way, va
 
     with pytest.raises(InputError, match=r"tensor network\.\S+ has values that are not finite"):
         WAYS[way](changed(good, tmp_path, change))
+
+
+def test_attention_masks_may_be_infinite():
+    mask = torch.full((4, 4), -torch.inf).triu(1)
+    check_finite({"encoder.mask": mask}, "a.ckpt")
+    for wrong in (-mask, mask + 1):
+        with pytest.raises(InputError, match=r"a.ckpt: the tensor encoder.mask has values"):
+            check_finite({"encoder.mask": wrong}, "a.ckpt")
 
 
 @pytest.mark.parametrize("content", [{"epoch": 1}, [1, 2], {"state_dict": {}}, 3])

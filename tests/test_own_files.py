@@ -1,6 +1,9 @@
 """Files that this program did not write, or that somebody changed since, are never replaced."""
 
 import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -30,6 +33,31 @@ def test_a_file_written_just_before_a_kill_is_known(tmp_path, monkeypatch):
     write_own(tmp_path / "a.txt", "three")
     (tmp_path / "a.txt").write_text("two")
     write_own(tmp_path / "a.txt", "four")
+
+
+def test_what_another_process_wrote_meanwhile_is_known(tmp_path):
+    write_own(tmp_path / "a.txt", "one")
+    script = f"""
+from pathlib import Path
+from lightning_seg.own_files import write_own
+write_own(Path({str(tmp_path / "b.txt")!r}), "two")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+    write_own(tmp_path / "b.txt", "three")
+    assert (tmp_path / "b.txt").read_text() == "three"
+
+
+def test_a_removed_folder_begins_anew(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in "abc":
+        write_own(folder / f"{name}.txt", "one")
+    shutil.rmtree(folder)
+    folder.mkdir()
+    write_own(folder / "d.txt", "one")
+    (folder / "a.txt").write_text("one")
+    with pytest.raises(InputError, match=r"a.txt was not written by lightning-seg"):
+        write_own(folder / "a.txt", "two")
 
 
 @pytest.mark.parametrize("kind", ["foreign", "changed", "renamed", "link", "dangling", "folder"])

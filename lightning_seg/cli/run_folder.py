@@ -78,8 +78,7 @@ def refuse_foreign_folder(run_dir: Path) -> None:
     Otherwise mark the folder as a run's.
     """
     mark = run_dir / OWN_FOLDER / _MARK
-    checkpoints = (run_dir / CHECKPOINTS).glob("*.ckpt")
-    if not any(own.exists() for own in (mark, run_dir / ENVIRONMENT, *checkpoints)):
+    if not mark.exists() and not (run_dir / ENVIRONMENT).exists():
         for name in _CONTENT:
             if os.path.lexists(run_dir / name):
                 raise InputError(

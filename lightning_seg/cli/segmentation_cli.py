@@ -385,6 +385,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    message = message if len(message) < 2000 else f"{message[:2000]} ..."
-    print(f"lightning-seg: error: {message}", file=sys.stderr)
+    lines = [line if len(line) < 800 else f"{line[:800]} ..." for line in message.splitlines()]
+    lines = lines if len(lines) < 40 else [*lines[:40], "..."]
+    print("lightning-seg: error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(2)

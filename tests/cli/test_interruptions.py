@@ -16,6 +16,8 @@ import torch
 import yaml
 
 from lightning_seg.callbacks.run_record import read_lines
+from lightning_seg.cli.run_folder import refuse_foreign_folder
+from lightning_seg.errors import InputError
 
 FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
 CALLBACK = "--trainer.callbacks+=ended.Ended"
@@ -270,6 +272,14 @@ def test_two_fits_do_not_share_a_folder(run):
     finally:
         with suppress(ProcessLookupError):
             os.killpg(first.pid, signal.SIGKILL)
+
+
+def test_checkpoints_of_another_program_do_not_make_a_folder_a_runs(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "theirs.ckpt").touch()
+    (tmp_path / "test").mkdir()
+    with pytest.raises(InputError, match="test belongs to no run"):
+        refuse_foreign_folder(tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["", "."])
