@@ -7,7 +7,7 @@ import yaml
 
 from lightning_seg.experiments.comparison import compare
 from lightning_seg.experiments.comparison.labels import method_label, network_label, seed
-from lightning_seg.experiments.comparison.runs import Run
+from lightning_seg.experiments.comparison.runs import Run, export_records, find_runs
 
 
 @pytest.fixture
@@ -80,6 +80,21 @@ def test_equal_labels_with_different_settings_are_distinguished(run, tmp_path):
     for weight in (0.1, 0.2):
         run(f"w{weight}", {"losses": {"line": term("Line", weight)}}, command)
     assert names(tmp_path) == ["epl (weight 0.1)", "epl (weight 0.2)"]
+
+
+def test_runs_of_a_sweep_are_named_by_its_choices(run, tmp_path):
+    for seed_ in (1, 2):
+        for clip in ("clip4", "clip10"):
+            run(f"{clip}/seed{seed_}", {"head": {"init_args": {"clip": clip}}}, seed=seed_)
+            note = {"labels": {"setting": clip, "size": "small", "seed": str(seed_)}}
+            (tmp_path / clip / f"seed{seed_}" / "sweep.json").write_text(json.dumps(note))
+    run("before/edge_network/seed1")
+    note = {"labels": {"seed": "1"}}
+    (tmp_path / "before/edge_network/seed1/sweep.json").write_text(json.dumps(note))
+    assert names(tmp_path) == ["clip10", "clip4"]
+    export_records(find_runs(tmp_path), tmp_path / "kept")
+    assert names(tmp_path / "kept") == ["clip10", "clip4"]
+    assert not (tmp_path / "kept" / "before").exists()
 
 
 def test_each_network_has_its_own_baseline(run, tmp_path):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from os.path import commonpath
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from lightning_seg.own_files import refuse_foreign, write_own
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
 METRICS, COUNTS, RECORD = "metrics.json", "counts_per_image.csv", "record.json"
 SPLITS = ("test", "val")
+# A sweep's note in each of its runs, and its folder of runs that others depend on.
+SWEEP, _BEFORE = "sweep.json", "before"
 
 # Prefix of validation scores in `epochs.jsonl`.
 VAL = "val/"
@@ -93,6 +96,9 @@ _KEYS = ("epoch", "class")
 def find_runs(argument: str | Path) -> list[Run]:
     """Return the runs of an argument: a run's folder, or a folder with runs at any depth.
 
+    The runs of a sweep are named by its axes with several choices, other than seeds and folds; runs
+    that its others depend on are left out.
+
     Args:
         argument: A folder, or ``NAME=FOLDER[,FOLDER...]``, which gives the method's name.
 
@@ -102,10 +108,29 @@ def find_runs(argument: str | Path) -> list[Run]:
     text = str(argument)
     name, equals, folders = text.partition("=")
     if not equals or Path(text).exists():
-        return [Run(folder) for folder in _folders(Path(text))]
+        return _named_by_sweep(_folders(Path(text)))
     if not name or not folders:
         raise InputError(f"{text!r} names no runs; write RUN or NAME=RUN,RUN.")
     return [Run(path, name) for folder in folders.split(",") for path in _folders(Path(folder))]
+
+
+def _named_by_sweep(folders: Sequence[Path]) -> list[Run]:
+    notes = {folder: read(folder / SWEEP, json.loads) for folder in folders}
+    labels = {
+        folder: note["labels"]
+        for folder, note in notes.items()
+        if note is not None and _BEFORE not in [parent.name for parent in islice(folder.parents, 4)]
+    }
+    choices: dict[str, set[str]] = {}
+    for each in labels.values():
+        for axis, label in each.items():
+            choices.setdefault(axis, set()).add(label)
+    telling = [a for a, of in choices.items() if a not in ("seed", "fold") and len(of) > 1]
+    kept = [folder for folder in folders if notes[folder] is None or folder in labels] or folders
+    return [
+        Run(folder, ", ".join(of[axis] for axis in telling if axis in of) or None)
+        for folder, of in ((folder, labels.get(folder, {})) for folder in kept)
+    ]
 
 
 def _folders(top: Path) -> list[Path]:
@@ -158,6 +183,7 @@ def _rows(text: str) -> list[dict[str, str]]:
 
 
 FILES = (
+    SWEEP,
     CONFIG,
     FIT,
     EPOCHS,
@@ -179,10 +205,16 @@ def export_record(run_dir: str | Path, output: str | Path) -> list[Path]:
         raise InputError(f"{run_dir} has no records of a run.")
     if run_dir.resolve() == output.resolve():
         raise InputError(f"{output} is the run itself; give another folder for its records.")
-    refuse_foreign(output / name for name in names)
-    for name in names:
-        write_own(output / name, (run_dir / name).read_bytes())
-    return [output / name for name in names]
+    contents = {output / name: (run_dir / name).read_bytes() for name in names}
+    changed = {
+        path: content
+        for path, content in contents.items()
+        if not path.is_file() or path.read_bytes() != content
+    }
+    refuse_foreign(changed)
+    for path, content in changed.items():
+        write_own(path, content)
+    return list(contents)
 
 
 def export_records(runs: Sequence[Run], output: str | Path) -> None:
