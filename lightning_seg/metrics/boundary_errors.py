@@ -22,7 +22,7 @@ class BoundaryErrors(SegmentationMetric):
     `lightning_seg.metrics.functional.boundary_errors`, for inputs and errors `SegmentationMetric`.
     The value has the shape (W, C) for W widths and C causes; the shares of a width sum to 1, and
     are NaN without errors. With ``per_class`` it is (W, K, C): of the wrong pixels whose true or
-    predicted class it is.
+    predicted class it is. Without ``normalize`` it holds the counts of `boundary_errors`.
 
     Args:
         num_classes: K, at least 2.
@@ -31,6 +31,7 @@ class BoundaryErrors(SegmentationMetric):
             shifted.
         ignore_index: Label of ignored pixels.
         per_class: Return the shares of each class.
+        normalize: Return shares, or else counts int64 (W, K, 2, C).
 
     Attributes:
         causes: Names of the C causes, in order.
@@ -56,6 +57,7 @@ class BoundaryErrors(SegmentationMetric):
         ragged_size: int = 5,
         ignore_index: int | None = None,
         per_class: bool = False,
+        normalize: bool = True,
     ) -> None:
         super().__init__()
         check_boundary_errors(num_classes, widths, ragged_size)
@@ -64,6 +66,7 @@ class BoundaryErrors(SegmentationMetric):
         self.ragged_size = ragged_size
         self.ignore_index = ignore_index
         self.per_class = per_class
+        self.normalize = normalize
         self.add_sums((len(self.widths), num_classes, 2, len(CAUSES)), "counts")
         self.add_settings(num_classes, self.widths, ragged_size, ignore_index)
 
@@ -79,7 +82,9 @@ class BoundaryErrors(SegmentationMetric):
         )
 
     def compute(self) -> Tensor:
-        """Return the shares over all updates."""
+        """Return the shares, or counts, over all updates."""
+        if not self.normalize:
+            return self.counts
         if self.per_class:  # a class has lost its own pixels, and gained those predicted as it
             lost, gained = self.counts.unbind(dim=2)
             shifted = lost[..., :2].sum(dim=-1)

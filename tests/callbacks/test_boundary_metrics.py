@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import re
 
 import cv2
 import pytest
@@ -48,9 +49,9 @@ from lightning_seg.metrics import (
     SurfaceDistance,
     TrimapIoU,
 )
+from lightning_seg.metrics.functional.boundary_errors import CAUSES, boundary_errors
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
 
 WIDTHS = (1, 2, 3, 5, 10)
 
@@ -405,17 +406,39 @@ def test_confusion_matrices_are_written_in_total_and_per_image(tmp_path):
     assert names[1] == ["scene/0", "ground"]
 
 
+def test_causes_of_wrong_pixels_are_tabulated_and_written(tmp_path, capsys):
+    names = ["ground", "house", "car"]
+    callback = BoundaryMetrics(class_names=names, trimap_widths=(2, 5))
+    trainer(tmp_path, callback).test(ReturnsDict(), loader(as_dict=True), verbose=False)
+    scores, masks = zip(*Scenes(5))
+    labels, masks = torch.stack(scores).argmax(1), torch.stack(masks)
+    expected = boundary_errors(labels, masks, K, widths=(2, 5), ignore_index=255)
+    with (tmp_path / "test" / "boundary_errors.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["width"], r["class"], r["as"]) for r in rows] == [
+        (width, name, kind) for width in "25" for name in names for kind in ("truth", "predicted")
+    ]
+    written = [[int(row[cause]) for cause in CAUSES] for row in rows]
+    assert written == expected.flatten(end_dim=2).tolist()
+    counts = expected[0, :, 0].sum(dim=0)
+    shares = [f"{100 * share:.1f}" for share in (counts / counts.sum()).tolist()]
+    (line,) = re.findall(r"2 px .*", capsys.readouterr().out.partition("Causes of")[2])
+    assert re.findall(r"\d+\.\d", line) == shares
+
+
 def test_charts_are_written_and_logged_to_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logger = TensorBoardLogger(str(tmp_path), name="", version="")
     validated(ReturnsLoss(), tmp_path, logger=logger)
-    for name in ("curves", "confusion"):
+    for name in ("curves", "confusion", "boundary_errors"):
         pixels = cv2.imread(str(tmp_path / "val" / f"{name}.png"))
         assert min(pixels.shape[:2]) > 300
         assert pixels.std() > 20
     events = EventAccumulator(str(tmp_path), size_guidance={"images": 0}).Reload()
-    assert sorted(events.Tags()["images"]) == ["val/confusion", "val/curves"]
+    assert sorted(events.Tags()["images"]) == [
+        "val/boundary_errors", "val/confusion", "val/curves",
+    ]  # fmt: skip
 
 
 def test_a_class_excluded_from_means_still_counts_in_the_accuracy(tmp_path):

@@ -142,7 +142,7 @@ def brute_force(pred, truth, num_classes, widths, ragged_size):
             piece = pieces[y, x]
             if all(max(side) - min(side) < ragged_size for side in zip(*piece)):
                 return "ragged"
-            if any(truth[q] == p for q in near):
+            if any(truth[q] == p for q in window(y, x, 2 * reach)):
                 return "shrunk" if len(mine) < len(theirs) else "swollen"
         return "other"
 

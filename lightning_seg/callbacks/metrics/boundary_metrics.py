@@ -52,9 +52,10 @@ class BoundaryMetrics(Callback):
     ``validate`` and ``test`` print tables and write to ``val`` or ``test`` in the run's folder:
     ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix ``confusion.csv``
     (rows are ground truth), ``confusion_per_image.csv``, ``counts_per_image.csv`` for
-    `lightning-seg compare`, and the charts ``curves.png`` and ``confusion.png``, which also go to
-    the loggers. Fitting appends the scores of each class to ``epochs_per_class.csv`` in the run's
-    folder. Each sample counts once, and results do not depend on the number of processes.
+    `lightning-seg compare`, the causes of wrong pixels near boundaries ``boundary_errors.csv``, and
+    charts that also go to the loggers: ``curves.png``, ``confusion.png``, ``boundary_errors.png``.
+    Fitting appends the scores of each class to ``epochs_per_class.csv`` in the run's folder. Each
+    sample counts once, and results do not depend on the number of processes.
 
     Args:
         num_classes: K; by default that of the datamodule or of the module.
@@ -72,6 +73,8 @@ class BoundaryMetrics(Callback):
         curve_tolerances: Tolerances in pixels for the curve of the boundary F-measure.
         surface_distances: Measure surface distances in ``validate`` and ``test``; they cost the
             most.
+        boundary_errors: Count the causes of wrong pixels near boundaries in ``validate`` and
+            ``test``, see `BoundaryErrors`.
         excluded_from_mean: Names of classes that enter no mean over classes but do count in the
             accuracy and the confusion matrix, such as ``clutter`` for ISPRS.
         merged_classes: Unions of classes to measure beside the classes, by name:
@@ -106,6 +109,7 @@ class BoundaryMetrics(Callback):
         tolerance: float = 0.008,
         curve_tolerances: tuple[int, ...] = (1, 2, 3, 5, 10),
         surface_distances: bool = True,
+        boundary_errors: bool = True,
         excluded_from_mean: Sequence[str] = (),
         merged_classes: dict[str, list[str]] | None = None,
         pooled_classes: dict[str, list[str]] | None = None,
@@ -124,6 +128,7 @@ class BoundaryMetrics(Callback):
         self.tolerance = tolerance
         self.curve_tolerances = tuple(curve_tolerances)
         self.surface_distances = surface_distances
+        self.boundary_errors = boundary_errors
         self.excluded_from_mean = tuple(excluded_from_mean)
         self.merged_classes = dict(merged_classes or {})
         self.pooled_classes = dict(pooled_classes or {})
@@ -152,6 +157,7 @@ class BoundaryMetrics(Callback):
             self.tolerance,
             self.curve_tolerances,
             self.surface_distances,
+            self.boundary_errors,
             tuple(excluded),
             *groups,
         )

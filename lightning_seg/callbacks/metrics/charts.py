@@ -1,4 +1,4 @@
-"""Charts of a whole dataset: scores by band width, and the confusion matrix."""
+"""Charts of a whole dataset: scores by band width, confusion matrix, shares of causes."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -109,6 +109,40 @@ def draw_confusion(
     pixels = int(confusion.sum())
     right = confusion.trace() / pixels if pixels else float("nan")
     axis.set_title(f"{title}: {right:.1%} of {pixels:,} pixels right", fontsize=13)
+    return figure
+
+
+def draw_shares(
+    title: str, rows: Sequence[str], parts: Sequence[str], shares: NDArray[np.float64]
+) -> "Figure":
+    """Draw one horizontal bar per row, of parts that sum to 1.
+
+    Args:
+        title: Title of the figure.
+        rows: Names of the rows, from the top.
+        parts: Names of the parts.
+        shares: Shares (rows, parts).
+    """
+    from matplotlib import colormaps
+
+    figure = new_figure(10, 1.6 + 0.6 * len(rows), "constrained")
+    axis = figure.add_subplot()
+    left = np.zeros(len(rows))
+    for number, (name, share) in enumerate(zip(parts, shares.T, strict=True)):
+        bars = axis.barh(
+            rows, share, left=left, label=name.replace("_", " "), color=colormaps["tab10"](number)
+        )
+        texts = [f"{part:.0%}" if part >= 0.03 else "" for part in share]
+        axis.bar_label(bars, texts, label_type="center", color="white", fontsize=9)
+        left += share
+    axis.set_xlim(0, 1)
+    axis.set_xlabel("share of the wrong pixels")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axis.invert_yaxis()
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.tick_params(axis="y", length=0)
+    figure.legend(loc="outside right center", frameon=False, fontsize=10)
+    figure.suptitle(title, fontsize=13, fontweight="bold")
     return figure
 
 

@@ -19,6 +19,7 @@ from lightning_seg.callbacks.metrics.merged_classes import (
 )
 from lightning_seg.errors import InputError
 from lightning_seg.metrics import (
+    BoundaryErrors,
     BoundaryFMeasure,
     BoundaryIoU,
     EMeasure,
@@ -61,6 +62,7 @@ class MetricSettings:
     tolerance: float = 0.008
     curve_tolerances: tuple[int, ...] = (1, 2, 3, 5, 10)
     surface_distances: bool = True
+    boundary_errors: bool = True
     excluded_classes: tuple[int, ...] = ()
     merged: tuple[MergedClass, ...] = ()
     pooled: tuple[PooledClasses, ...] = ()
@@ -79,6 +81,10 @@ class MetricSettings:
                 **common, average=None, widths=self.trimap_widths, region="both"
             ),
         }
+        if thorough and self.boundary_errors:
+            metrics["boundary_errors"] = BoundaryErrors(
+                **common, widths=self.trimap_widths, normalize=False
+            )
         contour = common | {"average": None, "void": "removed"}
         for tolerance in self.curve_tolerances if thorough else ():
             metrics[f"boundary_f/{tolerance}"] = BoundaryFMeasure(**contour, tolerance=tolerance)
@@ -121,12 +127,14 @@ class Results:
         per_class: Values (K,) by name, NaN if none.
         confusion: Pixels (K, K), rows are ground truth.
         merged: Values by name of each merged and each pooled class, NaN if none.
+        errors: Counts (W, K, 2, C) of `BoundaryErrors` for the trimap's widths, if counted.
     """
 
     scalars: dict[str, Tensor]
     per_class: dict[str, Tensor]
     confusion: Tensor
     merged: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    errors: Tensor | None = None
 
 
 @dataclass
@@ -287,7 +295,7 @@ def _results(
         rows = region_rows(groups, confusion)
         for number, group in enumerate(groups):
             merged[group.name] = {name: row[number] for name, row in rows.items()}
-    return Results(scalars, per_class, confusion, merged)
+    return Results(scalars, per_class, confusion, merged, values.get("boundary_errors"))
 
 
 def _boundary_scores(values: dict[str, Tensor]) -> dict[str, Tensor]:

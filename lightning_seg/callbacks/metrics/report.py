@@ -15,10 +15,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.callbacks.metrics.charts import Curve, draw_confusion, draw_curves
+from lightning_seg.callbacks.metrics.charts import Curve, draw_confusion, draw_curves, draw_shares
 from lightning_seg.callbacks.metrics.metric_set import Results
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.files import write_atomically
+from lightning_seg.metrics.functional.boundary_errors import CAUSES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,6 +84,7 @@ class Report:
             self._class_table("Boundaries", _BOUNDARIES),
             *self._additional_tables(),
             self._width_table(),
+            *self._error_tables(),
         ):
             console.print(table)
 
@@ -101,6 +103,8 @@ class Report:
         write_atomically(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
         write_atomically(folder / "per_class.csv", _csv(self._class_rows() + self._merged_rows()))
         write_atomically(folder / "counts_per_image.csv", self._counts_csv())
+        if self.results.errors is not None:
+            write_atomically(folder / "boundary_errors.csv", _csv(self._error_rows()))
         hidden = ("number", "name", "confusion", "counts", "merged_counts")
         images = [{"name": row["name"], **_without(row, *hidden)} for row in self.images]
         write_atomically(folder / "per_image.csv", _csv(images))
@@ -155,6 +159,14 @@ class Report:
             "curves": draw_curves(f"{count}: scores by width", curves, means, self.class_names),
             "confusion": draw_confusion(count, self._confusion, self.class_names),
         }
+        shares = self._error_shares()
+        if shares is not None:
+            drawn["boundary_errors"] = draw_shares(
+                f"{count}: causes of wrong pixels near boundaries",
+                [f"within\n{width} px" for width in self.settings["trimap_widths"]],
+                CAUSES,
+                shares,
+            )
         return {name: render(figure) for name, figure in drawn.items()}
 
     def _curve(self, kind: str) -> Curve:
@@ -225,6 +237,39 @@ class Report:
             cells = (_cell(None if value is None else value.item()) for value in values)
             table.add_row(f"{width} px", *cells)
         return table
+
+    def _error_shares(self) -> "NDArray[np.float64] | None":
+        """Return the share of each cause (W, C), by width; None if there are no errors."""
+        if self.results.errors is None:
+            return None
+        counts = self.results.errors[:, :, 0].sum(dim=1).double().cpu().numpy()
+        totals = counts.sum(axis=1, keepdims=True)
+        return counts / totals if totals.all() else None
+
+    def _error_tables(self) -> list[Table]:
+        """Return the table of causes of wrong pixels near boundaries, if there are any."""
+        shares = self._error_shares()
+        if shares is None:
+            return []
+        table = Table(title="Causes of wrong pixels near boundaries, %", title_justify="left")
+        table.add_column("within")
+        for cause in CAUSES:
+            table.add_column(cause.replace("_", " "), justify="right")
+        for width, row in zip(self.settings["trimap_widths"], shares, strict=True):
+            table.add_row(f"{width} px", *(f"{100 * share:.1f}" for share in row))
+        return [table]
+
+    def _error_rows(self) -> list[dict[str, Any]]:
+        """Return the wrong pixels by width and class, once by true and once by predicted class."""
+        assert self.results.errors is not None, "the caller checks it"
+        return [
+            {"width": width, "class": name, "as": kind, **dict(zip(CAUSES, row, strict=True))}
+            for width, by_class in zip(
+                self.settings["trimap_widths"], self.results.errors.tolist(), strict=True
+            )
+            for name, kinds in zip(self.class_names, by_class, strict=True)
+            for kind, row in zip(("truth", "predicted"), kinds, strict=True)
+        ]
 
 
 def _widths(names: Iterable[str], kind: str) -> list[int]:

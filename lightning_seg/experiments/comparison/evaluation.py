@@ -16,7 +16,7 @@ from lightning_seg.experiments.comparison.runs import COUNTS, METRICS, Run, read
 from lightning_seg.experiments.comparison.scores import CONTOURS, Scale, contour_sums, scores
 
 # Settings that do not affect any compared score.
-_UNUSED = ("curve_tolerances", "surface_distances")
+_UNUSED = ("curve_tolerances", "surface_distances", "boundary_errors")
 _SHOWN = 3
 
 

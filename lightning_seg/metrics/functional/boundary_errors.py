@@ -50,10 +50,11 @@ def boundary_errors(
       into which the true object is split. Each must be at least a tenth of it.
     - ``ragged``: the connected piece of such pixels, truly t and predicted as p, is at most
       ``ragged_size`` pixels high and wide.
-    - ``swollen``, ``shrunk``: the outline is shifted: within the largest width are pixels of the
-      true class p. The smaller of the two objects is taken for the object: it is swollen if it is
-      the predicted one, and shrunk if it is the true one.
-    - ``other``: none of these, such as a pixel that is predicted as no class.
+    - ``swollen``, ``shrunk``: the outline is shifted: within twice the largest width are pixels of
+      the true class p. The smaller of the two objects is taken for the object: it is swollen if it
+      is the predicted one, and shrunk if it is the true one.
+    - ``other``: none of these: a pixel far from all true pixels of its predicted class, or
+      predicted as no class.
 
     Seen from a class, its true pixels are lost, its predicted pixels gained: the first are shrunk,
     the second swollen, whichever object is smaller. All distances are Chebyshev distances.
@@ -153,7 +154,8 @@ def _causes(
         "merged": _joined(pred_ids, true_ids, right, true_area, wrong, reach, whole=False),
         "split": _joined(true_ids, pred_ids, right, true_area, wrong, reach, whole=True),
         "ragged": has_class & _in_small_pieces(pred, truth, wrong, num_classes, ragged_size),
-        "swollen": _near_class(truth, p, wrong, reach, num_classes),
+        # The near boundary may be on the other side of its band.
+        "swollen": _near_class(truth, p, wrong, 2 * reach, num_classes),
     }
     causes = np.full(len(t), _NUMBER["other"])
     for cause, applies in reversed(rules.items()):
