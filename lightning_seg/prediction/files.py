@@ -8,6 +8,8 @@ from lightning_seg.errors import InputError
 from lightning_seg.prediction.polygons import Polygons
 
 Probabilities = Literal["uint8", "float16"]
+# Entropy 1 is stored as this byte; the next one means no data.
+ENTROPY_STEPS = 254
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,41 @@ class PredictionFiles:
             per class, or ``dataset`` for the values of the dataset's own labels, which its test
             server expects (Cityscapes label ids, INRIA's 0 and 255). Such files are greyscale,
             without a palette. By default a class's value is its index.
+        entropy: Also write ``NAME_entropy.tif``: the entropy of each pixel's probabilities over
+            the logarithm of the number of classes, from 0 (certain) to 1 (all classes equally
+            probable). Bytes are 254 times that, which readers undo by the file's scale; 255 is no
+            data.
+        cloud_optimized: Write GeoTIFFs as cloud-optimised ones, with overviews.
+        mosaic: Also write ``mosaic.vrt`` over the labels of all images, and one over their
+            probabilities and entropies, once all are finished. Images must have one coordinate
+            system and one pixel size.
+        qgis_style: Also write ``NAME.qml`` with the names and colours of the classes, which QGIS
+            applies to the labels.
     """
 
     output_dir: str | None = None
     probabilities: Probabilities | None = None
     polygons: Polygons | None = None
     label_values: Literal["dataset"] | list[int] | None = None
+    entropy: bool = False
+    cloud_optimized: bool = False
+    mosaic: bool = False
+    qgis_style: bool = False
+
+    @property
+    def rasters(self) -> dict[str, Probabilities]:
+        """Kind of the maps that are written as GeoTIFFs, by name."""
+        kinds: dict[str, Probabilities] = {}
+        if self.probabilities is not None:
+            kinds["probabilities"] = self.probabilities
+        if self.entropy:
+            kinds["entropy"] = "uint8"
+        return kinds
+
+    @property
+    def maps(self) -> dict[str, Probabilities]:
+        """Kind of all maps that are computed, by name; polygons need the labels' probability."""
+        return self.rasters | ({} if self.polygons is None else {"confidence": "uint8"})
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,24 @@
 """GeoTIFFs that are written from top to bottom, with the georeference of their image."""
 
 import errno
+import glob
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
 
 from lightning_seg.data.reading import tiff
-from lightning_seg.data.reading.tiff import is_tiff, opened
+from lightning_seg.data.reading.tiff import is_raster, is_tiff, opened
 from lightning_seg.errors import InputError
 
 try:
     import rasterio
+    import rasterio.shutil
     from rasterio._err import CPLE_BaseError
     from rasterio.enums import ColorInterp, MaskFlags
     from rasterio.windows import Window
@@ -99,6 +101,8 @@ class GeoTiff:
         descriptions: One name per band.
         scale: Factor that readers multiply pixel values by.
         tags: Additional metadata for the header.
+        overviews: How overviews are computed; the file is then made a cloud-optimised one when it
+            is closed. None writes no overviews.
     """
 
     def __init__(
@@ -113,10 +117,14 @@ class GeoTiff:
         descriptions: Sequence[str] = (),
         scale: float | None = None,
         tags: Mapping[str, str] | None = None,
+        overviews: Literal["mode", "average"] | None = None,
     ) -> None:
         self._path = path
+        self._overviews = overviews
         bands, self._height, width = shape
         half = dtype == "float16"
+        self._options = {"compress": "deflate", "BIGTIFF": "IF_SAFER"}
+        self._options |= {"NBITS": "16"} if half else {}
         self._dtype = np.dtype("float32" if half else dtype)
         self._row = 0
         self._waiting = np.empty((bands, 0, width), self._dtype)
@@ -133,10 +141,8 @@ class GeoTiff:
                 tiled=True,
                 blockxsize=_BLOCK,
                 blockysize=_BLOCK,
-                compress="deflate",
                 interleave="band",
-                BIGTIFF="IF_SAFER",
-                **({"NBITS": 16} if half else {}),
+                **self._options,
                 **georeference.profile,
             )
         if colors:
@@ -174,6 +180,8 @@ class GeoTiff:
         """
         with _as_os_error(self._path):
             self._file.close()
+            if self._overviews is not None:
+                self._optimize(self._overviews)
             with tifffile.TiffFile(self._path) as file:
                 ends = [
                     o + n
@@ -184,6 +192,24 @@ class GeoTiff:
         if max(ends, default=0) > size:
             raise OSError(errno.EIO, "the file is incomplete; is the disk full?", str(self._path))
 
+    def abandon(self) -> None:
+        """Close a file that will not be used."""
+        with _as_os_error(self._path):
+            self._file.close()
+
+    def _optimize(self, overviews: str) -> None:
+        """Replace the file by a cloud-optimised copy; GDAL can only make one of a whole file."""
+        copy = self._path.with_name(f"{self._path.name}.cog")
+        try:
+            with georeference_optional():
+                rasterio.shutil.copy(
+                    self._path, copy, driver="COG", overview_resampling=overviews, **self._options
+                )
+            copy.replace(self._path)
+        finally:
+            for left in self._path.parent.glob(f"{glob.escape(copy.name)}*"):
+                left.unlink()
+
 
 @contextmanager
 def _as_os_error(path: Path) -> Iterator[None]:
@@ -193,6 +219,11 @@ def _as_os_error(path: Path) -> Iterator[None]:
     except (rasterio.errors.RasterioError, CPLE_BaseError, tifffile.TiffFileError) as error:
         reason = f"GDAL cannot write it ({error.__cause__ or error})"
         raise OSError(errno.EIO, reason, str(path)) from error
+
+
+def becomes_geotiff(image: Path) -> bool:
+    """Return whether an image's labels become a GeoTIFF; otherwise they become a PNG."""
+    return is_raster(image) and rasterio is not None
 
 
 def need_rasterio(what: str) -> None:
@@ -217,6 +248,14 @@ def has_georeference(path: Path) -> bool:
 def has_world_file(path: Path) -> bool:
     """Return whether an image that is no TIFF has a world file."""
     return any(path.with_suffix(suffix).is_file() for suffix in _WORLD_FILES)
+
+
+def vrt_sources(path: Path) -> list[Path]:
+    """Return the files that a VRT names; none for other rasters."""
+    if path.suffix.lower() != ".vrt":
+        return []
+    with opened(path) as source:
+        return [Path(file) for file in source.files]
 
 
 def is_placed_by_points(path: Path) -> bool:

@@ -1,5 +1,7 @@
 """Prediction job: the output files of many rasters, and what is still pending."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,10 +14,18 @@ from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
 from lightning_seg.files import file_stem
 from lightning_seg.inference import TestTimeAugmentation, WindowLayout, whole_image
-from lightning_seg.prediction.files import Classes, PredictionFiles, checked_label_values
+from lightning_seg.own_files import write_own
+from lightning_seg.prediction.files import (
+    ENTROPY_STEPS,
+    Classes,
+    PredictionFiles,
+    checked_label_values,
+)
 from lightning_seg.prediction.geotiff import need_rasterio
-from lightning_seg.prediction.outputs import output_paths
+from lightning_seg.prediction.mosaic import MOSAIC, mosaic_vrt
+from lightning_seg.prediction.outputs import output_paths, raster_ending
 from lightning_seg.prediction.progress import Progress, settings_hash
+from lightning_seg.prediction.qgis_style import label_style
 from lightning_seg.prediction.row_spans import Pending, Raster
 from lightning_seg.prediction.row_store import RowStore
 from lightning_seg.tasks import SegmentationTask
@@ -58,8 +68,13 @@ class PredictionJob:
                 f"bytes and {IGNORE_INDEX} means no data: at most {IGNORE_INDEX} classes can be "
                 "predicted. Use a model with fewer classes."
             )
-        if self.files.probabilities is not None:
-            need_rasterio("Writing probabilities")
+        for wanted, what in (
+            (self.files.rasters, "Writing probabilities or entropy"),
+            (self.files.cloud_optimized, "Writing cloud-optimised GeoTIFFs"),
+            (self.files.mosaic, "Writing a mosaic"),
+        ):
+            if wanted:
+                need_rasterio(what)
         if self.files.polygons is not None:
             self.files.polygons.check(self.classes.names)
         _announce_scales(task.inference)
@@ -84,8 +99,34 @@ class PredictionJob:
 
     def paths(self, pair: Pair) -> list[Path]:
         """Return the paths of all files written for an image."""
-        files = self.files
-        return output_paths(pair.image, self.stem(pair), files.probabilities, files.polygons)
+        return output_paths(pair.image, self.stem(pair), self.files)
+
+    @property
+    def mosaic_paths(self) -> dict[str, Path]:
+        """Paths of the files that span all images, by the ends of their tiles' names."""
+        if not self.files.mosaic:
+            return {}
+        names = {".tif": f"{MOSAIC}.vrt"}
+        names |= {raster_ending(name): f"{MOSAIC}_{name}.vrt" for name in self.files.rasters}
+        names |= {".qml": f"{MOSAIC}.qml"} if self.files.qgis_style else {}
+        return {ending: self.folder / name for ending, name in names.items()}
+
+    def write_mosaic(self, pairs: Sequence[Pair]) -> None:
+        """Write the mosaics if all images are finished; the process that finishes last does."""
+        if not self.files.mosaic or not all(map(self._is_finished, pairs)):
+            return
+        no_data = {".tif": self.classes.nodata, raster_ending("entropy"): ENTROPY_STEPS + 1}
+        for ending, path in self.mosaic_paths.items():
+            if ending == ".qml":
+                content = label_style(self.classes)
+            else:
+                stems = map(self.stem, pairs)
+                tiles = [stem.with_name(stem.name + ending) for stem in stems]
+                content = mosaic_vrt(tiles, no_data.get(ending))
+            write_own(path, content, self.run)
+
+    def _is_finished(self, pair: Pair) -> bool:
+        return self.progress.holds(file_stem(pair.name), self.progress.key(pair))
 
     def find_pending(self, raster: Raster) -> Pending:
         """Return the rows of an image that are still to be predicted."""
@@ -110,8 +151,7 @@ class PredictionJob:
             self._precision,
             self.source.reader,
             self.classes,
-            self.files.probabilities,
-            self.files.polygons,
+            replace(self.files, output_dir=None, label_values=None, mosaic=False),
         )
         return Progress(self.folder, settings)
 

@@ -2,44 +2,46 @@
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
 
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.data.reading.labels import IGNORE_INDEX
-from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.files import naming, partial_path
 from lightning_seg.own_files import complete_own
-from lightning_seg.prediction.files import Classes, Probabilities
-from lightning_seg.prediction.geotiff import Georeference, GeoTiff, rasterio, read_georeference
-from lightning_seg.prediction.polygons import Polygons
+from lightning_seg.prediction.files import ENTROPY_STEPS, Classes, PredictionFiles
+from lightning_seg.prediction.geotiff import (
+    Georeference,
+    GeoTiff,
+    becomes_geotiff,
+    read_georeference,
+)
+from lightning_seg.prediction.qgis_style import label_style
 from lightning_seg.prediction.row_store import Rows
 
-_PROBABILITIES = "_probabilities.tif"
 
-
-def output_paths(
-    image: Path,
-    stem: Path,
-    probabilities: Probabilities | None = None,
-    polygons: Polygons | None = None,
-) -> list[Path]:
+def output_paths(image: Path, stem: Path, files: PredictionFiles | None = None) -> list[Path]:
     """Return the paths of all files that `ImageOutputs` writes for an image."""
+    files = files or PredictionFiles()
     endings = [".tif" if becomes_geotiff(image) else ".png"]
-    endings += [] if probabilities is None else [_PROBABILITIES]
-    endings += [] if polygons is None else [polygons.suffix]
+    endings += [raster_ending(name) for name in files.rasters]
+    endings += [".qml"] if files.qgis_style else []
+    endings += [] if files.polygons is None else [files.polygons.suffix]
     return [_with_ending(stem, ending) for ending in endings]
 
 
-def becomes_geotiff(image: Path) -> bool:
-    """Return whether an image's labels become a GeoTIFF; otherwise they become a PNG."""
-    return is_raster(image) and rasterio is not None
+def raster_ending(name: str) -> str:
+    """Return the end of the name of a map's file."""
+    return f"_{name}.tif"
 
 
 def _with_ending(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
+
+
+_NO_ENTROPY = ENTROPY_STEPS + 1
 
 
 class _LabelFile(Protocol):
@@ -47,24 +49,25 @@ class _LabelFile(Protocol):
 
     def close(self) -> None: ...
 
+    def abandon(self) -> None: ...
+
 
 class ImageOutputs:
-    """The label raster of one image and, on request, its probabilities and polygons.
+    """The label raster of one image and, on request, its probabilities, entropy and polygons.
 
     All files get their final names once the last one is complete. The labels of a TIFF become a
     GeoTIFF with the same georeference and the class colours as colour table; pixels of the image
     without data (a nodata value, NaN, alpha 0, a mask) get the value 255. The labels of other
     images become a PNG with a palette. With ``classes.values`` both are greyscale, and if 255 is a
-    class, the highest unused byte means nodata. Probabilities become a GeoTIFF with one band per
-    class: ``uint8`` (255 times the probability) or ``float16``.
+    class, the highest unused byte means nodata. Maps become GeoTIFFs, see
+    `PredictionFiles`.
 
     Args:
         image: The image file.
         size: Its height and width.
         stem: Path of the files, without suffix.
         classes: Names, colours and pixel values of the classes.
-        probabilities: How probabilities are stored; None writes none.
-        polygons: How outlines are written; None writes none.
+        files: Which files are written.
         run: The run's folder; files of another run are not replaced.
         channels: Number of the image's channels that are in use.
     """
@@ -75,16 +78,16 @@ class ImageOutputs:
         size: tuple[int, int],
         stem: Path,
         classes: Classes,
-        probabilities: Probabilities | None = None,
-        polygons: Polygons | None = None,
+        files: PredictionFiles | None = None,
         run: Path | None = None,
         channels: int = 3,
     ) -> None:
         self._classes = classes
         self._run = run
-        self._polygons = polygons
+        self._files = files or PredictionFiles()
         self._stem = stem
         self._partial: dict[Path, Path] = {}
+        self._confidence: Path | None = None
         is_geotiff = becomes_geotiff(image)
         self._georeference = (
             read_georeference(image, channels) if is_geotiff else Georeference(image)
@@ -104,20 +107,41 @@ class ImageOutputs:
                     f"CLASS_{number}": name
                     for number, name in zip(classes.numbers, classes.names, strict=True)
                 },
+                overviews="mode" if self._files.cloud_optimized else None,
             )
         else:
             self._label_path = self._begin(".png")
             self._labels = _Png(self._label_path, size, classes)
-        self._maps: GeoTiff | None = None
-        if probabilities is not None:
-            self._maps = GeoTiff(
-                self._begin(_PROBABILITIES),
-                (len(classes.names), *size),
-                probabilities,
+        self._maps = {name: self._map(name, size) for name in self._files.maps}
+
+    def _map(self, name: str, size: tuple[int, int]) -> GeoTiff:
+        """Begin the file of a map."""
+        files, names = self._files, self._classes.names
+        overviews: Literal["average"] | None = "average" if files.cloud_optimized else None
+        path = _with_ending(self._stem, raster_ending(name))
+        if name == "probabilities":
+            return GeoTiff(
+                self._begin(raster_ending(name)),
+                (len(names), *size),
+                files.rasters[name],
                 self._georeference,
-                descriptions=classes.names,
-                scale=1 / 255 if probabilities == "uint8" else None,
+                descriptions=names,
+                scale=1 / 255 if files.probabilities == "uint8" else None,
+                overviews=overviews,
             )
+        if name == "entropy":
+            return GeoTiff(
+                self._begin(raster_ending(name)),
+                (1, *size),
+                "uint8",
+                self._georeference,
+                nodata=_NO_ENTROPY if self._georeference.has_nodata else None,
+                descriptions=("entropy",),
+                scale=1 / ENTROPY_STEPS,
+                overviews=overviews,
+            )
+        self._confidence = partial_path(path)  # for polygons alone
+        return GeoTiff(self._confidence, (1, *size), "uint8", Georeference(path))
 
     def write(self, rows: Rows) -> None:
         """Append rows below the previous ones.
@@ -128,13 +152,15 @@ class ImageOutputs:
         labels = rows.labels
         if self._classes.values is not None:
             labels = np.array(self._classes.values, np.uint8)[labels]
+        maps = dict(rows.maps)
         if self._georeference.has_nodata:
             valid = self._georeference.valid(rows.first, len(labels))
             labels = np.where(valid, labels, np.uint8(self._classes.nodata))
+            if "entropy" in maps:
+                maps["entropy"] = np.where(valid, maps["entropy"], np.uint8(_NO_ENTROPY))
         self._labels.write(labels[None])
-        if self._maps is not None:
-            assert rows.maps is not None, "rows have maps when probabilities are requested"
-            self._maps.write(rows.maps)
+        for name, file in self._maps.items():
+            file.write(maps[name])
 
     def finish(self) -> list[Path]:
         """Close all files, give them their final names and return their paths.
@@ -143,12 +169,18 @@ class ImageOutputs:
             OSError: A file is incomplete, such as on a full disk; none gets its name then.
         """
         self._labels.close()
-        if self._maps is not None:
-            self._maps.close()
-        if self._polygons is not None:
+        for file in self._maps.values():
+            file.close()
+        if self._files.qgis_style:
+            style = self._begin(".qml")
+            with naming(style):
+                style.write_text(label_style(self._classes), encoding="utf-8")
+        if (polygons := self._files.polygons) is not None:
             labels = self._labels.pixels if isinstance(self._labels, _Png) else self._label_path
-            path = self._begin(self._polygons.suffix)
-            self._polygons.write(labels, self._classes.names, path, self._classes.numbers)
+            path, classes = self._begin(polygons.suffix), self._classes
+            assert self._confidence is not None, "polygons need it"
+            polygons.write(labels, classes.names, path, self._confidence, classes.numbers)
+            self._confidence.unlink()
         for path, partial in self._partial.items():
             complete_own(partial, path, self._run)
         return list(self._partial)
@@ -156,11 +188,12 @@ class ImageOutputs:
     def abandon(self) -> None:
         """Close and remove the unfinished files."""
         with suppress(OSError):
-            self._labels.close()
-        if self._maps is not None:
+            self._labels.abandon()
+        for file in self._maps.values():
             with suppress(OSError):
-                self._maps.close()
-        for partial in self._partial.values():
+                file.abandon()
+        unfinished = [*self._partial.values(), *([self._confidence] if self._confidence else [])]
+        for partial in unfinished:
             partial.unlink(missing_ok=True)
 
     def _begin(self, ending: str) -> Path:
@@ -181,6 +214,9 @@ class _Png:
     def write(self, rows: np.ndarray) -> None:
         self.pixels[self._row : self._row + rows.shape[1]] = rows[0]
         self._row += rows.shape[1]
+
+    def abandon(self) -> None:
+        pass
 
     def close(self) -> None:
         # The pixels already hold the classes' values.

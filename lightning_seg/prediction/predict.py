@@ -1,7 +1,7 @@
 """Prediction of images of any size: the entry point for the command line and Python."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from lightning_seg.files import file_stem
 from lightning_seg.own_files import refuse_foreign
 from lightning_seg.prediction.files import PredictionFiles, Probabilities, checked_label_values
 from lightning_seg.prediction.geotiff import (
+    becomes_geotiff,
     has_georeference,
     has_world_file,
     is_placed_by_points,
     is_rotated,
 )
 from lightning_seg.prediction.job import PredictionJob
-from lightning_seg.prediction.outputs import becomes_geotiff
+from lightning_seg.prediction.mosaic import refuse_mosaic
 from lightning_seg.prediction.polygons import Polygons
 from lightning_seg.prediction.raster_data import RasterDataModule
 from lightning_seg.prediction.raster_writer import RasterWriter
@@ -44,6 +45,10 @@ def predict_rasters(
     probabilities: Probabilities | None = None,
     polygons: Polygons | None = None,
     label_values: list[int] | None = None,
+    entropy: bool = False,
+    cloud_optimized: bool = False,
+    mosaic: bool = False,
+    qgis_style: bool = False,
     num_workers: int = 0,
     trainer: Trainer | None = None,
 ) -> None:
@@ -64,6 +69,10 @@ def predict_rasters(
         polygons: How outlines are written; by default none are.
         label_values: Pixel value of each class in label files, 0 to 255; the files are then
             greyscale. By default a class's value is its index, and the files have a palette.
+        entropy: Also write the entropy of each pixel, see `PredictionFiles`.
+        cloud_optimized: Write cloud-optimised GeoTIFFs.
+        mosaic: Also write a virtual raster over the predictions of all images.
+        qgis_style: Also write the classes' names and colours as a QGIS style.
         num_workers: Number of reader processes.
         trainer: Chooses the devices; its callbacks run as well. By default Lightning chooses.
 
@@ -80,7 +89,16 @@ def predict_rasters(
         predict_root=images,
         num_workers=num_workers,
     )
-    files = PredictionFiles(str(output_dir), probabilities, polygons, label_values)
+    files = PredictionFiles(
+        output_dir=str(output_dir),
+        probabilities=probabilities,
+        entropy=entropy,
+        polygons=polygons,
+        label_values=label_values,
+        cloud_optimized=cloud_optimized,
+        mosaic=mosaic,
+        qgis_style=qgis_style,
+    )
     predict(task, source, output_dir, files, trainer)
 
 
@@ -145,11 +163,12 @@ def plan_prediction(
     ):
         job = PredictionJob(model, data, folder, files, precision, run)
         rasters = RasterDataModule(data, job.layout, job.find_pending)
-        checks = [_Checks(data, folder, job.paths, outlines=files.polygons is not None)]
+        checks = [_Checks(data, folder, job.paths, files=files)]
         return PredictionPlan(_WindowPrediction(model), rasters, (*checks, RasterWriter(job)))
-    if files.probabilities is not None or files.polygons is not None:
+    if replace(files, output_dir=None, label_values=None) != PredictionFiles():
         raise InputError(
-            f"Probabilities and polygons need images in their original form. {_why_whole(data)}"
+            "Probabilities, entropy, polygons, mosaics and styles need images in their original "
+            f"form. {_why_whole(data)}"
         )
     checks = []
     if isinstance(data, SegmentationDataModule):
@@ -168,7 +187,7 @@ class _Checks(Callback):
         paths: Returns the paths of the files written for an image.
         run: The run's folder, if there is one.
         why_whole: Why images are predicted whole, if they are.
-        outlines: Whether outlines are written.
+        files: Which files are written.
     """
 
     def __init__(
@@ -178,14 +197,14 @@ class _Checks(Callback):
         paths: Callable[[Pair], Sequence[Path]],
         run: Path | None = None,
         why_whole: str = "",
-        outlines: bool = False,
+        files: PredictionFiles | None = None,
     ) -> None:
         self._data = data
         self._folder = folder
         self._paths = paths
         self._run = run
         self._why_whole = why_whole
-        self._outlines = outlines
+        self._files = files or PredictionFiles()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Raise if predictions would overwrite files; warn about lost georeferences."""
@@ -197,7 +216,10 @@ class _Checks(Callback):
         if self._why_whole:  # by windows, finished images are skipped: the RasterWriter checks
             refuse_foreign((path for every in paths.values() for path in every), self._run)
         _warn_about_lost_georeferences(pairs, self._why_whole)
-        if self._outlines:
+        if self._files.mosaic:
+            refuse_mosaic([pair.image for pair in pairs])
+        if self._files.polygons is not None:
+            self._files.polygons.check_places([pair.image for pair in pairs])
             _warn_about_outlines_in_pixels(pairs)
 
 

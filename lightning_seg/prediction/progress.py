@@ -16,6 +16,7 @@ from torchmetrics import Metric
 
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.files import write_atomically
+from lightning_seg.prediction.geotiff import vrt_sources
 
 _FOLDER = ".finished"
 _VERSION = 2
@@ -56,7 +57,8 @@ class Progress:
     def key(self, pair: Pair) -> str:
         """Return a hash of the image files' paths, sizes and times, and of the settings."""
         files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
-        files += [path for path in _sidecars(pair.image) if path.is_file()]
+        others = [*_sidecars(pair.image), *vrt_sources(pair.image)]
+        files += [path for path in others if path.is_file()]
         stats = [(file.resolve(), file.stat()) for file in files]
         states = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
         return hashlib.sha256(repr((_VERSION, self._settings_hash, states)).encode()).hexdigest()

@@ -24,7 +24,7 @@ from lightning_seg.prediction.row_store import Rows, remove_empty
 
 
 class RasterWriter(BasePredictionWriter):
-    """Write the labels of images of any size and, on request, probabilities and polygons.
+    """Write the labels of images of any size and, on request, probabilities, entropy and polygons.
 
     A `RasterDataModule` provides windows of images. Their probabilities are averaged, and labels
     are computed row by row. The labels of a TIFF become a GeoTIFF with the same georeference, those
@@ -53,7 +53,7 @@ class RasterWriter(BasePredictionWriter):
         """Raise if a file of any process would replace one that is not the run's own."""
         job = self.job
         paths = (path for raster in self._data.unfinished for path in job.paths(raster.pair))
-        refuse_foreign(paths, job.run)
+        refuse_foreign([*paths, *job.mosaic_paths.values()], job.run)
         trainer.strategy.barrier()  # no process writes while another one still looks
 
     def write_on_batch_end(
@@ -77,8 +77,10 @@ class RasterWriter(BasePredictionWriter):
             self._open = None
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Drop an unfinished span, and remove the folder of stored rows if it is empty."""
+        """Drop an unfinished span, write the mosaic, and remove the folder of stored rows."""
         self._open = None
+        if stage == "predict":
+            self.job.write_mosaic([raster.pair for raster in self._data.rasters])
         if stage == "predict" and trainer.world_size == 1:
             remove_empty(self.job.folder)
 
@@ -98,7 +100,7 @@ class RasterWriter(BasePredictionWriter):
                 f"see the first one's files in {job.folder.absolute()}. Set output_dir "
                 "(--predictions.output_dir) to a folder that all machines share."
             )
-        rows = RowLabels(store, span.first, span.last, job.files.probabilities)
+        rows = RowLabels(store, span.first, span.last, job.files.maps)
         return _OpenSpan(span, rows, device)
 
     def _finish(self, span: RowSpan, rows: RowLabels) -> None:
@@ -120,8 +122,7 @@ class RasterWriter(BasePredictionWriter):
                 (raster.height, raster.width),
                 job.stem(raster.pair),
                 job.classes,
-                job.files.probabilities,
-                job.files.polygons,
+                job.files,
                 job.run,
                 self._data.source.reader.channels,
             )

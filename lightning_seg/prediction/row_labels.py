@@ -1,12 +1,14 @@
 """Labelled rows of an image, buffered in memory and then saved to disk."""
 
+import math
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_seg.prediction.files import Probabilities
+from lightning_seg.prediction.files import ENTROPY_STEPS, Probabilities
 from lightning_seg.prediction.row_store import Rows, RowStore
 
 # Longest time in seconds, and most bytes, that finished rows stay in memory.
@@ -23,16 +25,20 @@ class RowLabels:
         store: Store of the labelled rows.
         first: The first row.
         last: The row after the last; rows beyond it are dropped.
-        kind: How probabilities are stored; None stores labels only.
+        maps: The maps to store beside the labels, see `PredictionFiles.maps`.
     """
 
     def __init__(
-        self, store: RowStore, first: int, last: int, kind: Probabilities | None = None
+        self,
+        store: RowStore,
+        first: int,
+        last: int,
+        maps: Mapping[str, Probabilities] | None = None,
     ) -> None:
         self.store = store
         self._next = first
         self._last = last
-        self._kind = kind
+        self._maps = maps or {}
         self._waiting: list[Rows] = []
         self._saved = time.monotonic()
         self.on_disk = False
@@ -42,7 +48,7 @@ class RowLabels:
         probabilities = probabilities[:, : self._last - self._next]
         for start in range(0, probabilities.shape[1], _ROWS):
             # A few rows at a time: argmax copies what may be hundreds of megabytes.
-            part = argmax_rows(probabilities[:, start : start + _ROWS], self._next, self._kind)
+            part = argmax_rows(probabilities[:, start : start + _ROWS], self._next, self._maps)
             self._waiting.append(part)
             self._next = part.last
             if time.monotonic() - self._saved > SECONDS or self._bytes() > BYTES:
@@ -63,24 +69,39 @@ class RowLabels:
 
     def _bytes(self) -> int:
         return sum(
-            part.labels.nbytes + (0 if part.maps is None else part.maps.nbytes)
+            part.labels.nbytes + sum(rows.nbytes for rows in part.maps.values())
             for part in self._waiting
         )
 
 
-def argmax_rows(probabilities: Tensor, first: int, kind: Probabilities | None = None) -> Rows:
+def argmax_rows(
+    probabilities: Tensor, first: int, maps: Mapping[str, Probabilities] | None = None
+) -> Rows:
     """Return the labels of averaged probabilities (K, rows, W), and the maps to store.
 
     Ties up to rounding are broken as in `SegmentationTask.predict_step`.
     """
     tiny = torch.finfo(probabilities.dtype).tiny
     labels = probabilities.clamp(min=tiny).log_().argmax(dim=0).to(torch.uint8)
-    return Rows(first, labels.cpu().numpy(), _stored(probabilities, kind))
+    stored = {name: _stored(probabilities, name, kind) for name, kind in (maps or {}).items()}
+    return Rows(first, labels.cpu().numpy(), stored)
 
 
-def _stored(probabilities: Tensor, kind: Probabilities | None) -> np.ndarray | None:
-    if kind is None:
-        return None
+def normalized_entropy(probabilities: Tensor) -> Tensor:
+    """Compute the entropy (1, rows, W) of probabilities (K, rows, W), over that of K equal ones.
+
+    It is 0 where one class is certain, and 1 where all classes are equally probable.
+    """
+    entropy = torch.special.entr(probabilities).sum(dim=0, keepdim=True)
+    return (entropy / math.log(len(probabilities))).clamp_(0, 1)
+
+
+def _stored(probabilities: Tensor, name: str, kind: Probabilities) -> np.ndarray:
+    values, steps = probabilities, 255
+    if name == "entropy":
+        values, steps = normalized_entropy(probabilities), ENTROPY_STEPS
+    elif name == "confidence":
+        values = probabilities.amax(dim=0, keepdim=True)
     if kind == "float16":
-        return probabilities.half().cpu().numpy()
-    return (probabilities * 255).round().to(torch.uint8).cpu().numpy()
+        return values.half().cpu().numpy()
+    return (values * steps).round().to(torch.uint8).cpu().numpy()

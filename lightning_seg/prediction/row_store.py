@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +17,11 @@ _FOLDER = ".rows"
 
 
 class Rows(NamedTuple):
-    """Rows of an image from ``first`` on: labels (rows, W) uint8; maps (K, rows, W) or None."""
+    """Rows of an image from ``first`` on: labels (rows, W) uint8, and maps (C, rows, W) by name."""
 
     first: int
     labels: np.ndarray
-    maps: np.ndarray | None
+    maps: Mapping[str, np.ndarray]
 
     @property
     def last(self) -> int:
@@ -31,7 +31,7 @@ class Rows(NamedTuple):
     def below(self, row: int) -> "Rows":
         """Return the rows from ``row`` on."""
         above = max(row - self.first, 0)
-        maps = None if self.maps is None else self.maps[:, above:]
+        maps = {name: rows[:, above:] for name, rows in self.maps.items()}
         return Rows(self.first + above, self.labels[above:], maps)
 
 
@@ -78,9 +78,8 @@ class RowStore:
         parts = list(parts)
         labels = np.concatenate([part.labels for part in parts])
         arrays = {"labels": labels}
-        maps = [part.maps for part in parts if part.maps is not None]
-        if maps:
-            arrays["maps"] = np.concatenate(maps, axis=1)
+        for name in parts[0].maps:
+            arrays[name] = np.concatenate([part.maps[name] for part in parts], axis=1)
         name = f"{parts[0].first}-{parts[-1].last}.npz"
         with atomic_file(self._folder / name) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -140,7 +139,8 @@ def remove_empty(predictions: Path) -> None:
 def _load(path: Path) -> Rows:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Rows(_span(path)[0], arrays["labels"], arrays.get("maps"))
+            maps = {name: arrays[name] for name in arrays.files if name != "labels"}
+            return Rows(_span(path)[0], arrays["labels"], maps)
     except DAMAGED_ARCHIVE as error:
         raise InputError(
             f"{path} is damaged ({error}). Delete it and predict again: only its rows are "

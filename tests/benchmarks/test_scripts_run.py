@@ -15,6 +15,7 @@ SMALL = {
     "losses": "--root {camvid} --size 32 --batch-size 2 --repeats 1 --warmup 0 --no-memory"
     " --encoder test_resnet",
     "metrics": "--root {labels} --repeats 1",
+    "outlines": "",
     "raster_prediction": "--size 128 --repeats 1",
     "tanimoto_weights": "{camvid} --steps 2 --frames 2",
 }

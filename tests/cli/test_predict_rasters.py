@@ -84,11 +84,14 @@ def test_predictions_by_windows_equal_those_in_memory(fitted, run):
 def test_one_file_is_predicted_with_its_probabilities_and_polygons(fitted, run):
     pytest.importorskip("pyogrio")
     write_tiff(Path("new/tile.tif"))
-    more = ("--predictions.probabilities=float16", "--predictions.polygons.format=GeoJSON")
+    more = ("probabilities=float16", "polygons.format=GeoJSON", "polygons.regular=true")
+    more += ("entropy=true", "cloud_optimized=true", "qgis_style=true")
+    more = tuple(f"--predictions.{option}" for option in more)
     status, _, err = run(*PREDICT, *WINDOWS, "new/tile.tif", *more)
     assert status == 0, err
     names = {p.name for p in Path("run/predictions").glob("[!.]*")}
-    assert names == {"tile.tif", "tile_probabilities.tif", "tile.geojson"}
+    endings = (".tif", "_probabilities.tif", "_entropy.tif", ".geojson", ".qml")
+    assert names == {f"tile{ending}" for ending in endings}
 
 
 def test_the_output_folder_is_printed(fitted, run):

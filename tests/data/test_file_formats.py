@@ -1,6 +1,8 @@
 import shutil
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 from lightning_seg.data import FolderDataModule
 from lightning_seg.data.reading import tiff as rasters
 from lightning_seg.data.reading.image_files import image_size, read_image, read_label
-from lightning_seg.data.reading.pairs import find_images
+from lightning_seg.data.reading.pairs import find_images, images_at
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 
@@ -122,6 +124,30 @@ def write_plain_vrt(path, source):
         for band in (1, 2, 3)
     )
     path.write_text(f'<VRTDataset rasterXSize="90" rasterYSize="70">{bands}</VRTDataset>')
+
+
+def test_addresses_and_archives_in_a_vrt_are_read_where_they_are_allowed(tmp_path, monkeypatch):
+    pytest.importorskip("rasterio")
+    monkeypatch.setenv("LIGHTNING_SEG_REMOTE_RASTERS", "1")
+    served = tmp_path / "served"
+    served.mkdir()
+    write_tiff(served / "a.tif", PIXELS)
+    with ZipFile(tmp_path / "tiles.zip", "w") as archive:
+        archive.write(served / "a.tif", "a.tif")
+    write_plain_vrt(tmp_path / "zip.vrt", f"/vsizip/{tmp_path}/tiles.zip/a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "zip.vrt", 3), PIXELS)
+    handler = partial(SimpleHTTPRequestHandler, directory=served)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/a.tif"
+        write_plain_vrt(tmp_path / "web.vrt", f"/vsicurl/{address}")
+        np.testing.assert_array_equal(read_image(tmp_path / "web.vrt", 3), PIXELS)
+        server.shutdown()
+
+
+def test_a_path_that_only_gdal_knows_is_refused_and_a_vrt_named_instead():
+    with pytest.raises(InputError, match=r"is /vsizip/a.zip/b.tif, a path .* Name it in a VRT"):
+        images_at("/vsizip/a.zip/b.tif")
 
 
 def test_jfif_is_jpeg(tmp_path):

@@ -28,7 +28,7 @@ from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
-from lightning_seg.prediction import Polygons, PredictionFiles, outputs
+from lightning_seg.prediction import Polygons, PredictionFiles, geotiff
 from lightning_seg.prediction.predict import predict as predict_data
 from lightning_seg.prediction.progress import Progress, settings_hash, settings_of
 from lightning_seg.tasks import SegmentationTask
@@ -334,7 +334,7 @@ def test_a_lost_georeference_is_warned_about_once(
 ):
     pytest.importorskip("rasterio")
     if not has_rasterio:
-        monkeypatch.setattr(outputs, "rasterio", None)
+        monkeypatch.setattr(geotiff, "rasterio", None)
     for name in "ab":
         write_image(tmp_path / "images" / f"{name}.tif", extratags=tags)
     with warnings.catch_warnings(record=True) as caught:
@@ -401,3 +401,17 @@ def test_a_world_file_that_is_not_read_gives_one_warning(tmp_path):
     (tmp_path / "images" / "a.pgw").write_text("1\n0\n0\n-1\n500\n700\n")
     with pytest.warns(UserWarning, match=r"a.png .*no georeference: its world file is not read"):
         predict(tmp_path / "images", tmp_path / "out")
+
+
+def test_an_image_is_predicted_again_once_a_file_that_its_vrt_names_changes(tmp_path):
+    rasterio = pytest.importorskip("rasterio.shutil")
+    write_image(tmp_path / "tiles" / "a.tif")
+    (tmp_path / "images").mkdir()
+    rasterio.copy(tmp_path / "tiles" / "a.tif", tmp_path / "images" / "a.vrt", driver="VRT")
+    pair = Pair("a", tmp_path / "images" / "a.vrt")
+    progress = Progress(tmp_path / "out", "settings")
+    before = progress.key(pair)
+    assert progress.key(pair) == before
+    write_image(tmp_path / "tiles" / "a.tif", seed=1)
+    os.utime(tmp_path / "tiles" / "a.tif", (1, 1))
+    assert progress.key(pair) != before

@@ -15,13 +15,13 @@ def store(folder, stem="a", key=KEY):
 
 def save(store, first, last, maps=True):
     part = slice(first, last)
-    store.save([Rows(first, LABELS[part], MAPS[:, part] if maps else None)])
+    store.save([Rows(first, LABELS[part], {"probabilities": MAPS[:, part]} if maps else {})])
 
 
 def read(store):
     parts = list(store.rows())
     labels = np.concatenate([part.labels for part in parts])
-    maps = np.concatenate([part.maps for part in parts], axis=1)
+    maps = np.concatenate([part.maps["probabilities"] for part in parts], axis=1)
     return labels, maps
 
 
@@ -61,7 +61,7 @@ def test_rows_without_maps_hold_labels_only(tmp_path):
     rows = store(tmp_path)
     save(rows, 0, 10, maps=False)
     assert rows.take()
-    assert [part.maps for part in rows.rows()] == [None]
+    assert [part.maps for part in rows.rows()] == [{}]
 
 
 def test_an_image_taken_by_a_killed_process_is_recovered(tmp_path):

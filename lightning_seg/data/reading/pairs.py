@@ -10,7 +10,7 @@ from pathlib import Path
 from lightning_seg.data.reading.georeference import refuse_other_place
 from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, image_size
 from lightning_seg.data.reading.labels import LabelDecoder
-from lightning_seg.data.reading.tiff import Window
+from lightning_seg.data.reading.tiff import REMOTE_VARIABLE, Window
 from lightning_seg.errors import InputError
 
 
@@ -100,6 +100,12 @@ def images_at(root: str | Path) -> dict[str, Path]:
     Names are relative to the folder, or to the last folder before a pattern's first wildcard.
     """
     path = Path(root)
+    if str(root).startswith("/vsi"):
+        raise InputError(
+            f"predict_root is {root}, a path that only GDAL knows. Name it in a VRT "
+            f"(gdal_translate -of VRT {root} tile.vrt) and set predict_root to that file. "
+            f"Such a VRT is only read with the environment variable {REMOTE_VARIABLE}=1."
+        )
     if os.path.isfile(path):
         return {path.stem: path}
     fixed = list(takewhile(lambda part: not has_magic(part), path.parts))
