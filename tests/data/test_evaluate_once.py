@@ -1,5 +1,6 @@
 from collections import Counter
 
+import albumentations as A
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -45,22 +46,27 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def make_folder(root):
+def make_folder(root, sizes=(8,)):
     for split in ("train", "val", "test"):
         for kind in ("images", "masks"):
             (root / split / kind).mkdir(parents=True)
             for index in range(SAMPLES):
-                array = np.full((8, 8), index % 2, np.uint8)
+                array = np.full((8, sizes[index % len(sizes)]), index % 2, np.uint8)
                 Image.fromarray(array).save(root / split / kind / f"{index}.png")
     return root
 
 
-@pytest.mark.parametrize("eval_batch_size", [1, 2])
+@pytest.mark.parametrize(
+    ("eval_batch_size", "sizes"),
+    # Of unequal sizes, one process has two batches and the other three.
+    [(1, (8,)), (2, (8,)), (2, (8, 9, 8, 8))],
+)
 @in_clean_process
-def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_size):
+def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_size, sizes):
     data = FolderDataModule(
-        make_folder(tmp_path / "data"),
+        make_folder(tmp_path / "data", sizes),
         num_classes=2,
+        train_transforms=[A.RandomCrop(8, 8)],
         batch_size=2,
         eval_batch_size=eval_batch_size,
         num_workers=0,
