@@ -49,9 +49,7 @@ def _discard(parser: Any, previous: Any, value: Any) -> None:
         previous["init_args"] = Namespace()
 
 
-def _adapt(
-    adapt: Callable[..., Any], value: Any, typehint: Any, *args: Any, **kwargs: Any
-) -> Any:
+def _adapt(adapt: Callable[..., Any], value: Any, typehint: Any, *args: Any, **kwargs: Any) -> Any:
     is_losses = get_origin(typehint) is dict and WeightedLoss in get_args(get_args(typehint)[-1])
     if is_losses and isinstance(value, dict):
         kwargs["prev_val"] = None

@@ -450,7 +450,6 @@ class SegmentationDataModule(LightningDataModule):
             generator=torch.Generator(),  # keeps the random numbers of training unchanged
         )
 
-
     def _sizes(self, split: Split) -> list[tuple[int, int]] | None:
         """Return the height and width of each sample if a batch could hold several."""
         dataset = self.datasets[split]

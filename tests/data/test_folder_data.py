@@ -414,7 +414,7 @@ def test_transforms_that_fail_in_validation_are_refused_at_the_start(tmp_path):
         write(tmp_path, name, size=size)
     too_large = [A.RandomCrop(14, 14)]
     data = make(tmp_path, fractions=(0.5, 0.5, 0.0), batch_size=1, eval_transforms=too_large)
-    with pytest.raises(InputError, match="val: .*the transform RandomCrop fails"):
+    with pytest.raises(InputError, match=r"val: .*the transform RandomCrop fails"):
         data.setup("fit")
 
 
