@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -435,7 +435,7 @@ class SegmentationDataModule(LightningDataModule):
         """Return whole images without masks, each once."""
         return self._evaluation_dataloader("predict")
 
-    def _evaluation_dataloader(self, split: Split) -> DataLoader[Sample]:
+    def _evaluation_dataloader(self, split: Split) -> DataLoader[Any]:
         dataset = SampleLists(self.datasets[split])
         return DataLoader(
             dataset,

@@ -105,8 +105,6 @@ def find_layout(
     Raises:
         InputError: There are no images, or masks cannot be told from images.
     """
-    if not root.is_dir():
-        raise InputError(f"There is no folder {root}. Give a folder of images and masks.")
     if images is None and masks is None:
         root = _common_folder(root)
     groups = _groups(root, [folder for folder in (images, masks) if folder])

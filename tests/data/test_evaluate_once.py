@@ -9,6 +9,7 @@ from clean_processes import in_clean_process
 from PIL import Image
 from torch import nn
 
+from lightning_seg.callbacks import PredictionPanels
 from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
 
@@ -44,6 +45,13 @@ class Recorder(pl.LightningModule):
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Scores(pl.LightningModule):
+    """Returns the image's first two channels as scores."""
+
+    def test_step(self, batch, batch_idx):
+        return {"logits": batch["image"][:, :2], "mask": batch["mask"]}
 
 
 def make_folder(root, sizes=(8,)):
@@ -91,6 +99,21 @@ def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_s
     trained = [(tmp_path / "fit" / f"train-{rank}").read_text().split() for rank in (0, 1)]
     assert [len(share) for share in trained] == [4, 4]
     assert set(trained[0] + trained[1]) == {str(index) for index in range(SAMPLES)}
+
+
+def test_pictures_are_spread_over_all_samples_of_larger_batches(tmp_path):
+    data = FolderDataModule(
+        make_folder(tmp_path / "data"), num_classes=2, eval_batch_size=4, num_workers=0
+    )
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+        callbacks=PredictionPanels(num_images=SAMPLES),
+    )
+    trainer.test(Scores(), datamodule=data)
+    assert len(list((tmp_path / "pictures" / "test").iterdir())) == SAMPLES
 
 
 def test_fewer_samples_than_processes_are_refused(tmp_path, monkeypatch):

@@ -423,6 +423,8 @@ def test_transforms_that_fail_in_validation_are_refused_at_the_start(tmp_path):
     [
         ({"num_classes": None}, "Set num_classes or class_names"),
         ({"num_classes": 1}, "Give at least 2"),
+        ({"num_classes": 2, "images": "{split}"}, "Write it in both"),
+        ({"num_classes": 2, "val_region": (0.5, 0.0, 1.0, 1.0)}, "need crop_size"),
         ({"num_classes": 3, "class_names": ["a", "b"]}, "num_classes 3, class_names 2"),
         ({"num_classes": 2, "palette": [(0, 0, 0), (0, 0, 256)]}, "is not a colour"),
         ({"num_classes": 2, "palette": [0, (0, 0, 255)]}, "numbers alone"),

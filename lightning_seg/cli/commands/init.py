@@ -2,11 +2,20 @@
 
 import argparse
 from importlib import import_module
+from pathlib import Path
+
+from lightning_seg.errors import InputError
+from lightning_seg.own_files import refuse_foreign
 
 
 def run(argv: list[str]) -> None:
-    """Run ``lightning-seg init`` with these arguments."""
+    """Run ``lightning-seg init`` with these arguments; what is refused at once needs no torch."""
     arguments = _parser().parse_args(argv)
+    folder = Path(arguments.folder)
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}. Give a folder of images and masks.")
+    arguments.output = Path(arguments.output or f"{folder.resolve().name}.yaml")
+    refuse_foreign([arguments.output])
     import_module("lightning_seg.cli.commands.init_config").write(arguments)
 
 

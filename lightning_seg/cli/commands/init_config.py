@@ -23,13 +23,14 @@ from lightning_seg.data.base import Split
 from lightning_seg.data.discovery import Images, find_classes, find_image_format, find_layout
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.errors import InputError
-from lightning_seg.own_files import refuse_foreign, write_own
+from lightning_seg.own_files import write_own
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _LARGE = 2048  # sides of images that are not read as a whole in training
 _WINDOWED = 1024  # sides from which evaluation uses windows
 _SHOWN_SIZES = 2
-_SAMPLE = 0.3  # GiB that a crop of 256 x 256 takes in training
+_MANY = 200  # masks that take a while to read
+_SAMPLE = 0.3  # GiB for a training crop of 256 x 256: an estimate, on the safe side
 
 
 @dataclass
@@ -51,10 +52,7 @@ def write(arguments: Namespace) -> None:
     Raises:
         InputError: The folder cannot be understood or used; or the file is not our own.
     """
-    given = Path(arguments.folder)
-    name = given.resolve().name
-    output = Path(arguments.output or f"{name}.yaml")
-    refuse_foreign([output])
+    given, output = Path(arguments.folder), arguments.output
     layout = find_layout(
         given,
         arguments.images,
@@ -68,6 +66,8 @@ def write(arguments: Namespace) -> None:
     pairs = {split: files.pairs(split) for split in _SPLITS}
     every = list({pair.image: pair for split in _SPLITS for pair in pairs[split]}.values())
     labels = [pair.label for pair in every if pair.label is not None]
+    if len(labels) > _MANY:
+        print(f"Reading {len(labels)} masks ...", flush=True)
     classes = find_classes(labels, arguments.classes or (), arguments.ignored or ())
     images = find_image_format(every)
     plan = _plan(images, pairs["train"], "val_region" in layout.settings)

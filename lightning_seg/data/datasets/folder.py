@@ -153,8 +153,8 @@ class FolderDataModule(SegmentationDataModule):
         if self.lists:
             return f"Splits by {', '.join(path.name for path in self.lists.values())}."
         if self.regions:
-            shares = [f"{split} {list(region)}" for split, region in self.regions.items()]
-            return f"Regions of every image: {', '.join(shares)}."
+            regions = [f"{split} {list(region)}" for split, region in self.regions.items()]
+            return f"Regions of every image: {', '.join(regions)}."
         if self._lacks_val():
             train, val, _ = self._shares()
             folder = self._folders("train")[0]
