@@ -231,10 +231,9 @@ class FolderDataModule(SegmentationDataModule):
     def _listed(self, split: Split, images: dict[str, Path]) -> list[str]:
         if split not in self.lists and split == "train":
             raise InputError("There is no list of train images. Set train_list.")
-        # Of splits with the same list, this one or the first.
-        names = {path: name for name, path in reversed(self.lists.items())}
-        names |= {self.lists[split]: split} if split in self.lists else {}
-        lists = {name: path for path, name in names.items()}
+        lists = dict(self.lists)
+        if lists.get("val") == lists.get("test"):  # one list may be for both
+            lists.pop("val" if split == "test" else "test", None)
         return split_by_lists(images, lists, self.image_suffix).get(split, [])
 
     def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:
