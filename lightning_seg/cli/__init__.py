@@ -1,5 +1,5 @@
 """The command line: ``lightning-seg COMMAND``."""
 
-from lightning_seg.cli.segmentation_cli import main
+from lightning_seg.cli.entry import main
 
 __all__ = ["main"]

@@ -1,5 +1,5 @@
 """``python -m lightning_seg.cli``, the same as ``lightning-seg``."""
 
-from lightning_seg.cli.segmentation_cli import main
+from lightning_seg.cli.entry import main
 
 main()

@@ -1,7 +1,7 @@
 """Corrections to how jsonargparse merges options."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, get_args, get_origin
@@ -24,6 +24,7 @@ def faithful_parsing() -> Iterator[None]:
       (``--model.losses.line.weight 0.5``) still changes one setting of one term.
     - The value of a nested option (``--model.optimization.step_schedule null``) is passed on as
       JSON. jsonargparse passes on its Python form, None, and then rejects it.
+    - ``null`` in a list of names is the name, such as of a class, and not YAML's nothing.
     """
     as_namespace, adapt = _typehints.subclass_spec_as_namespace, _typehints.adapt_typehints
     replaced: dict[str, Callable[..., Any]] = {
@@ -31,7 +32,7 @@ def faithful_parsing() -> Iterator[None]:
         "subclass_spec_as_namespace": lambda value, previous=None: as_namespace(
             _as_json(value), previous
         ),
-        "adapt_typehints": partial(_adapt_without_earlier_losses, adapt),
+        "adapt_typehints": partial(_adapt, adapt),
     }
     originals = {name: getattr(_typehints, name) for name in replaced}
     try:
@@ -48,12 +49,12 @@ def _discard(parser: Any, previous: Any, value: Any) -> None:
         previous["init_args"] = Namespace()
 
 
-def _adapt_without_earlier_losses(
-    adapt: Callable[..., Any], value: Any, typehint: Any, *args: Any, **kwargs: Any
-) -> Any:
+def _adapt(adapt: Callable[..., Any], value: Any, typehint: Any, *args: Any, **kwargs: Any) -> Any:
     is_losses = get_origin(typehint) is dict and WeightedLoss in get_args(get_args(typehint)[-1])
     if is_losses and isinstance(value, dict):
         kwargs["prev_val"] = None
+    if get_origin(typehint) in (list, Sequence) and get_args(typehint) == (str,):
+        value = ["null" if v is None else v for v in value] if isinstance(value, list) else value
     return adapt(value, typehint, *args, **kwargs)
 
 

@@ -1,11 +1,10 @@
-"""The command line: Lightning's ``fit``, ``validate``, ``test`` and ``predict``, and `COMMANDS`."""
+"""Lightning's commands ``fit``, ``validate``, ``test`` and ``predict``."""
 
 import inspect
 import os
 import signal
 import sys
 from contextlib import nullcontext
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal
 
@@ -17,7 +16,7 @@ from jsonargparse import ArgumentError
 from jsonargparse._util import import_object
 from jsonargparse.typing import register_type
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -38,8 +37,8 @@ from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.cli.checkpoint_config import with_checkpoint_config
 from lightning_seg.cli.config_errors import explain, first_cause
-from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
+from lightning_seg.cli.entry import COMMANDS
 from lightning_seg.cli.lost_process import raise_if_process_lost
 from lightning_seg.cli.monitors import MonitorCheck, mode_of
 from lightning_seg.cli.run_folder import (
@@ -48,33 +47,16 @@ from lightning_seg.cli.run_folder import (
     refuse_foreign_folder,
     refuse_second_run,
 )
-from lightning_seg.cli.warnings import filter_warnings
+from lightning_seg.cli.terminal import ParameterSummary, ShortProgressBar, best_score
 from lightning_seg.errors import InputError
-from lightning_seg.files import UNWRITABLE, write_atomically
+from lightning_seg.files import write_atomically
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.prediction import PredictionFiles
 from lightning_seg.prediction.predict import plan_prediction
 
-# Commands in addition to Lightning's. Each is a module with ``run(argv)``, imported on demand.
-COMMANDS = {
-    "compare": "lightning_seg.cli.commands.compare",
-    "data": "lightning_seg.cli.commands.data",
-    "export": "lightning_seg.cli.commands.export",
-    "frames": "lightning_seg.cli.commands.same_frames",
-    "sweep": "lightning_seg.cli.commands.sweep",
-}
-
 register_type(torch.device)  # a setting of Lightning's weight averaging
 
 FROM_DATA = ("num_classes", "in_channels")
-
-_ABOUT = {
-    "fit": "Train a model and evaluate it on the validation images.",
-    "validate": "Evaluate a checkpoint on the validation images.",
-    "test": "Evaluate a checkpoint on the test images.",
-    "predict": "Write a checkpoint's label maps for images without labels.",
-}
-
 
 # Where each command writes its configuration; a resumed fit that of RESUMED.
 _CONFIGS = {
@@ -118,7 +100,7 @@ class SegmentationCLI(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         parser.usage = f"lightning-seg {subcommand} --config FILE.yaml [--OPTION VALUE ...]"
         parser.description = (
-            f"{_ABOUT[subcommand]} Settings come from configuration files (complete ones are in "
+            f"{COMMANDS[subcommand]} Settings come from configuration files (complete ones are in "
             "configs/experiment); later files and options override earlier ones. For the settings "
             f"of a class: lightning-seg {subcommand} --model.help SegmentationTask."
         )
@@ -131,7 +113,7 @@ class SegmentationCLI(LightningCLI):
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         super()._add_subcommands(parser, **kwargs)
         for choice in parser._subcommands_action._choices_actions:  # type: ignore[union-attr]
-            choice.help = _ABOUT[choice.dest]
+            choice.help = COMMANDS[choice.dest]
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse options exactly as given."""
@@ -244,7 +226,10 @@ class SegmentationCLI(LightningCLI):
         config = self._get(self.config, "trainer")
         run_dir = self._get(self.config, "run_dir")
         if config.logger in (None, True):
-            kwargs.setdefault("logger", TensorBoardLogger(run_dir, name="", version=""))
+            # Each test would add a file of events beside those of the fit.
+            fitting = self.subcommand == "fit"
+            logger = TensorBoardLogger(run_dir, name="", version="") if fitting else False
+            kwargs.setdefault("logger", logger)
         plugins = self._get(self.config_init, "trainer").get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         kwargs.setdefault("plugins", [*plugins, AtomicCheckpointIO()])
@@ -262,7 +247,15 @@ class SegmentationCLI(LightningCLI):
         given = config["callbacks"] or []
         given = given if isinstance(given, list) else [given]
         config = config | {"callbacks": [ExactResume(), *given]}  # first, see its docstring
-        return super()._instantiate_trainer(config, [c for c in callbacks if c is not None])
+        callbacks = [c for c in callbacks if c is not None]
+        for setting, kind, ours in (
+            ("enable_progress_bar", ProgressBar, ShortProgressBar),
+            ("enable_model_summary", ModelSummary, ParameterSummary),
+        ):
+            wanted = config.get(setting) is not False and not config.get("barebones")
+            if wanted and not any(isinstance(c, kind) for c in given):
+                callbacks.append(ours())
+        return super()._instantiate_trainer(config, callbacks)
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
@@ -274,6 +267,8 @@ class SegmentationCLI(LightningCLI):
             self._lock.close()
         if self.trainer.is_global_zero:
             run_dir = Path(self._get(self.config, "run_dir"))
+            if subcommand == "fit" and (best := best_score(self.trainer, run_dir)):
+                print(best)
             _say_where(run_dir, self._predictions)
 
 
@@ -320,17 +315,12 @@ def _refuse_given_by_data(model: Any) -> None:
             )
 
 
-def main() -> None:
-    """Run the command line; user errors end with one message and status 2."""
-    sys.path.append(str(Path.cwd()))  # finds the user's own classes in the working directory
-    filter_warnings()
+def run(argv: list[str]) -> None:
+    """Run one of the four commands."""
     SegmentationCLI.parsers.clear()
-    sys.argv[1:] = resolve_short_names(sys.argv[1:])
+    sys.argv[1:] = argv  # Lightning reads them there, also in processes that it starts
     try:
-        if command := COMMANDS.get(sys.argv[1] if len(sys.argv) > 1 else ""):
-            import_module(command).run(sys.argv[2:])
-            return
-        sys.argv[1:] = with_checkpoint_config(sys.argv[1:])
+        sys.argv[1:] = with_checkpoint_config(argv)
         SegmentationCLI(
             LightningModule,
             LightningDataModule,
@@ -340,52 +330,28 @@ def main() -> None:
             seed_everything_default=42,
             trainer_defaults={"num_sanity_val_steps": 0},  # data and classes have their own checks
             auto_configure_optimizers=False,
-            parser_kwargs={
-                "description": "Boundary-aware semantic segmentation: train, evaluate, predict. "
-                f"Further commands: {', '.join(COMMANDS)} (each with --help)."
-            },
         )
     except (ArgumentError, UnicodeDecodeError) as error:
         actions = [action for parser in SegmentationCLI.parsers for action in parser._actions]
         types = {o: getattr(a, "_typehint", None) for a in actions for o in a.option_strings}
-        _fail(explain(str(error), sys.argv[1:], types))
+        raise InputError(explain(str(error), sys.argv[1:], types)) from error
     except SIGTERMException:
         sys.exit(128 + signal.SIGTERM)  # Lightning would exit with status 0
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's status is 1
             sys.exit(128 + signal.SIGINT)
         raise
     except ProcessExitedException as error:  # of ddp_spawn and ddp_fork
         if error.exit_code < 0:
-            _fail(f"a training process was ended by {error.signal_name}")
+            raise InputError(f"a training process was ended by {error.signal_name}") from error
         sys.exit(error.exit_code)
-    except InputError as error:
-        # Errors from a data worker have the worker's traceback in front.
-        _fail(str(error).rsplit("InputError: ", 1)[-1].strip())
-    except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename is None:
-            raise
-        _fail(
-            f"{error.filename}: {error.strerror}. Files that were complete are unchanged. Free "
-            "space or correct the rights there, or name another folder; a stopped run can be "
-            "resumed (--ckpt_path auto)."
-        )
     except MisconfigurationException as error:
-        _fail(" ".join(str(error).split()))
+        raise InputError(" ".join(str(error).split())) from error
     except RuntimeError as error:
         if "loading state_dict" not in str(error):
             raise
         reason = " ".join(str(error).split())[:400]
-        _fail(
+        raise InputError(
             f"the checkpoint does not fit the configured model ({reason} ...). Use the config.yaml "
             "of the checkpoint's own run."
-        )
-
-
-def _fail(message: str) -> None:
-    lines = [line if len(line) < 800 else f"{line[:800]} ..." for line in message.splitlines()]
-    lines = lines if len(lines) < 40 else [*lines[:40], "..."]
-    print("lightning-seg: error: " + "\n".join(lines), file=sys.stderr)
-    sys.exit(2)
+        ) from error

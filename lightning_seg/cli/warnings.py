@@ -3,8 +3,6 @@
 import logging
 import warnings
 
-from lightning_seg.data.reading.labels import InexactLabel
-
 
 def filter_warnings() -> None:
     """Suppress advertisements and warnings about Lightning's internals.
@@ -21,7 +19,7 @@ def filter_warnings() -> None:
     # A resumed run continues in its folder; a second run there is an error.
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
     # `data check` names these labels, and a fit counts them.
-    warnings.filterwarnings("ignore", category=InexactLabel)
+    warnings.filterwarnings("ignore", message=r"(?s).+ of the pixels just read have nearly a class")
     # Once validation has run, this is an error.
     warnings.filterwarnings("ignore", message=r".*could not find the monitored key")
     # Windows carry their own positions, and all predictions may already exist.
@@ -31,4 +29,10 @@ def filter_warnings() -> None:
 
 def _is_no_advertisement(record: logging.LogRecord) -> bool:
     message = record.getMessage()
-    return not message.startswith(("\N{ELECTRIC LIGHT BULB} Tip:", "TPU available: False"))
+    return not message.startswith(
+        (
+            "\N{ELECTRIC LIGHT BULB} Tip:",
+            "TPU available: False",
+            "Trainer already configured with model summary",  # our own
+        )
+    )

@@ -1,15 +1,17 @@
 """Base class of all datasets: splits, loaders and transforms."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
@@ -23,7 +25,7 @@ from lightning_seg.data.sampling.class_counts import (
 )
 from lightning_seg.data.sampling.class_locations import cached_locations
 from lightning_seg.data.sampling.crops import GridCrops, RandomCrops
-from lightning_seg.data.sampling.evaluation import evaluation_sampler, world_size
+from lightning_seg.data.sampling.evaluation import EvaluationBatches, SampleLists, world_size
 from lightning_seg.data.sampling.training import SeededDataset, TrainingLoader, TrainingSampler
 from lightning_seg.data.transforms import Transform, TransformPipeline
 from lightning_seg.errors import InputError
@@ -65,8 +67,8 @@ class SegmentationDataModule(LightningDataModule):
             ``decoder``.
         in_channels: Channels of every image.
         batch_size: Training batch size on each process.
-        eval_batch_size: Batch size in validation and test, and in predict without sliding windows;
-            1 where image sizes vary.
+        eval_batch_size: Largest batch size in validation and test, and in predict without sliding
+            windows; consecutive images of equal size share a batch.
         num_workers: Worker processes that load data; 0 loads in the main process.
         train_transforms: albumentations transforms for training samples.
         eval_transforms: albumentations transforms for all other samples, such as Resize. In
@@ -325,7 +327,43 @@ class SegmentationDataModule(LightningDataModule):
                 check_alignment(pairs, self.decoder, self.reader.image_downscale)
             if self.counts_labels and split != "predict":
                 self._check_labels(split, pairs)
+            if split != "predict":
+                self._try_samples(split, pairs)
             self.datasets[split] = self.dataset(split, pairs)
+
+    def failures(self, split: Split, of_size: Mapping[tuple[int, int], Pair]) -> list[str]:
+        """Return the first error of transforms and batches on the images of most different sizes.
+
+        Args:
+            split: The split that the images belong to.
+            of_size: An image of each (height, width).
+        """
+        training = split == "train"
+        batched = training and self.batch_size > 1
+        pipeline = self.train_pipeline if training else self.eval_pipeline
+        if not of_size or (pipeline.changes_nothing and not batched):
+            return []
+        trial = copy(self)
+        trial.class_balanced = False  # locating the classes would read all labels
+        sides = [min(of_size), max(of_size), *(f(of_size, key=_width) for f in (min, max))]
+        try:
+            with isolate_rng(include_cuda=False):
+                samples = [trial.dataset(split, [of_size[s]])[0] for s in dict.fromkeys(sides)]
+            if batched:
+                collate(samples)
+        except InputError as error:
+            return [str(error)]
+        return []
+
+    def _try_samples(self, split: Split, pairs: Sequence[Pair]) -> None:
+        """Raise before the first step if images of some sizes cannot be used."""
+        if split == "train" and self.crop_size is not None:
+            return
+        of_size = {self.reader_of(split).size(pair): pair for pair in pairs}
+        # Otherwise the first step fails.
+        if split != "train" or len(of_size) > 1:
+            for failure in self.failures(split, of_size):
+                raise InputError(f"{split}: {failure}")
 
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:
         """Return class weights from the training pixels; see `balanced_weights`.
@@ -397,12 +435,12 @@ class SegmentationDataModule(LightningDataModule):
         """Return whole images without masks, each once."""
         return self._evaluation_dataloader("predict")
 
-    def _evaluation_dataloader(self, split: Split) -> DataLoader[Sample]:
-        dataset = self.datasets[split]
+    def _evaluation_dataloader(self, split: Split) -> DataLoader[Any]:
+        dataset = SampleLists(self.datasets[split])
         return DataLoader(
             dataset,
-            batch_size=self.eval_batch_size,
-            sampler=evaluation_sampler(dataset),
+            batch_size=None,  # the sampler's batches
+            sampler=EvaluationBatches(dataset, self.eval_batch_size, self._sizes(split)),
             num_workers=self.num_workers,
             # Whole tiles are large: one of 6000 x 6000 takes 700 MB as a sample.
             prefetch_factor=1 if self.num_workers else None,
@@ -411,6 +449,19 @@ class SegmentationDataModule(LightningDataModule):
             collate_fn=collate,
             generator=torch.Generator(),  # keeps the random numbers of training unchanged
         )
+
+    def _sizes(self, split: Split) -> list[tuple[int, int]] | None:
+        """Return the height and width of each sample if a batch could hold several."""
+        dataset = self.datasets[split]
+        if self.eval_batch_size == 1 or not isinstance(dataset, PairDataset):
+            return None
+        sizes = [dataset.reader.size(pair) for pair in dataset.pairs]
+        transformed = {size: self.eval_pipeline.size_after(size) for size in dict.fromkeys(sizes)}
+        return [transformed[size] for size in sizes]
+
+
+def _width(size: tuple[int, int]) -> int:
+    return size[1]
 
 
 def _check_value_range(value_range: ValueRange | None, channels: int) -> None:

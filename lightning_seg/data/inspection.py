@@ -5,7 +5,6 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, cast
@@ -17,7 +16,6 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.pair_reader import PairReader, as_decimals
 from lightning_seg.data.reading.pairs import Pair, PairingError, check_alignment, first_of
 from lightning_seg.data.reading.tiff import Window, is_raster
-from lightning_seg.data.samples import collate
 from lightning_seg.data.sampling.class_counts import ClassCounts
 from lightning_seg.errors import InputError
 
@@ -205,43 +203,13 @@ def _inspect(
             classes = finding.pixels[: data.num_classes]
             around += classes.sum() * (classes > 0)
     if split != "predict":
-        for problem in _failures(data, split, of_size):
+        for problem in data.failures(split, of_size):
             remarks[0].add(problem, split)
     if labelled:
         classes = pixels[: data.num_classes]
         ignored = int(pixels[data.num_classes :].sum())
         contents.counts = ClassCounts(tuple(classes.tolist()), tuple(around.tolist()), ignored)
     return contents, digests
-
-
-def _failures(
-    data: SegmentationDataModule, split: Split, of_size: dict[tuple[int, int], Pair]
-) -> list[str]:
-    """Return the errors of transforms and batches on images of the most different sizes."""
-    training = split == "train"
-    batch_size = data.batch_size if training else data.eval_batch_size
-    pipeline = data.train_pipeline if training else data.eval_pipeline
-    if not of_size or (pipeline.changes_nothing and batch_size == 1):
-        return []
-    trial = copy(data)
-    trial.class_balanced = False  # locating the classes would read all labels
-    sides = [min(of_size), max(of_size), min(of_size, key=_width), max(of_size, key=_width)]
-    samples, failures = [], []
-    for size in dict.fromkeys(sides):
-        try:
-            samples.append(trial.dataset(split, [of_size[size]])[0])
-        except InputError as error:
-            failures.append(str(error))
-    if batch_size > 1 and not failures:
-        try:
-            collate(samples)
-        except InputError as error:
-            failures.append(str(error))
-    return failures[:1]
-
-
-def _width(size: tuple[int, int]) -> int:
-    return size[1]
 
 
 def _find_shared(

@@ -93,7 +93,7 @@ def collate(samples: list[Sample]) -> dict[str, torch.Tensor | list[str]]:
         (first, first_name), (second, second_name) = list(sizes.items())[:2]
         raise InputError(
             f"Images of different sizes cannot share a batch: {first_name} is {first[1]} x "
-            f"{first[0]} pixels, {second_name} is {second[1]} x {second[0]}. Add a crop or Resize "
-            "to the transforms, or set batch_size (eval_batch_size for evaluation) to 1."
+            f"{first[0]} pixels, {second_name} is {second[1]} x {second[0]}. Set crop_size, add a "
+            "crop or Resize to the transforms, or set batch_size to 1."
         )
     return default_collate(samples)

@@ -81,6 +81,13 @@ class TransformPipeline:
         rows, columns = (np.flatnonzero((inside != IGNORE_INDEX).any(axis=axis)) for axis in (1, 0))
         return int(rows[0]), int(columns[0]), len(rows), len(columns)
 
+    def size_after(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width to which images of this height and width are transformed."""
+        if self.changes_nothing:
+            return size
+        height, width = self(np.zeros((*size, 3), np.uint8), None, 0)[0].shape[:2]
+        return height, width
+
     def __call__(
         self, image: np.ndarray, mask: np.ndarray | None, seed: int
     ) -> tuple[np.ndarray, np.ndarray | None]:

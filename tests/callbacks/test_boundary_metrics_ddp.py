@@ -6,11 +6,17 @@ import pytest
 from clean_processes import in_clean_process
 from foreign_modules import ReturnsDict, ReturnsNothing, Scenes, loader, trainer
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, SequentialSampler
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    SequentialSampler,
+    default_collate,
+)
 
 from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, PredictionPanels
 from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
-from lightning_seg.data.sampling.evaluation import evaluation_sampler
+from lightning_seg.data.sampling.evaluation import EvaluationBatches, SampleLists
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -22,8 +28,9 @@ class Unpadded(ReturnsDict):
     """Evaluates with our own sampler."""
 
     def val_dataloader(self):
-        scenes = Scenes(7, as_dict=True, names=True)
-        return DataLoader(scenes, batch_size=2, sampler=evaluation_sampler(scenes))
+        scenes = SampleLists(Scenes(7, as_dict=True, names=True))
+        batches = EvaluationBatches(scenes, 2)
+        return DataLoader(scenes, batch_size=None, sampler=batches, collate_fn=default_collate)
 
 
 class Padded(ReturnsDict):

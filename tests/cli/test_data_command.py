@@ -175,3 +175,12 @@ def test_help_lists_the_commands(run, args):
     status, out, _ = run(*args)
     assert status == 0
     assert "lightning-seg data" in out
+
+
+def test_a_class_named_null_is_a_class(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "data:\n  class_path: FolderDataModule\n"
+        "  init_args: {root: photos, class_names: [null, shirt, 'null coat']}\n"
+    )
+    assert command.data_of_run(config).class_names == ("null", "shirt", "null coat")

@@ -244,3 +244,22 @@ def test_irrelevant_messages_of_libraries_are_hidden(run, caplog):
     messages = [str(w.message) for w in warned]
     assert not [m for m in messages if "LeafSpec" in m]
     assert [m for m in messages if "smaller than the logging interval" in m]
+
+
+def test_photos_of_different_sizes_have_the_same_scores_in_batches_as_one_by_one(run):
+    for index, width in ((1, 65), (2, 65), (5, 60)):
+        for kind in ("images", "masks"):
+            path = f"my_folder/{kind}/{index}.png"
+            image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+            cv2.imwrite(path, cv2.resize(image, (width, 48), interpolation=cv2.INTER_NEAREST))
+    options = ("--data.fractions=[0.25, 0.375, 0.375]", "--data.crop_size=32")
+    in_batches = (*options, "--data.samples_per_epoch=4", "--data.eval_batch_size=3")
+    status, _, err = run(*FIT, *in_batches)
+    assert status == 0, err
+    test = ("test", "--config", "run/config.yaml", "--ckpt_path", "last")
+    figures = []
+    for size in (3, 1):
+        status, _, err = run(*test, f"--data.eval_batch_size={size}")
+        assert status == 0, err
+        figures.append(json.loads(Path("run/test/metrics.json").read_text())["scalars"])
+    assert figures[0] == pytest.approx(figures[1])

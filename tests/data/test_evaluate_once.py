@@ -1,5 +1,6 @@
 from collections import Counter
 
+import albumentations as A
 import lightning.pytorch as pl
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from clean_processes import in_clean_process
 from PIL import Image
 from torch import nn
 
+from lightning_seg.callbacks import PredictionPanels
 from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
 
@@ -45,22 +47,34 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def make_folder(root):
+class Scores(pl.LightningModule):
+    """Returns the image's first two channels as scores."""
+
+    def test_step(self, batch, batch_idx):
+        return {"logits": batch["image"][:, :2], "mask": batch["mask"]}
+
+
+def make_folder(root, sizes=(8,)):
     for split in ("train", "val", "test"):
         for kind in ("images", "masks"):
             (root / split / kind).mkdir(parents=True)
             for index in range(SAMPLES):
-                array = np.full((8, 8), index % 2, np.uint8)
+                array = np.full((8, sizes[index % len(sizes)]), index % 2, np.uint8)
                 Image.fromarray(array).save(root / split / kind / f"{index}.png")
     return root
 
 
-@pytest.mark.parametrize("eval_batch_size", [1, 2])
+@pytest.mark.parametrize(
+    ("eval_batch_size", "sizes"),
+    # Of unequal sizes, one process has two batches and the other three.
+    [(1, (8,)), (2, (8,)), (2, (8, 9, 8, 8))],
+)
 @in_clean_process
-def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_size):
+def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_size, sizes):
     data = FolderDataModule(
-        make_folder(tmp_path / "data"),
+        make_folder(tmp_path / "data", sizes),
         num_classes=2,
+        train_transforms=[A.RandomCrop(8, 8)],
         batch_size=2,
         eval_batch_size=eval_batch_size,
         num_workers=0,
@@ -85,6 +99,21 @@ def test_two_processes_evaluate_every_sample_exactly_once(tmp_path, eval_batch_s
     trained = [(tmp_path / "fit" / f"train-{rank}").read_text().split() for rank in (0, 1)]
     assert [len(share) for share in trained] == [4, 4]
     assert set(trained[0] + trained[1]) == {str(index) for index in range(SAMPLES)}
+
+
+def test_pictures_are_spread_over_all_samples_of_larger_batches(tmp_path):
+    data = FolderDataModule(
+        make_folder(tmp_path / "data"), num_classes=2, eval_batch_size=4, num_workers=0
+    )
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        default_root_dir=tmp_path,
+        callbacks=PredictionPanels(num_images=SAMPLES),
+    )
+    trainer.test(Scores(), datamodule=data)
+    assert len(list((tmp_path / "pictures" / "test").iterdir())) == SAMPLES
 
 
 def test_fewer_samples_than_processes_are_refused(tmp_path, monkeypatch):

@@ -379,13 +379,43 @@ def test_an_empty_split_is_named(root, split):
         make(root, fractions=(1.0, 0.0, 0.0)).setup("validate" if split == "val" else "test")
 
 
-def test_images_of_different_sizes_in_one_batch_are_named(tmp_path):
-    write(tmp_path, "a", size=(12, 16))
-    write(tmp_path, "b", size=(12, 18))
+PHOTOS = {"a": (12, 16), "b": (12, 16), "c": (12, 18), "d": (12, 18), "e": (12, 18), "f": (12, 16)}
+
+
+def test_images_of_equal_size_share_an_evaluation_batch(tmp_path):
+    for name, size in PHOTOS.items():
+        write(tmp_path, name, size=size)
     data = make(tmp_path, fractions=(0.0, 0.0, 1.0), eval_batch_size=2)
     data.setup("test")
-    with pytest.raises(InputError, match=r"a is 16 x 12 pixels, b is 18 x 12.*eval_batch_size"):
-        list(data.test_dataloader())
+    assert [batch["name"] for batch in data.test_dataloader()] == [
+        ["a", "b"], ["c", "d"], ["e"], ["f"],
+    ]  # fmt: skip
+
+
+def test_resized_images_share_an_evaluation_batch(tmp_path):
+    for name, size in PHOTOS.items():
+        write(tmp_path, name, size=size)
+    resize = [A.Resize(12, 16)]
+    data = make(tmp_path, fractions=(0.0, 0.0, 1.0), eval_batch_size=4, eval_transforms=resize)
+    data.setup("test")
+    assert [len(batch["name"]) for batch in data.test_dataloader()] == [4, 2]
+
+
+def test_sizes_that_cannot_share_a_training_batch_are_refused_at_the_start(tmp_path):
+    for name, size in PHOTOS.items():
+        write(tmp_path, name, size=size)
+    data = make(tmp_path, fractions=(0.5, 0.5, 0.0), batch_size=2)
+    with pytest.raises(InputError, match=r"train: .* is 16 x 12 pixels, .*18 x 12.*crop_size"):
+        data.setup("fit")
+
+
+def test_transforms_that_fail_in_validation_are_refused_at_the_start(tmp_path):
+    for name, size in PHOTOS.items():
+        write(tmp_path, name, size=size)
+    too_large = [A.RandomCrop(14, 14)]
+    data = make(tmp_path, fractions=(0.5, 0.5, 0.0), batch_size=1, eval_transforms=too_large)
+    with pytest.raises(InputError, match=r"val: .*the transform RandomCrop fails"):
+        data.setup("fit")
 
 
 @pytest.mark.parametrize(
@@ -393,6 +423,8 @@ def test_images_of_different_sizes_in_one_batch_are_named(tmp_path):
     [
         ({"num_classes": None}, "Set num_classes or class_names"),
         ({"num_classes": 1}, "Give at least 2"),
+        ({"num_classes": 2, "images": "{split}"}, "Write it in both"),
+        ({"num_classes": 2, "val_region": (0.5, 0.0, 1.0, 1.0)}, "need crop_size"),
         ({"num_classes": 3, "class_names": ["a", "b"]}, "num_classes 3, class_names 2"),
         ({"num_classes": 2, "palette": [(0, 0, 0), (0, 0, 256)]}, "is not a colour"),
         ({"num_classes": 2, "palette": [0, (0, 0, 255)]}, "numbers alone"),

@@ -85,7 +85,7 @@ def fit(run: str, options: Sequence[str], log: str = os.devnull) -> None:
 
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
-    from lightning_seg.cli.segmentation_cli import main
+    from lightning_seg.cli import main
 
     sys.argv = ["lightning-seg", "fit", "--config", "config.yaml", "--run_dir", run, *options]
     main()

@@ -47,7 +47,7 @@ def held(begun: float) -> Held:
 
 def round_of_commands() -> None:
     """Train, validate and predict; runs of earlier rounds are removed."""
-    from lightning_seg.cli.segmentation_cli import main
+    from lightning_seg.cli import main
 
     shutil.rmtree("run", ignore_errors=True)
     fit = ("fit", "--config", "config.yaml", "--run_dir", "run")

@@ -240,6 +240,9 @@ def _spread(count: int, samples: int) -> set[int]:
 
 
 def _num_samples(dataloader: Any, batches: int | float) -> int:
+    lists = getattr(getattr(dataloader, "sampler", None), "batches", None)
+    if lists is not None:  # a sampler of whole batches, as our own data's
+        return sum(len(indices) for indices in lists[: int(batches)])
     size = getattr(dataloader, "batch_size", None) or 1
     try:
         samples = len(dataloader.sampler)

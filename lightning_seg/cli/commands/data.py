@@ -6,24 +6,22 @@ from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 
-from lightning_seg.cli.config_errors import explain, first_cause
-from lightning_seg.cli.config_parsing import faithful_parsing
-from lightning_seg.data import SegmentationDataModule
 from lightning_seg.errors import InputError
-from lightning_seg.networks import no_pretrained_weights
-from lightning_seg.tasks import EdgeDetectionTask
 
-# Each is a module, imported on demand, with `ABOUT: str`,
-# `add_arguments(parser: ArgumentParser) -> None` and
+if TYPE_CHECKING:  # help needs neither Lightning nor torch
+    from jsonargparse import ArgumentParser
+
+    from lightning_seg.data import SegmentationDataModule
+
+# Each has a module, imported on demand, with `add_arguments(parser: ArgumentParser) -> None` and
 # `run(data: SegmentationDataModule, options: Namespace) -> int`, which returns the exit status.
 SUBCOMMANDS = {
-    "check": "lightning_seg.cli.commands.data_check",
-    "show": "lightning_seg.cli.commands.data_show",
+    "check": "Read every file of a dataset, count its classes and report all problems.",
+    "show": "Draw samples with their labels, distances, boundaries and colours on one sheet.",
 }
 
 _USAGE = "lightning-seg data {} --config FILE.yaml [--data.OPTION VALUE ...]"
@@ -38,8 +36,8 @@ def run(argv: list[str]) -> None:
     if name not in SUBCOMMANDS:
         problem = f"data has no subcommand {name}." if name else "data needs a subcommand."
         raise InputError(f"{problem} Choose one of {', '.join(SUBCOMMANDS)}.")
-    command = import_module(SUBCOMMANDS[name])
-    parser = _parser(name, command.ABOUT, argv[1:])
+    command = import_module(f"lightning_seg.cli.commands.data_{name}")
+    parser = _parser(name, SUBCOMMANDS[name], argv[1:])
     command.add_arguments(parser)
     data, options = _parse(parser, argv[1:])
     if status := command.run(data, options):
@@ -48,13 +46,16 @@ def run(argv: list[str]) -> None:
 
 def _help() -> str:
     lines = [f"usage: {_USAGE.format('{' + ','.join(SUBCOMMANDS) + '}')}", ""]
-    for name, path in SUBCOMMANDS.items():
-        lines.append(f"  {name:8}{import_module(path).ABOUT}")
+    lines += [f"  {name:8}{about}" for name, about in SUBCOMMANDS.items()]
     return "\n".join(lines)
 
 
-def _parser(name: str, about: str, argv: Sequence[str]) -> ArgumentParser:
+def _parser(name: str, about: str, argv: Sequence[str]) -> "ArgumentParser":
     """Return a parser for experiment files, which uses only their section ``data``."""
+    from jsonargparse import ArgumentParser
+
+    from lightning_seg.data import SegmentationDataModule
+
     parser = ArgumentParser(
         prog=f"lightning-seg data {name}",
         usage=_USAGE.format(name),
@@ -85,8 +86,17 @@ def _other_keys(argv: Sequence[str]) -> list[str]:
     return [key for key in keys if key != "data"]
 
 
-def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDataModule, Namespace]:
+def _parse(
+    parser: "ArgumentParser", argv: Sequence[str]
+) -> tuple["SegmentationDataModule", Namespace]:
     """Return the configured DataModule and the subcommand's own options."""
+    from jsonargparse import ArgumentError
+
+    from lightning_seg.cli.config_errors import explain, first_cause
+    from lightning_seg.cli.config_parsing import faithful_parsing
+    from lightning_seg.networks import no_pretrained_weights
+    from lightning_seg.tasks import EdgeDetectionTask
+
     try:
         with faithful_parsing():
             config = parser.parse_args(list(argv))
@@ -105,7 +115,7 @@ def _parse(parser: ArgumentParser, argv: Sequence[str]) -> tuple[SegmentationDat
         raise InputError(first_cause(error)) from error
 
 
-def data_of_run(config: Path, options: Sequence[str] = ()) -> SegmentationDataModule:
+def data_of_run(config: Path, options: Sequence[str] = ()) -> "SegmentationDataModule":
     """Return the DataModule of a run's ``config.yaml``.
 
     Args:

@@ -12,8 +12,6 @@ from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.inspection import DataReport, inspect_dataset
 from lightning_seg.data.sampling.class_counts import balanced_weights
 
-ABOUT = "Read every file of a dataset, count its classes and report all problems."
-
 _SHOWN_SIZES = 3
 
 

@@ -14,8 +14,6 @@ from lightning_seg.data.reading.pairs import check_alignment
 from lightning_seg.errors import InputError
 from lightning_seg.own_files import refuse_foreign, write_own
 
-ABOUT = "Draw samples with their labels, distances, boundaries and colours on one sheet."
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the options for the output file and its content."""

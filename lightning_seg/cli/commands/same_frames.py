@@ -25,7 +25,7 @@ from lightning_seg.callbacks.pictures.picture_sheet import (
 from lightning_seg.callbacks.pictures.pictures import Picture, entropy_cell, render
 from lightning_seg.checkpoints import find_checkpoint
 from lightning_seg.cli.commands.data import data_of_run
-from lightning_seg.cli.commands.export import load_task
+from lightning_seg.cli.commands.export_model import load_task
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.base import Split
 from lightning_seg.errors import InputError

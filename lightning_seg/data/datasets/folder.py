@@ -17,6 +17,7 @@ from lightning_seg.data.reading.labels import (
 from lightning_seg.data.reading.pair_reader import ValueRange
 from lightning_seg.data.reading.pairs import Pair, PairingError, find_images, match_pairs
 from lightning_seg.data.sampling.class_counts import ClassCounts
+from lightning_seg.data.sampling.regions import Region, check_regions, parts_of, without_parts
 from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError, check_choice
@@ -28,8 +29,9 @@ class FolderDataModule(SegmentationDataModule):
     """Images and masks of equal name in two folders, or one: the formats of `IMAGE_SUFFIXES`.
 
     Splits come from the first of these that applies: ``train_list``, ``val_list`` and
-    ``test_list``; sub-folders, either ``root/train/images`` or ``root/images/train`` (and ``val``,
-    ``test``); a random split by ``fractions``. Without a folder ``val``, its share of the training
+    ``test_list``; regions of every image; sub-folders, either ``root/train/images`` or
+    ``root/images/train`` (and ``val``, ``test``), or where ``{split}`` stands in ``images`` and
+    ``masks``; a random split by ``fractions``. Without a folder ``val``, its share of the training
     images validates. Predict uses ``predict_root``, or the test images.
 
     Args:
@@ -46,17 +48,23 @@ class FolderDataModule(SegmentationDataModule):
         unknown: Refuses other numbers or colours ("error"), takes them for the nearest in
             ``palette`` or ``ignored`` ("nearest"), or ignores them ("void"); for masks whose
             colours are blended at borders.
-        images: The images' folder, below ``root``.
-        masks: The masks' folder, below ``root``.
+        images: The images' folder, below ``root``. It may hold ``{split}``, as in "{split}_images".
+        masks: The masks' folder, below ``root``; the same.
         mask_suffix: Ending of mask names after the common name, such as "_mask"; other files are
             no masks. If images and masks are in one folder, an ending tells them apart.
         image_suffix: The same for images, such as "_image" or "_sat.jpg".
         train_list: Text file below ``root`` with one training image, or sub-folder, per line.
         val_list: The same for validation.
-        test_list: The same for test.
+        test_list: The same for test; it may be the file of ``val_list``.
         fractions: Fractions of train, val and test; without a folder ``val``, the first two are
             shares of the training images.
         split_seed: Seed of the random split.
+        split_folders: Names of the folders of train, val and test if they have others, such as
+            ``{val: valid}``; ``{test: val}`` tests on the validation images.
+        val_region: Validates on this region of every image, and trains on the rest: top, left,
+            bottom and right as fractions of height and width. For a few large images; needs
+            ``crop_size``.
+        test_region: The same for test.
     """
 
     counts_labels = True
@@ -81,6 +89,9 @@ class FolderDataModule(SegmentationDataModule):
         test_list: str | None = None,
         fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
         split_seed: int = 0,
+        split_folders: dict[str, str] | None = None,
+        val_region: Region | None = None,
+        test_region: Region | None = None,
         predict_root: list[str] | str | Path | None = None,
         crop_size: int | None = None,
         samples_per_epoch: int = 10_000,
@@ -124,6 +135,16 @@ class FolderDataModule(SegmentationDataModule):
         self.lists = {split: self.root / name for split, name in given.items() if name}
         self.fractions = fractions
         self.split_seed = split_seed
+        self.split_folders = split_folders or {}
+        if ("{split}" in images) != ("{split}" in masks):
+            raise InputError(
+                f"{{split}} is in one of images {images!r} and masks {masks!r}. Write it in both."
+            )
+        regions: dict[Split, Region | None] = {"val": val_region, "test": test_region}
+        self.regions = {split: region for split, region in regions.items() if region is not None}
+        check_regions({f"{split}_region": region for split, region in self.regions.items()})
+        if self.regions and crop_size is None:
+            raise InputError("val_region and test_region need crop_size. Set it, such as to 256.")
         self.plain_ids = palette is None
         self.assumes_ignored = palette is None and ignored is None
 
@@ -131,6 +152,9 @@ class FolderDataModule(SegmentationDataModule):
         """Describe how the files are split."""
         if self.lists:
             return f"Splits by {', '.join(path.name for path in self.lists.values())}."
+        if self.regions:
+            regions = [f"{split} {list(region)}" for split, region in self.regions.items()]
+            return f"Regions of every image: {', '.join(regions)}."
         if self._lacks_val():
             train, val, _ = self._shares()
             folder = self._folders("train")[0]
@@ -167,6 +191,14 @@ class FolderDataModule(SegmentationDataModule):
         """Return the files of one split, sorted by name, or in the order of its list."""
         if split == "predict":
             return self._unlabelled()
+        if self.regions and split in self.regions:
+            return parts_of(self._pairs("train"), self.regions[split], self.reader)
+        pairs = self._pairs(split)
+        if self.regions and split == "train":
+            return without_parts(pairs, list(self.regions.values()), self.reader)
+        return pairs
+
+    def _pairs(self, split: Split) -> list[Pair]:
         if self._has_split_folders() and split == "test" and not self._split_folder(split).is_dir():
             return []
         shared = split == "val" and self._lacks_val()
@@ -199,11 +231,16 @@ class FolderDataModule(SegmentationDataModule):
     def _listed(self, split: Split, images: dict[str, Path]) -> list[str]:
         if split not in self.lists and split == "train":
             raise InputError("There is no list of train images. Set train_list.")
-        return split_by_lists(images, self.lists, self.image_suffix).get(split, [])
+        lists = dict(self.lists)
+        if lists.get("val") == lists.get("test"):  # one list may be for both
+            lists.pop("val" if split == "test" else "test", None)
+        return split_by_lists(images, lists, self.image_suffix).get(split, [])
 
     def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:
         """Return a split's share of pairs that a random split divides; otherwise all."""
-        if self.lists or (self._has_split_folders() and (split == "test" or not self._lacks_val())):
+        if self.lists or self.regions:
+            return list(pairs)
+        if self._has_split_folders() and (split == "test" or not self._lacks_val()):
             return list(pairs)
         by_name = {pair.name: pair for pair in pairs}
         shares = split_by_fractions(by_name, self._shares(), self.split_seed)
@@ -216,24 +253,35 @@ class FolderDataModule(SegmentationDataModule):
         return train / (train + val or 1), val / (train + val or 1), 0.0
 
     def _has_split_folders(self) -> bool:
-        if self.lists:
+        if self.lists or self.regions:
             return False
-        return (self.root / "train").is_dir() or (self.root / self.images / "train").is_dir()
+        train = self._folder_name("train")
+        below = (self.root / train).is_dir() or (self.root / self.images / train).is_dir()
+        return "{split}" in self.images or below
 
     def _lacks_val(self) -> bool:
         return self._has_split_folders() and not self._split_folder("val").is_dir()
 
+    def _folder_name(self, split: Split) -> str:
+        return self.split_folders.get(split, split)
+
     def _split_folder(self, split: Split) -> Path:
-        if (self.root / "train").is_dir():
-            return self.root / split
-        return self.root / self.images / split
+        """Return the folder that exists if a split does."""
+        if "{split}" in self.images or not (self.root / self._folder_name("train")).is_dir():
+            return self._folders(split)[0]
+        return self.root / self._folder_name(split)
 
     def _folders(self, split: Split) -> tuple[Path, Path]:
-        if not self._has_split_folders():
-            return self.root / self.images, self.root / self.masks
-        if (self.root / "train").is_dir():
-            return self.root / split / self.images, self.root / split / self.masks
-        return self.root / self.images / split, self.root / self.masks / split
+        name, both = self._folder_name(split), (self.images, self.masks)
+        if "{split}" in self.images:
+            images, masks = (folder.replace("{split}", name) for folder in both)
+        elif not self._has_split_folders():
+            images, masks = both
+        elif (self.root / self._folder_name("train")).is_dir():
+            images, masks = (f"{name}/{folder}" for folder in both)
+        else:
+            images, masks = (f"{folder}/{name}" for folder in both)
+        return self.root / images, self.root / masks
 
     def _layout(self) -> str:
         return (

@@ -54,6 +54,25 @@ def image_size(path: Path) -> tuple[int, int]:
         return (width, height) if turned else (height, width)
 
 
+def image_channels(path: Path) -> int:
+    """Return the number of channels in an image file; of a palette, those of its colours."""
+    if tiff.is_raster(path):
+        with _naming(path):
+            pixels = tiff.read_raster(path, tiff.Window(0, 0, 1, 1))
+            alpha = pixels.shape[2:] == (4,) and tiff.has_alpha(path)
+        return 3 if alpha else (pixels.shape[2] if pixels.ndim == 3 else 1)
+    with _naming(path), _open(path) as image:
+        return len(image.getbands()) if image.mode != "P" else 3
+
+
+def is_paletted(path: Path) -> bool:
+    """Return True if an image file, other than a raster, has a palette."""
+    if tiff.is_raster(path):
+        return False
+    with _naming(path), _open(path) as image:
+        return image.mode == "P"
+
+
 def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) -> np.ndarray:
     """Read an image, or a window of it, as (H, W, in_channels), upright, in the file's dtype.
 

@@ -70,7 +70,7 @@ def find_images(
     require_folder(folder, missing)
     images: dict[str, Path] = {}
     others: set[str] = set()
-    for path in sorted(_files_below(folder)):
+    for path in sorted(files_below(folder)):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             others.add(path.suffix or path.name)
             continue
@@ -119,7 +119,7 @@ def images_at(root: str | Path) -> dict[str, Path]:
     return images
 
 
-def _files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+def files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
     """Yield all files below a folder that are not hidden, through links, but not in circles."""
     try:
         status, paths = folder.stat(), list(folder.iterdir())
@@ -134,7 +134,7 @@ def _files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) 
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _files_below(path, here)
+            yield from files_below(path, here)
         elif path.is_file():
             yield path
 
@@ -223,7 +223,7 @@ def _files(pair: Pair, decoder: LabelDecoder) -> list[Path]:
 
 def _unread(path: Path, folder: Path) -> str:
     """Return a sentence if the partner of a file is there in a format that is not read."""
-    partners = [p for p in _files_below(folder) if p.stem == path.stem and p.suffix]
+    partners = [p for p in files_below(folder) if p.stem == path.stem and p.suffix]
     unread = [partner for partner in partners if partner.suffix.lower() not in IMAGE_SUFFIXES]
     if not unread:
         return ""

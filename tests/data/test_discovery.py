@@ -1,0 +1,217 @@
+"""Settings that fit a folder of images and masks."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lightning_seg.data import FolderDataModule
+from lightning_seg.data.discovery import find_classes, find_image_format, find_layout
+from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.errors import InputError
+from lightning_seg.testing.files import write_tiff
+
+RANDOM = np.random.default_rng(0)
+PHOTO = RANDOM.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+
+
+def mask(*values, kind=np.uint8):
+    """Stripes of these values or colours."""
+    return np.repeat(np.repeat(np.array([values], kind), 24, 0), 4, 1)
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tif":
+        write_tiff(path, array)
+    else:
+        Image.fromarray(array).save(path)
+
+
+def write(root: Path, pattern: str, mask_pattern: str, names="abcd", label=None) -> Path:
+    for name in names:
+        save(root / pattern.format(name), PHOTO)
+        save(root / mask_pattern.format(name), mask(0, 1, 2) if label is None else label)
+    return root
+
+
+def paired(settings: dict, split: str = "train") -> Counter:
+    """Return how many images of a split are paired with a mask of these settings."""
+    settings = {"fractions": [1.0, 0.0, 0.0], "crop_size": 8} | settings
+    pairs = FolderDataModule(num_classes=3, **settings).pairs(split)
+    assert all(pair.image != pair.label for pair in pairs)
+    assert not any("mask" in pair.image.name for pair in pairs)
+    return len(pairs)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "mask_pattern", "expected"),
+    [
+        ("images/{}.jpg", "masks/{}.png", {"images": "images", "masks": "masks"}),
+        ("photos/{}.png", "GT/{}.png", {"images": "photos", "masks": "GT"}),
+        ("in/x/images/{}.jpg", "in/x/masks/{}.png", {"images": "images", "masks": "masks"}),
+        ("images/town/{}.jpg", "masks/town/{}.png", {"images": "images", "masks": "masks"}),
+        ("i/{}_sat.png", "m/{}_mask.png", {"image_suffix": "_sat", "mask_suffix": "_mask"}),
+        ("{}.jpg", "{}_mask.png", {"images": ".", "masks": ".", "mask_suffix": "_mask"}),
+        ("{}.jpg", "{}.png", {"image_suffix": ".jpg", "mask_suffix": ".png"}),
+        # Nothing in the names: masks have few values.
+        ("one/{}.png", "two/{}.png", {"images": "one", "masks": "two"}),
+    ],
+)
+def test_images_and_masks_are_found_by_names_and_content(tmp_path, pattern, mask_pattern, expected):
+    layout = find_layout(write(tmp_path, pattern, mask_pattern))
+    assert expected.items() <= layout.settings.items()
+    layout.settings.pop("fractions")
+    assert paired(layout.settings) == 4
+
+
+@pytest.mark.parametrize(
+    ("pattern", "mask_pattern", "images", "masks"),
+    [
+        ("{}/images/{{}}.jpg", "{}/masks/{{}}.png", "{split}/images", "{split}/masks"),
+        ("images/{}/{{}}.jpg", "masks/{}/{{}}.png", "images/{split}", "masks/{split}"),
+        ("{}/{{}}.jpg", "{}annot/{{}}.png", "{split}", "{split}annot"),
+        ("images_{}/{{}}.jpg", "masks_{}/{{}}.png", "images_{split}", "masks_{split}"),
+    ],
+)
+def test_folders_of_splits_are_used(tmp_path, pattern, mask_pattern, images, masks):
+    for split, names in (("train", "abc"), ("valid", "de"), ("test", "f")):
+        write(tmp_path, pattern.format(split), mask_pattern.format(split), names)
+    settings = find_layout(tmp_path).settings
+    assert (settings["images"], settings["masks"]) == (images, masks)
+    assert settings["split_folders"] == {"val": "valid"}
+    assert [paired(settings, split) for split in ("train", "val", "test")] == [3, 2, 1]
+
+
+def test_without_test_masks_the_validation_images_are_tested(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path, f"{split}/{{}}.jpg", f"{split}annot/{{}}.png")
+    save(tmp_path / "test" / "a.jpg", PHOTO)
+    layout = find_layout(tmp_path)
+    assert layout.settings["split_folders"] == {"test": "val"}
+    assert layout.remarks == ["No test images have masks: test uses the validation images."]
+    assert paired(layout.settings, "test") == 4
+
+
+def test_lists_of_names_are_used(tmp_path):
+    write(tmp_path, "JPEGImages/{}.jpg", "SegmentationClass/{}.png")
+    (tmp_path / "sets").mkdir()
+    (tmp_path / "sets" / "train.txt").write_text("a\nb\nc\n")
+    (tmp_path / "sets" / "val.txt").write_text("d\n")
+    settings = find_layout(tmp_path).settings
+    assert settings["train_list"] == "sets/train.txt"
+    assert [paired(settings, split) for split in ("train", "val", "test")] == [3, 1, 1]
+
+
+def test_regions_of_a_single_image_validate_and_test(tmp_path):
+    write(tmp_path, "top_2_10_RGB.tif", "top_2_10_label.tif", "a")
+    settings = find_layout(tmp_path).settings
+    data = FolderDataModule(num_classes=3, crop_size=8, **settings)
+    (train,), (val,), (test,) = (data.pairs(split) for split in ("train", "val", "test"))
+    assert set(train.without) == {val.part, test.part}
+    assert data.pairs("predict")[0].part is None
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "holds no images"),
+        (["images/a.png", "masks/b.png"], "No image .* has a mask of the same name.*--images"),
+        (["one/a.png", "two/a.png"], "Masks cannot be told from images.*--masks"),
+        (["images/a.png", "masks/a.png", "labels/a.png"], "hold masks: labels, masks.*--masks"),
+    ],
+)
+def test_folders_that_cannot_be_understood_say_what_to_give(tmp_path, files, message):
+    for file in files:
+        save(tmp_path / file, PHOTO)
+    with pytest.raises(InputError, match=message):
+        find_layout(tmp_path)
+
+
+def test_named_folders_decide(tmp_path):
+    for file in ("images/a.png", "masks/a.png", "labels/a.png"):
+        save(tmp_path / file, PHOTO)
+    settings = find_layout(tmp_path, images="images", masks="labels").settings
+    assert (settings["images"], settings["masks"]) == ("images", "labels")
+
+
+GREEN, BLACK, RED = (0, 200, 0), (0, 0, 0), (250, 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("stripes", "expected"),
+    [
+        ((0, 1, 2), {"num_classes": 3}),
+        ((0, 1, 3, 255), {"num_classes": 4, "ignored": [255]}),
+        ((1, 2, 3), {"palette": [1, 2, 3]}),
+        ((0, 255), {"palette": [0, 255]}),
+        ((0, 128, 255), {"palette": [0, 128, 255]}),
+        ((GREEN, BLACK, RED), {"palette": [[0, 0, 0], [0, 200, 0], [250, 10, 10]]}),
+        (
+            ((255, 255, 255), (0, 0, 255), (0, 255, 0), BLACK),
+            {
+                "class_names": ["impervious surface", "building", "tree"],
+                "palette": [[255, 255, 255], [0, 0, 255], [0, 255, 0]],
+                "ignored": [[0, 0, 0]],
+            },
+        ),
+    ],
+)
+def test_classes_are_found_in_the_masks(tmp_path, stripes, expected):
+    save(tmp_path / "a.png", mask(*stripes))
+    assert find_classes([tmp_path / "a.png"]).settings == expected
+
+
+def test_indices_of_a_palette_are_class_numbers(tmp_path):
+    image = Image.fromarray(mask(0, 7, 15))
+    image.putpalette([value for i in range(256) for value in (i, 0, 255 - i)])
+    image.save(tmp_path / "a.png")
+    assert find_classes([tmp_path / "a.png"]).settings == {"num_classes": 16}
+
+
+def test_blended_colours_of_a_jpeg_are_taken_for_the_nearest(tmp_path):
+    colors = np.zeros((128, 128, 3), np.uint8)
+    colors[:, 64:] = 255
+    path = tmp_path / "a.png"
+    blend = RANDOM.integers(1, 255, (128, 1), dtype=np.uint8)
+    colors[:, 63] = blend
+    Image.fromarray(colors[..., 0]).save(path)
+    settings = find_classes([path]).settings
+    assert settings == {"unknown": "nearest", "palette": [0, 255]}
+
+
+def test_names_and_ignored_numbers_are_taken(tmp_path):
+    save(tmp_path / "a.png", mask(0, 1, 2))
+    settings = find_classes([tmp_path / "a.png"], ["null", "shirt"], [2]).settings
+    assert settings == {"ignored": [2], "class_names": ["null", "shirt"]}
+    with pytest.raises(InputError, match=r"--classes names 2 classes.*hold 3 \(0 to 2\)"):
+        find_classes([tmp_path / "a.png"], ["null", "shirt"])
+
+
+def test_photos_are_no_masks(tmp_path):
+    save(tmp_path / "a.png", PHOTO)
+    with pytest.raises(InputError, match="different values, so they are not masks"):
+        find_classes([tmp_path / "a.png"])
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (PHOTO, {}),
+        (PHOTO[..., 0], {}),
+        (PHOTO.astype(np.uint16) * 16, {"value_range": [0, 4095]}),
+        (PHOTO.astype(np.uint16) * 257, {}),
+        (PHOTO / np.float32(255), {}),
+        (np.full((8, 8, 5), 40, np.uint8), {"in_channels": 5}),
+        (np.dstack([PHOTO[..., :1]] * 4).astype(np.float32), {"in_channels": 4}),
+    ],
+)
+def test_channels_and_value_range_are_found(tmp_path, array, expected):
+    path = tmp_path / "a.tif"
+    save(path, array)
+    settings = find_image_format([Pair("a", path)]).settings
+    if array.dtype == np.float32 and array.max() > 1:
+        assert settings.pop("value_range") == [float(array.min()), float(array.max())]
+    assert settings == expected
