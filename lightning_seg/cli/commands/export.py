@@ -1,6 +1,7 @@
-"""``lightning-seg export``: export a checkpoint to one ONNX or torch.export file."""
+"""``lightning-seg export``: export a checkpoint to an ONNX or torch.export file or a folder."""
 
 import argparse
+import json
 import logging
 import tempfile
 import warnings
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from lightning_seg.checkpoints import find_checkpoint
+from lightning_seg.callbacks.run_record import STAGE
+from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
 from lightning_seg.errors import InputError
 from lightning_seg.inference.export import (
     METADATA,
@@ -32,6 +34,7 @@ from lightning_seg.tasks import SegmentationTask
 
 SUFFIXES = (".onnx", ".pt2")
 TOLERANCE = 1e-4
+FIGURES = ("iou", "f1", "boundary_iou", "boundary_f")
 
 Run = Callable[[Tensor], Tensor]
 
@@ -40,10 +43,14 @@ def run(argv: list[str]) -> None:
     """Run ``lightning-seg export`` with these arguments."""
     arguments = _parser().parse_args(argv)
     output = Path(arguments.output)
+    if output.suffix == "":
+        _export_folder(arguments, output)
+        return
     if output.suffix not in SUFFIXES:
         raise InputError(
             f"--output {output}: the suffix is {output.suffix!r}, but must be .onnx (for "
-            "onnxruntime and others) or .pt2 (for torch.export.load)"
+            "onnxruntime and others) or .pt2 (for torch.export.load), or none for a folder (for "
+            "SegmentationTask.from_pretrained)"
         )
     if arguments.size is not None and min(arguments.size) < 1:
         raise InputError(
@@ -84,7 +91,10 @@ def _parser() -> argparse.ArgumentParser:
         help="Also load Python objects in the checkpoint, which can run any code.",
     )
     parser.add_argument(
-        "--output", required=True, help="The file to write: .onnx, or .pt2 for torch.export."
+        "--output",
+        required=True,
+        help="The file to write: .onnx, or .pt2 for torch.export. Without a suffix, a folder for "
+        "SegmentationTask.from_pretrained and the Hugging Face hub.",
     )
     parser.add_argument(
         "--result",
@@ -101,6 +111,34 @@ def _parser() -> argparse.ArgumentParser:
         help="Fixed input size. Default: any size.",
     )
     return parser
+
+
+def _export_folder(arguments: argparse.Namespace, output: Path) -> None:
+    """Write a folder with the figures and a picture of the run's test of this checkpoint."""
+    if arguments.size is not None or arguments.result != "logits":
+        raise InputError(f"--output {output}: --size and --result are for .onnx and .pt2 files")
+    checkpoint = find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir))
+    task = load_task(checkpoint, weights_only=not arguments.trust_checkpoint)
+    figures, picture = _tested(Path(str(checkpoint)).resolve())
+    with _cannot_write(output):
+        task.save_pretrained(output, figures, picture)
+    print(f"{output}: {type(task.network).__name__} with {type(task.head).__name__}")
+    print(f'  load it with SegmentationTask.from_pretrained("{output}")')
+
+
+def _tested(checkpoint: Path) -> tuple[dict[str, float], Path | None]:
+    """Return figures and a picture of ``test``, if the run tested this checkpoint last."""
+    run = checkpoint.parent.parent
+    try:
+        record = json.loads((run / "test" / STAGE).read_text(encoding="utf-8"))
+        scalars = json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8"))["scalars"]
+    except FileNotFoundError:
+        return {}, None
+    if record["checkpoint"] != f"{CHECKPOINTS}/{checkpoint.name}":
+        return {}, None
+    pictures = sorted((run / "pictures" / "test").glob("*.[jp][pn]g"))
+    figures = {name: scalars[name] for name in FIGURES if scalars.get(name) is not None}
+    return figures, next(iter(pictures), None)
 
 
 def load_task(path: str | None, weights_only: bool = True) -> SegmentationTask:
