@@ -77,7 +77,9 @@ class LibraryNetwork(Network):
             self.eval()
             maps = functional_call(self.model, parameters | buffers, (image,))
             self.train()
-            reached = torch.autograd.grad(maps.sum(), [*parameters.values()], allow_unused=True)
+            reached: Any = torch.autograd.grad(
+                maps.sum(), [*parameters.values()], allow_unused=True
+            )
         for parameter, gradient in zip(named.values(), reached, strict=True):
             if gradient is None:
                 parameter.requires_grad_(False)
