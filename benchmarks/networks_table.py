@@ -37,7 +37,9 @@ SOURCES = {
     "PSANet": "Zhao et al. 2018",
     "PSPNet": "Zhao et al. 2017",
     "ResUNetA": "Diakogiannis et al. 2020",
+    "SMPNetwork": "segmentation-models-pytorch",
     "SegNet": "Badrinarayanan et al. 2017",
+    "TransformersNetwork": "transformers",
     "Unet": "Ronneberger et al. 2015",
 }
 

@@ -65,10 +65,12 @@ def read_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, An
 
 
 def read_tensors(path: str | Path, weights_only: bool = True) -> Any:
-    """Return the content of any file that ``torch.save`` wrote, see `read_checkpoint`."""
+    """Return the content of a file of ``torch.save`` or safetensors, see `read_checkpoint`."""
     import torch
     from torch.serialization import pickle
 
+    if Path(path).suffix == ".safetensors":
+        return _read_safetensors(path)
     _check_whole(Path(path))
     try:
         return torch.load(path, map_location="cpu", weights_only=weights_only)
@@ -83,6 +85,16 @@ def read_tensors(path: str | Path, weights_only: bool = True) -> Any:
             "(with --model.weights) or --trust_checkpoint (export)."
         ) from error
     except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_safetensors(path: str | Path) -> dict[str, "Tensor"]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
 
 

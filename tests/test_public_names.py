@@ -50,7 +50,7 @@ NAMES = {
     "networks": """
         BatchNorm CCNet ConvNorm DeepLabV2 DeepLabV3Plus DenseUNet EdgeNetwork Encoder FuseNet
         GSCNN Network no_pretrained_weights pretrained_weights_wanted PSANet PSPNet PSPPooling
-        ResUNetA SegNet Unet
+        ResUNetA SegNet SMPNetwork TransformersNetwork Unet
     """,
     "targets": """
         boundary_distance BoundaryDistance class_boundary ClassBoundary HSV inner_distance

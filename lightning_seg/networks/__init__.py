@@ -1,4 +1,7 @@
-"""Networks that map an image to features. Encoders come from timm; decoders are defined here."""
+"""Networks that map an image to features.
+
+Encoders come from timm. Decoders are defined here, or belong to a whole model of another library.
+"""
 
 from lightning_seg.networks.ccnet import CCNet
 from lightning_seg.networks.deeplab_v2 import DeepLabV2
@@ -17,6 +20,8 @@ from lightning_seg.networks.psp_pooling import PSPPooling
 from lightning_seg.networks.pspnet import PSPNet
 from lightning_seg.networks.resunet_a import ResUNetA
 from lightning_seg.networks.segnet import SegNet
+from lightning_seg.networks.smp_network import SMPNetwork
+from lightning_seg.networks.transformers_network import TransformersNetwork
 from lightning_seg.networks.unet import Unet
 
 __all__ = [
@@ -35,7 +40,9 @@ __all__ = [
     "PSPNet",
     "PSPPooling",
     "ResUNetA",
+    "SMPNetwork",
     "SegNet",
+    "TransformersNetwork",
     "Unet",
     "depthwise_in_float32",
     "no_pretrained_weights",

@@ -60,7 +60,7 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
-        _check_name(name)
+        check_name(name)
         wanted = pretrained_weights_wanted()
         source = pretrained and wanted, weights if wanted else None
         options: dict[str, Any] = {"in_chans": in_channels}
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
         if dilate_first:
             _unify_dilation(self.model)
         self.strides: list[int] = info.reduction()
-        self.mean, self.std = _normalization(name)
+        self.mean, self.std = normalization(name)
         normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules())
         self.normalized_stride = self.strides[-1] if normed else 1
         self.checkpointing = checkpointing
@@ -233,7 +233,8 @@ def _create(
         ) from error
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise InputError unless timm has a model of this name."""
     import timm
 
     if not timm.is_model(name):
@@ -345,6 +346,7 @@ def _config(name: str) -> Any:
     return timm.models.PretrainedCfg() if config is None else config
 
 
-def _normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def normalization(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of the images that a timm model was trained on."""
     config = _config(name)
     return tuple(config.mean), tuple(config.std)

@@ -22,7 +22,8 @@ def load_matching_weights(
 
     Args:
         task: A task with ``network`` and ``head``.
-        path: A checkpoint of a `SegmentationTask`, or a state dict saved with ``torch.save``.
+        path: A checkpoint of a `SegmentationTask`, a state dict saved with ``torch.save``, or a
+            ``model.safetensors`` of `SegmentationTask.save_pretrained`.
         weights_only: Refuse Python objects, which could run code; False only for trusted files.
 
     Returns:

@@ -35,7 +35,13 @@ def allow_own_classes() -> None:
     torch.serialization.add_safe_globals([partial, *own, *known])
 
 
-def check_class_paths(settings: Any, path: object) -> None:
+_TRUST = (
+    "load it with weights_only=False in Python, --weights_only false (validate, test, predict) or "
+    "--trust_checkpoint (export)"
+)
+
+
+def check_class_paths(settings: Any, path: object, trust: str = _TRUST) -> None:
     """Raise unless the settings in a checkpoint name classes of this package's models alone.
 
     Settings are instantiated, so a class path could otherwise name any function.
@@ -43,6 +49,7 @@ def check_class_paths(settings: Any, path: object) -> None:
     Args:
         settings: Hyper-parameters: nested dicts and lists.
         path: The checkpoint, for the message.
+        trust: How to load it all the same, for the message.
 
     Raises:
         InputError: A ``class_path`` is no class of this package, ``torch.nn`` or ``torch.optim``,
@@ -50,7 +57,7 @@ def check_class_paths(settings: Any, path: object) -> None:
     """
     if isinstance(settings, list | tuple):
         for part in settings:
-            check_class_paths(part, path)
+            check_class_paths(part, path, trust)
     if not isinstance(settings, dict):
         return
     for name, value in settings.items():
@@ -59,14 +66,13 @@ def check_class_paths(settings: Any, path: object) -> None:
                 raise InputError(
                     f"{path} names {str(value)[:100]!r} as {name}, which is no class of "
                     "lightning_seg, torch.nn or torch.optim, and could run any code. If you trust "
-                    "its origin, load it with weights_only=False in Python, --weights_only false "
-                    "(validate, test, predict) or --trust_checkpoint (export)."
+                    f"its origin, {trust}."
                 )
         elif name == "_instantiator":
             if value != _INSTANTIATOR:
                 raise InputError(f"{path} is to be made by {str(value)[:100]!r}, which is unknown.")
         else:
-            check_class_paths(value, path)
+            check_class_paths(value, path, trust)
 
 
 def _is_own(class_path: Any) -> bool:

@@ -1,6 +1,6 @@
 """LightningModule that trains a network with a head and any number of losses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import LearningRateFinder
+from lightning.pytorch.cli import instantiate_module
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -38,6 +39,7 @@ from lightning_seg.tasks.fine_tuning import load_matching_weights
 from lightning_seg.tasks.label_range import check_label_range
 from lightning_seg.tasks.objective import check_terms, named_terms
 from lightning_seg.tasks.optimization import Optimization, optimizer_settings, planned_steps
+from lightning_seg.tasks.pretrained import read_pretrained, save_pretrained
 from lightning_seg.tasks.safe_classes import allow_own_classes, check_class_paths
 
 Batch = dict[str, Any]
@@ -442,6 +444,66 @@ class SegmentationTask(LightningModule):
                 )
         with no_pretrained_weights():
             return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        figures: Mapping[str, float] | None = None,
+        picture: str | Path | None = None,
+    ) -> None:
+        """Write the model as a folder in the Hugging Face hub's convention, without pickle.
+
+        The folder holds ``model.safetensors`` (network and head), ``config.json`` (their classes
+        and settings, ``inference``, class names and colours) and a model card, ``README.md``.
+        Losses and optimiser are left out. To share it: ``huggingface_hub.upload_folder(repo_id=...,
+        folder_path=folder, ignore_patterns=".lightning_seg/*")``.
+
+        Args:
+            folder: Created if missing; files that this program did not write are not replaced.
+            figures: Scores by name for the model card.
+            picture: Image file that is copied for the model card.
+
+        Raises:
+            InputError: Network or head are not described by plain data, weights are not finite,
+                or a file of another origin would be replaced.
+        """
+        save_pretrained(self, folder, figures, picture)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, trust_classes: bool = False) -> Self:
+        """Load a folder that `save_pretrained` wrote, on the CPU; works offline, runs no code.
+
+        A model on the hub is downloaded first: ``huggingface_hub.snapshot_download("user/name")``
+        returns its folder. Its loss is cross entropy; to train on with other losses, give
+        ``model.safetensors`` as ``weights`` of a new task.
+
+        Args:
+            folder: The folder.
+            trust_classes: Also make classes of other packages than this one, ``torch.nn`` and
+                ``torch.optim``, which can run any code.
+
+        Raises:
+            InputError: A file is missing, damaged or does not fit.
+        """
+        settings, legend, state = read_pretrained(folder, trust_classes)
+        loss = {"class_path": "lightning_seg.losses.CrossEntropyLoss"}
+        settings["losses"] = {"cross_entropy": {"loss": loss}}
+        try:
+            with no_pretrained_weights():
+                task = instantiate_module(cls, settings)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"{folder}: the model cannot be made ({' '.join(str(error).split())[:300]}). Use "
+                "the version of lightning_seg that its config.json names."
+            ) from error
+        task.load_state_dict(state)
+        for name, values in legend.items():
+            setattr(
+                task, name, values and tuple(tuple(v) if name == LEGEND[1] else v for v in values)
+            )
+        return task
 
 
 def _resize(maps: Tensor, size: torch.Size) -> Tensor:

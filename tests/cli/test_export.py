@@ -174,3 +174,32 @@ def test_a_run_can_start_from_a_checkpoint_with_other_classes(run, caplog):
     task = SegmentationTask.load_from_checkpoint("second/checkpoints/last.ckpt")
     assert task.class_names is not None
     assert len(task.class_names) == 4
+
+
+def test_a_run_becomes_a_folder_with_its_figures_and_a_picture(run):
+    run("fit", "--config", "config.yaml", "--run_dir", "first")
+    command = ("export", "--run_dir", "first", "--ckpt_path", "last", "--output")
+    status, _, err = run(*command, "untested")
+    assert status == 0, err
+    assert "boundary_iou" not in Path("untested", "README.md").read_text()
+    run("test", "--config", "config.yaml", "--run_dir", "first", "--ckpt_path", "last")
+    status, out, err = run(*command, "model")
+    assert status == 0, err
+    assert 'from_pretrained("model")' in out
+    scalars = json.loads(Path("first/test/metrics.json").read_text())["scalars"]
+    card = Path("model/README.md").read_text()
+    assert f"| boundary_iou | {scalars['boundary_iou']:.4f} |" in card
+    assert "![Example](example.png)" in card
+    assert Path("model/example.png").is_file()
+    expected = SegmentationTask.load_from_checkpoint("first/checkpoints/last.ckpt").eval()
+    actual = SegmentationTask.from_pretrained("model").eval()
+    image = torch.rand(1, 3, 48, 64)
+    with torch.no_grad():
+        for name, maps in expected(image).items():
+            assert torch.equal(actual(image)[name], maps), name
+    assert actual.head.target == expected.head.target
+
+
+def test_a_folder_has_neither_size_nor_result(workplace, refused):
+    message = refused("export", "--ckpt_path", "a.ckpt", "--output", "model", "--size", "32", "64")
+    assert "--size and --result are for .onnx and .pt2 files" in message

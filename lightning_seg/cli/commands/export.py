@@ -1,4 +1,4 @@
-"""``lightning-seg export``: export a checkpoint to one ONNX or torch.export file."""
+"""``lightning-seg export``: export a checkpoint to an ONNX or torch.export file or a folder."""
 
 import argparse
 from importlib import import_module
@@ -13,10 +13,16 @@ def run(argv: list[str]) -> None:
     """Run ``lightning-seg export`` with these arguments; help and typing errors need no torch."""
     arguments = _parser().parse_args(argv)
     output = Path(arguments.output)
+    if output.suffix == "":
+        if arguments.size is not None or arguments.result != "logits":
+            raise InputError(f"--output {output}: --size and --result are for .onnx and .pt2 files")
+        import_module("lightning_seg.cli.commands.export_folder").export(arguments)
+        return
     if output.suffix not in SUFFIXES:
         raise InputError(
             f"--output {output}: the suffix is {output.suffix!r}, but must be .onnx (for "
-            "onnxruntime and others) or .pt2 (for torch.export.load)"
+            "onnxruntime and others) or .pt2 (for torch.export.load), or none for a folder (for "
+            "SegmentationTask.from_pretrained)"
         )
     if arguments.size is not None and min(arguments.size) < 1:
         raise InputError(
@@ -43,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
         help="Also load Python objects in the checkpoint, which can run any code.",
     )
     parser.add_argument(
-        "--output", required=True, help="The file to write: .onnx, or .pt2 for torch.export."
+        "--output",
+        required=True,
+        help="The file to write: .onnx, or .pt2 for torch.export. Without a suffix, a folder for "
+        "SegmentationTask.from_pretrained and the Hugging Face hub.",
     )
     parser.add_argument(
         "--result",

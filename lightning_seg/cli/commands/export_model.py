@@ -44,13 +44,13 @@ def export(arguments: Namespace) -> None:
     checkpoint = find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir))
     task = load_task(checkpoint, weights_only=not arguments.trust_checkpoint)
     predictor = Predictor(task.network, task.head, arguments.result).eval()
-    with _cannot_write(output):
+    with cannot_write(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     with _quiet():
         program = exported_program(predictor, arguments.size)
     least = minimum_size(predictor, program) if output.suffix == ".pt2" else 1
     metadata = _metadata(task, predictor, arguments.size, least)
-    with _cannot_write(output):
+    with cannot_write(output):
         difference = _write(program, predictor, output, metadata, arguments.size)
     print(_summary(task, metadata, output, difference))
 
@@ -138,7 +138,8 @@ def _compared(actual: Tensor, expected: Tensor) -> tuple[str, bool]:
 
 
 @contextmanager
-def _cannot_write(output: Path) -> Iterator[None]:
+def cannot_write(output: Path) -> Iterator[None]:
+    """Name the output in an error of writing."""
     try:
         yield
     except OSError as error:
