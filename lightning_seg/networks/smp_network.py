@@ -59,7 +59,7 @@ class SMPNetwork(LibraryNetwork):
         first = next(module for module in classifier.modules() if isinstance(module, nn.Conv2d))
         # DPT halves the resolution of the patches once more.
         multiple = made.encoder.output_stride * (2 if architecture == "DPT" else 1)
-        usual = (IMAGENET_MEAN, IMAGENET_STD)
+        usual: tuple[tuple[float, ...], tuple[float, ...]] = (IMAGENET_MEAN, IMAGENET_STD)
         if encoder.startswith("tu-"):
             usual = normalization(encoder.removeprefix("tu-"))
         side = 8 * multiple
@@ -85,9 +85,9 @@ def _create(
     kinds = smp.MODEL_ARCHITECTURES_MAPPING
     kind = {kind.__name__: kind for kind in kinds.values()}.get(name)
     if kind is None:
-        known = ", ".join(kind.__name__ for kind in kinds.values())
+        names = ", ".join(kind.__name__ for kind in kinds.values())
         raise InputError(
-            f"architecture: segmentation-models-pytorch has no {name!r}; it has {known}"
+            f"architecture: segmentation-models-pytorch has no {name!r}; it has {names}"
         )
     _check_encoder(encoder, smp.encoders.get_encoder_names())
     known = [option for option in inspect.signature(kind.__init__).parameters if option not in _OWN]

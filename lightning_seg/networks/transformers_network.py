@@ -97,7 +97,7 @@ def _config(model: str, options: dict[str, Any]) -> Any:
     backbone = options.get("backbone_config")
     if isinstance(backbone, dict):
         kind = backbone.get("model_type")
-        if kind not in CONFIG_MAPPING:
+        if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
             raise InputError(
                 f"backbone_config: {kind!r} is no model_type of transformers; give swin, convnext "
                 "or another"
@@ -132,7 +132,8 @@ def _check(model: str, config_class: type, options: dict[str, Any]) -> None:
 def _create(config: Any, in_channels: int) -> Any:
     from transformers import AutoModelForSemanticSegmentation
 
-    for part in (config, getattr(config, "backbone_config", None)):
+    parts: list[Any] = [config, getattr(config, "backbone_config", None)]
+    for part in parts:
         if hasattr(part, "num_channels"):
             part.num_channels = in_channels
     try:
