@@ -18,7 +18,7 @@ COMMANDS = {
     "validate": "Evaluate a checkpoint on the validation images.",
     "test": "Evaluate a checkpoint on the test images.",
     "predict": "Write a checkpoint's label maps for images without labels.",
-    "export": "Export a checkpoint to one ONNX or torch.export file.",
+    "export": "Export a checkpoint to an ONNX or torch.export file or a folder.",
     "sweep": "Train and evaluate many combinations of settings and seeds.",
     "compare": "Compare runs in tables and charts.",
     "frames": "Draw the predictions of several runs for the same frames.",
@@ -51,7 +51,10 @@ def main() -> None:
 
 
 def _run(argv: list[str]) -> None:
-    name = argv[0] if argv else "--help"
+    if not argv:
+        print(_overview(), file=sys.stderr)
+        sys.exit(2)
+    name = argv[0]
     if name in ("-h", "--help"):
         print(_overview())
         return
