@@ -41,6 +41,7 @@ from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.entry import COMMANDS
 from lightning_seg.cli.lost_process import raise_if_process_lost
 from lightning_seg.cli.monitors import MonitorCheck, mode_of
+from lightning_seg.cli.precision import warn_of_slow_precision
 from lightning_seg.cli.run_folder import (
     CONFIG,
     lock_run_folder,
@@ -239,9 +240,11 @@ class SegmentationCLI(LightningCLI):
         mode = self._get(self.config, "best_mode") or mode_of(best_by)
         self.trainer_defaults |= {"callbacks": _callbacks(run_dir, best_by, mode, config)}
         try:
-            return super().instantiate_trainer(**kwargs)
+            trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError) as error:
             raise InputError(f"trainer: {error}") from error
+        warn_of_slow_precision(trainer)
+        return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Any]) -> Trainer:
         given = config["callbacks"] or []

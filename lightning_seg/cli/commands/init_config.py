@@ -18,6 +18,7 @@ import torch
 import yaml
 
 from lightning_seg.cli.commands.data import data_of_run
+from lightning_seg.cli.precision import has_fast_bf16
 from lightning_seg.data import FolderDataModule, SegmentationDataModule
 from lightning_seg.data.base import Split
 from lightning_seg.data.discovery import Images, find_classes, find_image_format, find_layout
@@ -139,7 +140,7 @@ def _about(pairs: Sequence[Pair], images: Images, settings: dict[str, Any]) -> s
 
 def _text(name: str, about: str, settings: dict[str, Any], plan: _Plan, count: int) -> str:
     steps = plan.samples // plan.batch if plan.large else max(count // plan.batch, 1)
-    has_bf16 = plan.gpu and torch.cuda.is_bf16_supported()
+    has_bf16 = torch.cuda.is_bf16_supported() if plan.gpu else has_fast_bf16()
     comments = {
         "num_classes": "or class_names: [background, building]",
         "palette": "the value of each class in the masks",
