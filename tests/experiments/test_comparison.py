@@ -97,6 +97,22 @@ def test_class_scores_equal_those_of_the_evaluations(runs, record):
         assert row["mean"] == pytest.approx(np.mean(values), abs=1e-8)
 
 
+def test_wrong_pixels_are_counted_by_cause(runs, compared):
+    page = (compared / "comparison.md").read_text()
+    table = page.partition("## Wrong pixels near boundaries by cause")[2].partition("##")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    heading, _, *methods = rows
+    for method, cells in zip(METHODS, methods, strict=True):
+        each = []
+        for seed in SEEDS:
+            with (runs / method / f"seed{seed}" / "test" / "boundary_errors.csv").open() as file:
+                each += [r for r in csv.DictReader(file) if r["width"] == "5"]
+        each = [row for row in each if row["as"] == "truth"]
+        for cause, cell in zip(heading[2:], cells[2:], strict=True):
+            pixels = sum(int(row[cause.replace(" ", "_")]) for row in each) / len(SEEDS)
+            assert cell == f"{pixels / 1000:,.1f}"
+
+
 def slow_interval(runs, measure, resamples):
     """Return the interval, computed in a loop over resamples, images and seeds."""
     rows = {m: [counts(runs / m / f"seed{s}") for s in SEEDS] for m in METHODS}
@@ -251,7 +267,8 @@ def test_only_the_records_of_a_run_are_copied(runs, tmp_path):
     names = {str(path.relative_to(tmp_path / "kept")) for path in copied}
     assert names == {
         "config.yaml", "test/config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv",
-        "test/metrics.json", "test/counts_per_image.csv", "test/record.json",
+        "test/metrics.json", "test/boundary_errors.csv", "test/counts_per_image.csv",
+        "test/record.json",
     }  # fmt: skip
 
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 
 from lightning_seg.experiments.comparison.compare import COSTS, Comparison, Result
 from lightning_seg.experiments.comparison.convergence import final
+from lightning_seg.experiments.comparison.errors import mean_counts, shown_width
 from lightning_seg.experiments.comparison.figures import OVER_SETTING
 from lightning_seg.experiments.comparison.names import NONE, label, labels, mean_of, score, signed
 from lightning_seg.experiments.sweep.running import duration
+from lightning_seg.metrics.functional.boundary_errors import CAUSES
 
 _SPLITS = {"test": "test", "val": "validation"}
 _BY_CLASS = ("iou", "boundary_iou", "boundary_f")
@@ -25,7 +27,17 @@ def page(comparison: Comparison, pictures: Sequence[str] = ()) -> str:
     blocks = [f"# {_title(comparison)}", _about(comparison)]
     if comparison.notes:
         blocks.append(_items(comparison.notes))
-    for part in (_verdicts, _scores, _differences, _trimaps, _classes, _training, _runs, _how):
+    for part in (
+        _verdicts,
+        _scores,
+        _differences,
+        _trimaps,
+        _errors,
+        _classes,
+        _training,
+        _runs,
+        _how,
+    ):
         blocks += part(comparison)
     absent = tuple(f"({name}.png)" for name in _PICTURES if name not in pictures)
     return "\n\n".join(block for block in blocks if not block.endswith(absent)) + "\n"
@@ -164,6 +176,30 @@ def _trimaps(comparison: Comparison) -> Iterator[str]:
     if _compared(comparison):
         yield _difference_table(comparison, rows, headings)
     yield _picture("trimap", "Trimap IoU over the width of the band, and differences")
+
+
+def _errors(comparison: Comparison) -> Iterator[str]:
+    runs = [list(result.method.runs.values()) for result in comparison.results]
+    width = shown_width((run for each in runs for run in each), comparison.split)
+    if width is None:
+        return
+    counts = [mean_counts(each, comparison.split, width) for each in runs]
+    causes = [cause for cause in CAUSES if any(each[cause] for each in counts)]
+    yield "## Wrong pixels near boundaries by cause"
+    yield _table(
+        ["method", "all", *(cause.replace("_", " ") for cause in causes)],
+        [
+            [
+                result.method.name,
+                *(f"{n / 1000:,.1f}" for n in (sum(each.values()), *(each[c] for c in causes))),
+            ]
+            for result, each in zip(comparison.results, counts, strict=True)
+        ],
+    )
+    yield (
+        f"Thousands of wrong pixels within {width} px of a true boundary, means over runs. "
+        "`BoundaryErrors` defines the causes."
+    )
 
 
 def _classes(comparison: Comparison) -> Iterator[str]:

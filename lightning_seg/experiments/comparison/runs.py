@@ -19,6 +19,7 @@ from lightning_seg.own_files import refuse_foreign, write_own
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
 METRICS, COUNTS, RECORD = "metrics.json", "counts_per_image.csv", "record.json"
+ERRORS = "boundary_errors.csv"
 SPLITS = ("test", "val")
 # A sweep's note in each of its runs, and its folder of runs that others depend on.
 SWEEP, _BEFORE = "sweep.json", "before"
@@ -80,6 +81,10 @@ class Run:
     def record(self, split: str) -> dict[str, Any]:
         """Return the record of the evaluation; empty if there is none."""
         return read(self.folder / split / RECORD, json.loads) or {}
+
+    def boundary_errors(self, split: str) -> list[dict[str, str]]:
+        """Return the wrong pixels by width, class and cause; empty if they were not counted."""
+        return read(self.folder / split / ERRORS, _rows) or []
 
     def is_evaluated(self, split: str) -> bool:
         """Return whether there are per-image counts of a split."""
@@ -188,7 +193,7 @@ FILES = (
     FIT,
     EPOCHS,
     CLASSES,
-    *(f"{split}/{name}" for split in SPLITS for name in (CONFIG, METRICS, COUNTS, RECORD)),
+    *(f"{split}/{name}" for split in SPLITS for name in (CONFIG, METRICS, COUNTS, ERRORS, RECORD)),
 )
 
 
