@@ -2,10 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := dev,export,geo
+EXTRAS := dev,docs,export,geo
 SETUP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow coverage faults soak lint types audit constraints wheel check-wheel clean
+.PHONY: setup demo test test-slow coverage faults soak lint types audit constraints docs wheel check-wheel clean
 
 setup: $(SETUP)
 
@@ -66,6 +66,11 @@ demo: $(SETUP)
 	@rm -rf runs/demo
 	@$(BIN)/lightning-seg fit --config configs/experiment/synthetic/demo.yaml
 	@$(BIN)/lightning-seg test --config configs/experiment/synthetic/demo.yaml --ckpt_path best
+
+# The documentation site; a broken link or anchor is an error.
+docs: $(SETUP)
+	@$(BIN)/zensical build --clean --strict
+	@echo "Open build/site/index.html, or with its search: $(BIN)/python -m http.server --directory build/site"
 
 # A wheel for pip, configurations included.
 wheel: $(SETUP)

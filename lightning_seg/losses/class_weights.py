@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_seg.errors import InputError
 
 ClassBalance = Literal["median_frequency", "inverse_frequency"]
+"""Name of a rule that weights classes by their frequency in the training data."""
 
 
 class ClassWeights(nn.Module):

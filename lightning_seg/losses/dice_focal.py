@@ -34,10 +34,10 @@ class DiceFocalLoss(OverlapLoss):
 
     For other weights use `DiceLoss` and `FocalLoss` as two terms. With two classes,
     ``classes=[1], activation="softmax"`` gives the loss of a binary task with one sigmoid class.
+    Arguments not listed here are those of `OverlapLoss`; all but ``reduction``, ``preset`` and
+    ``ignore_index`` are Dice's.
 
     Args:
-        average, smooth, reduction, absent, classes, preset, ignore_index: As in `OverlapLoss`; all
-            but ``reduction``, ``preset`` and ``ignore_index`` are Dice's.
         gamma: Exponent of the focal loss, 0 or more.
         activation: Activation of the focal loss: ``"softmax"``, or ``"sigmoid"`` for each class
             against the rest.

@@ -36,7 +36,8 @@ class SMPNetwork(LibraryNetwork):
         options: Further arguments of the architecture by name, such as ``decoder_channels``; of
             timm's models also ``dynamic_img_size``, ``img_size``, ``drop_rate`` and
             ``drop_path_rate``. A ViT takes images of any size with ``dynamic_img_size: true``.
-        mean, std: Normalisation; by default that of timm for ``tu-NAME``, else ImageNet's.
+        mean: Mean of the normalisation; by default timm's for ``tu-NAME``, else ImageNet's.
+        std: Standard deviation of the normalisation; the same.
 
     Raises:
         InputError: smp is not installed; an unknown architecture, encoder or option; weights that

@@ -31,7 +31,8 @@ class TransformersNetwork(LibraryNetwork):
         weights: Folder, or name on the hub, of a model of this type and these options, trained for
             segmentation or only its encoder (``nvidia/mit-b0``); its classifier is not used.
         checkpointing: Recompute activations in the backward pass to save memory.
-        mean, std: Normalisation of the images, see the ``preprocessor_config.json`` of the weights.
+        mean: Mean of the normalisation, see the ``preprocessor_config.json`` of the weights.
+        std: Standard deviation of the normalisation.
 
     Raises:
         InputError: transformers is not installed; an unknown type or option; weights that cannot
