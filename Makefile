@@ -70,7 +70,7 @@ demo: $(SETUP)
 # The documentation site; a broken link or anchor is an error.
 docs: $(SETUP)
 	@$(BIN)/zensical build --clean --strict
-	@echo "Open build/site/index.html, or with its search: $(BIN)/python -m http.server --directory build/site"
+	@echo "Open build/site/index.html, or with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
 
 # A wheel for pip, configurations included.
 wheel: $(SETUP)
