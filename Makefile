@@ -33,10 +33,10 @@ types: $(SETUP)
 audit: $(SETUP)
 	@mkdir -p build
 	@$(BIN)/uv tool run pip-audit --requirement constraints.txt --no-deps --disable-pip > build/audit.txt 2>&1; \
-		status=$$?; cat build/audit.txt; \
+		status=$$?; \
 		if grep -q "Connection\|could not be audited" build/audit.txt; then \
 			echo "The advisory service cannot be reached: the dependencies were not audited."; \
-		else exit $$status; fi
+		else cat build/audit.txt; exit $$status; fi
 
 test: lint types
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
@@ -54,6 +54,7 @@ test-slow: $(SETUP)
 faults: $(SETUP)
 	$(BIN)/python tests/faults/kills.py
 	$(BIN)/python -m tests.faults.mangled_files 200000
+	$(BIN)/python -m pytest tests/test_files.py tests/cli/test_interruptions.py -k "disk or signal or full or space"
 	@if [ $$(id -u) = 0 ] && which ip > /dev/null; then $(BIN)/python tests/faults/two_machines.py; \
 		else echo "Two machines: not tried, which needs root and iproute2"; fi
 
