@@ -44,7 +44,7 @@ NAMES = {
     """,
     "metrics.functional": """
         boundary_f_counts boundary_f_scores boundary_iou boundary_iou_counts boundary_width
-        ContourCounts e_measure surface_distances SurfaceDistances tolerance_in_pixels
+        ContourCounts e_measure surface_dice surface_distances SurfaceDistances tolerance_in_pixels
         trimap_iou trimap_iou_counts
     """,
     "networks": """

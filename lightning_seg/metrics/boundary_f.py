@@ -11,16 +11,17 @@ from lightning_seg.metrics.functional.boundary_f import (
     boundary_f_counts,
     boundary_f_scores,
     check_boundary_f,
+    surface_dice,
 )
 from lightning_seg.metrics.functional.contours import ContourCounts
 from lightning_seg.metrics.functional.labels import check_settings
 from lightning_seg.metrics.functional.ratios import Average, as_float64, average_classes
 
-ContourScore = Literal["f", "precision", "recall", "all"]
+ContourScore = Literal["f", "precision", "recall", "surface_dice", "all"]
 
 # A score of 1 in fixed point: steps of 2.3e-13, enough range for two million images.
 ONE = 2**42
-_ROWS = ("f", "precision", "recall")
+_ROWS = ("f", "precision", "recall", "surface_dice")
 
 
 class BoundaryFMeasure(SegmentationMetric):
@@ -44,9 +45,9 @@ class BoundaryFMeasure(SegmentationMetric):
             map has a contour of it; None leaves it out. The public code uses 1, which inflates
             the scores of rare classes.
         score: "f", "precision" (fraction of the predicted contour matched by the ground truth),
-            "recall" (fraction of the true contour matched by the prediction), averaged like F, or
-            "all" for (3,) or (3, K) in this order. Several in one MetricCollection share one
-            count.
+            "recall" (fraction of the true contour matched by the prediction), "surface_dice" (the
+            normalised surface Dice: fraction of both contours), averaged like F, or "all" for (4,)
+            or (4, K) in this order. Several in one MetricCollection share one count.
 
     Example:
         >>> import torch
@@ -88,7 +89,7 @@ class BoundaryFMeasure(SegmentationMetric):
         if pooled:
             self.add_sums((4, num_classes), "counts")
         else:
-            self.add_sums((3, num_classes), "scores")
+            self.add_sums((len(_ROWS), num_classes), "scores")
             self.add_sums(num_classes, "present")
             self.add_sums((), "images")
         self.add_settings(num_classes, tolerance, ignore_index, void)
@@ -133,4 +134,4 @@ class BoundaryFMeasure(SegmentationMetric):
 
 def _rows(counts: ContourCounts) -> Tensor:
     precision, recall, score = boundary_f_scores(counts)
-    return torch.stack([score, precision, recall])
+    return torch.stack([score, precision, recall, surface_dice(counts)])

@@ -66,10 +66,10 @@ def expected(scenes=None, thorough=True):
     def contours(**settings):
         return [
             BoundaryFMeasure(**contour, **settings, score=score)
-            for score in ("f", "precision", "recall")
+            for score in ("f", "precision", "recall", "surface_dice")
         ]
 
-    names = ("boundary_f", "boundary_precision", "boundary_recall")
+    names = ("boundary_f", "boundary_precision", "boundary_recall", "surface_dice")
     metrics = {
         "boundary_iou": BoundaryIoU(**common),
         **dict(zip(names, contours())),

@@ -98,6 +98,17 @@ def test_f_is_the_mean_over_images_with_the_class_then_over_classes():
     assert score(pred, truth, 3, tolerance=1) == 0.5
 
 
+def test_surface_dice_is_the_matched_share_of_both_contours():
+    rng = torch.Generator().manual_seed(0)
+    pred, truth = torch.randint(0, 3, (2, 4, 9, 9), generator=rng)
+    counts = boundary_f_counts(pred, truth, 3, 1)
+    matched = (counts.matched_pred + counts.matched_truth).double()
+    expected = (matched / (counts.pred + counts.truth)).mean(0)
+    value = score(pred, truth, 3, tolerance=1, average=None, score="surface_dice")
+    assert torch.allclose(value, expected)
+    assert 0 < value.min() < value.max() < 1
+
+
 def test_absent_score_counts_images_without_the_class():
     truth = torch.zeros((3, 8, 8), dtype=torch.int64)
     truth[0, :, 4:] = 1

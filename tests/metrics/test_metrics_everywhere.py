@@ -202,7 +202,7 @@ def test_a_collection_counts_equal_settings_once():
     ("kind", "setting", "choices", "together"),
     [
         (TrimapIoU, "region", ("boundary", "interior"), "both"),
-        (BoundaryFMeasure, "score", ("f", "precision", "recall"), "all"),
+        (BoundaryFMeasure, "score", ("f", "precision", "recall", "surface_dice"), "all"),
         (SurfaceDistance, "measure", ("mean", "hausdorff"), "both"),
     ],
 )

@@ -41,9 +41,10 @@ class BoundaryMetrics(Callback):
 
     Logs, as ``val/NAME`` and ``test/NAME``, means over the classes that occur: ``iou``, ``f1``,
     ``precision``, ``recall``, ``boundary_iou``, ``boundary_f``, ``boundary_precision``,
-    ``boundary_recall``, ``trimap_iou_WIDTHpx`` (inside the band) and ``interior_iou_WIDTHpx``
-    (outside it). Over all pixels it logs ``accuracy``, ``mcc`` (Matthews correlation) and
-    ``mcc_micro`` (Matthews correlation of the pooled true and false positives and negatives).
+    ``boundary_recall``, ``surface_dice``, ``trimap_iou_WIDTHpx`` (inside the band) and
+    ``interior_iou_WIDTHpx`` (outside it). Over all pixels it logs ``accuracy``, ``mcc`` (Matthews
+    correlation) and ``mcc_micro`` (Matthews correlation of the pooled true and false positives and
+    negatives).
     `trainer.validate` and `trainer.test` also measure ``e_measure``, ``surface_distance`` and
     ``hausdorff95`` in pixels, ``boundary_f_TOLERANCEpx``, and ``boundary_f_pooled`` (with precision
     and recall) of contours counted over the whole dataset.

@@ -310,7 +310,7 @@ def _boundary_scores(values: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _contour_scores(rows: Tensor, suffix: str) -> dict[str, Tensor]:
-    names = ("boundary_f", "boundary_precision", "boundary_recall")
+    names = ("boundary_f", "boundary_precision", "boundary_recall", "surface_dice")
     return {f"{name}{suffix}": row for name, row in zip(names, rows, strict=True)}
 
 

@@ -4,6 +4,7 @@ from lightning_seg.metrics.functional.boundary_errors import boundary_errors
 from lightning_seg.metrics.functional.boundary_f import (
     boundary_f_counts,
     boundary_f_scores,
+    surface_dice,
     tolerance_in_pixels,
 )
 from lightning_seg.metrics.functional.boundary_iou import (
@@ -28,6 +29,7 @@ __all__ = [
     "boundary_width",
     "e_measure",
     "region_scores",
+    "surface_dice",
     "surface_distances",
     "tolerance_in_pixels",
     "trimap_iou",

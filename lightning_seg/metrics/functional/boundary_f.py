@@ -118,6 +118,26 @@ def boundary_f_scores(counts: ContourCounts) -> tuple[Tensor, Tensor, Tensor]:
     return precision, recall, score
 
 
+def surface_dice(counts: ContourCounts) -> Tensor:
+    """Return the normalised surface Dice of contour counts (Nikolov et al., 2021).
+
+    The share of both contours' pixels together that lie within the tolerance of the other contour.
+
+    Args:
+        counts: int64, any shape.
+
+    Returns:
+        float64 in the shape of the counts; NaN where neither map has a contour.
+
+    Example:
+        >>> one, two = torch.tensor([1]), torch.tensor([2])
+        >>> surface_dice(ContourCounts(two, one, two, two))
+        tensor([0.7500], dtype=torch.float64)
+    """
+    matched = as_float64(counts.matched_pred + counts.matched_truth)
+    return matched / as_float64(counts.pred + counts.truth)
+
+
 def _share(part: Tensor, whole: Tensor) -> Tensor:
     part, whole = as_float64(part), as_float64(whole)
     return torch.where(whole > 0, part / whole, 1.0)
