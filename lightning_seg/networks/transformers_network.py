@@ -104,6 +104,7 @@ def _config(model: str, options: dict[str, Any]) -> Any:
                 "or another"
             )
         _check(kind, CONFIG_MAPPING[kind], backbone)
+    _refuse_addresses(options)
     try:
         config = CONFIG_MAPPING[model](**options)
     except Exception as error:
@@ -112,6 +113,17 @@ def _config(model: str, options: dict[str, Any]) -> Any:
     if hasattr(config, "use_auxiliary_head"):
         config.use_auxiliary_head = False
     return config
+
+
+def _refuse_addresses(options: dict[str, Any], nested: bool = False) -> None:
+    """Raise InputError for names of the hub or of files, which would be loaded."""
+    for name, value in options.items():
+        if isinstance(value, str) and ("/" in value or ":" in value):
+            raise InputError(f"{name}: {value!r} is an address; give the name of an architecture")
+        if isinstance(value, dict):
+            if nested:
+                raise InputError(f"{name}: a configuration within {name} is not supported")
+            _refuse_addresses(value, nested=True)
 
 
 def _check(model: str, config_class: type, options: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.errors import InputError
 from lightning_seg.prediction.geotiff import is_rotated, rasterio, read_georeference
 
@@ -22,7 +23,8 @@ def refuse_mosaic(images: Sequence[Path]) -> None:
     """
     first: tuple[Path, dict[str, Any]] | None = None
     for image in images:
-        profile = {} if is_rotated(image) else read_georeference(image).profile
+        readable = is_raster(image) and not is_rotated(image)
+        profile = read_georeference(image).profile if readable else {}
         place = profile.get("transform")
         if place is None or place.b or place.d or place.e >= 0 or place.a <= 0:
             raise InputError(

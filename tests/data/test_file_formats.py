@@ -94,7 +94,9 @@ def requests():
         server.shutdown()
 
 
-@pytest.mark.parametrize("way", ["address", "service", "nested"])
+@pytest.mark.parametrize(
+    "way", ["address", "proxy", "service", "nested", "case", "namespace", "metadata", "table"]
+)
 def test_a_vrt_reaches_no_address(tmp_path, monkeypatch, requests, way):
     pytest.importorskip("rasterio")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -106,11 +108,27 @@ def test_a_vrt_reaches_no_address(tmp_path, monkeypatch, requests, way):
             f"<GDAL_WMS><Service name='TMS'><ServerUrl>{address}</ServerUrl></Service></GDAL_WMS>"
         )
     path = tmp_path / "a.vrt"
+    if way == "proxy":
+        source = f"/vsicurl?proxy={address}&amp;url={address}"
+    if way == "table":  # of a format whose files name others
+        source = str(tmp_path / "a.gpkg")
+        (tmp_path / "a.gpkg").write_bytes(b"SQLite format 3\0")
     if way == "nested":
         write_plain_vrt(path, tmp_path / "b.vrt")
         write_plain_vrt(tmp_path / "b.vrt", source)
     else:
         write_plain_vrt(path, source)
+    text = path.read_text()
+    if way == "case":
+        text = text.replace("SourceFilename", "sourcefilename")
+    elif way == "namespace":
+        text = text.replace("<VRTDataset", '<VRTDataset xmlns="x"')
+    elif way == "metadata":
+        write_tiff(tmp_path / "b.tif", PIXELS)
+        text = text.replace(source, str(tmp_path / "b.tif"))
+        places = f"<Metadata domain='GEOLOCATION'><MDI key='X_DATASET'>{source}</MDI></Metadata>"
+        text = text.replace("</VRTDataset>", f"{places}</VRTDataset>")
+    path.write_text(text)
     with pytest.raises(InputError, match=r"a\.vrt cannot be read .*it names '.*', which"):
         read_image(path, 3)
     assert asked == []
@@ -203,3 +221,17 @@ def test_two_folders_that_link_to_each_other_end(tmp_path):
 def test_a_missing_folder_with_a_name_too_long_is_one_that_does_not_exist(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         find_images(tmp_path / ("a" * 300))
+
+
+def test_a_changed_vrt_is_checked_again(tmp_path):
+    pytest.importorskip("rasterio")
+    write_tiff(tmp_path / "b.tif", PIXELS)
+    write_plain_vrt(tmp_path / "b.vrt", tmp_path / "b.tif")
+    write_plain_vrt(tmp_path / "a.vrt", tmp_path / "b.vrt")
+    note = '<Metadata><MDI key="license">https://example.org</MDI></Metadata></VRTDataset>'
+    text = (tmp_path / "a.vrt").read_text().replace("</VRTDataset>", note)
+    (tmp_path / "a.vrt").write_text(text)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.vrt", 3), PIXELS)
+    write_plain_vrt(tmp_path / "b.vrt", "/vsicurl/http://127.0.0.1:9/a.tif")
+    with pytest.raises(InputError, match="which is not a file"):
+        read_image(tmp_path / "a.vrt", 3)

@@ -107,6 +107,15 @@ def test_no_weights_are_loaded_before_a_checkpoint(tmp_path):
             {"model": "upernet", "options": {"backbone_config": SWIN | {"auto_map": {}}}},
             "swin has no option 'auto_map'",
         ),
+        (
+            {
+                "model": "upernet",
+                "options": {
+                    "backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:a/b"}
+                },
+            },
+            "backbone: 'hf-hub:a/b' is an address",
+        ),
         ({"options": {"depths": "many"}}, "do not fit|cannot make"),
     ],
 )

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_raster_prediction import make_task, quiet_predict
 
 from lightning_seg.errors import InputError
@@ -93,6 +94,12 @@ def test_tiles_that_do_not_fit_are_refused_before_the_first_prediction(tmp_path,
     with pytest.raises(InputError, match=message):
         quiet_predict(tmp_path / "images", tmp_path / "out", mosaic=True)
     assert not list((tmp_path / "out").glob("*.tif"))
+
+
+def test_a_mosaic_of_images_without_a_place_is_refused(tmp_path):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"header places them with north up, unlike .*a\.png"):
+        refuse_mosaic([tmp_path / "a.png"])
 
 
 def test_no_data_of_a_tile_shows_the_tile_below(tmp_path):

@@ -11,7 +11,6 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -38,6 +37,20 @@ _NO_MEASUREMENT = 1e30
 RASTER_SUFFIXES = tuple(_DRIVERS)
 
 REMOTE_VARIABLE = "LIGHTNING_SEG_REMOTE_RASTERS"
+# A second barrier to that of `_refuse_addresses`: no name is allowed, and the proxies lead nowhere.
+_NO_NETWORK = {
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
+    "GDAL_HTTP_PROXY": "127.0.0.1:9",
+    "GDAL_HTTPS_PROXY": "127.0.0.1:9",
+}
+# First bytes of TIFF, BigTIFF, JPEG 2000 (file and code stream), PNG and JPEG.
+_MAGIC = (
+    b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
+    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff",
+)  # fmt: skip
+# VRTs that name no address, with the states of all VRTs that they name.
+_checked: dict[Path, dict[Path, tuple[int, int]]] = {}
+_MOST_CHECKED = 10_000
 
 # Of TIFF's tag Orientation: whether rows and columns are exchanged, and then whether the rows and
 # the columns are reversed, to bring the raster upright.
@@ -307,49 +320,61 @@ def opened(path: Path) -> Iterator[Any]:
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         trusted = os.environ.get(REMOTE_VARIABLE) == "1"
         if path.suffix.lower() == ".vrt" and not trusted:
-            state = path.stat()
-            _refuse_addresses(path, (state.st_mtime_ns, state.st_size))
-        # The proxy leads nowhere: a second barrier.
+            _refuse_addresses(path)
         with (
-            rasterio.Env(**({} if trusted else {"GDAL_HTTP_PROXY": "127.0.0.1:9"})),
+            rasterio.Env(**({} if trusted else _NO_NETWORK)),
             rasterio.open(path, driver=_DRIVERS[path.suffix.lower()]) as source,
         ):
             yield source
 
 
-@lru_cache(maxsize=1024)
-def _refuse_addresses(path: Path, state: object) -> None:
+def _refuse_addresses(path: Path) -> None:
     """Raise if a VRT, or a VRT that it names, reads anything but files of pixels.
 
     A VRT may name addresses, and files that name them, which GDAL would open.
-
-    Args:
-        path: The VRT.
-        state: What changes when the file does.
     """
-    seen, waiting = set(), [path]
+    if path in _checked and all(_state(vrt) == state for vrt, state in _checked[path].items()):
+        return
+    visited: dict[Path, tuple[int, int]] = {}
+    waiting = [path]
     while waiting:
         vrt = waiting.pop()
-        if vrt.resolve() in seen:
+        if vrt in visited:
             continue
-        seen.add(vrt.resolve())
+        visited[vrt] = _state(vrt)
         for element in ElementTree.parse(vrt).iter():
-            if element.tag not in ("SourceFilename", "SourceDataset"):
+            tag = element.tag.rpartition("}")[2].lower()
+            text = (element.text or "").strip()
+            key = element.get("key", "").lower()
+            # Other metadata are for people and may hold the address of a licence.
+            spoken = tag == "mdi" and not key.endswith("dataset")
+            values = [] if spoken else [text, *element.attrib.values()]
+            if address := next((v for v in values if "/vsi" in v or "://" in v), None):
+                raise ValueError(f"it names {address!r}, which is not a file")
+            if tag not in ("sourcefilename", "sourcedataset"):
                 continue
-            name = element.text or ""
-            file = vrt.parent / name if element.get("relativeToVRT") == "1" else Path(name)
+            file = vrt.parent / text if element.get("relativeToVRT") == "1" else Path(text)
             if not file.is_file():
-                raise ValueError(f"it names {name!r}, which is not a file")
+                raise ValueError(f"it names {text!r}, which is not a file")
             if file.suffix.lower() == ".vrt":
-                waiting.append(file)
-            elif _is_text(file):
-                raise ValueError(f"it names {name!r}, which holds no pixels")
+                waiting.append(file.resolve())
+            elif not _holds_pixels(file):
+                raise ValueError(f"it names {text!r}, which is no TIFF, JPEG 2000, PNG or JPEG")
+    if len(_checked) >= _MOST_CHECKED:
+        _checked.clear()
+    _checked[path] = visited
 
 
-def _is_text(path: Path) -> bool:
-    """Return whether a file holds XML or JSON."""
+def _state(path: Path) -> tuple[int, int]:
+    """Return what changes when a file does."""
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+def _holds_pixels(path: Path) -> bool:
+    """Return whether a file starts like an image that names no other files."""
     with path.open("rb") as file:
-        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"{", b"["))
+        return file.read(12).startswith(_MAGIC)
 
 
 def _table(page: tifffile.TiffPage) -> np.ndarray | None:
