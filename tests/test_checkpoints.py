@@ -158,6 +158,7 @@ def test_code_in_a_file_is_not_run(good, tmp_path, way, place):
     assert not Path(tmp_path / "run").exists()
 
 
+TTA = "lightning_seg.inference.TestTimeAugmentation"
 MAKES_CODE = "torch.fx.graph_module.reduce_graph_module"
 
 
@@ -166,6 +167,8 @@ MAKES_CODE = "torch.fx.graph_module.reduce_graph_module"
     [
         {"losses": {"a": {"loss": {"class_path": MAKES_CODE, "init_args": {}}}}},
         {"network": MAKES_CODE},
+        {"inference": "inference.yaml"},
+        {"inference": {"class_path": TTA, "init_args": {"window": "window.yaml"}}},
         {"head": {"class_path": "lightning_seg.cli.main"}},
         {"_class_path": "subprocess.Popen"},
         {"_instantiator": "os.system"},

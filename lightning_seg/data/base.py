@@ -167,6 +167,7 @@ class SegmentationDataModule(LightningDataModule):
         self.train_pipeline = TransformPipeline(train_transforms)
         self.eval_pipeline = TransformPipeline(eval_transforms)
         self.datasets: dict[Split, Dataset[Sample]] = {}
+        self._known_sizes: dict[tuple[Split, Pair], tuple[int, int]] = {}
         self._seed: int | None = None
 
     @abstractmethod
@@ -359,7 +360,7 @@ class SegmentationDataModule(LightningDataModule):
         """Raise before the first step if images of some sizes cannot be used."""
         if split == "train" and self.crop_size is not None:
             return
-        of_size = {self.reader_of(split).size(pair): pair for pair in pairs}
+        of_size = {self._size(split, pair): pair for pair in pairs}
         # Otherwise the first step fails.
         if split != "train" or len(of_size) > 1:
             for failure in self.failures(split, of_size):
@@ -450,12 +451,19 @@ class SegmentationDataModule(LightningDataModule):
             generator=torch.Generator(),  # keeps the random numbers of training unchanged
         )
 
+    def _size(self, split: Split, pair: Pair) -> tuple[int, int]:
+        """Return an image's height and width, from its header the first time."""
+        key = split, pair
+        if key not in self._known_sizes:
+            self._known_sizes[key] = self.reader_of(split).size(pair)
+        return self._known_sizes[key]
+
     def _sizes(self, split: Split) -> list[tuple[int, int]] | None:
         """Return the height and width of each sample if a batch could hold several."""
         dataset = self.datasets[split]
         if self.eval_batch_size == 1 or not isinstance(dataset, PairDataset):
             return None
-        sizes = [dataset.reader.size(pair) for pair in dataset.pairs]
+        sizes = [self._size(split, pair) for pair in dataset.pairs]
         transformed = {size: self.eval_pipeline.size_after(size) for size in dict.fromkeys(sizes)}
         return [transformed[size] for size in sizes]
 

@@ -41,6 +41,7 @@ _MASK_NAME = re.compile(
     r"mask|label|lbl|annot|anno\b|segm|(^|[^a-z])gts?([^a-z]|$)|ground.?truth|target", re.IGNORECASE
 )
 _ENDING = re.compile(r"|[_\-. ].*[^\W\d_].*")  # none, or from a separator on, with a letter
+_PALETTE_GAP = 32  # classes that a set of masks may lack
 _MOST_VALUES = 64  # of masks; photos have more
 _READ_MASKS = 500
 _READ_IMAGES = 8
@@ -117,7 +118,7 @@ def find_layout(
         match
         for group in groups
         for other in groups
-        if images in (None, group.folder) and masks in (None, other.folder)
+        if _is_given(group.folder, images) and _is_given(other.folder, masks)
         for match in _matches(group, other, image_suffix, mask_suffix)
     ]
     match = _best(root, groups, matches)
@@ -127,6 +128,15 @@ def find_layout(
             layout.settings[name] = suffix
     _add_splits(root, match, layout)
     return layout
+
+
+def _is_given(folder: str, given: str | None) -> bool:
+    """Return whether a group's folder, perhaps with one for each split, is the given one."""
+    return given is None or folder in (given, _with_split(given))
+
+
+def _with_split(folder: str) -> str:
+    return (Path(folder) / "{split}").as_posix()
 
 
 def _common_folder(root: Path) -> Path:
@@ -154,7 +164,10 @@ def _placed(parents: Sequence[str], given: Sequence[str]) -> tuple[str, str, Seq
     for folder in given:
         parts = Path(folder).parts
         if "{split}" not in folder and tuple(parents[: len(parts)]) == parts:
-            return folder, "", parents[len(parts) :]
+            inside = parents[len(parts) :]
+            if inside and inside[0].lower() in _SPLIT_OF:
+                return _with_split(folder), inside[0], inside[1:]
+            return folder, "", inside
     for depth, part in enumerate(parents):
         if found := _SPLIT_NAME.search(part):
             name = found[0]
@@ -428,12 +441,15 @@ def _add_numbers(
     values = sorted(value for value in pixels if value not in ignored)
     without_255 = [value for value in values if value != IGNORE_INDEX]
     highest = max(without_255, default=0)
-    counted = len(without_255) > 1 and (paletted or highest < 2 * len(without_255))
+    # Palettes number their classes, also those that no mask holds, but leave no large gaps.
+    most = 2 * len(without_255) + (_PALETTE_GAP if paletted else 0)
+    counted = len(without_255) > 1 and highest < most
     if given or any(value < 0 for value in pixels):
         settings["ignored"] = ignored
     if counted and without_255[0] == 1:
         settings["palette"] = list(range(1, highest + 1))
-        remarks.append("No mask holds 0: classes are numbered from 1 on.")
+        absent = "0 is ignored" if 0 in ignored else "No mask holds 0"
+        remarks.append(f"{absent}: classes are numbered from 1 on.")
     elif counted:
         settings["num_classes"] = highest + 1
     else:

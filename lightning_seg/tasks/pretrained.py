@@ -41,6 +41,12 @@ def save_pretrained(
     check_finite(state, folder)
     hparams = dict(task.hparams)
     parts = {name: described(hparams.get(name), name) for name in ("network", "head")}
+    for name, part in parts.items():
+        if not isinstance(part, dict) or "class_path" not in part:
+            raise InputError(
+                f"The task does not say how its {name} was built. Call save_hyperparameters() in "
+                f"{type(task).__name__}.__init__, with {name} as an argument."
+            )
     parts["network"].get("init_args", {}).pop("weights", None)  # a file on this machine
     config = {
         "lightning_seg": version("lightning_seg"),
@@ -87,11 +93,30 @@ def read_pretrained(
         # A text would be taken for the path of a YAML file.
         if not isinstance(settings[name], dict) and (name, settings[name]) != ("inference", None):
             raise InputError(f"{folder / CONFIG}: {name} is no class with its settings.")
+    for name, values in legend.items():
+        if values is not None and not _fits(values, settings["num_classes"], name):
+            raise InputError(
+                f"{folder / CONFIG}: {name} is {str(values)[:100]}, expected one for each of "
+                f"{settings['num_classes']} classes, or null."
+            )
     if not trust_classes:
         check_class_paths(settings, folder / CONFIG, _TRUST)
     state: dict[str, Tensor] = read_tensors(folder / WEIGHTS)
     check_finite(state, folder / WEIGHTS)
     return settings, legend, state
+
+
+def _fits(values: Any, num_classes: Any, name: str) -> bool:
+    if not isinstance(values, list) or len(values) != num_classes:
+        return False
+    if name == "class_names":
+        return all(isinstance(value, str) for value in values)
+    return all(
+        isinstance(color, list)
+        and len(color) == 3
+        and all(isinstance(c, int) and 0 <= c <= 255 for c in color)
+        for color in values
+    )
 
 
 def described(value: Any, name: str) -> Any:

@@ -13,7 +13,10 @@ from torch.optim import lr_scheduler
 
 from lightning_seg.errors import InputError
 
-_PARTS = ("network", "head", "loss", "auxiliary", "optimizer", "step_schedule", "epoch_schedule")
+_PARTS = (
+    "network", "head", "loss", "auxiliary", "inference", "window", "optimizer", "step_schedule",
+    "epoch_schedule",
+)  # fmt: skip
 _INSTANTIATOR = "lightning.pytorch.cli.instantiate_module"
 _ROOMS = ("networks", "heads", "losses", "targets", "inference", "metrics", "tasks")
 _ROOTS = (*(f"lightning_seg.{room}." for room in _ROOMS), "torch.nn.", "torch.optim.")

@@ -498,7 +498,13 @@ class SegmentationTask(LightningModule):
                 f"{folder}: the model cannot be made ({' '.join(str(error).split())[:300]}). Use "
                 "the version of lightning_seg that its config.json names."
             ) from error
-        task.load_state_dict(state)
+        try:
+            LightningModule.load_state_dict(task, state)
+        except RuntimeError as error:
+            raise InputError(
+                f"{folder}: model.safetensors is of another model than config.json describes: "
+                f"{mismatch(error)}. Give a folder as save_pretrained wrote it."
+            ) from error
         for name, values in legend.items():
             setattr(
                 task, name, values and tuple(tuple(v) if name == LEGEND[1] else v for v in values)

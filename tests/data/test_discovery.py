@@ -85,6 +85,17 @@ def test_folders_of_splits_are_used(tmp_path, pattern, mask_pattern, images, mas
     assert [paired(settings, split) for split in ("train", "val", "test")] == [3, 2, 1]
 
 
+def test_folders_that_are_given_may_hold_splits(tmp_path):
+    for split, names in (("train", "abc"), ("valid", "de"), ("test", "f")):
+        for folder in ("images", "masks", "masks_old"):
+            for name in names:
+                array = PHOTO if folder == "images" else mask(0, 1, 2)
+                save(tmp_path / folder / split / f"{name}.png", array)
+    settings = find_layout(tmp_path, "images", "masks").settings
+    assert (settings["images"], settings["masks"]) == ("images/{split}", "masks/{split}")
+    assert [paired(settings, split) for split in ("train", "val", "test")] == [3, 2, 1]
+
+
 def test_without_test_masks_the_validation_images_are_tested(tmp_path):
     for split in ("train", "val"):
         write(tmp_path, f"{split}/{{}}.jpg", f"{split}annot/{{}}.png")

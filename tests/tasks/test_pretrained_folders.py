@@ -99,6 +99,19 @@ def test_a_network_that_is_no_class_is_refused(tmp_path):
         make(network=lambda channels: NETWORK(channels)).save_pretrained(tmp_path)
 
 
+class Alone(SegmentationTask):
+    """A task whose settings do not tell how its network was built."""
+
+    def __init__(self, num_classes=3):
+        super().__init__(num_classes, 4, NETWORK, SignedDistanceHead, LOSSES)
+        self._hparams = {}
+
+
+def test_a_task_that_does_not_say_how_its_network_was_built_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"how its network was built\. Call save_hyperparameters"):
+        Alone().save_pretrained(tmp_path)
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     task = make()
     with torch.no_grad():
@@ -129,7 +142,12 @@ class Foreign(Unet):
         (lambda c: c["network"]["init_args"].update(encoder="resnet18"), "is of another model"),
         (lambda c: c["network"]["init_args"].update(encoder="resnet19"), "no encoder named"),
         (lambda c: c["head"].update(init_args={"clap": 3}), "the model cannot be made"),
-        (lambda c: c.update(num_classes=1), "num_classes is 1"),
+        (lambda c: c.update(num_classes=1, class_names=None, class_colors=None), "num_classes is"),
+        (
+            lambda c: c.update(class_names=["road"]),
+            "class_names is .'road'., expected one for each",
+        ),
+        (lambda c: c.update(class_colors=[1, 2, 3]), "class_colors is .*each of 3 classes"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_named(tmp_path, change, message):

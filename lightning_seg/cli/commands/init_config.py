@@ -132,7 +132,7 @@ def _about(pairs: Sequence[Pair], images: Images, settings: dict[str, Any]) -> s
         values = "colours" if isinstance(palette[0], list) else ", ".join(map(str, palette))
     low, high = images.values
     return (
-        f"{len(pairs)} image(s) ({suffixes}) of {', '.join(shown)}"
+        f"{len(pairs)} image{'s' if len(pairs) > 1 else ''} ({suffixes}) of {', '.join(shown)}"
         f"{f' and {more} other sizes' if more else ''}, {settings.get('in_channels', 3)} "
         f"channels, {images.dtype} from {low:g} to {high:g}; masks of {count} classes ({values})."
     )
@@ -153,7 +153,7 @@ def _text(name: str, about: str, settings: dict[str, Any], plan: _Plan, count: i
     lines = [
         *textwrap.wrap(about, 98, initial_indent="# ", subsequent_indent="# "),
         "# Written by lightning-seg init, and yours to change. For sharper boundaries, add",
-        "# --config method/distance_regression to the command fit.",
+        "# --config method/distance_transform to the command fit.",
         "seed_everything: 42",
         f"run_dir: {_flow(f'runs/{name}')}",
         "data:",
