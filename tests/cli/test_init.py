@@ -62,7 +62,7 @@ def test_a_configuration_of_real_images_trains_and_all_commands_run(run, prepare
 def test_the_configuration_says_what_was_found(run):
     status, out, err = run("init", "my_folder")
     assert status == 0, err
-    assert "8 image(s) (8 .png) of 64 x 48" in out
+    assert "8 images (8 .png) of 64 x 48" in out
     assert "masks of 3 classes (0 to 2)" in out
     assert "Splits: 6 train, 1 val, 1 test." in out
     data = yaml.safe_load(Path("my_folder.yaml").read_text())["data"]["init_args"]
