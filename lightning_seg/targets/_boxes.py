@@ -69,11 +69,15 @@ def _blocks_by_label(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield each present label and a map of the 16 x 16 blocks that contain it."""
     height, width = labels.shape
-    rows, columns = np.arange(0, height, _BLOCK), np.arange(0, width, _BLOCK)
+    whole = height - height % _BLOCK
+    columns = np.arange(0, width, _BLOCK)
     for first in range(0, num_labels, _WORD):
         # One bit per label; other labels wrap to large numbers and are shifted out of the word.
         bits = np.left_shift(np.uint32(1), labels - labels.dtype.type(first))
-        blocks = np.bitwise_or.reduceat(bits, rows, axis=0)
+        blocks = np.bitwise_or.reduce(bits[:whole].reshape(-1, _BLOCK, width), axis=1)
+        if whole < height:
+            rest = np.bitwise_or.reduce(bits[whole:], axis=0, keepdims=True)
+            blocks = np.concatenate([blocks, rest])
         blocks = np.bitwise_or.reduceat(blocks, columns, axis=1)
         present = int(np.bitwise_or.reduce(blocks, axis=None))
         for label in range(first, min(first + _WORD, num_labels)):

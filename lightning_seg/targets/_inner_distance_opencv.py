@@ -1,7 +1,6 @@
 """Inner distances on the CPU: OpenCV's exact transform in boxes around each class."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
@@ -12,9 +11,10 @@ from torch import Tensor
 
 from lightning_seg.targets._boxes import Box, label_boxes
 from lightning_seg.targets._signed_distance_opencv import (
-    PARALLEL_FROM,
     compact_labels,
     exact_distance,
+    in_threads,
+    threads_for,
 )
 
 
@@ -45,13 +45,8 @@ def opencv_inner_distance(
         boxes = label_boxes(image, num_classes, reach=1)
         jobs += [_Job(image, distances, *labelled, void, chessboard) for labelled in boxes]
     jobs.sort(key=lambda job: job.box.area, reverse=True)  # largest first keeps all threads busy
-    threads = min(len(jobs), torch.get_num_threads())
-    if threads > 1 and sum(job.box.area for job in jobs) >= PARALLEL_FROM:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(_measure, jobs))
-    else:
-        for job in jobs:
-            _measure(job)
+    with in_threads(threads_for(mask)) as each:
+        each(_measure, jobs)
     return torch.from_numpy(output).unsqueeze(1)
 
 

@@ -1,9 +1,11 @@
 """Signed distances on the CPU: OpenCV's exact transform in boxes around each class."""
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -13,7 +15,9 @@ from torch import Tensor
 
 from lightning_seg.targets._boxes import Box, label_boxes
 
-PARALLEL_FROM = 1 << 18  # pixels; below that threads cost more than they save
+T = TypeVar("T")
+
+_PARALLEL_FROM = 1 << 18  # pixels; below that threads cost more than they save
 
 
 class _Image(NamedTuple):
@@ -44,32 +48,32 @@ def opencv_signed_distance(
 
     Distances from outside a class are computed in boxes around its components; farther away they
     equal the limit. The distance inside the own class is the minimum of the distances to all other
-    classes, so it needs no transform. OpenCV releases the interpreter lock, so boxes run in
-    parallel, in as many threads as torch uses (one in a data loader worker).
+    classes, so it needs no transform. OpenCV and NumPy release the interpreter lock, so
+    classes and boxes run in parallel.
     """
     batch, height, width = mask.shape
-    # NumPy requests huge pages, torch does not; allocation dominates the cost for large images.
-    output = np.full((batch, num_classes, height, width), -limit, np.float32)
-    nearest = np.full((batch, height, width), limit, np.float32)
-    labels = compact_labels(mask.numpy(), num_classes, ignore_index)
-    reach = math.ceil(min(limit, math.hypot(height, width)))
-    jobs = [
-        _Job(image, label, box, reach, limit)
-        for image in map(_Image, labels, output, nearest, (Lock() for _ in range(batch)))
-        for label, box in label_boxes(image.labels, num_classes + void_is_background, reach)
-    ]
-    jobs.sort(key=lambda job: job.area, reverse=True)  # largest first keeps all threads busy
-    threads = min(len(jobs), torch.get_num_threads())
-    if threads > 1 and sum(job.area for job in jobs) >= PARALLEL_FROM:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(_measure_outside, jobs))
-    else:
-        for job in jobs:
-            _measure_outside(job)
-    for job in jobs:
-        _write_inside(job)
-    if not void_is_background:
-        np.copyto(output, 0, where=(labels == num_classes)[:, None])
+    with in_threads(threads_for(mask)) as each:
+        # NumPy requests huge pages, torch does not; allocation dominates the cost for large images.
+        output = np.empty((batch, num_classes, height, width), np.float32)
+        nearest = np.empty((batch, height, width), np.float32)
+        each(lambda plane: plane.fill(-limit), output.reshape(-1, height, width))
+        each(lambda plane: plane.fill(limit), nearest)
+        labels = compact_labels(mask.numpy(), num_classes, ignore_index)
+        reach = math.ceil(min(limit, math.hypot(height, width)))
+        jobs = [
+            _Job(image, label, box, reach, limit)
+            for image in map(_Image, labels, output, nearest, (Lock() for _ in range(batch)))
+            for label, box in label_boxes(image.labels, num_classes + void_is_background, reach)
+        ]
+        jobs.sort(key=lambda job: job.area, reverse=True)  # largest first keeps all threads busy
+        each(_measure_outside, jobs)
+        each(_write_inside, jobs)
+        if not void_is_background:
+            void = labels == num_classes
+            each(
+                lambda plane: np.copyto(output[plane], 0, where=void[plane[0]]),
+                [(image, label) for image in range(batch) for label in range(num_classes)],
+            )
     return torch.from_numpy(output)
 
 
@@ -79,8 +83,31 @@ def compact_labels(
     """Return the mask with void as ``num_classes``, as bytes if they suffice."""
     kind: type[np.unsignedinteger] = np.uint8 if num_classes < 256 else np.uint32
     labels = mask.astype(kind)
-    np.copyto(labels, num_classes, where=mask == ignore_index)
+    if ignore_index % 256 > num_classes and kind is np.uint8:  # as a byte void is above all classes
+        np.minimum(labels, kind(num_classes), out=labels)
+    else:
+        np.copyto(labels, num_classes, where=mask == ignore_index)
     return labels
+
+
+def threads_for(mask: Tensor) -> int:
+    """Number of threads worth using for masks: torch's (1 in a data loader worker), or 1."""
+    return torch.get_num_threads() if mask.numel() >= _PARALLEL_FROM else 1
+
+
+@contextmanager
+def in_threads(count: int) -> Iterator[Callable[[Callable[[T], object], Iterable[T]], object]]:
+    """Provide a function that calls another one with each item, in so many threads."""
+    if count == 1:
+        yield _in_turn
+        return
+    with ThreadPoolExecutor(count) as pool:
+        yield lambda function, items: list(pool.map(function, items))
+
+
+def _in_turn(function: Callable[[T], object], items: Iterable[T]) -> None:
+    for item in items:
+        function(item)
 
 
 def _measure_outside(job: _Job) -> None:
