@@ -2,18 +2,17 @@
 
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from lightning_seg.metrics.functional.labels import check_settings, label_maps
+from lightning_seg.metrics.functional.labels import check_settings, equals, label_maps, lift
 
 SurfaceVoid = Literal["transparent", "zeroed"]
 Missing = Literal["diagonal", "infinite", "skip"]
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+_NOWHERE = np.empty((0, 2), np.intp)
 
 
 class SurfaceDistances(NamedTuple):
@@ -80,36 +79,71 @@ def surface_distances(
         tensor([[2., 2.]], dtype=torch.float64)
     """
     check_surface_distance(num_classes, percentile, missing, void)
-    maps = label_maps(preds, target, num_classes, ignore_index)
-    pred, truth = (labels.cpu().numpy() for labels in maps)
+    pred, truth = label_maps(preds, target, num_classes, ignore_index)
+    pred = lift(pred, equals(truth, num_classes), num_classes)
+    ignored = num_classes if void == "transparent" else None
     distances = np.full((2, len(truth), num_classes), np.nan)
-    for image, (a, b) in enumerate(zip(pred, truth)):
-        unknown = b == num_classes
-        solid = unknown if void == "transparent" else np.zeros_like(unknown)
-        far = {"diagonal": np.hypot(*b.shape), "infinite": np.inf, "skip": np.nan}[missing]
-        for k in set(np.unique(a)) | set(np.unique(b)):
-            if k == num_classes:
-                continue
-            outline_a, outline_b = (_outline((labels == k) & ~unknown, solid) for labels in (a, b))
-            distances[:, image, k] = _distances(outline_a, outline_b, percentile, far)
+    for image, maps in enumerate(zip(pred.cpu().numpy(), truth.cpu().numpy())):
+        far = {"diagonal": np.hypot(*maps[0].shape), "infinite": np.inf, "skip": np.nan}[missing]
+        outlines = [_outline(labels, num_classes, ignored) for labels in maps]
+        pixels = [_pixels_by_class(labels, at) for labels, at in zip(maps, outlines)]
+        same = outlines[0] & outlines[1] & (maps[0] == maps[1])
+        for k in pixels[0].keys() | pixels[1].keys():
+            a, b = (of_class.get(k, _NOWHERE) for of_class in pixels)
+            distances[:, image, k] = _distances(a, b, same, percentile, far)
     return SurfaceDistances(*torch.from_numpy(distances))
 
 
-def _outline(mask: NDArray[np.bool_], solid: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the coordinates (N, 2) of the mask pixels removed by erosion."""
-    body = (mask | solid).astype(np.uint8)
-    inner = cv2.erode(body, _CROSS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.argwhere(mask & (inner == 0))
+def _outline(
+    labels: NDArray[np.integer], num_classes: int, ignored: int | None
+) -> NDArray[np.bool_]:
+    """Return the outlines (H, W) of all classes; no outline runs between class and ``ignored``."""
+    outline = np.ones(labels.shape, np.bool_)
+    outline[1:-1, 1:-1] = False
+    unknown = labels == num_classes
+    for here, there in (np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1]):
+        differ = labels[here] != labels[there]
+        if ignored is not None:
+            differ &= ~(unknown[here] | unknown[there])
+        outline[here] |= differ
+        outline[there] |= differ
+    return outline & ~unknown
+
+
+def _pixels_by_class(
+    labels: NDArray[np.integer], outline: NDArray[np.bool_]
+) -> dict[int, NDArray[np.intp]]:
+    """Return rows and columns (N, 2) of the outline of each class that has one."""
+    places = np.flatnonzero(outline)
+    classes = labels.reshape(-1)[places]
+    order = np.argsort(classes, kind="stable")
+    present, starts = np.unique(classes[order], return_index=True)
+    pixels = np.stack(np.divmod(places[order], labels.shape[1]), axis=1)
+    return dict(zip(present.tolist(), np.split(pixels, starts[1:])))  # empty if none
 
 
 def _distances(
-    pred: NDArray[np.int64], truth: NDArray[np.int64], percentile: float, far: float
+    pred: NDArray[np.intp],
+    truth: NDArray[np.intp],
+    same: NDArray[np.bool_],
+    percentile: float,
+    far: float,
 ) -> tuple[float, float]:
-    if len(pred) == 0 and len(truth) == 0:
-        return np.nan, np.nan
     if len(pred) == 0 or len(truth) == 0:
         return far, far
-    from_pred, _ = cKDTree(truth).query(pred)
-    from_truth, _ = cKDTree(pred).query(truth)
+    from_pred, from_truth = _to_nearest(pred, truth, same), _to_nearest(truth, pred, same)
     mean = (from_pred.sum() + from_truth.sum()) / (len(pred) + len(truth))
     return mean, max(np.percentile(from_pred, percentile), np.percentile(from_truth, percentile))
+
+
+def _to_nearest(
+    pixels: NDArray[np.intp], others: NDArray[np.intp], same: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Distance from each pixel to the nearest of the others; 0 where both outlines coincide."""
+    distances = np.zeros(len(pixels))
+    apart = ~same[pixels[:, 0], pixels[:, 1]]
+    if apart.any():
+        # A balanced tree takes longer to build than the queries save.
+        tree = cKDTree(others, balanced_tree=False, compact_nodes=False)
+        distances[apart], _ = tree.query(pixels[apart])
+    return distances
