@@ -3,12 +3,11 @@
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from lightning_seg.metrics.functional.labels import check_settings, equals, label_maps, lift
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
-from lightning_seg.metrics.functional.windows import differs_within, histograms
+from lightning_seg.metrics.functional.windows import differs_within, overlaps
 
 Void = Literal["transparent", "removed", "zeroed"]
 
@@ -99,14 +98,12 @@ def boundary_iou_counts(
     [in_pred] = differs_within(pred, [width], see_through)
     [in_truth] = differs_within(truth, [width], see_through)
     if border:
-        rim = _image_rim(truth, width)
-        in_pred |= rim
-        in_truth |= rim
+        _mark_rim(in_pred, width)
+        _mark_rim(in_truth, width)
     pred = lift(pred, ~in_pred | is_void, num_classes)
     truth = lift(truth, ~in_truth, num_classes)
-    common = lift(pred, pred != truth, num_classes)
     intersection, pred_size, truth_size = (
-        histograms(labels, num_classes + 1).sum(dim=0)[:-1] for labels in (common, pred, truth)
+        counts.sum(dim=0)[:-1] for counts in overlaps(pred, truth, num_classes)
     )
     return intersection, pred_size + truth_size - intersection
 
@@ -141,7 +138,10 @@ def boundary_iou(
     return average_classes(ratio(*counts), average)
 
 
-def _image_rim(labels: Tensor, width: int) -> Tensor:
-    rim = torch.ones(labels.shape[-2:], dtype=torch.bool, device=labels.device)
-    rim[width:-width, width:-width] = False
-    return rim
+def _mark_rim(maps: Tensor, width: int) -> None:
+    """Set the pixels within ``width`` of the image border."""
+    for side in (-1, -2):
+        length = maps.shape[side]
+        reach = min(width, length)
+        maps.narrow(side, 0, reach).fill_(True)
+        maps.narrow(side, length - reach, reach).fill_(True)

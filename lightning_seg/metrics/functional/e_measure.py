@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_seg.metrics.functional.labels import check_settings, equals, label_maps, lift
 from lightning_seg.metrics.functional.ratios import as_float64
-from lightning_seg.metrics.functional.windows import histograms
+from lightning_seg.metrics.functional.windows import overlaps
 
 RegionVoid = Literal["removed", "zeroed"]
 Normalize = Literal["N-1", "N"]
@@ -65,10 +65,7 @@ def e_measure(
     check_e_measure(num_classes, void, normalize)
     pred, truth = label_maps(preds, target, num_classes, ignore_index)
     pred = lift(pred, equals(truth, num_classes), num_classes)
-    common = lift(pred, pred != truth, num_classes)
-    both, predicted, true = (
-        as_float64(histograms(labels, num_classes + 1)) for labels in (common, pred, truth)
-    )
+    both, predicted, true = (as_float64(counts) for counts in overlaps(pred, truth, num_classes))
     height, width = truth.shape[-2:]
     void_pixels = true[:, -1:] if void == "removed" else torch.zeros_like(true[:, -1:])
     pixels = height * width - void_pixels

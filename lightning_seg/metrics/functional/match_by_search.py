@@ -6,9 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from lightning_seg.metrics.functional.contours import ContourCounts, mixed_blocks
+
+# A tree pays if so many positions have no neighbour in so many rows above and below.
+_SEARCHED_ROWS = 2
+_TREE_SHARE = 0.2
 
 
 class _Grid(NamedTuple):
@@ -34,7 +39,10 @@ class _Grid(NamedTuple):
 def match_by_search(
     pred: Tensor, truth: Tensor, num_classes: int, radius: int, uncounted: Tensor | None = None
 ) -> ContourCounts:
-    """Match contours with a binary search for each contour pixel and row of the disk."""
+    """Match contours with a binary search for each contour pixel and row of the disk.
+
+    Where many contour pixels have no neighbour within a few rows, a k-d tree finds the rest.
+    """
     grid = _Grid(num_classes, pred.shape[-2], pred.shape[-1], radius)
     skip = None if uncounted is None else uncounted.numpy()
     pred_all, pred_counted = _contour_places(pred.numpy(), grid, skip)
@@ -91,4 +99,21 @@ def _has_neighbour(
         left = left[~hit]
         if len(left) == 0:
             break
+        if abs(dy) == _SEARCHED_ROWS and len(left) > _TREE_SHARE * len(places):
+            matched[left] = _has_neighbour_in_tree(places[left], others, grid)
+            break
     return matched
+
+
+def _has_neighbour_in_tree(
+    places: NDArray[np.int64], others: NDArray[np.int64], grid: _Grid
+) -> NDArray[np.bool_]:
+    """Do the same with a k-d tree, which is faster for positions far from all others."""
+    tree = cKDTree(_coordinates(others, grid), balanced_tree=False, compact_nodes=False)
+    bound = math.sqrt(grid.radius**2 + 0.5)  # between two squared distances, which are integers
+    distance, _ = tree.query(_coordinates(places, grid), distance_upper_bound=bound)
+    return np.isfinite(distance)
+
+
+def _coordinates(places: NDArray[np.int64], grid: _Grid) -> NDArray[np.int64]:
+    return np.stack(np.divmod(places, grid.row), axis=1)

@@ -2,11 +2,19 @@
 
 from collections.abc import Callable, Sequence
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
 from lightning_seg.metrics.functional.labels import as_numbers, lift
+
+# Radius up to which OpenCV's filters, whose time grows with it, are faster than `slide`.
+_OPENCV_RADIUS = 64
+# OpenCV counts in float32, exact up to here.
+_EXACT = 1 << 24
 
 
 def slide(
@@ -63,18 +71,67 @@ def differs_within(
         high = labels * as_numbers(~see_through, labels.dtype)
     differs = []
     for radius, previous in zip(radii, [0, *radii]):
-        low = slide(low, radius - previous, torch.minimum, top)
-        high = slide(high, radius - previous, torch.maximum, 0)
+        low, high = _extremes(low, high, radius - previous)
         differs.append(low != high)
     return differs
+
+
+def _extremes(low: Tensor, high: Tensor, radius: int) -> tuple[Tensor, Tensor]:
+    """Return the minimum of ``low`` and the maximum of ``high`` in the window of each pixel."""
+    if low.device.type != "cpu" or low.dtype != torch.uint8 or radius > _OPENCV_RADIUS:
+        top = torch.iinfo(low.dtype).max
+        return slide(low, radius, torch.minimum, top), slide(high, radius, torch.maximum, 0)
+    window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    results = torch.empty_like(low), torch.empty_like(high)
+    for reduce, maps, result in zip((cv2.erode, cv2.dilate), (low, high), results):
+        for image, out in zip(maps.numpy(), result.numpy()):
+            reduce(image, window, dst=out)
+    return results
+
+
+def overlaps(pred: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Count the pixels of each class in both maps at once, in the prediction and in the truth.
+
+    Args:
+        pred: (B, H, W), 0 to K; K is no class.
+        truth: The same.
+        num_classes: K.
+
+    Returns:
+        int64 (B, K + 1) each; in the first, K has no meaning.
+    """
+    bins = num_classes + 1
+    if pred.device.type != "cpu" or pred.dtype != torch.uint8 or len(pred) == 0:
+        common = lift(pred, pred != truth, num_classes)
+        both, predicted, true = (histograms(labels, bins) for labels in (common, pred, truth))
+        return both, predicted, true
+    pairs = zip(pred.numpy(), truth.numpy())
+    joint = torch.stack([_opencv_histogram(pair, (bins, bins)) for pair in pairs])
+    return joint.diagonal(dim1=1, dim2=2), joint.sum(dim=2), joint.sum(dim=1)
 
 
 def histograms(codes: Tensor, bins: int) -> Tensor:
     """Count how often each value 0 to bins - 1 occurs in each image (B, H, W): int64 (B, bins)."""
     if codes.device.type != "cpu":
         return histograms_by_row(codes, bins)
-    counts = [torch.bincount(image.reshape(-1), minlength=bins) for image in codes]
-    return torch.stack(counts) if counts else torch.zeros((0, bins), dtype=torch.int64)
+    if len(codes) == 0:
+        return torch.zeros((0, bins), dtype=torch.int64)
+    if codes.dtype == torch.uint8:
+        return torch.stack([_opencv_histogram([image], (bins,)) for image in codes.numpy()])
+    return torch.stack([torch.bincount(image.reshape(-1), minlength=bins) for image in codes])
+
+
+def _opencv_histogram(maps: Sequence[NDArray[np.uint8]], bins: tuple[int, ...]) -> Tensor:
+    """Count the combinations of values of maps (H, W): int64 (bins)."""
+    height, width = maps[0].shape
+    rows = max(_EXACT // width, 1)
+    total = np.zeros(bins, np.int64)
+    for top in range(0, height, rows):
+        parts = [labels[top : top + rows] for labels in maps]
+        ranges = [limit for count in bins for limit in (0, count)]
+        counts = cv2.calcHist(parts, range(len(parts)), None, bins, ranges)
+        total += counts.reshape(bins).astype(np.int64)
+    return torch.from_numpy(total)
 
 
 def histograms_by_row(codes: Tensor, bins: int) -> Tensor:
