@@ -43,7 +43,7 @@ class MultiLabelMetric(WrapperMetric):
         >>> metric = MultiLabelMetric(BoundaryIoU(2, width=2, average=None), num_labels=2)
         >>> metric.update(target.roll(1, dims=3), target)
         >>> metric.compute()
-        tensor([0.7143, 1.0000], dtype=torch.float64)
+        tensor([0.6000, 1.0000], dtype=torch.float64)
     """
 
     def __init__(self, metric: Metric, num_labels: int, threshold: float = 0.5) -> None:
@@ -82,8 +82,9 @@ class MultiLabelMetric(WrapperMetric):
     def forward(self, preds: Tensor, target: Tensor) -> Tensor:
         """Add the labels of a batch and return its scores."""
         pairs = self._pairs(preds, target)
-        self._forward_cache = self._joined(lambda k: self._single(k)(*pairs[k]))
-        return self._forward_cache
+        value = self._joined(lambda k: self._single(k)(*pairs[k]))
+        self._forward_cache = value  # type: ignore[assignment]  # Lightning logs it for a step
+        return value
 
     def reset(self) -> None:
         """Reset the counts of all labels."""
