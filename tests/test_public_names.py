@@ -36,11 +36,12 @@ NAMES = {
         equipotential_line_loss EquipotentialLineLoss focal FocalLoss generalized_dice
         GeneralizedDiceLoss jaccard JaccardLoss Loss lovasz_softmax LovaszSoftmaxLoss
         map_binary_cross_entropy map_l1 map_tanimoto MapBinaryCrossEntropyLoss MapL1Loss
-        MapTanimotoLoss point_loss PointLoss semeda SemedaLoss sobel SobelLoss tanimoto
-        TanimotoFormula TanimotoLoss WeightedLoss
+        MapTanimotoLoss MultiLabelLoss point_loss PointLoss semeda SemedaLoss sobel SobelLoss
+        tanimoto TanimotoFormula TanimotoLoss WeightedLoss
     """,
     "metrics": """
-        BoundaryErrors BoundaryFMeasure BoundaryIoU EMeasure PerSampleMean SurfaceDistance TrimapIoU
+        BoundaryErrors BoundaryFMeasure BoundaryIoU EMeasure MultiLabelMetric PerSampleMean
+        SurfaceDistance TrimapIoU
     """,
     "metrics.functional": """
         boundary_f_counts boundary_f_scores boundary_iou boundary_iou_counts boundary_width

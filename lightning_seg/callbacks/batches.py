@@ -104,14 +104,43 @@ def to_labels(pred: Tensor, num_classes: int) -> Tensor:
             )
         return labels
     if pred.ndim == 3 and num_classes == 2:
-        probabilities = bool(((pred >= 0) & (pred <= 1)).all())
-        return (pred > (0.5 if probabilities else 0.0)).long()
+        return _thresholded(pred)
     if pred.ndim != 4 or pred.shape[1] != num_classes:
         raise InputError(
             f"Predictions have shape {tuple(pred.shape)}, expected scores "
             f"(B, {num_classes}, H, W) or integer labels (B, H, W). Is num_classes right?"
         )
     return pred.argmax(dim=1)
+
+
+def _thresholded(pred: Tensor) -> Tensor:
+    probabilities = bool(((pred >= 0) & (pred <= 1)).all())
+    return (pred > (0.5 if probabilities else 0.0)).long()
+
+
+def to_multi_label(
+    pred: Tensor, target: Tensor, num_labels: int, ignore_index: int | None, resize: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return predicted labels and the checked ground truth, both (B, K, H, W) int64 of 0 and 1.
+
+    Args:
+        pred: (B, K, H, W): logits, probabilities (all in [0, 1]) or labels.
+        target: (B, K, H, W) of any type, with 0, 1 and ``ignore_index``.
+        num_labels: K.
+        ignore_index: Value of ignored pixels; None for none.
+        resize: See `to_labels_and_masks`.
+    """
+    for name, maps in (("Predictions", pred), ("Ground truth", target)):
+        if maps.ndim != 4 or maps.shape[1] != num_labels:
+            raise InputError(
+                f"{name} of shape {tuple(maps.shape)} with multi_label: expected (B, {num_labels}, "
+                "H, W), a map of each label. Is num_classes right? For one label per pixel, set "
+                "multi_label=False."
+            )
+    if resize and pred.shape[-2:] != target.shape[-2:]:
+        pred = _resized(pred, target.shape[-2:])
+    labels = _thresholded(pred) if pred.is_floating_point() else pred.long()
+    return labels, _checked(target, labels, 2, ignore_index)
 
 
 def to_labels_and_masks(
@@ -131,6 +160,11 @@ def to_labels_and_masks(
     if resize and pred.shape[-2:] != target.shape[-2:]:
         pred = _resized(pred, target.shape[-2:])
     labels = to_labels(pred, num_classes)
+    return labels, _checked(target, labels, num_classes, ignore_index)
+
+
+def _checked(target: Tensor, labels: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
+    """Return the ground truth as int64, after checking its shape and values."""
     target = target.to(labels.device)
     if target.shape != labels.shape:
         raise InputError(
@@ -154,7 +188,7 @@ def to_labels_and_masks(
             f"{num_classes - 1} and ignore_index is {ignore_index}. Set num_classes or "
             "ignore_index to those of the data."
         )
-    return labels, target
+    return target
 
 
 def _squeezed(target: Tensor) -> Tensor:
@@ -162,7 +196,8 @@ def _squeezed(target: Tensor) -> Tensor:
         raise InputError(
             f"The ground truth has shape {tuple(target.shape)}: one channel per class is one-hot "
             "or multi-label, expected labels (B, H, W). For one-hot masks, give an extractor that "
-            "returns target.argmax(1); several labels per pixel have no boundaries to measure."
+            "returns target.argmax(1); for several labels per pixel, set BoundaryMetrics("
+            "multi_label=True); pictures have one label per pixel."
         )
     return target[:, 0] if target.ndim == 4 else target
 

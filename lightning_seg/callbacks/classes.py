@@ -13,13 +13,30 @@ IGNORE_INDEX = 255
 IgnoreIndex = int | Literal["auto"] | None
 
 
-def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | None = None) -> int:
+def find_multi_label(trainer: Trainer, pl_module: LightningModule, given: bool | None) -> bool:
+    """Return whether pixels have several labels: as given, or for ``task: multilabel``."""
+    if given is not None:
+        return given
+    return _first(_sources(trainer, pl_module), "task") == "multilabel"
+
+
+def find_num_classes(
+    trainer: Trainer,
+    pl_module: LightningModule,
+    given: int | None = None,
+    multi_label: bool = False,
+) -> int:
     """Return the number of classes: as given, or the datamodule's, module's or hyperparameters'.
 
-    One class means a binary model and counts as two, and so does ``task: binary``.
+    One class means a binary model and counts as two, and so does ``task: binary``. With several
+    labels per pixel it is ``num_labels``, or else ``num_classes``, as it is.
     """
     sources = _sources(trainer, pl_module)
-    num_classes = given if given is not None else _first(sources, "num_classes")
+    num_classes = given
+    if num_classes is None and multi_label:
+        num_classes = _first(sources, "num_labels")
+    if num_classes is None:
+        num_classes = _first(sources, "num_classes")
     if num_classes is None and _first(sources, "task") == "binary":
         num_classes = 2
     if num_classes is None:
@@ -29,7 +46,7 @@ def find_num_classes(trainer: Trainer, pl_module: LightningModule, given: int | 
         )
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise InputError(f"num_classes is {num_classes!r}, expected an integer of 2 or more")
-    return max(num_classes, 2)
+    return num_classes if multi_label else max(num_classes, 2)
 
 
 def find_class_names(

@@ -23,6 +23,7 @@ from lightning_seg.losses.map_binary_cross_entropy import (
 )
 from lightning_seg.losses.map_l1 import MapL1Loss, map_l1
 from lightning_seg.losses.map_tanimoto import MapTanimotoLoss, map_tanimoto
+from lightning_seg.losses.multi_label import MultiLabelLoss
 from lightning_seg.losses.point import PointLoss, point_loss
 from lightning_seg.losses.potential import anisotropic_convolution
 from lightning_seg.losses.semeda import SemedaLoss, semeda
@@ -50,6 +51,7 @@ __all__ = [
     "MapBinaryCrossEntropyLoss",
     "MapL1Loss",
     "MapTanimotoLoss",
+    "MultiLabelLoss",
     "PointLoss",
     "SemedaLoss",
     "SobelLoss",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lightning_seg.losses.base import autocast_off, check_shapes, promote
+from lightning_seg.losses.base import check_shapes, loss_function, promote
 
 VOID = -1
 
@@ -22,7 +22,7 @@ gradient of the sum with respect to the probabilities, (b, K, H, W) or None. The
 over the whole batch divided by the number."""
 
 
-@autocast_off
+@loss_function
 def probability_loss(
     logits: Tensor, mask: Tensor, term: Term, ignore_index: int, channels_last: bool = False
 ) -> Tensor:

@@ -1,5 +1,6 @@
 """Base class of the losses, and checks that they share."""
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import wraps
@@ -16,10 +17,11 @@ class Loss(nn.Module):
     """A scalar term of the training objective.
 
     Losses on logits are called ``(logits (B, K, H, W), mask (B, H, W))``, losses on maps
-    ``(prediction (B, C, H, W), target (B, C, H, W), mask (B, H, W))``. Masks are int64. Half
-    precision is promoted to float32 and float64 is kept. Ignored pixels change neither value nor
-    gradient, even if predictions are not finite there; NaN at a valid pixel gives NaN. A batch
-    without a valid pixel gives 0 and a zero gradient.
+    ``(prediction (B, C, H, W), target (B, C, H, W), mask (B, H, W))``. Masks are integers of any
+    type, and may have a channel, (B, 1, H, W). Half precision is promoted to float32 and float64 is
+    kept. Ignored pixels change neither value nor gradient, even if predictions are not finite
+    there; NaN at a valid pixel gives NaN. A batch without a valid pixel gives 0 and a zero
+    gradient.
 
     Labels must be 0..K-1 or the ignore index. They are not checked, because that would wait for the
     device in every step: with others a loss raises IndexError or has an arbitrary value.
@@ -46,40 +48,65 @@ def valid_scores(scores: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
     return promote(scores).masked_fill((mask == ignore_index).unsqueeze(1), 0.0)
 
 
-def autocast_off(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """Decorate a loss function so that it runs with autocast disabled."""
+def loss_function(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Decorate a function with a parameter ``mask``: autocast is off, masks are as `as_labels`."""
+    position = list(inspect.signature(loss).parameters).index("mask")
 
     @wraps(loss)
     def run(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        first: Any = next(iter((*args, *kwargs.values())))
+        given: list[Any] = list(args)
+        named: dict[str, Any] = dict(kwargs)
+        if "mask" in named:
+            named["mask"] = as_labels(named["mask"])
+        elif len(given) > position:
+            given[position] = as_labels(given[position])
+        first = next(iter((*given, *named.values())))
         if not torch.amp.is_autocast_available(first.device.type):
-            return loss(*args, **kwargs)
+            return loss(*given, **named)
         with torch.autocast(first.device.type, enabled=False):
-            return loss(*args, **kwargs)
+            return loss(*given, **named)
 
     return run
 
 
+def as_labels(mask: Tensor) -> Tensor:
+    """Return a mask of whole numbers, (B, H, W) or (B, 1, H, W), as (B, H, W) int64.
+
+    Floating-point masks are returned as they are, because they may hold fractions.
+    """
+    if mask.ndim == 4 and mask.shape[1] == 1:
+        mask = mask[:, 0]
+    return mask if mask.is_floating_point() else mask.long()
+
+
 def check_shapes(logits: Tensor, mask: Tensor) -> None:
     """Raise ValueError unless logits are (B, K, H, W), K > 1, and the mask (B, H, W) int64."""
-    check_mask_dtype(mask)
     if logits.ndim != 4 or mask.shape != (logits.shape[0], *logits.shape[2:]):
+        several = logits.ndim == 4 and mask.shape == logits.shape
         raise ValueError(
             f"logits have the shape {tuple(logits.shape)} and the mask {tuple(mask.shape)}, "
-            "expected (B, K, H, W) and (B, H, W): upsample the logits to the size of the labels"
+            "expected (B, K, H, W) and (B, H, W): "
+            + (
+                "for a one-hot mask give mask.argmax(1), for several labels per pixel use "
+                "MultiLabelLoss"
+                if several
+                else "upsample the logits to the size of the labels"
+            )
         )
     if logits.shape[1] < 2:
         raise ValueError(
             "logits have 1 class, expected at least 2: a binary task is background and foreground, "
-            "with a channel for each"
+            "with a channel for each; for one channel with a sigmoid use MultiLabelLoss"
         )
+    check_mask_dtype(mask)
 
 
 def check_mask_dtype(mask: Tensor) -> None:
-    """Raise ValueError unless the mask is int64; smaller types overflow or differ by loss."""
+    """Raise ValueError unless the mask is int64, see `as_labels`."""
     if mask.dtype != torch.int64:
         raise ValueError(
-            f"the mask is {mask.dtype}, expected torch.int64 labels: convert it with mask.long()"
+            f"the mask is {mask.dtype}, expected integers, as fractions are no labels: convert it "
+            "with mask.long()"
         )
 
 

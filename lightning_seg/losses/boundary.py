@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lightning_seg.losses._by_class import check_classes, chosen
-from lightning_seg.losses.base import Loss, autocast_off, check_shapes, valid_scores
+from lightning_seg.losses.base import Loss, check_shapes, loss_function, valid_scores
 from lightning_seg.targets import BoundaryDistance
 from lightning_seg.targets.signed_distance import Void
 
 
-@autocast_off
+@loss_function
 def boundary_loss(
     logits: Tensor,
     mask: Tensor,

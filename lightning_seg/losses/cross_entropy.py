@@ -10,8 +10,8 @@ from lightning_seg.losses._probabilities import pixel_nll
 from lightning_seg.losses.base import (
     Loss,
     Reduction,
-    autocast_off,
     check_shapes,
+    loss_function,
     mean_where,
     pooled,
     promote,
@@ -19,7 +19,7 @@ from lightning_seg.losses.base import (
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
 
 
-@autocast_off
+@loss_function
 def cross_entropy(
     logits: Tensor,
     mask: Tensor,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lightning_seg.errors import check_choice
 from lightning_seg.losses._by_class import check_classes, chosen, sum_by_class
-from lightning_seg.losses.base import Loss, autocast_off, check_shapes, mean_where, valid_scores
+from lightning_seg.losses.base import Loss, check_shapes, loss_function, mean_where, valid_scores
 from lightning_seg.targets import InnerDistance
 from lightning_seg.targets.inner_distance import Metric
 from lightning_seg.targets.signed_distance import Void
@@ -16,7 +16,7 @@ from lightning_seg.targets.signed_distance import Void
 Reduce = Literal["mean_present", "mean_all", "sum"]
 
 
-@autocast_off
+@loss_function
 def distance_transform_loss(
     logits: Tensor,
     mask: Tensor,

@@ -9,9 +9,9 @@ from torch import Tensor
 from lightning_seg.losses._probabilities import masked_probabilities, true_class_nll
 from lightning_seg.losses.base import (
     Loss,
-    autocast_off,
     check_number,
     check_shapes,
+    loss_function,
     mean_where,
     valid_scores,
 )
@@ -20,7 +20,7 @@ _NO_BOUNDARY = 1e-3
 """Boundary potentials up to this count as zero."""
 
 
-@autocast_off
+@loss_function
 def dual_task(
     logits: Tensor,
     edge: Tensor,

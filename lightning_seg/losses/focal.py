@@ -12,8 +12,8 @@ from lightning_seg.losses._probabilities import masked_probabilities, true_class
 from lightning_seg.losses.base import (
     Loss,
     Reduction,
-    autocast_off,
     check_number,
+    loss_function,
     mean_where,
     pooled,
     ratio,
@@ -27,7 +27,7 @@ PRESETS: dict[str, tuple[Activation, Reduction]] = {
 }
 
 
-@autocast_off
+@loss_function
 def focal(
     logits: Tensor,
     mask: Tensor,

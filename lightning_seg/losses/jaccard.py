@@ -13,10 +13,10 @@ from lightning_seg.losses._overlap import (
     overlap,
     overlap_arguments,
 )
-from lightning_seg.losses.base import Reduction, autocast_off, ratio
+from lightning_seg.losses.base import Reduction, loss_function, ratio
 
 
-@autocast_off
+@loss_function
 def jaccard(
     logits: Tensor,
     mask: Tensor,

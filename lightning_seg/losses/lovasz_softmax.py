@@ -8,12 +8,12 @@ from torch import Tensor
 
 from lightning_seg.errors import check_choice
 from lightning_seg.losses._probabilities import masked_probabilities
-from lightning_seg.losses.base import Loss, Reduction, autocast_off, mean_where
+from lightning_seg.losses.base import Loss, Reduction, loss_function, mean_where
 
 Classes = Literal["present", "all"]
 
 
-@autocast_off
+@loss_function
 def lovasz_softmax(
     logits: Tensor,
     mask: Tensor,

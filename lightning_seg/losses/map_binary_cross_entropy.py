@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from lightning_seg.losses.base import Loss, autocast_off, check_map_shapes, promote
+from lightning_seg.losses.base import Loss, check_map_shapes, loss_function, promote
 
 
-@autocast_off
+@loss_function
 def map_binary_cross_entropy(
     prediction: Tensor, target: Tensor, mask: Tensor, balanced: bool = True, ignore_index: int = 255
 ) -> Tensor:

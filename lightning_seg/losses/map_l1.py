@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lightning_seg.errors import check_choice
-from lightning_seg.losses.base import Loss, autocast_off, check_map_shapes, promote, ratio
+from lightning_seg.losses.base import Loss, check_map_shapes, loss_function, promote, ratio
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
 
 Weigh = Literal["pixels", "channels"]
 
 
-@autocast_off
+@loss_function
 def map_l1(
     prediction: Tensor,
     target: Tensor,

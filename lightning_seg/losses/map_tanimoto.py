@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from lightning_seg.losses.base import autocast_off, check_map_shapes, promote
+from lightning_seg.losses.base import check_map_shapes, loss_function, promote
 from lightning_seg.losses.tanimoto_formula import FormulaLoss, TanimotoFormula
 
 
-@autocast_off
+@loss_function
 def map_tanimoto(
     prediction: Tensor,
     target: Tensor,

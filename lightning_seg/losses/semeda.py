@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lightning_seg.errors import InputError, check_choice
 from lightning_seg.losses._probability_loss import VOID, probability_loss
-from lightning_seg.losses.base import Loss, check_shapes
+from lightning_seg.losses.base import Loss, check_shapes, loss_function
 from lightning_seg.networks import EdgeNetwork, pretrained_weights_wanted
 from lightning_seg.networks.edge_network import WIDTHS, activated
 from lightning_seg.targets._masks import one_hot
@@ -20,6 +20,7 @@ from lightning_seg.targets._masks import one_hot
 Reduction = Literal["pixel", "mean"]
 
 
+@loss_function
 def semeda(
     logits: Tensor,
     mask: Tensor,

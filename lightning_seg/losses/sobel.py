@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_seg.errors import check_choice
-from lightning_seg.losses.base import Loss, autocast_off, check_shapes, mean_where, valid_scores
+from lightning_seg.losses.base import Loss, check_shapes, loss_function, mean_where, valid_scores
 from lightning_seg.targets._masks import one_hot
 
 Reduction = Literal["pixel", "mean"]
 
 
-@autocast_off
+@loss_function
 def sobel(
     logits: Tensor, mask: Tensor, reduction: Reduction = "mean", ignore_index: int = 255
 ) -> Tensor:

@@ -4,11 +4,11 @@ from torch import Tensor
 
 from lightning_seg.losses._by_class import sum_by_class
 from lightning_seg.losses._probabilities import masked_probabilities
-from lightning_seg.losses.base import autocast_off
+from lightning_seg.losses.base import loss_function
 from lightning_seg.losses.tanimoto_formula import FormulaLoss, TanimotoFormula
 
 
-@autocast_off
+@loss_function
 def tanimoto(
     logits: Tensor,
     mask: Tensor,

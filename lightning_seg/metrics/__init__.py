@@ -8,6 +8,7 @@ from lightning_seg.metrics.boundary_errors import BoundaryErrors
 from lightning_seg.metrics.boundary_f import BoundaryFMeasure
 from lightning_seg.metrics.boundary_iou import BoundaryIoU
 from lightning_seg.metrics.e_measure import EMeasure
+from lightning_seg.metrics.multi_label import MultiLabelMetric
 from lightning_seg.metrics.per_sample_mean import PerSampleMean
 from lightning_seg.metrics.surface_distance import SurfaceDistance
 from lightning_seg.metrics.trimap_iou import TrimapIoU
@@ -17,6 +18,7 @@ __all__ = [
     "BoundaryFMeasure",
     "BoundaryIoU",
     "EMeasure",
+    "MultiLabelMetric",
     "PerSampleMean",
     "SurfaceDistance",
     "TrimapIoU",

@@ -29,7 +29,8 @@ class TrimapIoU(SegmentationMetric):
 
     Args:
         num_classes: K, at least 2.
-        widths: W half-widths of the bands in px (Chebyshev distance).
+        widths: W half-widths of the bands in px (Chebyshev distance). A single number gives a value
+            without the axis of widths, for torchmetrics' ``ClasswiseWrapper`` and for ``log_dict``.
         region: "boundary" for the IoU inside the band, "interior" for the IoU outside it, "both".
             Several in one MetricCollection share one count.
         band: "transition" (where two classes meet; ignored pixels and image borders form no band),
@@ -50,20 +51,23 @@ class TrimapIoU(SegmentationMetric):
 
     intersection: Tensor
     union: Tensor
+    single = False  # for metrics pickled before this option existed
 
     def __init__(
         self,
         num_classes: int,
-        widths: Sequence[int] = (1, 2, 3, 5, 10),
+        widths: Sequence[int] | int = (1, 2, 3, 5, 10),
         region: Region = "boundary",
         band: Band = "transition",
         ignore_index: int | None = None,
         average: Average = "macro",
     ) -> None:
         super().__init__()
+        self.single = isinstance(widths, int)
+        widths = (widths,) if isinstance(widths, int) else tuple(widths)
         check_trimap_iou(num_classes, widths, region, band, average)
         self.num_classes = num_classes
-        self.widths = tuple(widths)
+        self.widths = widths
         self.region: Region = region
         self.band: Band = band
         self.ignore_index = ignore_index
@@ -86,7 +90,8 @@ class TrimapIoU(SegmentationMetric):
             counts_in_region(levels, self.widths, self.region)
             for levels in (self.intersection, self.union)
         )
-        return average_classes(ratio(*counts), self.average)
+        values = ratio(*counts)
+        return average_classes(values.squeeze(-2) if self.single else values, self.average)
 
     def plot(self, val: Value = None, ax: "Axes | None" = None) -> Plot:
         """Plot a value (by default `compute()`) as curves over the band width."""

@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
-from lightning_seg.losses import ClassWeights, Loss, WeightedLoss
+from lightning_seg.losses import ClassWeights, Loss, MultiLabelLoss, WeightedLoss
 
 Losses = Mapping[str, WeightedLoss | None]
 
@@ -75,6 +75,12 @@ def _check_call(name: str, term: WeightedLoss, owner: Mapping[str, Head]) -> Non
 
 
 def _check_channels(name: str, loss: nn.Module, prediction: str, head: Head) -> None:
+    if any(isinstance(part, MultiLabelLoss) for part in loss.modules()):
+        raise InputError(
+            f"losses.{name} is a MultiLabelLoss, but SegmentationTask trains and predicts one "
+            "label per pixel. Give the loss inside it; MultiLabelLoss is for a LightningModule of "
+            "your own. For one sigmoid channel of a binary task set model.head.sigmoid to true."
+        )
     channels = head.channels_of(prediction)
     try:
         for part in loss.modules():

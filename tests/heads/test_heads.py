@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead, SignedDistanceHead
 from lightning_seg.heads.signed_distance import recoverable_clamp
+from lightning_seg.losses import CrossEntropyLoss
 from lightning_seg.targets import SignedDistance
 
 
@@ -18,6 +20,30 @@ def features():
 
 def test_the_classifier_gives_scores(features):
     assert ClassificationHead(64, 5)(features)["logits"].shape == (2, 5, 12, 10)
+
+
+def test_one_sigmoid_channel_is_binary_cross_entropy_in_value_and_gradient(features):
+    head = ClassificationHead(64, 2, sigmoid=True).double()
+    decoder = features["decoder"].double().requires_grad_()
+    logits = head({"decoder": decoder})["logits"]
+    z = head.classifier(decoder)
+    assert z.shape == (2, 1, 12, 10)
+    probability = z.sigmoid()
+    torch.testing.assert_close(logits.softmax(1), torch.cat([1 - probability, probability], 1))
+    mask = (torch.rand(2, 12, 10, generator=torch.Generator().manual_seed(1)) < 0.3).long()
+    losses = (
+        CrossEntropyLoss()(logits, mask),
+        F.binary_cross_entropy_with_logits(z[:, 0], mask.double()),
+    )
+    torch.testing.assert_close(*losses)
+    inputs = [decoder, *head.parameters()]
+    gradients = [torch.autograd.grad(loss, inputs, retain_graph=True) for loss in losses]
+    torch.testing.assert_close(*gradients)
+
+
+def test_one_sigmoid_channel_is_for_two_classes():
+    with pytest.raises(InputError, match="there are 3 classes"):
+        ClassificationHead(64, 3, sigmoid=True)
 
 
 def test_the_cascade_gives_scores_and_distances_in_range(features):

@@ -175,11 +175,21 @@ class LossContract:
         """Set ``label`` as the ignore index."""
         loss.ignore_index = label
 
-    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
-    def test_masks_of_other_dtypes_are_refused(self, loss, logits, dtype):
-        mask = LABEL_MAPS["void"].to(dtype)
-        with pytest.raises(ValueError, match=rf"the mask is {dtype}, expected torch\.int64"):
-            loss(logits, mask)
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+    def test_masks_may_be_of_any_integer_type_and_have_a_channel(self, loss, logits, dtype):
+        mask = LABEL_MAPS["void"]
+        expected = value_and_gradient(loss, logits, mask)
+        for given in (mask.to(dtype), mask.to(dtype).unsqueeze(1)):
+            actual = value_and_gradient(loss, logits, given)
+            torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+    def test_masks_of_floating_point_are_refused(self, loss, logits):
+        with pytest.raises(ValueError, match=r"the mask is torch\.float32, expected integers"):
+            loss(logits, LABEL_MAPS["void"].float())
+
+    def test_masks_with_a_channel_for_each_class_are_named(self, loss, logits):
+        with pytest.raises(ValueError, match=r"one-hot mask give mask\.argmax\(1\)"):
+            loss(logits, torch.zeros_like(logits))
 
     def test_never_syncs_with_the_device(self):
         check_never_waits(self.make, self.empty_inputs)

@@ -5,6 +5,7 @@ from loss_contract import LABEL_MAPS, VOID, LossContract, on_each_label_map, ran
 from scipy import ndimage
 
 from lightning_seg.losses import DualTaskLoss, dual_task
+from lightning_seg.losses.base import as_labels
 from lightning_seg.targets import semantic_edges
 
 
@@ -48,7 +49,8 @@ class AtTrueEdges(DualTaskLoss):
     """`DualTaskLoss` called like a loss on logits, with the edges of the labels."""
 
     def forward(self, logits, mask):
-        edges = semantic_edges(mask, self.ignore_index).unsqueeze(1)
+        labels = mask.argmax(1) if mask.shape == logits.shape else as_labels(mask)
+        edges = semantic_edges(labels, self.ignore_index).unsqueeze(1)
         return super().forward(logits, 0.9 * edges.to(logits.dtype), mask)
 
 

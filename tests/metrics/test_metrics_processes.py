@@ -11,6 +11,7 @@ from lightning_seg.metrics import (
     BoundaryFMeasure,
     BoundaryIoU,
     EMeasure,
+    MultiLabelMetric,
     PerSampleMean,
     SurfaceDistance,
     TrimapIoU,
@@ -29,6 +30,11 @@ def sample(index):
     return preds, target, torch.rand(1, generator=rng) / 3
 
 
+def at_most(labels, k):
+    """Return overlapping labels: 1 up to class k, 0 above it, and void."""
+    return torch.where(labels == 255, 255, (labels <= k).long())
+
+
 def run(indices):
     metrics = MetricCollection(
         {
@@ -44,11 +50,14 @@ def run(indices):
         }
     )
     called, loss = BoundaryIoU(**COMMON), PerSampleMean()
+    labels = MultiLabelMetric(BoundaryFMeasure(2, 1, ignore_index=255), num_labels=3)
     for preds, target, value in map(sample, indices):
         metrics.update(preds, target)
         called(preds, target)
+        labels.update(*(torch.stack([at_most(x, k) for k in range(3)], 1) for x in (preds, target)))
         loss.update(value)
     actual = metrics.compute() | {"loss": loss.compute(), "forward": called.compute()}
+    actual["labels"] = labels.compute()
     return actual | {"groups": len(metrics.compute_groups)}
 
 
@@ -70,7 +79,7 @@ def test_several_processes_equal_one_bit_for_bit(tmp_path, processes, samples):
     mp.start_processes(process, args=arguments, nprocs=processes, start_method="fork")
     alone = run(range(samples))
     names = [name for name, value in alone.items() if isinstance(value, torch.Tensor)]
-    assert len(names) == 11
+    assert len(names) == 12
     for rank in range(processes):
         shared = torch.load(tmp_path / f"{rank}.pt")
         for name in names:

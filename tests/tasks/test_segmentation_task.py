@@ -12,7 +12,9 @@ from lightning_seg.heads import ClassificationHead
 from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import (
     CrossEntropyLoss,
+    DiceLoss,
     MapL1Loss,
+    MultiLabelLoss,
     TanimotoLoss,
     WeightedLoss,
     cross_entropy,
@@ -29,6 +31,11 @@ QUIET = {
     "enable_model_summary": False,
     "enable_checkpointing": False,
 }
+
+
+def test_losses_of_several_labels_per_pixel_are_refused(make_task):
+    with pytest.raises(InputError, match=r"losses\.dice is a MultiLabelLoss, but SegmentationTask"):
+        make_task({"dice": WeightedLoss(MultiLabelLoss(DiceLoss()))}, ClassificationHead)
 
 
 def test_a_step_trains_every_parameter(make_task, loader):

@@ -12,12 +12,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import Metric, MetricCollection
 
-from lightning_seg.callbacks.batches import find_names, to_labels_and_masks
+from lightning_seg.callbacks.batches import find_names, to_labels_and_masks, to_multi_label
 from lightning_seg.callbacks.classes import (
     IgnoreIndex,
     find_class_names,
     find_classes,
     find_ignore_index,
+    find_multi_label,
     find_num_classes,
 )
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
@@ -34,6 +35,7 @@ from lightning_seg.callbacks.metrics.metric_set import (
 )
 from lightning_seg.callbacks.metrics.report import Report
 from lightning_seg.callbacks.run_record import is_trial, run_folder
+from lightning_seg.errors import InputError
 
 
 class BoundaryMetrics(Callback):
@@ -88,6 +90,12 @@ class BoundaryMetrics(Callback):
         prefix: What logged names start with; ``{stage}`` is ``val`` or ``test``. With ``{stage}_``
             a checkpoint can have a score in its name (``{val_boundary_iou:.3f}``).
         folder: Folder for the files; by default that of the run.
+        multi_label: Pixels have several labels: predictions and ground truth are (B, K, H, W), with
+            a map of 0, 1 and ``ignore_index`` for each label, and each label is measured against
+            the rest, see `MultiLabelMetric`. The accuracy is then that of all labels of all pixels,
+            ``mcc`` the mean of the labels', ``confusion.csv`` has a row for each label, and
+            ``metrics`` are updated with (1, K, H, W). By default only for modules with
+            ``task: multilabel``.
         metrics: Additional torchmetrics by name, a dict or a ``MetricCollection``, updated with the
             labels (1, H, W) of one image at a time. Each returns one value per class, (K,), or a
             scalar, and is logged, tabulated and stored like the built-in metrics.
@@ -118,6 +126,7 @@ class BoundaryMetrics(Callback):
         resize: bool = False,
         prefix: str = "{stage}/",
         folder: str | Path | None = None,
+        multi_label: bool | None = None,
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()
@@ -134,6 +143,7 @@ class BoundaryMetrics(Callback):
         self.merged_classes = dict(merged_classes or {})
         self.pooled_classes = dict(pooled_classes or {})
         self.metrics: dict[str, Metric] = dict((metrics or {}).items())
+        self.multi_label = multi_label
         self.resize = resize
         self.prefix = prefix
         self.folder = None if folder is None else Path(folder)
@@ -145,7 +155,13 @@ class BoundaryMetrics(Callback):
         """Find the number and the names of the classes."""
         if stage == "predict":
             return
-        num_classes = find_num_classes(trainer, pl_module, self.num_classes)
+        multi_label = find_multi_label(trainer, pl_module, self.multi_label)
+        if multi_label and (self.merged_classes or self.pooled_classes):
+            raise InputError(
+                "merged_classes and pooled_classes are unions of classes that exclude each other; "
+                "leave them out with multi_label, or add the unions to the labels."
+            )
+        num_classes = find_num_classes(trainer, pl_module, self.num_classes, multi_label)
         self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
         excluded = find_classes(self.excluded_from_mean, self._class_names, "excluded_from_mean")
         groups = make_groups(self.merged_classes, self.pooled_classes, self._class_names)
@@ -161,6 +177,7 @@ class BoundaryMetrics(Callback):
             self.boundary_errors,
             tuple(excluded),
             *groups,
+            multi_label=multi_label,
         )
 
     @property
@@ -206,7 +223,8 @@ class BoundaryMetrics(Callback):
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
         settings, device = self._settings, pl_module.device
-        labels, masks = to_labels_and_masks(
+        read = to_multi_label if settings.multi_label else to_labels_and_masks
+        labels, masks = read(
             pred.detach(), target, settings.num_classes, settings.ignore_index, self.resize
         )
         if trainer.sanity_checking:
@@ -273,7 +291,7 @@ class BoundaryMetrics(Callback):
 
     def _report(self, title: str, results: Results, metric_set: MetricSet) -> Report:
         settings = asdict(self._settings) | {"boundary_f_void": "removed"}
-        for key in ("merged", "pooled"):
+        for key in ("merged", "pooled", *(() if settings["multi_label"] else ("multi_label",))):
             del settings[key]
         excluded = settings.pop("excluded_classes")
         settings["excluded_from_mean"] = [self._class_names[k] for k in excluded]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelConfusionMatrix
 
 from lightning_seg.callbacks.metrics.merged_classes import (
     VOID,
@@ -23,6 +23,7 @@ from lightning_seg.metrics import (
     BoundaryFMeasure,
     BoundaryIoU,
     EMeasure,
+    MultiLabelMetric,
     SurfaceDistance,
     TrimapIoU,
 )
@@ -31,7 +32,7 @@ from lightning_seg.metrics.functional.region_scores import (
     accuracy,
     matthews,
     micro_matthews,
-    region_scores,
+    scores_of_margins,
 )
 
 if TYPE_CHECKING:
@@ -66,29 +67,33 @@ class MetricSettings:
     excluded_classes: tuple[int, ...] = ()
     merged: tuple[MergedClass, ...] = ()
     pooled: tuple[PooledClasses, ...] = ()
+    multi_label: bool = False
 
     def metrics(self, thorough: bool) -> dict[str, Metric]:
         """Fresh metrics by name, each giving one value a class."""
         common: dict[str, Any] = {
-            "num_classes": self.num_classes,
+            "num_classes": 2 if self.multi_label else self.num_classes,
             "ignore_index": self.ignore_index,
         }
         metrics: dict[str, Metric] = {
-            # All region scores follow from the one matrix.
-            "confusion": MulticlassConfusionMatrix(**common, validate_args=False),
             **self._boundary_metrics(**common, thorough=thorough),
             "trimap_iou": TrimapIoU(
                 **common, average=None, widths=self.trimap_widths, region="both"
             ),
         }
-        if thorough and self.boundary_errors:
+        if thorough and self.boundary_errors and not self.multi_label:
             metrics["boundary_errors"] = BoundaryErrors(
                 **common, widths=self.trimap_widths, normalize=False
             )
         contour = common | {"average": None, "void": "removed"}
         for tolerance in self.curve_tolerances if thorough else ():
             metrics[f"boundary_f/{tolerance}"] = BoundaryFMeasure(**contour, tolerance=tolerance)
-        return metrics
+        if self.multi_label:
+            metrics = {n: MultiLabelMetric(one, self.num_classes) for n, one in metrics.items()}
+        # All region scores follow from the one matrix.
+        matrix = MultilabelConfusionMatrix if self.multi_label else MulticlassConfusionMatrix
+        settings: dict[str, Any] = {"ignore_index": self.ignore_index, "validate_args": False}
+        return {"confusion": matrix(self.num_classes, **settings), **metrics}
 
     def merged_metrics(self) -> dict[str, Metric]:
         """Fresh metrics of a merged class against the rest, for the thorough measurement."""
@@ -125,7 +130,7 @@ class Results:
     Attributes:
         scalars: By name; means over classes are without NaN and without excluded classes.
         per_class: Values (K,) by name, NaN if none.
-        confusion: Pixels (K, K), rows are ground truth.
+        confusion: Pixels (K, K), rows are ground truth; (K, 2, 2) for several labels per pixel.
         merged: Values by name of each merged and each pooled class, NaN if none.
         errors: Counts (W, K, 2, C) of `BoundaryErrors` for the trimap's widths, if counted.
     """
@@ -179,7 +184,10 @@ class MetricSet:
         return {name: metric.to(self.device) for name, metric in metrics.items()}
 
     def update(self, labels: Tensor, mask: Tensor, name: str, number: int) -> None:
-        """Add one image: predicted labels and ground truth (H, W) int64, its name and number."""
+        """Add one image: predicted labels and ground truth (H, W) int64, its name and number.
+
+        With several labels per pixel they are (K, H, W).
+        """
         pred, target = labels.unsqueeze(0), mask.unsqueeze(0)
         before = self._counted() if self.thorough else None
         # Calling a metric adds the image and returns the value of the image alone.
@@ -223,10 +231,10 @@ class MetricSet:
     def _counted(self) -> Tensor:
         """Return all counts so far (N, K) int64, in the order of `count_names`."""
         metrics: dict[str, Any] = self.metrics
-        confusion, trimap = metrics["confusion"].confmat, metrics["trimap_iou"]
-        regions = torch.stack([confusion.diagonal(), confusion.sum(dim=1), confusion.sum(dim=0)])
+        regions = torch.stack(_margins(metrics["confusion"].confmat))
+        trimap = [_counts(metrics["trimap_iou"], name) for name in ("intersection", "union")]
         # The last level holds the pixels outside all bands.
-        bands = torch.stack([trimap.intersection, trimap.union], dim=1).cumsum(dim=0)[:-1]
+        bands = torch.stack(trimap, dim=1).cumsum(dim=0)[:-1]
         return torch.cat([regions, _boundary_counts(metrics), bands.flatten(end_dim=1)])
 
     def images(self) -> list[dict[str, Any]]:
@@ -265,16 +273,41 @@ class MetricSet:
 
 def _boundary_counts(metrics: dict[str, Any]) -> Tensor:
     """Return the counts so far (6, K) int64 of boundary IoU and contours."""
-    boundary = metrics["boundary_iou"]
-    counts = torch.stack([boundary.intersection, boundary.union])
-    return torch.cat([counts, metrics["boundary_f_pooled"].counts])
+    boundary = [_counts(metrics["boundary_iou"], name) for name in ("intersection", "union")]
+    return torch.cat([torch.stack(boundary), _counts(metrics["boundary_f_pooled"], "counts")])
+
+
+def _counts(metric: Any, name: str) -> Tensor:
+    """Return a state of a metric by class, (..., K) int64."""
+    state: Tensor = (
+        metric.counts(name) if isinstance(metric, MultiLabelMetric) else getattr(metric, name)
+    )
+    return state
+
+
+def _margins(confusion: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return correct, true and predicted pixels of each class, int64 (K,)."""
+    if confusion.ndim == 3:
+        return confusion[:, 1, 1], confusion[:, 1].sum(dim=1), confusion[:, :, 1].sum(dim=1)
+    return confusion.diagonal(), confusion.sum(dim=1), confusion.sum(dim=0)
+
+
+def _over_all_pixels(confusion: Tensor) -> dict[str, Tensor]:
+    """Return accuracy and Matthews correlations."""
+    if confusion.ndim == 2:
+        micro, mean, whole = micro_matthews(confusion), matthews(confusion), confusion
+    else:  # each label is right or wrong at each pixel
+        whole = confusion.sum(dim=0)
+        micro, mean = matthews(whole), torch.stack([matthews(one) for one in confusion]).nanmean()
+    return {"accuracy": accuracy(whole), "mcc": mean, "mcc_micro": micro}
 
 
 def _results(
     values: dict[str, Tensor], settings: MetricSettings, additional: Collection[str] = ()
 ) -> Results:
     confusion = values["confusion"]
-    per_class = region_scores(confusion) | _boundary_scores(values)
+    regions = scores_of_margins(*(as_float64(counts) for counts in _margins(confusion)))
+    per_class = regions | _boundary_scores(values)
     for region, rows in zip(("trimap_iou", "interior_iou"), values["trimap_iou"], strict=True):
         named = zip(settings.trimap_widths, rows, strict=True)
         per_class |= {f"{region}/{width}": row for width, row in named}
@@ -283,11 +316,7 @@ def _results(
     per_class |= {name: values[name] for name in additional if values[name].ndim == 1}
     per_class = {name: as_float64(row) for name, row in per_class.items()}
     kept = [k for k in range(settings.num_classes) if k not in settings.excluded_classes]
-    scalars = {
-        "accuracy": accuracy(confusion),
-        "mcc": matthews(confusion),
-        "mcc_micro": micro_matthews(confusion),
-    }
+    scalars = _over_all_pixels(confusion)
     scalars |= {name: row[kept].nanmean() for name, row in per_class.items()}
     scalars |= {name: as_float64(values[name]) for name in additional if values[name].ndim == 0}
     merged: dict[str, dict[str, Tensor]] = {}

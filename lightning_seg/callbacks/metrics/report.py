@@ -157,8 +157,9 @@ class Report:
         count = f"{self.title} ({len(self.images)} images)"
         drawn = {
             "curves": draw_curves(f"{count}: scores by width", curves, means, self.class_names),
-            "confusion": draw_confusion(count, self._confusion, self.class_names),
         }
+        if self._confusion.ndim == 2:
+            drawn["confusion"] = draw_confusion(count, self._confusion, self.class_names)
         shares = self._error_shares()
         if shares is not None:
             drawn["boundary_errors"] = draw_shares(
@@ -180,6 +181,12 @@ class Report:
     def _confusion_rows(
         self, confusion: "NDArray[np.int64]", skip_empty: bool = False
     ) -> list[dict[str, Any]]:
+        if confusion.ndim == 3:  # of each label against the rest
+            names = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+            return [
+                {"class": label, **dict(zip(names, matrix.flatten().tolist(), strict=True))}
+                for label, matrix in zip(self.class_names, confusion, strict=True)
+            ]
         return [
             {"truth": name, **dict(zip(self.class_names, row.tolist(), strict=True))}
             for name, row in zip(self.class_names, confusion, strict=True)
