@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 EXTRAS := dev,docs,export,geo
 SETUP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow coverage faults soak lint types audit constraints docs wheel check-wheel clean
+.PHONY: setup demo test test-slow coverage faults soak lint types audit constraints docs wheel check-wheel check-extras check-resolution clean
 
 setup: $(SETUP)
 
@@ -86,6 +86,30 @@ check-wheel: wheel
 	cd build/check-wheel && venv/bin/lightning-seg fit --config synthetic/unet --config method/epl \
 		--data.crop_size 64 --data.samples_per_epoch 16 --trainer.max_epochs 1 --run_dir run
 	@test -f build/check-wheel/run/checkpoints/last.ckpt && rm -rf build/check-wheel
+
+# Install each extra of the slim distribution alone in an empty environment, and use it there.
+check-extras: $(SETUP)
+	@rm -rf build/check-extras
+	@$(BIN)/uv build --quiet --wheel --out-dir build/check-extras packages/core
+	@cd build/check-extras && for extra in core callbacks train geo export; do \
+		../../$(BIN)/uv venv --quiet --python ../../$(BIN)/python $$extra && \
+		../../$(BIN)/uv pip install --quiet --python $$extra/bin/python \
+			--constraint ../../constraints.txt "$$(ls *.whl)[$${extra#core}]" && \
+		(cd $$extra && bin/python -P ../../../tests/extras/use_$$extra.py > output.txt 2>&1 || \
+			{ cat output.txt; exit 1; }) && \
+		echo "$$extra: $$(../../$(BIN)/uv pip list --quiet --python $$extra/bin/python --format freeze | wc -l) packages" \
+		|| exit 1; \
+	done
+	@rm -rf build/check-extras
+
+# The versions of other projects that the slim distribution allows; nothing is installed.
+check-resolution: $(SETUP)
+	@for other in anomalib torchgeo terratorch; do \
+		for here in '' './packages/core[callbacks]'; do \
+			printf '%s\n' $$other $$here | $(BIN)/uv pip compile --quiet --no-annotate --no-header - | \
+				grep "^$$other==" | sed "s|\$$| $${here:+beside lightning_seg_core[callbacks]}|"; \
+		done; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

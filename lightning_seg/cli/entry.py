@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.warnings import filter_warnings
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, needs
 from lightning_seg.files import UNWRITABLE
 
 COMMANDS = {
@@ -62,10 +62,10 @@ def _run(argv: list[str]) -> None:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         meant = f"Did you mean {near[0]}? " if near else ""
         raise InputError(f"there is no command {name}. {meant}Commands: {', '.join(COMMANDS)}.")
-    if name in _LIGHTNING:
-        import_module("lightning_seg.cli.segmentation_cli").run(argv)
-    else:
-        import_module(f"lightning_seg.cli.commands.{_MODULES.get(name, name)}").run(argv[1:])
+    inner = "segmentation_cli" if name in _LIGHTNING else f"commands.{_MODULES.get(name, name)}"
+    with needs("train", "lightning-seg"):
+        command = import_module(f"lightning_seg.cli.{inner}")
+    command.run(argv if name in _LIGHTNING else argv[1:])
 
 
 def _overview() -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, needs
 from lightning_seg.inference.label_map import label_map
 from lightning_seg.networks import Network
 from lightning_seg.networks.layers import resized_as
@@ -156,12 +156,7 @@ def _cause(error: BaseException) -> BaseException:
 
 def require_onnx() -> None:
     """Check that the packages for ONNX export are installed."""
-    try:
+    with needs("export", "An ONNX file, unlike a .pt2,"):
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"ONNX export needs a package that is not installed: {error.name}. "
-            "Run: pip install 'lightning_seg[export]'; or write a torch.export file (.pt2)"
-        ) from error

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from lightning_seg.errors import needs
 from lightning_seg.metrics.base import Plot, SegmentationMetric, Value
 from lightning_seg.metrics.functional.ratios import Average, average_classes, ratio
 from lightning_seg.metrics.functional.trimap_iou import (
@@ -98,7 +99,8 @@ class TrimapIoU(SegmentationMetric):
         value = self.compute() if val is None else val
         if not isinstance(value, Tensor):
             return self._plot(value, ax)
-        import matplotlib.pyplot as plt
+        with needs("callbacks", "A plot"):
+            import matplotlib.pyplot as plt
 
         rows = ("boundary", "interior") if self.region == "both" else ("",)
         figure, axes = plt.subplots() if ax is None else (None, ax)

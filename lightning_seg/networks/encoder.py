@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, needs
 from lightning_seg.networks.network import Network
 from lightning_seg.networks.pretrained import pretrained_weights_wanted
 from lightning_seg.networks.recomputation import recomputed
@@ -214,10 +214,16 @@ def _unify_dilation(model: nn.Module) -> None:
                     conv.padding = tuple(dilation * (side // 2) for side in conv.kernel_size)
 
 
+def _timm() -> Any:
+    with needs("train", "An encoder"):
+        import timm  # slow to import, and only needed here
+    return timm
+
+
 def _create(
     name: str, pretrained: bool, weights: str | Path | None, options: dict[str, Any]
 ) -> nn.Module:
-    import timm  # slow to import, and only needed here
+    timm = _timm()
 
     if weights is not None:
         return _with_weights(name, Path(weights), options)
@@ -235,7 +241,7 @@ def _create(
 
 def check_name(name: str) -> None:
     """Raise InputError unless timm has a model of this name."""
-    import timm
+    timm = _timm()
 
     if not timm.is_model(name):
         near = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3, cutoff=0.4)
@@ -263,7 +269,7 @@ def _striding(name: str, output_stride: int | None) -> dict[str, int]:
 
 def _stride_of(name: str, **options: Any) -> int | None:
     """Return the stride of the last map, or None if the model rejects the options."""
-    import timm
+    timm = _timm()
 
     try:
         with torch.device("meta"):  # costs no memory
@@ -284,7 +290,7 @@ def _no_pyramid(name: str, error: Exception) -> InputError:
 
 
 def _with_weights(name: str, path: Path, options: dict[str, Any]) -> nn.Module:
-    import timm
+    timm = _timm()
 
     state = _read(path)
     try:
@@ -340,7 +346,7 @@ def _flat(key: str) -> str:
 
 
 def _config(name: str) -> Any:
-    import timm
+    timm = _timm()
 
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
     return timm.models.PretrainedCfg() if config is None else config

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, needs
 from lightning_seg.networks.encoder import check_name, normalization
 from lightning_seg.networks.library_network import LibraryNetwork, check_options, one_line
 from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD
@@ -76,13 +76,8 @@ class SMPNetwork(LibraryNetwork):
 def _create(
     in_channels: int, name: str, encoder: str, pretrained: bool | str, options: dict[str, Any]
 ) -> Any:
-    try:
+    with needs("smp", "SMPNetwork"):
         import segmentation_models_pytorch as smp
-    except ImportError as error:
-        raise InputError(
-            f"SMPNetwork needs a package that is not installed ({error.name}). Run: pip install "
-            "'lightning_seg[smp]'"
-        ) from error
     kinds = smp.MODEL_ARCHITECTURES_MAPPING
     kind = {kind.__name__: kind for kind in kinds.values()}.get(name)
     if kind is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, needs
 from lightning_seg.networks.library_network import LibraryNetwork, check_options, one_line
 from lightning_seg.networks.network import IMAGENET_MEAN, IMAGENET_STD
 from lightning_seg.networks.pretrained import pretrained_weights_wanted
@@ -82,13 +82,8 @@ class _Logits(nn.Module):
 
 
 def _config(model: str, options: dict[str, Any]) -> Any:
-    try:
+    with needs("transformers", "TransformersNetwork"):
         from transformers import CONFIG_MAPPING, MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING
-    except ImportError as error:
-        raise InputError(
-            f"TransformersNetwork needs a package that is not installed ({error.name}). Run: pip "
-            "install 'lightning_seg[transformers]'"
-        ) from error
     known = [kind.model_type for kind in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING]
     if model not in known:
         near = difflib.get_close_matches(model, known, n=1)

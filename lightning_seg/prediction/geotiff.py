@@ -14,7 +14,7 @@ import tifffile
 
 from lightning_seg.data.reading import tiff
 from lightning_seg.data.reading.tiff import is_raster, is_tiff, opened
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, install
 
 try:
     import rasterio
@@ -229,7 +229,7 @@ def becomes_geotiff(image: Path) -> bool:
 def need_rasterio(what: str) -> None:
     """Raise unless rasterio is installed."""
     if rasterio is None:
-        raise InputError(f"{what} needs rasterio: pip install 'lightning_seg[geo]'")
+        raise InputError(f"{what} needs rasterio: {install('geo')}")
 
 
 def has_georeference(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from lightning_seg.errors import InputError, check_choice
+from lightning_seg.errors import InputError, check_choice, needs
 from lightning_seg.prediction.geotiff import (
     becomes_geotiff,
     georeference_optional,
@@ -87,13 +87,9 @@ class Polygons:
     def check(self, class_names: Sequence[str]) -> None:
         """Raise unless all requested classes exist and the libraries are installed."""
         need_rasterio("Writing polygons")
-        try:
+        with needs("geo", "Writing polygons"):
             import pyogrio  # noqa: F401
             import shapely  # noqa: F401
-        except ImportError as error:
-            raise InputError(
-                f"Writing polygons needs {error.name}: pip install 'lightning_seg[geo]'"
-            ) from error
         if unknown := [name for name in self.classes or () if name not in class_names]:
             raise InputError(
                 f"polygons.classes names {unknown[0]!r}, but the classes are: "

@@ -15,7 +15,7 @@ from lightning_seg.data import FolderDataModule, SegmentationDataModule
 from lightning_seg.data.reading.labels import Color
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import is_raster
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, install
 from lightning_seg.files import file_stem
 from lightning_seg.own_files import refuse_foreign
 from lightning_seg.prediction.files import PredictionFiles, Probabilities, checked_label_values
@@ -269,7 +269,7 @@ def _warn_about_lost_georeferences(pairs: Sequence[Pair], why_whole: str = "") -
         elif why_whole:
             reason = f"images are predicted whole. {why_whole}"
         elif not becomes_geotiff(image):
-            reason = "GeoTIFFs need rasterio: pip install 'lightning_seg[geo]'"
+            reason = f"GeoTIFFs need rasterio: {install('geo')}"
         elif is_rotated(image):
             reason = "its Orientation tag says that it is stored rotated. Save it upright"
         else:

@@ -8,8 +8,8 @@ from typing import Any, Self, cast
 
 import torch
 import torch.nn.functional as F
-from lightning.pytorch import LightningModule
-from lightning.pytorch.callbacks import LearningRateFinder
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.cli import instantiate_module
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -356,6 +356,8 @@ class SegmentationTask(LightningModule):
         labels although the checkpoint has the weights.
         """
         resolve_class_weights(self, self.num_classes, missing_alone=self._resumed)
+        if self._has(BatchSizeFinder):  # plans the schedule for the batches that it has found
+            self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store class names, colours and weights, and the planned length of a step schedule."""
@@ -363,10 +365,11 @@ class SegmentationTask(LightningModule):
         checkpoint["class_weights"] = known_weights(self)
         if self._optimizer_settings is not None:
             checkpoint["optimizer_settings"] = self._optimizer_settings
-        if not self._began and self._finds_lr:
+        if not self._began and self._has(LearningRateFinder):
             # The learning-rate finder's temporary file, which it loads with weights_only=True.
             checkpoint.pop(self.CHECKPOINT_HYPER_PARAMS_KEY, None)
-        if self.optimization.step_schedule is not None:
+        if self._began and self.optimization.step_schedule is not None:
+            # Not in the temporary file of the batch-size finder, whose run has another length.
             checkpoint["planned_steps"] = planned_steps(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -398,14 +401,13 @@ class SegmentationTask(LightningModule):
         """
         configured: Any = self.optimization.configure(self)
         self._optimizer_settings = optimizer_settings(configured)
-        if self._stored_settings is not None and not self._finds_lr:
+        if self._stored_settings is not None and not self._has(LearningRateFinder):
             self.optimization.check_same(self._optimizer_settings, self._stored_settings)
         return cast(OptimizerLRScheduler, configured)
 
-    @property
-    def _finds_lr(self) -> bool:
+    def _has(self, kind: type[Callback]) -> bool:
         callbacks = [] if self._trainer is None else self._trainer.callbacks  # type: ignore[attr-defined]
-        return any(isinstance(callback, LearningRateFinder) for callback in callbacks)
+        return any(isinstance(callback, kind) for callback in callbacks)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load a state dict; raise InputError that names a tensor which does not fit."""

@@ -17,22 +17,25 @@ Example::
     data = CityscapesDataModule("tiny", batch_size=1, num_workers=0)
 """
 
-from lightning_seg.testing.faces import write_celebamask_hq, write_helen
-from lightning_seg.testing.files import Masks
-from lightning_seg.testing.folder import write_folder
-from lightning_seg.testing.indoors import write_sunrgbd
-from lightning_seg.testing.objects import write_voc
-from lightning_seg.testing.remote_sensing import (
-    write_dfc2015,
-    write_inria,
-    write_potsdam,
-    write_vaihingen,
-)
-from lightning_seg.testing.streets import (
-    write_camvid,
-    write_camvid_original,
-    write_cityscapes,
-)
+from lightning_seg.errors import needs
+
+with needs("train", "lightning_seg.testing"):
+    from lightning_seg.testing.faces import write_celebamask_hq, write_helen
+    from lightning_seg.testing.files import Masks
+    from lightning_seg.testing.folder import write_folder
+    from lightning_seg.testing.indoors import write_sunrgbd
+    from lightning_seg.testing.objects import write_voc
+    from lightning_seg.testing.remote_sensing import (
+        write_dfc2015,
+        write_inria,
+        write_potsdam,
+        write_vaihingen,
+    )
+    from lightning_seg.testing.streets import (
+        write_camvid,
+        write_camvid_original,
+        write_cityscapes,
+    )
 
 __all__ = [
     "Masks",

@@ -20,7 +20,7 @@ import tifffile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from lightning_seg.data.reading.limits import refuse_too_large
-from lightning_seg.errors import InputError
+from lightning_seg.errors import InputError, install
 
 try:
     import rasterio
@@ -315,7 +315,7 @@ def opened(path: Path) -> Iterator[Any]:
     A VRT may name anything but files of pixels only with LIGHTNING_SEG_REMOTE_RASTERS=1.
     """
     if rasterio is None:
-        raise NeedsRasterio(f"{path} needs rasterio: pip install 'lightning_seg[geo]'.")
+        raise NeedsRasterio(f"{path} needs rasterio: {install('geo')}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         trusted = os.environ.get(REMOTE_VARIABLE) == "1"
@@ -486,7 +486,7 @@ def _read_with_pillow(path: Path, page: tifffile.TiffPage, window: Window | None
         compression = tifffile.COMPRESSION(page.compression).name
         raise NeedsRasterio(
             f"{path} is compressed with {compression}, which needs rasterio here: "
-            "pip install 'lightning_seg[geo]', or save the file uncompressed or with Deflate."
+            f"{install('geo')}, or save the file uncompressed or with Deflate."
         )
     with TiffImageFile(path) as image:  # Image.open has a limit of pixels of its own
         return np.asarray(image)
