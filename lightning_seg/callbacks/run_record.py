@@ -222,10 +222,13 @@ class RunRecord(Callback):
         if not _writes(trainer):
             return
         samples = self._stage_samples * trainer.world_size
+        # The members of an ensemble, or one checkpoint.
+        paths = getattr(trainer.lightning_module, "checkpoints", ()) or (trainer.ckpt_path,)
+        names = [name for path in paths if (name := _name_within(path, folder))]
         record = {
             **self._environment,
             **_hardware(trainer),
-            "checkpoint": _name_within(trainer.ckpt_path, folder),
+            "checkpoint": ", ".join(names) or None,
             "samples": samples,
             "seconds": round(self._stage_seconds, 3),
             "samples_per_second": _rate(samples, self._stage_seconds),
