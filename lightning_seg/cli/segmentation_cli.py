@@ -290,6 +290,9 @@ class SegmentationCLI(LightningCLI):
             run_dir = Path(self._get(self.config, "run_dir"))
             if subcommand == "fit" and (best := best_score(self.trainer, run_dir)):
                 print(best)
+            report = run_dir / {"validate": "val"}.get(subcommand, subcommand) / "report.html"
+            if report.is_file():
+                print(f"{'Report:':13}{report}")
             _say_where(run_dir, self._predictions)
 
 
