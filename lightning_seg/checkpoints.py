@@ -59,7 +59,7 @@ def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:
     if re.fullmatch(r"\[.*\]", ckpt_path, re.S) and not Path(ckpt_path).exists():
         names = [name.strip().strip("'\"") for name in ckpt_path[1:-1].split(",")]
     found: list[str | None] = []
-    for name in filter(None, names):
+    for name in names:
         matches = [name]
         if re.search("[*?]", name) and not Path(name).exists():
             matches = sorted(glob(name, recursive=True))
