@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
@@ -41,6 +42,31 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
             f"--ckpt_path {ckpt_path}: {path} is not a checkpoint or is truncated. Give another."
         )
     return str(path)
+
+
+def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:
+    """Return the paths of all checkpoints that ``--ckpt_path`` names.
+
+    Several are listed in brackets, ``[a.ckpt, b.ckpt]``, or given by a pattern such as
+    ``runs/fold*/checkpoints/best.ckpt``; each is found as by `find_checkpoint`.
+
+    Raises:
+        InputError: A file does not exist or is not a checkpoint, or nothing matches a pattern.
+    """
+    if ckpt_path is None:
+        return []
+    names = [ckpt_path]
+    if re.fullmatch(r"\[.*\]", ckpt_path, re.S) and not Path(ckpt_path).exists():
+        names = [name.strip().strip("'\"") for name in ckpt_path[1:-1].split(",")]
+    found: list[str | None] = []
+    for name in names:
+        matches = [name]
+        if re.search("[*?]", name) and not Path(name).exists():
+            matches = sorted(glob(name, recursive=True))
+            if not matches:
+                raise InputError(f"--ckpt_path {ckpt_path}: no file matches {name}. Correct it.")
+        found += [find_checkpoint(match, run_dir) for match in matches]
+    return [path for path in found if path is not None]
 
 
 def read_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, Any]:

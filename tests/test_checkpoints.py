@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import SGD
 
 from lightning_seg.callbacks import AtomicCheckpointIO
-from lightning_seg.checkpoints import check_finite, read_checkpoint
+from lightning_seg.checkpoints import check_finite, find_checkpoints, read_checkpoint
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead, SignedDistanceHead
 from lightning_seg.losses import CrossEntropyLoss, MapL1Loss, SobelLoss, WeightedLoss
@@ -204,3 +204,9 @@ def test_a_task_made_in_python_is_restored_from_its_checkpoint_alone(tmp_path):
     assert again.terms["cross_entropy"].weight == 2.0
     assert again.optimization.optimizer([nn.Parameter(torch.zeros(1))]).param_groups[0]["lr"] == 0.1
     assert all(torch.equal(t, task.state_dict()[n]) for n, t in again.state_dict().items())
+
+
+@pytest.mark.parametrize("named", ["", "[]", "[ , ]"])
+def test_no_checkpoint_in_a_list_is_an_error_and_no_fresh_start(tmp_path, named):
+    with pytest.raises(InputError, match="does not exist"):
+        find_checkpoints(named, tmp_path)

@@ -59,7 +59,7 @@ NAMES = {
         SignedDistance
     """,
     "tasks": """
-        AuxiliarySupervision EdgeDetectionTask Optimization SegmentationTask
+        AuxiliarySupervision EdgeDetectionTask Ensemble Optimization SegmentationTask
     """,
 }
 

@@ -34,6 +34,10 @@ class RunRecord(Callback):
     ``validate`` and ``test`` write similar records to ``val/record.json`` and
     ``test/record.json``, with the name of the checkpoint.
 
+    Attributes:
+        environment: Command, commit, seed, versions and hardware; empty before ``setup`` and in
+            other processes than the first.
+
     Args:
         folder: The run's folder, also used by the other callbacks of this package; by default the
             logger's (see `run_folder`), or the trainer's ``default_root_dir`` if there is none.
@@ -41,7 +45,7 @@ class RunRecord(Callback):
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = None if folder is None else Path(folder)
-        self._environment: dict[str, Any] = {}
+        self.environment: dict[str, Any] = {}
         self._begin_epoch()
         self._parameters: dict[str, int] = {}
         self._earlier_peak: dict[str, int | None] = {}
@@ -51,9 +55,9 @@ class RunRecord(Callback):
         folder = run_folder(trainer)  # a collective call, made by every process
         if not _writes(trainer):
             return
-        self._environment = environment()
+        self.environment = environment()
         if stage == "fit":
-            append(folder / ENVIRONMENT, f"{json.dumps(self._environment)}\n")
+            append(folder / ENVIRONMENT, f"{json.dumps(self.environment)}\n")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove recorded epochs that will be trained again, and count the parameters."""
@@ -192,7 +196,7 @@ class RunRecord(Callback):
         starts = read_lines(folder / ENVIRONMENT)
         earlier = self._earlier_peak
         record = {
-            **self._environment,
+            **self.environment,
             # A resumed run may be started by another command.
             "command": starts[0]["command"],
             "starts": len(starts),
@@ -223,9 +227,9 @@ class RunRecord(Callback):
             return
         samples = self._stage_samples * trainer.world_size
         record = {
-            **self._environment,
+            **self.environment,
             **_hardware(trainer),
-            "checkpoint": _name_within(trainer.ckpt_path, folder),
+            "checkpoint": ", ".join(evaluated_checkpoints(trainer, folder)) or None,
             "samples": samples,
             "seconds": round(self._stage_seconds, 3),
             "samples_per_second": _rate(samples, self._stage_seconds),
@@ -250,6 +254,12 @@ def run_folder(trainer: Trainer) -> Path:
         return Path(trainer.log_dir or trainer.default_root_dir)
     named = trainer.strategy.broadcast((str(logger.name), str(logger.version)))
     return Path(trainer.default_root_dir, "lightning_logs", *named)
+
+
+def evaluated_checkpoints(trainer: Trainer, folder: Path) -> list[str]:
+    """Return the checkpoint, or those of an ensemble's members, relative to the run's folder."""
+    paths = getattr(trainer.lightning_module, "checkpoints", ()) or (trainer.ckpt_path,)
+    return [name for path in paths if (name := _name_within(path, folder))]
 
 
 def is_trial(trainer: Trainer) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint, read_checkpoint
+from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoints, read_checkpoint
 from lightning_seg.tasks.safe_classes import check_class_paths
 
 _COMMANDS = ("validate", "test", "predict")
@@ -19,9 +19,9 @@ _LEFT_OUT = ("_class_path", "_instantiator", "num_classes", "in_channels", "weig
 def with_checkpoint_config(args: Sequence[str]) -> list[str]:
     """Add a configuration to a command line that has a checkpoint and none.
 
-    The model is that of the checkpoint. Data are a folder of images and masks with its classes and
-    channels; their place is given by ``--data.root`` or ``--data.predict_root``, and any other
-    setting by its option.
+    The model is that of the checkpoint, of several the first. Data are a folder of images and masks
+    with its classes and channels; their place is given by ``--data.root`` or
+    ``--data.predict_root``, and any other setting by its option.
 
     Raises:
         InputError: The checkpoint does not exist, or is not one.
@@ -32,9 +32,10 @@ def with_checkpoint_config(args: Sequence[str]) -> list[str]:
         return list(args)
     if options.keys() & {"--config", "-c", "--model", "--help", "-h", "--print_config"}:
         return list(args)
-    path = find_checkpoint(path, Path(options.get("--run_dir", "runs/unnamed")))
-    if path is None:
+    paths = find_checkpoints(path, Path(options.get("--run_dir", "runs/unnamed")))
+    if not paths:
         return list(args)
+    path = paths[0]
     content = read_checkpoint(path, options.get("--weights_only", "true").lower() != "false")
     settings: dict[str, Any] = content.get("hyper_parameters", {})
     # Tasks that were made in Python, or that are not built for a number of channels.
@@ -54,7 +55,7 @@ def with_checkpoint_config(args: Sequence[str]) -> list[str]:
     }
     if "--data" not in options:
         config["data"] = {"class_path": "FolderDataModule", "init_args": data}
-    if folder.name == CHECKPOINTS:
+    if folder.name == CHECKPOINTS and len(paths) == 1:
         config["run_dir"] = str(folder.parent)
     with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False) as file:
         yaml.safe_dump(config, file, sort_keys=False)

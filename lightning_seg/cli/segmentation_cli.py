@@ -4,6 +4,7 @@ import inspect
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any, ClassVar, Literal
@@ -34,7 +35,7 @@ from lightning_seg.callbacks import (
     StopOnSignal,
 )
 from lightning_seg.callbacks.run_record import run_folder
-from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
+from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoints
 from lightning_seg.cli.checkpoint_config import with_checkpoint_config
 from lightning_seg.cli.config_errors import explain, first_cause
 from lightning_seg.cli.config_parsing import faithful_parsing
@@ -54,6 +55,7 @@ from lightning_seg.files import write_atomically
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.prediction import PredictionFiles
 from lightning_seg.prediction.predict import plan_prediction
+from lightning_seg.tasks import Ensemble
 
 register_type(torch.device)  # a setting of Lightning's weight averaging
 
@@ -84,10 +86,12 @@ class SegmentationCLI(LightningCLI):
     ``run_dir`` receives the config, checkpoints (``last``, and ``best`` by boundary IoU or
     ``best_by``), scores, pictures and TensorBoard files. ``--ckpt_path last`` and ``best`` refer to
     the checkpoints in ``run_dir``; ``auto`` resumes if there is one and starts a new run if not.
+    Several checkpoints, ``[a.ckpt, b.ckpt]`` or a pattern, are evaluated as an `Ensemble`.
     """
 
     parsers: ClassVar[list[LightningArgumentParser]] = []
     _lock: IO[str] | None = None
+    _checkpoints: list[str]
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """Return a parser that accepts no abbreviations and raises instead of exiting."""
@@ -177,7 +181,11 @@ class SegmentationCLI(LightningCLI):
         if not config.run_dir:
             raise InputError("--run_dir is empty. Name the run's folder: --run_dir runs/NAME.")
         run_dir = Path(config.run_dir)
-        config.ckpt_path = find_checkpoint(config.get("ckpt_path"), run_dir)
+        self._checkpoints = find_checkpoints(config.get("ckpt_path"), run_dir)
+        config.ckpt_path = next(iter(self._checkpoints), None)
+        if len(self._checkpoints) > 1:
+            _check_ensemble(str(self.subcommand), self._checkpoints, run_dir)
+            config.ckpt_path = f"[{', '.join(self._checkpoints)}]"
         filename = _CONFIGS[str(self.subcommand)]
         if self.subcommand != "fit":
             if config.ckpt_path is None:
@@ -202,6 +210,16 @@ class SegmentationCLI(LightningCLI):
                 super().instantiate_classes()
         except ValueError as error:
             raise InputError(first_cause(error)) from error
+        if len(self._checkpoints) > 1:
+            inference = getattr(self.model, "inference", None)
+            safe = self._get(self.config, "weights_only") is not False
+            self.model = Ensemble.from_checkpoints(self._checkpoints, inference, safe)
+            self.model.check_data(self.datamodule)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        # The members of an ensemble are loaded already.
+        return kwargs | ({"ckpt_path": None} if len(self._checkpoints) > 1 else {})
 
     def before_predict(self) -> None:
         """Set up windowed prediction, which reads and writes images of any size row by row."""
@@ -272,7 +290,23 @@ class SegmentationCLI(LightningCLI):
             run_dir = Path(self._get(self.config, "run_dir"))
             if subcommand == "fit" and (best := best_score(self.trainer, run_dir)):
                 print(best)
+            report = run_dir / {"validate": "val"}.get(subcommand, subcommand) / "report.html"
+            if report.is_file():
+                print(f"{'Report:':13}{report}")
             _say_where(run_dir, self._predictions)
+
+
+def _check_ensemble(subcommand: str, checkpoints: Sequence[str], run_dir: Path) -> None:
+    """Raise if several checkpoints cannot be used, or results would replace those of a member."""
+    if subcommand == "fit":
+        raise InputError(
+            f"fit resumes one checkpoint, but --ckpt_path names {len(checkpoints)}. Name one."
+        )
+    if run_dir.resolve() in (Path(path).resolve().parent.parent for path in checkpoints):
+        raise InputError(
+            f"--run_dir {run_dir} is the folder of one of the ensemble's members. Give the "
+            "ensemble's results a folder of their own: --run_dir runs/NAME."
+        )
 
 
 def _callbacks(run_dir: str, best_by: str, mode: str, trainer_config: Any) -> list[Any]:

@@ -61,14 +61,14 @@ class TestTimeAugmentation:
         means: dict[str, Tensor] = {}
         seen: dict[str, int] = {}
         for scale in self.scales:
-            scaled = _resize(image, [max(round(side * scale), 1) for side in size])
+            scaled = resize(image, [max(round(side * scale), 1) for side in size])
             for turns, mirrored in self._views():
                 view = (scaled.flip(-1) if mirrored else scaled).rot90(turns, (-2, -1))
                 for name, maps in self._run(function, view).items():
                     if name != "logits" and scale != nearest:
                         continue
                     back = maps.rot90(-turns, (-2, -1))
-                    back = _resize(back.flip(-1) if mirrored else back, size)
+                    back = resize(back.flip(-1) if mirrored else back, size)
                     seen[name] = seen.get(name, 0) + 1
                     # Running mean; identical inputs give exactly that value.
                     mean = means.get(name, back)
@@ -84,7 +84,8 @@ class TestTimeAugmentation:
         return function(view) if self.window is None else self.window(function, view)
 
 
-def _resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize maps (B, C, H, W) bilinearly; maps of that size are returned unchanged."""
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)

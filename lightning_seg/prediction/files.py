@@ -8,7 +8,9 @@ from lightning_seg.errors import InputError
 from lightning_seg.prediction.polygons import Polygons
 
 Probabilities = Literal["uint8", "float16"]
-# Entropy 1 is stored as this byte; the next one means no data.
+# Maps in [0, 1] with a no-data value.
+UNCERTAINTIES = ("entropy", "disagreement")
+# The value 1 is stored as this byte; the next one means no data.
 ENTROPY_STEPS = 254
 
 
@@ -29,9 +31,12 @@ class PredictionFiles:
             the logarithm of the number of classes, from 0 (certain) to 1 (all classes equally
             probable). Bytes are 254 times that, which readers undo by the file's scale; 255 is no
             data.
+        disagreement: Also write ``NAME_disagreement.tif``, for an ensemble: the part of the entropy
+            that comes from members contradicting each other, in the same unit and bytes; see
+            `Ensemble.probabilities_and_disagreement`. It is 0 where all members agree.
         cloud_optimized: Write GeoTIFFs as cloud-optimised ones, with overviews.
         mosaic: Also write ``mosaic.vrt`` over the labels of all images, and one over their
-            probabilities and entropies, once all are finished. Images must have one coordinate
+            probabilities and uncertainties, once all are finished. Images must have one coordinate
             system and one pixel size.
         qgis_style: Also write ``NAME.qml`` with the names and colours of the classes, which QGIS
             applies to the labels.
@@ -42,6 +47,7 @@ class PredictionFiles:
     polygons: Polygons | None = None
     label_values: Literal["dataset"] | list[int] | None = None
     entropy: bool = False
+    disagreement: bool = False
     cloud_optimized: bool = False
     mosaic: bool = False
     qgis_style: bool = False
@@ -52,8 +58,7 @@ class PredictionFiles:
         kinds: dict[str, Probabilities] = {}
         if self.probabilities is not None:
             kinds["probabilities"] = self.probabilities
-        if self.entropy:
-            kinds["entropy"] = "uint8"
+        kinds |= {name: "uint8" for name in UNCERTAINTIES if getattr(self, name)}
         return kinds
 
     @property

@@ -17,6 +17,7 @@ from lightning_seg.inference import TestTimeAugmentation, WindowLayout, whole_im
 from lightning_seg.own_files import write_own
 from lightning_seg.prediction.files import (
     ENTROPY_STEPS,
+    UNCERTAINTIES,
     Classes,
     PredictionFiles,
     checked_label_values,
@@ -28,7 +29,7 @@ from lightning_seg.prediction.progress import Progress, settings_hash
 from lightning_seg.prediction.qgis_style import label_style
 from lightning_seg.prediction.row_spans import Pending, Raster
 from lightning_seg.prediction.row_store import RowStore
-from lightning_seg.tasks import SegmentationTask
+from lightning_seg.tasks import Ensemble, SegmentationTask
 
 
 class PredictionJob:
@@ -49,7 +50,7 @@ class PredictionJob:
 
     def __init__(
         self,
-        task: SegmentationTask,
+        task: SegmentationTask | Ensemble,
         source: SegmentationDataModule,
         folder: Path,
         files: PredictionFiles | None = None,
@@ -69,7 +70,7 @@ class PredictionJob:
                 "predicted. Use a model with fewer classes."
             )
         for wanted, what in (
-            (self.files.rasters, "Writing probabilities or entropy"),
+            (self.files.rasters, "Writing probabilities or uncertainties"),
             (self.files.cloud_optimized, "Writing cloud-optimised GeoTIFFs"),
             (self.files.mosaic, "Writing a mosaic"),
         ):
@@ -77,6 +78,12 @@ class PredictionJob:
                 need_rasterio(what)
         if self.files.polygons is not None:
             self.files.polygons.check(self.classes.names)
+        if self.files.disagreement and not isinstance(task, Ensemble):
+            raise InputError(
+                "disagreement is that of an ensemble's members, but there is one model. Give "
+                "several checkpoints (--ckpt_path '[a.ckpt, b.ckpt]', in Python an Ensemble), or "
+                "write the entropy."
+            )
         _announce_scales(task.inference)
 
     @cached_property
@@ -115,7 +122,8 @@ class PredictionJob:
         """Write the mosaics if all images are finished; the process that finishes last does."""
         if not self.files.mosaic or not all(map(self._is_finished, pairs)):
             return
-        no_data = {".tif": self.classes.nodata, raster_ending("entropy"): ENTROPY_STEPS + 1}
+        no_data = {raster_ending(name): ENTROPY_STEPS + 1 for name in UNCERTAINTIES}
+        no_data[".tif"] = self.classes.nodata
         for ending, path in self.mosaic_paths.items():
             if ending == ".qml":
                 content = label_style(self.classes)

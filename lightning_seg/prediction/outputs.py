@@ -11,7 +11,7 @@ from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.files import naming, partial_path
 from lightning_seg.own_files import complete_own
-from lightning_seg.prediction.files import ENTROPY_STEPS, Classes, PredictionFiles
+from lightning_seg.prediction.files import ENTROPY_STEPS, UNCERTAINTIES, Classes, PredictionFiles
 from lightning_seg.prediction.geotiff import (
     Georeference,
     GeoTiff,
@@ -53,7 +53,7 @@ class _LabelFile(Protocol):
 
 
 class ImageOutputs:
-    """The label raster of one image and, on request, its probabilities, entropy and polygons.
+    """The label raster of one image and, on request, its probabilities, uncertainties and polygons.
 
     All files get their final names once the last one is complete. The labels of a TIFF become a
     GeoTIFF with the same georeference and the class colours as colour table; pixels of the image
@@ -129,14 +129,14 @@ class ImageOutputs:
                 scale=1 / 255 if files.probabilities == "uint8" else None,
                 overviews=overviews,
             )
-        if name == "entropy":
+        if name in UNCERTAINTIES:
             return GeoTiff(
                 self._begin(raster_ending(name)),
                 (1, *size),
                 "uint8",
                 self._georeference,
                 nodata=_NO_ENTROPY if self._georeference.has_nodata else None,
-                descriptions=("entropy",),
+                descriptions=(name,),
                 scale=1 / ENTROPY_STEPS,
                 overviews=overviews,
             )
@@ -156,8 +156,8 @@ class ImageOutputs:
         if self._georeference.has_nodata:
             valid = self._georeference.valid(rows.first, len(labels))
             labels = np.where(valid, labels, np.uint8(self._classes.nodata))
-            if "entropy" in maps:
-                maps["entropy"] = np.where(valid, maps["entropy"], np.uint8(_NO_ENTROPY))
+            for name in maps.keys() & set(UNCERTAINTIES):
+                maps[name] = np.where(valid, maps[name], np.uint8(_NO_ENTROPY))
         self._labels.write(labels[None])
         for name, file in self._maps.items():
             file.write(maps[name])

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
@@ -31,11 +32,11 @@ from lightning_seg.prediction.mosaic import refuse_mosaic
 from lightning_seg.prediction.polygons import Polygons
 from lightning_seg.prediction.raster_data import RasterDataModule
 from lightning_seg.prediction.raster_writer import RasterWriter
-from lightning_seg.tasks import SegmentationTask
+from lightning_seg.tasks import Ensemble, SegmentationTask
 
 
 def predict_rasters(
-    task: SegmentationTask,
+    task: SegmentationTask | Ensemble,
     images: str | Path,
     output_dir: str | Path,
     *,
@@ -46,6 +47,7 @@ def predict_rasters(
     polygons: Polygons | None = None,
     label_values: list[int] | None = None,
     entropy: bool = False,
+    disagreement: bool = False,
     cloud_optimized: bool = False,
     mosaic: bool = False,
     qgis_style: bool = False,
@@ -59,7 +61,7 @@ def predict_rasters(
     already finished in ``output_dir`` are skipped.
 
     Args:
-        task: A trained task.
+        task: A trained task, or an ensemble of some.
         images: An image file, or a folder of images.
         output_dir: Output folder, see `RasterWriter`.
         class_names: Names of the classes; by default ``class 0``, ``class 1`` and so on.
@@ -70,6 +72,7 @@ def predict_rasters(
         label_values: Pixel value of each class in label files, 0 to 255; the files are then
             greyscale. By default a class's value is its index, and the files have a palette.
         entropy: Also write the entropy of each pixel, see `PredictionFiles`.
+        disagreement: Also write the disagreement of an ensemble's members, see `PredictionFiles`.
         cloud_optimized: Write cloud-optimised GeoTIFFs.
         mosaic: Also write a virtual raster over the predictions of all images.
         qgis_style: Also write the classes' names and colours as a QGIS style.
@@ -93,6 +96,7 @@ def predict_rasters(
         output_dir=str(output_dir),
         probabilities=probabilities,
         entropy=entropy,
+        disagreement=disagreement,
         polygons=polygons,
         label_values=label_values,
         cloud_optimized=cloud_optimized,
@@ -149,7 +153,7 @@ def plan_prediction(
     Images that ``eval_transforms`` change are predicted whole and written as PNGs.
 
     Args:
-        model: A `SegmentationTask`, or any module that `PredictionWriter` supports.
+        model: A `SegmentationTask` or `Ensemble`, or any module that `PredictionWriter` supports.
         data: Provides the images.
         folder: Output folder.
         files: Which files are written.
@@ -157,18 +161,20 @@ def plan_prediction(
         run: The run's folder, if there is one; files of another run are not replaced.
     """
     if (
-        isinstance(model, SegmentationTask)
+        isinstance(model, SegmentationTask | Ensemble)
         and isinstance(data, SegmentationDataModule)
         and data.eval_pipeline.changes_nothing
     ):
         job = PredictionJob(model, data, folder, files, precision, run)
         rasters = RasterDataModule(data, job.layout, job.find_pending)
         checks = [_Checks(data, folder, job.paths, files=files)]
-        return PredictionPlan(_WindowPrediction(model), rasters, (*checks, RasterWriter(job)))
+        return PredictionPlan(
+            _WindowPrediction(model, files.disagreement), rasters, (*checks, RasterWriter(job))
+        )
     if replace(files, output_dir=None, label_values=None) != PredictionFiles():
         raise InputError(
-            "Probabilities, entropy, polygons, mosaics and styles need images in their original "
-            f"form. {_why_whole(data)}"
+            "Probabilities, uncertainties, polygons, mosaics and styles need images in their "
+            f"original form. {_why_whole(data)}"
         )
     checks = []
     if isinstance(data, SegmentationDataModule):
@@ -298,12 +304,19 @@ def _png(folder: Path, pair: Pair) -> list[Path]:
 class _WindowPrediction(LightningModule):
     """Adapter that makes a task predict windows; it loads the task's checkpoints."""
 
-    def __init__(self, task: SegmentationTask) -> None:
+    def __init__(self, task: SegmentationTask | Ensemble, disagreement: bool = False) -> None:
         super().__init__()
         self.task = task
+        self._disagreement = disagreement
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Return the probabilities (N, K, *size) of a batch of windows (N, C, *size)."""
+        """Return the probabilities (N, K, *size) of a batch of windows (N, C, *size).
+
+        The disagreement of an ensemble's members is one more channel, if it is wanted.
+        """
+        if isinstance(self.task, Ensemble) and self._disagreement:
+            maps = self.task.infer_window(batch["image"], disagreement=True)
+            return torch.cat([maps["logits"], maps["disagreement"]], dim=1)
         return self.task.infer_window(batch["image"])["logits"]
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
@@ -319,4 +332,4 @@ def _why_whole(data: Any) -> str:
     """Say why images are not predicted by windows, and what to do."""
     if isinstance(data, SegmentationDataModule) and not data.eval_pipeline.changes_nothing:
         return "Remove eval_transforms, which change them (networks accept images of any size)."
-    return "In Python, use a SegmentationTask with a SegmentationDataModule."
+    return "In Python, use a SegmentationTask or Ensemble with a SegmentationDataModule."

@@ -151,10 +151,8 @@ class _OpenSpan:
 
     def add(self, maps: Tensor, batch: int, corners: Sequence[tuple[int, int]]) -> None:
         """Add a batch of windows and label the rows that it completes."""
-        self._stitching.add({"probabilities": maps}, corners)
+        self._stitching.add({"scores": maps}, corners)
         first, means = self._stitching.take(self._layout.finished_after(batch))
         # Rows above the span lack some of their windows here.
-        for finished in self._resizing.add(
-            means["probabilities"][:, max(self._first - first, 0) :]
-        ):
+        for finished in self._resizing.add(means["scores"][:, max(self._first - first, 0) :]):
             self.rows.add(finished)

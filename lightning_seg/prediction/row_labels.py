@@ -1,6 +1,5 @@
 """Labelled rows of an image, buffered in memory and then saved to disk."""
 
-import math
 import time
 from collections.abc import Mapping
 
@@ -8,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_seg.prediction.files import ENTROPY_STEPS, Probabilities
+from lightning_seg.inference.uncertainty import normalized_entropy
+from lightning_seg.prediction.files import ENTROPY_STEPS, UNCERTAINTIES, Probabilities
 from lightning_seg.prediction.row_store import Rows, RowStore
 
 # Longest time in seconds, and most bytes, that finished rows stay in memory.
@@ -43,12 +43,12 @@ class RowLabels:
         self._saved = time.monotonic()
         self.on_disk = False
 
-    def add(self, probabilities: Tensor) -> None:
-        """Add probabilities (K, rows, W) below the previous rows."""
-        probabilities = probabilities[:, : self._last - self._next]
-        for start in range(0, probabilities.shape[1], _ROWS):
+    def add(self, scores: Tensor) -> None:
+        """Add scores (C, rows, W) below the previous rows, see `argmax_rows`."""
+        scores = scores[:, : self._last - self._next]
+        for start in range(0, scores.shape[1], _ROWS):
             # A few rows at a time: argmax copies what may be hundreds of megabytes.
-            part = argmax_rows(probabilities[:, start : start + _ROWS], self._next, self._maps)
+            part = argmax_rows(scores[:, start : start + _ROWS], self._next, self._maps)
             self._waiting.append(part)
             self._next = part.last
             if time.monotonic() - self._saved > SECONDS or self._bytes() > BYTES:
@@ -75,33 +75,34 @@ class RowLabels:
 
 
 def argmax_rows(
-    probabilities: Tensor, first: int, maps: Mapping[str, Probabilities] | None = None
+    scores: Tensor, first: int, maps: Mapping[str, Probabilities] | None = None
 ) -> Rows:
     """Return the labels of averaged probabilities (K, rows, W), and the maps to store.
 
     Ties up to rounding are broken as in `SegmentationTask.predict_step`.
+
+    Args:
+        scores: The probabilities; below them the ``disagreement`` if it is one of the maps.
+        first: The first row.
+        maps: Kinds of the maps by name.
     """
+    maps = maps or {}
+    probabilities = scores[:-1] if "disagreement" in maps else scores
     tiny = torch.finfo(probabilities.dtype).tiny
     labels = probabilities.clamp(min=tiny).log_().argmax(dim=0).to(torch.uint8)
-    stored = {name: _stored(probabilities, name, kind) for name, kind in (maps or {}).items()}
+    stored = {
+        name: _stored(scores[-1:] if name == "disagreement" else probabilities, name, kind)
+        for name, kind in maps.items()
+    }
     return Rows(first, labels.cpu().numpy(), stored)
 
 
-def normalized_entropy(probabilities: Tensor) -> Tensor:
-    """Compute the entropy (1, rows, W) of probabilities (K, rows, W), over that of K equal ones.
-
-    It is 0 where one class is certain, and 1 where all classes are equally probable.
-    """
-    entropy = torch.special.entr(probabilities).sum(dim=0, keepdim=True)
-    return (entropy / math.log(len(probabilities))).clamp_(0, 1)
-
-
-def _stored(probabilities: Tensor, name: str, kind: Probabilities) -> np.ndarray:
-    values, steps = probabilities, 255
+def _stored(values: Tensor, name: str, kind: Probabilities) -> np.ndarray:
+    steps = ENTROPY_STEPS if name in UNCERTAINTIES else 255
     if name == "entropy":
-        values, steps = normalized_entropy(probabilities), ENTROPY_STEPS
+        values = normalized_entropy(values)
     elif name == "confidence":
-        values = probabilities.amax(dim=0, keepdim=True)
+        values = values.amax(dim=0, keepdim=True)
     if kind == "float16":
         return values.half().cpu().numpy()
     return (values * steps).round().to(torch.uint8).cpu().numpy()

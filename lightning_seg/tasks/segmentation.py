@@ -1,13 +1,12 @@
 """LightningModule that trains a network with a head and any number of losses."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
-import torch.nn.functional as F
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.cli import instantiate_module
@@ -18,7 +17,8 @@ from lightning_seg.checkpoints import mismatch, read_checkpoint
 from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
-from lightning_seg.inference.label_map import label_map
+from lightning_seg.inference.test_time_augmentation import resize
+from lightning_seg.inference.uncertainty import log_probabilities
 from lightning_seg.losses import Loss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import (
@@ -36,6 +36,7 @@ from lightning_seg.tasks.class_balancing import (
 )
 from lightning_seg.tasks.class_legend import LEGEND, check_edge_networks, take_class_legend
 from lightning_seg.tasks.fine_tuning import load_matching_weights
+from lightning_seg.tasks.label_maps import original_label_maps
 from lightning_seg.tasks.label_range import check_label_range
 from lightning_seg.tasks.objective import check_terms, named_terms
 from lightning_seg.tasks.optimization import Optimization, optimizer_settings, planned_steps
@@ -162,19 +163,17 @@ class SegmentationTask(LightningModule):
         predictions: dict[str, Tensor] = {}
         for head in self.heads:
             predictions |= head(features)
-        return {name: _resize(maps, image.shape[-2:]) for name, maps in predictions.items()}
+        return {name: resize(maps, image.shape[-2:]) for name, maps in predictions.items()}
 
     def infer(self, image: Tensor) -> dict[str, Tensor]:
         """Return predictions for whole images, using ``inference`` if it is set."""
         if self.inference is None:
             return self(image)
-        averaged = self.inference(self._probabilities, image)
-        # Return log probabilities: their softmax is the averaged probabilities.
-        tiny = torch.finfo(averaged["logits"].dtype).tiny
-        scores = {name: averaged[name].clamp(min=tiny).log() for name in self.scores}
-        return averaged | scores
+        averaged = self.inference(self.probabilities, image)
+        return averaged | {name: log_probabilities(averaged[name]) for name in self.scores}
 
-    def _probabilities(self, image: Tensor) -> dict[str, Tensor]:
+    def probabilities(self, image: Tensor) -> dict[str, Tensor]:
+        """Return predictions with probabilities instead of scores, without ``inference``."""
         predictions = {name: maps.float() for name, maps in self(image).items()}
         return predictions | {n: predictions[n].softmax(dim=1) for n in self.scores}
 
@@ -184,8 +183,8 @@ class SegmentationTask(LightningModule):
         With `TestTimeAugmentation`, each window is augmented.
         """
         if isinstance(self.inference, TestTimeAugmentation):
-            return replace(self.inference, window=None)(self._probabilities, image)
-        return self._probabilities(image)
+            return replace(self.inference, window=None)(self.probabilities, image)
+        return self.probabilities(image)
 
     def targets(self, batch: Batch) -> dict[str, Tensor]:
         """Return the targets of supervised maps by prediction, and maps in the batch by loss term.
@@ -291,35 +290,7 @@ class SegmentationTask(LightningModule):
             (B, C, H, W) by name; ``name``. If sizes differ, lists of (H, W) and (C, H, W) replace
             the tensors.
         """
-        predictions = self.infer(batch["image"])
-        whole = list(batch["image"].shape[-2:])
-        sizes = batch["size"].tolist() if "size" in batch else [whole]
-        contents = (
-            batch["content"].tolist() if "content" in batch else [[0, 0, *whole]] * len(sizes)
-        )
-        if all(place == (sizes[0], contents[0]) for place in zip(sizes, contents, strict=True)):
-            return self._predicted(predictions, sizes[0], contents[0]) | {"name": batch["name"]}
-        images = [
-            self._predicted({n: maps[i : i + 1] for n, maps in predictions.items()}, size, content)
-            for i, (size, content) in enumerate(zip(sizes, contents, strict=True))
-        ]
-        maps = {n: [im["predictions"][n][0] for im in images] for n in images[0]["predictions"]}
-        return {
-            "labels": [image["labels"][0] for image in images],
-            "predictions": maps,
-            "name": batch["name"],
-        }
-
-    def _predicted(
-        self, predictions: dict[str, Tensor], size: Sequence[int], content: Sequence[int]
-    ) -> dict[str, Any]:
-        row, column, height, width = content
-        predictions = {
-            n: _resize(maps[..., row : row + height, column : column + width], torch.Size(size))
-            for n, maps in predictions.items()
-        }
-        labels = label_map(predictions["logits"])
-        return {"labels": labels, "predictions": self._without_scores(predictions)}
+        return original_label_maps(self.infer(batch["image"]), batch, self.scores)
 
     def _without_scores(self, predictions: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: maps for name, maps in predictions.items() if name not in self.scores}
@@ -512,9 +483,3 @@ class SegmentationTask(LightningModule):
                 task, name, values and tuple(tuple(v) if name == LEGEND[1] else v for v in values)
             )
         return task
-
-
-def _resize(maps: Tensor, size: torch.Size) -> Tensor:
-    if maps.shape[-2:] == size:
-        return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

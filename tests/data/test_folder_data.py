@@ -73,6 +73,53 @@ def test_fractions_split_all_names_the_same_way_every_time(root):
     assert split != names(make(root, fractions=(0.6, 0.2, 0.2), split_seed=1))
 
 
+def test_folds_test_every_image_once_and_keep_groups_together(tmp_path):
+    for video, frames in (("a", 7), ("b", 1), ("c", 4), ("d", 2), ("e", 6), ("f", 3)):
+        for frame in range(frames):
+            write(tmp_path, f"{video}_{frame}")
+    tested = []
+    for fold in (1, 2, 3):
+        split = names(make(tmp_path, fold=fold, folds=3, group="^[a-z]"))
+        assert split == names(make(tmp_path, fold=fold, folds=3, group="^[a-z]"))
+        assert all(split.values())
+        assert len(set(chain(*split.values()))) == len(list(chain(*split.values()))) == 23
+        videos = [{name[0] for name in of} for of in split.values()]
+        assert not set.intersection(*videos)
+        assert sum(map(len, videos)) == 6
+        tested += split["test"]
+    assert len(tested) == len(set(tested)) == 23
+    sizes = [len(names(make(tmp_path, fold=fold))["test"]) for fold in range(1, 6)]
+    assert sorted(sizes) == [4, 4, 5, 5, 5]
+    for settings, message in (
+        ({"fold": 6}, "fold is 6. Set it to a number from 1 to folds, 5"),
+        ({"fold": 1, "folds": 7, "group": "^[a-z]"}, "folds is 7, but there are only 6"),
+        ({"fold": 1, "group": "^x"}, "finds nothing in the name a_0"),
+        ({"fold": 1, "group": "("}, "is no regular expression"),
+        ({"fold": 1, "train_list": "train.txt"}, "Remove train_list"),
+    ):
+        with pytest.raises(InputError, match=message):
+            make(tmp_path, **settings).pairs("train")
+
+
+def test_folds_of_training_images_validate_where_there_is_a_test_folder(tmp_path):
+    for index in range(6):
+        write(tmp_path / "train", str(index))
+    write(tmp_path / "test", "t")
+    split = [names(make(tmp_path, fold=fold, folds=3)) for fold in (1, 2, 3)]
+    assert all(one["test"] == ["t"] and len(one["train"]) == 4 for one in split)
+    assert sorted(name for one in split for name in one["val"]) == [str(i) for i in range(6)]
+    write(tmp_path / "val", "v")
+    with pytest.raises(InputError, match=r"fold divides the training images, but .*val"):
+        make(tmp_path, fold=1).pairs("train")
+
+
+def test_random_splits_keep_groups_together(tmp_path):
+    for index in range(20):
+        write(tmp_path, f"{index // 4}_{index}")
+    videos = [{name[0] for name in of} for of in names(make(tmp_path, group=r"^\d")).values()]
+    assert sum(map(len, videos)) == 5
+
+
 def test_few_images_still_give_each_split_one(tmp_path):
     for index in range(3):
         write(tmp_path, str(index))

@@ -97,6 +97,15 @@ def test_grids_are_named_by_their_option_and_value():
     assert "--model.network.decoder_channels=[16, 8]" in first
 
 
+def test_folds_may_be_a_number():
+    runs = runs_of("{sweep_dir: a, folds: 3}")
+    assert [run.name for run in runs] == ["fold1/seed1", "fold2/seed1", "fold3/seed1"]
+    words = ("--data.fold", "2", "--data.folds", "3")
+    assert runs[1].steps[0].arguments[:4] == words
+    parsed = sweep._parser().parse_args(["--folds", "3", "--sweep_dir", "a"])
+    assert plan(read_spec(sweep._content(parsed, []))) == runs
+
+
 def test_folds_are_files_named_by_their_stem_or_named_options():
     files = runs_of("{sweep_dir: a, seeds: [1, 2], folds: [x/fold0.yaml, x/fold1.yaml]}")
     named = runs_of(

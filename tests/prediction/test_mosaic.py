@@ -7,8 +7,8 @@ from PIL import Image
 from test_raster_prediction import make_task, quiet_predict
 
 from lightning_seg.errors import InputError
+from lightning_seg.inference.uncertainty import normalized_entropy
 from lightning_seg.prediction.mosaic import mosaic_vrt, refuse_mosaic
-from lightning_seg.prediction.row_labels import normalized_entropy
 
 rasterio = pytest.importorskip("rasterio")
 

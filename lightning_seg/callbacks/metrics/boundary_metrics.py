@@ -12,9 +12,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torchmetrics import Metric, MetricCollection
 
-from lightning_seg.callbacks.batches import find_names, to_labels_and_masks, to_multi_label
+from lightning_seg.callbacks.batches import (
+    find_image,
+    find_names,
+    to_labels_and_masks,
+    to_multi_label,
+)
 from lightning_seg.callbacks.classes import (
     IgnoreIndex,
+    find_class_colors,
     find_class_names,
     find_classes,
     find_ignore_index,
@@ -34,8 +40,16 @@ from lightning_seg.callbacks.metrics.metric_set import (
     logged_name,
 )
 from lightning_seg.callbacks.metrics.report import Report
-from lightning_seg.callbacks.run_record import is_trial, run_folder
+from lightning_seg.callbacks.metrics.report_page import report_page
+from lightning_seg.callbacks.metrics.worst_images import WorstImage, WorstImages, worst
+from lightning_seg.callbacks.run_record import (
+    RunRecord,
+    evaluated_checkpoints,
+    is_trial,
+    run_folder,
+)
 from lightning_seg.errors import InputError
+from lightning_seg.files import write_atomically
 
 
 class BoundaryMetrics(Callback):
@@ -94,8 +108,10 @@ class BoundaryMetrics(Callback):
             a map of 0, 1 and ``ignore_index`` for each label, and each label is measured against
             the rest, see `MultiLabelMetric`. The accuracy is then that of all labels of all pixels,
             ``mcc`` the mean of the labels', ``confusion.csv`` has a row for each label, and
-            ``metrics`` are updated with (1, K, H, W). By default only for modules with
-            ``task: multilabel``.
+            ``metrics`` are updated with (1, K, H, W); the report page has no images. By default
+            only for modules with ``task: multilabel``.
+        report: Also write ``report.html`` in ``validate`` and ``test``: all tables and charts, the
+            images with the lowest boundary IoU, and how they came about, in one file.
         metrics: Additional torchmetrics by name, a dict or a ``MetricCollection``, updated with the
             labels (1, H, W) of one image at a time. Each returns one value per class, (K,), or a
             scalar, and is logged, tabulated and stored like the built-in metrics.
@@ -127,6 +143,7 @@ class BoundaryMetrics(Callback):
         prefix: str = "{stage}/",
         folder: str | Path | None = None,
         multi_label: bool | None = None,
+        report: bool = True,
     ) -> None:
         self.num_classes = num_classes
         self.extractor: ExtractorLike = extractor or AutoExtractor()
@@ -147,9 +164,11 @@ class BoundaryMetrics(Callback):
         self.resize = resize
         self.prefix = prefix
         self.folder = None if folder is None else Path(folder)
+        self.report = report
         self._metrics: list[MetricSet] = []
+        self._worst: list[WorstImages] = []
         self._real: list[RealSampleMask] = []
-        self._reports: list[Report] = []
+        self._reports: list[tuple[Report, list[WorstImage]]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the number and the names of the classes."""
@@ -163,6 +182,7 @@ class BoundaryMetrics(Callback):
             )
         num_classes = find_num_classes(trainer, pl_module, self.num_classes, multi_label)
         self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
+        self._colors = find_class_colors(trainer, pl_module, num_classes)
         excluded = find_classes(self.excluded_from_mean, self._class_names, "excluded_from_mean")
         groups = make_groups(self.merged_classes, self.pooled_classes, self._class_names)
         self._settings = MetricSettings(
@@ -203,6 +223,9 @@ class BoundaryMetrics(Callback):
             thorough = trainer.state.fn != TrainerFn.FITTING
             settings, device = self._settings, pl_module.device
             self._metrics = [MetricSet(settings, device, thorough, self.metrics) for _ in loaders]
+            kept = self._class_names, self._colors, settings.ignore_index
+            shown = self.report and thorough and not (settings.multi_label or is_trial(trainer))
+            self._worst = [WorstImages(*kept) for _ in loaders] if shown else []
             world = trainer.world_size, trainer.global_rank
             self._real = [RealSampleMask(loader, *world) for loader in loaders]
 
@@ -232,9 +255,14 @@ class BoundaryMetrics(Callback):
         labels, masks = labels.to(device), masks.to(device)
         real, numbers = self._real[dataloader_idx](len(labels))
         names = find_names(len(labels), outputs, batch) or [str(n) for n in numbers]
+        metric_set, image = self._metrics[dataloader_idx], find_image(batch)
         for i in range(len(labels)):
-            if real[i]:
-                self._metrics[dataloader_idx].update(labels[i], masks[i], names[i], numbers[i])
+            if not real[i]:
+                continue
+            metric_set.update(labels[i], masks[i], names[i], numbers[i])
+            if self._worst and image is not None:
+                named = metric_set.rows[-1], names[i], numbers[i]
+                self._worst[dataloader_idx].add(*named, image[i], labels[i], masks[i])
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the scores; keep them for the report of ``validate`` or ``test``."""
@@ -254,20 +282,32 @@ class BoundaryMetrics(Callback):
                     prog_bar=name == "boundary_iou",
                 )
             if trainer.state.fn != TrainerFn.FITTING:
-                self._reports.append(self._report(f"{stage}{suffix}", results, metric_set))
+                report = self._report(f"{stage}{suffix}", results, metric_set)
+                kept = self._worst[index].kept if self._worst else []
+                self._reports.append((report, worst(_gather(kept))))
             elif trainer.is_global_zero and not is_trial(trainer):
                 path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
                 add_epoch(path, trainer.current_epoch, results, self._class_names)
-        self._metrics = []
+        self._metrics, self._worst = [], []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print and write the report of ``validate`` or ``test``."""
         folder = self._folder(trainer) if self._reports else Path()
         if trainer.is_global_zero:
-            for report in self._reports:
+            for report, images in self._reports:
                 report.print()
                 if not is_trial(trainer):
                     report.write(folder / report.title)
+                    if self.report:
+                        page = report_page(
+                            report,
+                            images,
+                            self._colors,
+                            evaluated_checkpoints(trainer, folder),
+                            _environment(trainer),
+                            folder / report.title / "config.yaml",
+                        )
+                        write_atomically(folder / report.title / "report.html", page)
                     for name, pixels in report.pictures().items():
                         log_picture(trainer, f"{report.title}/{name}", pixels)
         self._reports = []
@@ -299,14 +339,21 @@ class BoundaryMetrics(Callback):
         settings["pooled_classes"] = self.pooled_classes
         if self.metrics:
             settings["metrics"] = {name: type(one).__name__ for name, one in self.metrics.items()}
-        images = _gather(metric_set.images())
+        images = sorted(_gather(metric_set.images()), key=lambda row: row["number"])
         names = metric_set.count_names()
         return Report(title, results, self._class_names, settings, images, names)
 
 
-def _gather(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _environment(trainer: Trainer) -> dict[str, Any]:
+    """Return the environment that a `RunRecord` notes; empty without one."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return next((c.environment for c in callbacks if isinstance(c, RunRecord)), {})
+
+
+def _gather(images: list[Any]) -> list[Any]:
+    """Return the images of all processes; a collective call."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         parts: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(parts, images)
         images = [row for part in parts for row in part]
-    return sorted(images, key=lambda row: row["number"])
+    return images

@@ -79,14 +79,18 @@ class Report:
         if not console.is_terminal:  # a fixed width for files and pipes
             console = Console(width=100)
         console.print(title, style="bold", highlight=False, soft_wrap=True)
-        for table in (
+        for table in self.tables():
+            console.print(table)
+
+    def tables(self) -> list[Table]:
+        """Return the tables of scores by class and by width, and of the causes of errors."""
+        return [
             self._class_table("Regions", _REGIONS),
             self._class_table("Boundaries", _BOUNDARIES),
             *self._additional_tables(),
             self._width_table(),
             *self._error_tables(),
-        ):
-            console.print(table)
+        ]
 
     def write(self, folder: Path) -> None:
         """Write the results as JSON and CSV, and the charts."""

@@ -172,7 +172,7 @@ def _rows(picture: Picture) -> list[Row]:
     all_over = judged(picture.image, picture.verdicts, picture.void)
     seen: list[Cell | None] = [
         picture_cell(_error_title(picture), all_over, step),
-        picture_cell(_band_title(picture), near, step),
+        picture_cell(band_title(picture), near, step),
     ]
     if picture.entropy is not None:
         seen.append(entropy_cell("entropy of the prediction", picture.entropy))
@@ -288,7 +288,8 @@ def _error_title(picture: Picture) -> str:
     return f"{name}: IoU {true / union:.1%}" if union else f"{name}: in neither map"
 
 
-def _band_title(picture: Picture) -> str:
+def band_title(picture: Picture) -> str:
+    """Return the share of wrong pixels near true boundaries, in words."""
     if not picture.band.any():
         return "no true boundaries"
     whose = "boundaries" if picture.positive is None else "its boundaries"

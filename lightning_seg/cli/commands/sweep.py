@@ -91,7 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         help="An option of fit and its values, combined with every overlay.",
     )
     what.add_argument("--seeds", type=int, nargs="+", help="Default: 1.")
-    what.add_argument("--folds", nargs="+", metavar="FILE", help="A configuration for each fold.")
+    what.add_argument(
+        "--folds",
+        nargs="+",
+        metavar="FILE",
+        help="A configuration for each fold, or the number of folds (FolderDataModule).",
+    )
     what.add_argument(
         "--evaluate",
         nargs="+",
@@ -153,6 +158,8 @@ def _content(arguments: argparse.Namespace, options: list[str]) -> dict[str, Any
     for key in ("seeds", "folds", "evaluate", "ckpt_path", "sweep_dir", "devices_per_run"):
         if (value := getattr(arguments, key)) is not None:
             content[key] = value
+    if arguments.folds and len(arguments.folds) == 1 and arguments.folds[0].isdecimal():
+        content["folds"] = int(arguments.folds[0])
     if arguments.no_compare:
         content["compare"] = False
     return content

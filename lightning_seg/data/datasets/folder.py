@@ -18,7 +18,12 @@ from lightning_seg.data.reading.pair_reader import ValueRange
 from lightning_seg.data.reading.pairs import Pair, PairingError, find_images, match_pairs
 from lightning_seg.data.sampling.class_counts import ClassCounts
 from lightning_seg.data.sampling.regions import Region, check_regions, parts_of, without_parts
-from lightning_seg.data.sampling.splits import split_by_fractions, split_by_lists
+from lightning_seg.data.sampling.splits import (
+    grouped,
+    split_by_fold,
+    split_by_fractions,
+    split_by_lists,
+)
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError, check_choice
 
@@ -31,8 +36,8 @@ class FolderDataModule(SegmentationDataModule):
     Splits come from the first of these that applies: ``train_list``, ``val_list`` and
     ``test_list``; regions of every image; sub-folders, either ``root/train/images`` or
     ``root/images/train`` (and ``val``, ``test``), or where ``{split}`` stands in ``images`` and
-    ``masks``; a random split by ``fractions``. Without a folder ``val``, its share of the training
-    images validates. Predict uses ``predict_root``, or the test images.
+    ``masks``; a random split by ``fractions``, or folds. Without a folder ``val``, its share of the
+    training images validates. Predict uses ``predict_root``, or the test images.
 
     Args:
         root: The folder that holds everything.
@@ -59,6 +64,12 @@ class FolderDataModule(SegmentationDataModule):
         fractions: Fractions of train, val and test; without a folder ``val``, the first two are
             shares of the training images.
         split_seed: Seed of the random split.
+        fold: Cross-validation: fold 1, 2, ... of ``folds`` tests, and a share of the other images
+            validates, as ``fractions`` of train and val ask. With sub-folders ``train`` and
+            ``test`` the fold validates instead. Every image is in one fold.
+        folds: Number of folds.
+        group: Images that a random split or a fold does not separate, such as the frames of a
+            video: a regular expression whose match in the name is the group, such as "^[^_]+".
         split_folders: Names of the folders of train, val and test if they have others, such as
             ``{val: valid}``; ``{test: val}`` tests on the validation images.
         val_region: Validates on this region of every image, and trains on the rest: top, left,
@@ -89,6 +100,9 @@ class FolderDataModule(SegmentationDataModule):
         test_list: str | None = None,
         fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
         split_seed: int = 0,
+        fold: int | None = None,
+        folds: int = 5,
+        group: str | None = None,
         split_folders: dict[str, str] | None = None,
         val_region: Region | None = None,
         test_region: Region | None = None,
@@ -135,6 +149,11 @@ class FolderDataModule(SegmentationDataModule):
         self.lists = {split: self.root / name for split, name in given.items() if name}
         self.fractions = fractions
         self.split_seed = split_seed
+        self.fold = fold
+        self.folds = folds
+        self.group = group
+        if fold is not None and not 1 <= fold <= folds:
+            raise InputError(f"fold is {fold}. Set it to a number from 1 to folds, {folds}.")
         self.split_folders = split_folders or {}
         if ("{split}" in images) != ("{split}" in masks):
             raise InputError(
@@ -145,6 +164,11 @@ class FolderDataModule(SegmentationDataModule):
         check_regions({f"{split}_region": region for split, region in self.regions.items()})
         if self.regions and crop_size is None:
             raise InputError("val_region and test_region need crop_size. Set it, such as to 256.")
+        if fold is not None and (self.lists or self.regions):
+            raise InputError(
+                "fold divides the images by itself. Remove train_list, val_list, test_list, "
+                "val_region and test_region, or fold."
+            )
         self.plain_ids = palette is None
         self.assumes_ignored = palette is None and ignored is None
 
@@ -155,6 +179,9 @@ class FolderDataModule(SegmentationDataModule):
         if self.regions:
             regions = [f"{split} {list(region)}" for split, region in self.regions.items()]
             return f"Regions of every image: {', '.join(regions)}."
+        if self.fold is not None:
+            use = "validates" if self._lacks_val() else "tests"
+            return f"Fold {self.fold} of {self.folds} {use} (split_seed {self.split_seed})."
         if self._lacks_val():
             train, val, _ = self._shares()
             folder = self._folders("train")[0]
@@ -240,11 +267,21 @@ class FolderDataModule(SegmentationDataModule):
         """Return a split's share of pairs that a random split divides; otherwise all."""
         if self.lists or self.regions:
             return list(pairs)
+        if self._has_split_folders() and self.fold is not None and not self._lacks_val():
+            raise InputError(
+                f"fold divides the training images, but {self._folders('val')[0]} validates. Move "
+                "its images to the training images, or remove fold."
+            )
         if self._has_split_folders() and (split == "test" or not self._lacks_val()):
             return list(pairs)
         by_name = {pair.name: pair for pair in pairs}
-        shares = split_by_fractions(by_name, self._shares(), self.split_seed)
-        return [by_name[name] for name in shares[split]]
+        groups = grouped(by_name, self.group)
+        if self.fold is None:
+            shares = split_by_fractions(groups, self._shares(), self.split_seed)
+        else:
+            how = (self.fold, self.folds, self._shares(), self.split_seed)
+            shares = split_by_fold(groups, *how)
+        return [by_name[name] for name in sorted(n for g in shares[split] for n in groups[g])]
 
     def _shares(self) -> tuple[float, float, float]:
         if not self._lacks_val():

@@ -1,6 +1,7 @@
 """Splits of names into train, val and test, by fractions or by lists."""
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,13 +25,82 @@ def split_by_fractions(
             f"fractions are {list(fractions)}, but the fractions of train, val and test must be "
             "0 or more and sum to 1."
         )
-    shuffled = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    shuffled = _shuffled(names, seed)
     _, val, test = _counts(len(shuffled), fractions)
     return {
         "val": sorted(shuffled[:val]),
         "test": sorted(shuffled[val : val + test]),
         "train": sorted(shuffled[val + test :]),
     }
+
+
+def split_by_fold(
+    groups: Mapping[str, Sequence[str]],
+    fold: int,
+    folds: int,
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> dict[str, list[str]]:
+    """Split groups of names by holding out one of several folds.
+
+    The fold is for test, and a share of the other groups for validation as ``fractions`` of train
+    and val ask; if the fraction of test is 0, the fold is for validation. Each group is in one
+    fold, and folds have about the same number of names. Like `split_by_fractions`, the folds
+    depend on nothing but names and seed.
+
+    Args:
+        groups: Names by group.
+        fold: Number of the fold, from 1 on.
+        folds: Number of folds.
+        fractions: Fractions of train, val and test.
+        seed: Seed of the random order.
+    """
+    if len(groups) < folds:
+        raise InputError(
+            f"folds is {folds}, but there are only {len(groups)} images or groups of images to "
+            "divide. Set folds to fewer."
+        )
+    held: list[list[str]] = [[] for _ in range(folds)]
+    sizes = [0] * folds
+    for group in _shuffled(groups, seed):
+        smallest = sizes.index(min(sizes))
+        held[smallest].append(group)
+        sizes[smallest] += len(groups[group])
+    own = sorted(held[fold - 1])
+    rest = [group for group in groups if group not in own]
+    train, val, test = fractions
+    if not test:
+        return {"train": sorted(rest), "val": own, "test": []}
+    total = train + val or 1
+    return split_by_fractions(rest, (train / total, val / total, 0.0), seed) | {"test": own}
+
+
+def grouped(names: Iterable[str], pattern: str | None) -> dict[str, list[str]]:
+    """Return names by group, which is what a regular expression finds in them; None for no groups.
+
+    Raises:
+        InputError: The expression is invalid, or finds nothing in a name.
+    """
+    if pattern is None:
+        return {name: [name] for name in names}
+    groups: dict[str, list[str]] = {}
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"group {pattern!r} is no regular expression: {error}.") from error
+    for name in names:
+        found = expression.search(name)
+        if found is None:
+            raise InputError(
+                f"group {pattern!r} finds nothing in the name {name}. Write a regular expression "
+                r"that finds the group of each image, such as '^[^_]+' for what precedes _."
+            )
+        groups.setdefault(found[0], []).append(name)
+    return groups
+
+
+def _shuffled(names: Iterable[str], seed: int) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
 def _counts(total: int, fractions: Sequence[float]) -> list[int]:

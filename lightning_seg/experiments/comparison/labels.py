@@ -20,7 +20,7 @@ _TRAINER = (
 )  # fmt: skip
 # Data settings that do not: paths, loading, and the choice of samples in the splits.
 _DATA = re.compile(
-    r"(root|num_workers|targets_cache|predict_root|eval_batch_size|fold|split_seed|fractions"
+    r"(root|num_workers|targets_cache|predict_root|eval_batch_size|folds?|group|split_seed|fractions"
     r"|(train|val|test)_(?!transforms)\w+)(\..*)?"
 )
 # Seed in the path of another run's file, such as the weights of a first stage.
@@ -70,7 +70,7 @@ def split_settings(run: Run) -> Settings:
     """Return the settings that choose the samples of the run's splits."""
     data = run.config.get("data")
     found = dict(_flat(_arguments(data))) if isinstance(data, Mapping) else {}
-    chosen = ("fold", "split_seed", "fractions", "train_", "val_", "test_")
+    chosen = ("fold", "group", "split_seed", "fractions", "train_", "val_", "test_")
     return {k: v for k, v in found.items() if _DATA.fullmatch(k) and k.startswith(chosen)}
 
 

@@ -1,6 +1,5 @@
 """Output of a comparison: Markdown, CSV, JSON, pictures and a self-contained HTML page."""
 
-import base64
 import csv
 import html
 import io
@@ -13,6 +12,7 @@ from typing import Any
 
 import markdown
 
+from lightning_seg.callbacks.html_page import html_page, picture_address
 from lightning_seg.experiments.comparison.compare import COSTS, Comparison, Result
 from lightning_seg.experiments.comparison.figures import draw
 from lightning_seg.experiments.comparison.names import mean_of
@@ -20,15 +20,6 @@ from lightning_seg.experiments.comparison.page import page
 from lightning_seg.own_files import refuse_foreign, write_own
 
 _DIGITS = 8
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem;
-  padding: 0 1.5rem; }
-table { display: block; margin: 1rem 0; overflow-x: auto; border-collapse: collapse;
-  font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid #ddd; text-align: left;
-  white-space: nowrap; }
-img { max-width: 100%; }
-"""
 
 
 def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
@@ -59,14 +50,8 @@ def _html(text: str, pictures: Mapping[str, bytes]) -> str:
     # Interval and verdict below the score keep tables narrow.
     body = re.sub(r" (\[[^]]*\]) (helps|hurts|not shown)", r"<br>\1<br>\2", body)
     for name, content in pictures.items():
-        data = base64.b64encode(content).decode()
-        body = body.replace(f'src="{name}.png"', f'src="data:image/png;base64,{data}"')
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
+        body = body.replace(f'src="{name}.png"', f'src="{picture_address(content)}"')
+    return html_page(title, body)
 
 
 _COLUMNS = (

@@ -160,6 +160,12 @@ def _grid(key: str, values: Any) -> dict[str, Choice]:
 
 
 def _folds(folds: Any) -> dict[str, Choice]:
+    if isinstance(folds, int) and not isinstance(folds, bool):
+        count = _count(folds, "folds")
+        return {
+            f"fold{fold}": Choice(("--data.fold", str(fold), "--data.folds", str(count)))
+            for fold in range(1, count + 1)
+        }
     if isinstance(folds, list):
         found = {Path(str(path)).stem: Choice(("--config", str(path))) for path in folds}
         if len(found) < len(folds):
