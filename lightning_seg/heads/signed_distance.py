@@ -148,5 +148,5 @@ class _RecoverableClamp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (clamped,) = ctx.saved_tensors
-        side = clamped.trunc()  # 0 inside
-        return torch.where(side * gradient < 0, 0.0, gradient)
+        outwards = clamped.trunc().mul_(gradient)  # negative if so, 0 inside
+        return torch.where(outwards < 0, 0.0, gradient)
