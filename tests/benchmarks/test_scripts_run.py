@@ -11,12 +11,14 @@ SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 SMALL = {
     "depthwise": "--encoder test_efficientnet --size 32 32 --rounds 1",
     "distances": "--root {root} --scales 1 --frames 1 --repeats 1",
+    "export": "--encoders test_resnet --threads 1 --sizes 64 --rounds 1",
     "hand_written_backward": "--batch-size 1 --size 32 --repeats 1",
     "losses": "--root {camvid} --size 32 --batch-size 2 --repeats 1 --warmup 0 --no-memory"
     " --encoder test_resnet",
     "metrics": "--root {labels} --repeats 1",
     "outlines": "",
     "raster_prediction": "--size 128 --repeats 1",
+    "start": "--rounds 1",
     "tanimoto_weights": "{camvid} --steps 2 --frames 2",
 }
 

@@ -46,7 +46,7 @@ def export(arguments: Namespace) -> None:
     predictor = Predictor(task.network, task.head, arguments.result).eval()
     with cannot_write(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    with _quiet():
+    with quiet():
         program = exported_program(predictor, arguments.size)
     least = minimum_size(predictor, program) if output.suffix == ".pt2" else 1
     metadata = _metadata(task, predictor, arguments.size, least)
@@ -106,7 +106,7 @@ def _write(
     size: list[int] | None,
 ) -> str:
     """Write the file, run it, move it into place and describe its deviation from the network."""
-    with tempfile.TemporaryDirectory(dir=output.parent) as folder, _quiet():
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder, quiet():
         path = Path(folder) / output.name
         if output.suffix == ".onnx":
             save_onnx(program, path, metadata, predictor.result)
@@ -160,7 +160,7 @@ def _runner(path: Path, result: str) -> Run:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence messages of PyTorch's exporter about its internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
