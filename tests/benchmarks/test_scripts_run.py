@@ -9,6 +9,7 @@ from PIL import Image
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 SMALL = {
+    "crops": "--size 300 --crop 64 --batch 2 --count 2 --repeats 1 --layout tiles",
     "depthwise": "--encoder test_efficientnet --size 32 32 --rounds 1",
     "distances": "--root {root} --scales 1 --frames 1 --repeats 1",
     "export": "--encoders test_resnet --threads 1 --sizes 64 --rounds 1",
@@ -20,6 +21,7 @@ SMALL = {
     "raster_prediction": "--size 128 --repeats 1",
     "start": "--rounds 1",
     "tanimoto_weights": "{camvid} --steps 2 --frames 2",
+    "validation": "--scenes 1 --epochs 1 --steps 1 --images 2",
 }
 
 

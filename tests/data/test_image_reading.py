@@ -1,3 +1,4 @@
+import os
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +60,26 @@ def test_bands_stored_apart_are_put_together(tmp_path):
     )
     assert image_size(path) == (70, 90)
     np.testing.assert_array_equal(read_image(path, 3, WINDOW), PIXELS[11:51, 29:62])
+
+
+@pytest.mark.usefixtures("_engine")
+def test_a_replaced_raster_is_read_by_its_new_header(tmp_path):
+    path = tmp_path / "a.tif"
+    for pixels in (PIXELS, PIXELS[:30].transpose(1, 0, 2)):
+        tifffile.imwrite(path, pixels, photometric="rgb")
+        assert image_size(path) == pixels.shape[:2]
+        np.testing.assert_array_equal(read_image(path, 3), pixels)
+
+
+@pytest.mark.usefixtures("_engine")
+def test_the_header_of_an_unchanged_raster_is_read_once(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS, photometric="rgb")
+    read_image(path, 3)
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"II*\0", b"none", 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert image_size(path) == (70, 90)
 
 
 @pytest.mark.usefixtures("_engine")

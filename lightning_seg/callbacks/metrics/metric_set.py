@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassConfusionMatrix, MultilabelConfusionMatrix
+from torchmetrics.classification import MultilabelConfusionMatrix
 
+from lightning_seg.callbacks.metrics.confusion_matrix import ConfusionMatrix
 from lightning_seg.callbacks.metrics.merged_classes import (
     VOID,
     Group,
@@ -91,7 +92,7 @@ class MetricSettings:
         if self.multi_label:
             metrics = {n: MultiLabelMetric(one, self.num_classes) for n, one in metrics.items()}
         # All region scores follow from the one matrix.
-        matrix = MultilabelConfusionMatrix if self.multi_label else MulticlassConfusionMatrix
+        matrix = MultilabelConfusionMatrix if self.multi_label else ConfusionMatrix
         settings: dict[str, Any] = {"ignore_index": self.ignore_index, "validate_args": False}
         return {"confusion": matrix(self.num_classes, **settings), **metrics}
 
@@ -183,15 +184,33 @@ class MetricSet:
     def _on_device(self, metrics: dict[str, Metric]) -> dict[str, Metric]:
         return {name: metric.to(self.device) for name, metric in metrics.items()}
 
+    def add(self, labels: Tensor, masks: Tensor) -> None:
+        """Add images, keeping nothing of each: predictions and ground truth (B, H, W) int64.
+
+        With several labels per pixel they are (B, K, H, W).
+        """
+        small = self._small(labels, masks)
+        for name, metric in self.metrics.items():
+            if name not in self.additional:
+                metric.update(*small)
+                continue
+            for pred, target in zip(labels.split(1), masks.split(1), strict=True):
+                metric.update(pred, target)
+
     def update(self, labels: Tensor, mask: Tensor, name: str, number: int) -> None:
         """Add one image: predicted labels and ground truth (H, W) int64, its name and number.
 
-        With several labels per pixel they are (K, H, W).
+        With several labels per pixel they are (K, H, W). Its scores are kept, and if ``thorough``
+        its confusion matrix and counts, which takes longer than `add`.
         """
         pred, target = labels.unsqueeze(0), mask.unsqueeze(0)
         before = self._counted() if self.thorough else None
         # Calling a metric adds the image and returns the value of the image alone.
-        values = {key: metric(pred, target) for key, metric in self.metrics.items()}
+        small = self._small(pred, target)
+        values = {
+            key: metric(*((pred, target) if key in self.additional else small))
+            for key, metric in self.metrics.items()
+        }
         results = _results(values, self.settings, self.additional)
         self.rows.append(results.scalars)
         self.names.append(name)
@@ -201,6 +220,14 @@ class MetricSet:
         self.confusions.append(results.confusion)
         self.counts.append(self._counted() - before)
         self._update_merged(pred, target)
+
+    def _small(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        """Return label maps as uint8 if all labels fit, so that not each metric converts them."""
+        settings = self.settings
+        highest = max(settings.num_classes, settings.ignore_index or 0)
+        if highest > 255 or (settings.ignore_index or 0) < 0:
+            return maps
+        return tuple(labels.to(torch.uint8) for labels in maps)
 
     def _update_merged(self, pred: Tensor, target: Tensor) -> None:
         counts: dict[str, Tensor] = {}

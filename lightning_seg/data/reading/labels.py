@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import cv2
 import numpy as np
 
 from lightning_seg.data.reading.image_files import JPEG_SUFFIXES, image_size, read_label
@@ -97,6 +98,11 @@ class _OneFile(LabelDecoder):
             InputError: A value is unknown. The message names the file, the value, its position in
                 the file (``origin`` is the window's upper left corner), the count and the hint.
         """
+        if self.tolerance:
+            self._decoded(label[:1, :1], path, self.tolerance)  # refuses one that mixes classes
+        exact = self._decoded(label, path, 0)
+        if not (exact == _UNKNOWN).any():
+            return exact
         mask = self._decoded(label, path, self.tolerance)
         unknown = mask == _UNKNOWN
         if self.unknown != "error":
@@ -112,7 +118,7 @@ class _OneFile(LabelDecoder):
                 f"{_advice(self.hint, path)}"
             )
         if (self.tolerance or self.unknown != "error") and path not in _reported:
-            _report(label, self._decoded(label, path, 0), path, self.unknown)
+            _report(label, exact, path, self.unknown)
         return mask
 
     def _nearest(self, values: np.ndarray) -> np.ndarray:
@@ -204,7 +210,7 @@ class ColorLabels(_OneFile):
 
     def _decoded(self, label: np.ndarray, path: Path, tolerance: int) -> np.ndarray:
         table = _color_table(self.values, self.ignored, self.merged, tolerance)
-        return _by_rows(label, lambda part: table[_codes(part)])
+        return _by_rows(label, lambda part: table.take(_codes(part)))
 
 
 @lru_cache(maxsize=8)
@@ -324,8 +330,8 @@ def _places(label: np.ndarray, lowest: int, length: int) -> np.ndarray:
 
 
 def _codes(label: np.ndarray) -> np.ndarray:
-    wide = label.astype(np.int32)
-    return (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
+    # Four bytes from the lowest: blue, green, red and a filled one.
+    return cv2.cvtColor(label, cv2.COLOR_RGB2BGRA).view("<u4")[..., 0] & 0xFFFFFF
 
 
 def _first(where: np.ndarray) -> tuple[int, int]:

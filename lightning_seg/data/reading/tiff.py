@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -49,7 +50,7 @@ _MAGIC = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff",
 )  # fmt: skip
 # VRTs that name no address, with the states of all VRTs that they name.
-_checked: dict[Path, dict[Path, tuple[int, int]]] = {}
+_checked: dict[Path, dict[Path, tuple[int, ...]]] = {}
 _MOST_CHECKED = 10_000
 
 # Of TIFF's tag Orientation: whether rows and columns are exchanged, and then whether the rows and
@@ -266,6 +267,12 @@ def _segment(page: tifffile.TiffPage) -> tuple[int, int]:
 
 
 def _header(path: Path) -> _Header:
+    return _header_in_state(path, _state(path))
+
+
+@lru_cache(maxsize=4096)
+def _header_in_state(path: Path, state: tuple[int, ...]) -> _Header:
+    """Return the header of a file that has not changed since; reading it again takes 1 ms."""
     if not is_tiff(path):
         return _header_by_gdal(path)
     with _first_page(path) as page:
@@ -335,7 +342,7 @@ def _refuse_addresses(path: Path) -> None:
     """
     if path in _checked and all(_state(vrt) == state for vrt, state in _checked[path].items()):
         return
-    visited: dict[Path, tuple[int, int]] = {}
+    visited: dict[Path, tuple[int, ...]] = {}
     waiting = [path]
     while waiting:
         vrt = waiting.pop()
@@ -365,10 +372,10 @@ def _refuse_addresses(path: Path) -> None:
     _checked[path] = visited
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does."""
     state = path.stat()
-    return state.st_mtime_ns, state.st_size
+    return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _holds_pixels(path: Path) -> bool:
@@ -416,8 +423,10 @@ def _read_with_rasterio(path: Path, window: Window | None) -> np.ndarray:
     if window is not None:
         area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
     with opened(path) as source:
-        bands = source.read(window=area)
-    return bands[0] if len(bands) == 1 else np.ascontiguousarray(bands.transpose(1, 2, 0))
+        size = source.shape if window is None else window[2:]
+        pixels = np.empty((*size, source.count), source.dtypes[0])
+        source.read(window=area, out=pixels.transpose(2, 0, 1))
+    return pixels[..., 0] if source.count == 1 else pixels
 
 
 def _read_with_tifffile(path: Path, window: Window | None) -> np.ndarray:

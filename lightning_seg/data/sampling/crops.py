@@ -89,11 +89,13 @@ class Crops(Dataset[Sample]):
         return min(self.crop_size, size[0]), min(self.crop_size, size[1])
 
     def _mirrored(self, image: np.ndarray) -> np.ndarray:
+        if image.shape[:2] == (self.crop_size, self.crop_size):
+            return image
         return np.pad(image, (*self._missing(image), (0, 0)), mode="symmetric")
 
     def _ignored_beyond(self, mask: np.ndarray | None) -> np.ndarray | None:
-        if mask is None:
-            return None
+        if mask is None or mask.shape == (self.crop_size, self.crop_size):
+            return mask
         return np.pad(mask, self._missing(mask), constant_values=IGNORE_INDEX)
 
     def _missing(self, array: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -106,7 +106,7 @@ def overlaps(pred: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Ten
         both, predicted, true = (histograms(labels, bins) for labels in (common, pred, truth))
         return both, predicted, true
     pairs = zip(pred.numpy(), truth.numpy())
-    joint = torch.stack([_opencv_histogram(pair, (bins, bins)) for pair in pairs])
+    joint = torch.stack([joint_histogram(pair, (bins, bins)) for pair in pairs])
     return joint.diagonal(dim1=1, dim2=2), joint.sum(dim=2), joint.sum(dim=1)
 
 
@@ -117,12 +117,15 @@ def histograms(codes: Tensor, bins: int) -> Tensor:
     if len(codes) == 0:
         return torch.zeros((0, bins), dtype=torch.int64)
     if codes.dtype == torch.uint8:
-        return torch.stack([_opencv_histogram([image], (bins,)) for image in codes.numpy()])
+        return torch.stack([joint_histogram([image], (bins,)) for image in codes.numpy()])
     return torch.stack([torch.bincount(image.reshape(-1), minlength=bins) for image in codes])
 
 
-def _opencv_histogram(maps: Sequence[NDArray[np.uint8]], bins: tuple[int, ...]) -> Tensor:
-    """Count the combinations of values of maps (H, W): int64 (bins)."""
+def joint_histogram(maps: Sequence[NDArray[np.uint8]], bins: tuple[int, ...]) -> Tensor:
+    """Count the combinations of values of maps (H, W) on the CPU: int64 (bins).
+
+    A pixel with a value beyond its map's bins is not counted.
+    """
     height, width = maps[0].shape
     rows = max(_EXACT // width, 1)
     total = np.zeros(bins, np.int64)
