@@ -58,13 +58,21 @@ def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:
     names = [ckpt_path]
     if re.fullmatch(r"\[.*\]", ckpt_path, re.S) and not Path(ckpt_path).exists():
         names = [name.strip().strip("'\"") for name in ckpt_path[1:-1].split(",")]
+        names = [name for name in names if name]
+        if not names or "auto" in names:
+            raise InputError(
+                f"--ckpt_path {ckpt_path}: a list names one checkpoint or more, and auto stands "
+                "alone. Give paths, best or last."
+            )
     found: list[str | None] = []
     for name in names:
         matches = [name]
         if re.search("[*?]", name) and not Path(name).exists():
             matches = sorted(glob(name, recursive=True))
             if not matches:
-                raise InputError(f"--ckpt_path {ckpt_path}: no file matches {name}. Correct it.")
+                raise InputError(
+                    f"--ckpt_path {ckpt_path}: no file matches {name}. Check the pattern."
+                )
         found += [find_checkpoint(match, run_dir) for match in matches]
     return [path for path in found if path is not None]
 

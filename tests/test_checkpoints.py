@@ -206,7 +206,7 @@ def test_a_task_made_in_python_is_restored_from_its_checkpoint_alone(tmp_path):
     assert all(torch.equal(t, task.state_dict()[n]) for n, t in again.state_dict().items())
 
 
-@pytest.mark.parametrize("named", ["", "[]", "[ , ]"])
+@pytest.mark.parametrize("named", ["", "[]", "[ , ]", "[auto, last]"])
 def test_no_checkpoint_in_a_list_is_an_error_and_no_fresh_start(tmp_path, named):
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="does not exist" if named == "" else "one checkpoint or"):
         find_checkpoints(named, tmp_path)

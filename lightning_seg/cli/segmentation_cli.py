@@ -16,7 +16,7 @@ import torch
 from jsonargparse import ArgumentError
 from jsonargparse._util import import_object
 from jsonargparse.typing import register_type
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ModelSummary, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -213,7 +213,8 @@ class SegmentationCLI(LightningCLI):
         if len(self._checkpoints) > 1:
             inference = getattr(self.model, "inference", None)
             safe = self._get(self.config, "weights_only") is not False
-            self.model = Ensemble.from_checkpoints(self._checkpoints, inference, safe)
+            self.model = Ensemble.from_checkpoints(self._checkpoints, weights_only=safe)
+            self.model.inference = inference  # of the configuration; None is whole images
             self.model.check_data(self.datamodule)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -290,9 +291,10 @@ class SegmentationCLI(LightningCLI):
             run_dir = Path(self._get(self.config, "run_dir"))
             if subcommand == "fit" and (best := best_score(self.trainer, run_dir)):
                 print(best)
-            report = run_dir / {"validate": "val"}.get(subcommand, subcommand) / "report.html"
-            if report.is_file():
-                print(f"{'Report:':13}{report}")
+            callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+            metrics = [callback for callback in callbacks if isinstance(callback, BoundaryMetrics)]
+            for page in (page for callback in metrics for page in callback.report_pages):
+                print(f"{'Report:':13}{page}")
             _say_where(run_dir, self._predictions)
 
 

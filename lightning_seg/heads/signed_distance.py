@@ -84,6 +84,7 @@ class SignedDistanceHead(Head):
             return {"logits": unclamped, "distance": self._clamped(unclamped)}
         # One convolution over the features for distances and scores, instead of one for distances
         # and one over the concatenation of features and distances: the same function, but faster.
+        # Hooks of both modules are not called.
         of_features, of_distance = classifier.weight.split([self.in_channels, self.num_classes], 1)
         weights = torch.cat([self.distance.weight, of_features])
         biases = torch.cat([cast(Tensor, self.distance.bias), cast(Tensor, classifier.bias)])

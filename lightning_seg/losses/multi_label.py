@@ -60,6 +60,13 @@ class MultiLabelLoss(Loss):
                 f"logits have the shape {tuple(logits.shape)} and the mask {tuple(mask.shape)}, "
                 "expected (B, K, H, W) twice, with a channel of 0 and 1 for each label"
             )
+        # On other devices the check would wait for the device.
+        checked = mask.device.type == "cpu" and not torch.compiler.is_compiling()
+        if checked and mask.is_floating_point() and (mask != mask.round()).any():
+            raise ValueError(
+                "the mask holds fractions, expected 0, 1 and the ignore index; resize masks by "
+                "nearest neighbour"
+            )
         scores, labels = torch.stack([torch.zeros_like(logits), logits], dim=2), mask.long()
         value: Tensor
         if self.average == "micro":

@@ -62,6 +62,7 @@ class MultiLabelMetric(WrapperMetric):
         self.average = average
         self.threshold = threshold
         metric = deepcopy(metric)
+        metric.reset()
         metric.average = None
         self.metrics = nn.ModuleList(deepcopy(metric) for _ in range(num_labels))
 

@@ -1,6 +1,6 @@
 """Trimap IoU as a torchmetrics metric."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -64,8 +64,8 @@ class TrimapIoU(SegmentationMetric):
         average: Average = "macro",
     ) -> None:
         super().__init__()
-        self.single = isinstance(widths, int)
-        widths = (widths,) if isinstance(widths, int) else tuple(widths)
+        self.single = not isinstance(widths, Iterable)
+        widths = tuple(widths) if isinstance(widths, Iterable) else (int(widths),)
         check_trimap_iou(num_classes, widths, region, band, average)
         self.num_classes = num_classes
         self.widths = widths

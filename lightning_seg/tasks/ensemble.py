@@ -52,15 +52,15 @@ class Ensemble(LightningModule):
         self.members = nn.ModuleList(members)
         self.checkpoints = tuple(checkpoints)
         first = members[0]
+        named = next((member for member in members if member.class_names), first)
         for number, member in enumerate(members):
             self._check_like(number, "classes", first.num_classes, member.num_classes)
             self._check_like(number, "image channels", first.in_channels, member.in_channels)
-            if first.class_names and member.class_names:
-                self._check_like(number, "class names", first.class_names, member.class_names)
+            if named.class_names and member.class_names:
+                self._check_like(number, "class names", named.class_names, member.class_names)
         self.num_classes = first.num_classes
         self.in_channels = first.in_channels
         self.inference = inference or first.inference
-        named = next((member for member in members if member.class_names), first)
         self.class_names, self.class_colors = (getattr(named, name) for name in LEGEND)
 
     @classmethod
@@ -78,7 +78,7 @@ class Ensemble(LightningModule):
             weights_only: False also loads Python objects, which can run any code.
 
         Raises:
-            InputError: A file is no such checkpoint, or members do not fit together.
+            InputError: A file is not such a checkpoint, or members do not fit together.
         """
         members = [
             SegmentationTask.load_from_checkpoint(
@@ -86,7 +86,7 @@ class Ensemble(LightningModule):
             )
             for path in paths
         ]
-        return cls(members, inference, [str(path) for path in paths])
+        return cls(members, inference, [str(path) for path in paths]).eval()
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Map images (B, C, H, W) in [0, 1] to ``logits`` (B, K, H, W) at image size."""

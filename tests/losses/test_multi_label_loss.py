@@ -180,3 +180,8 @@ def test_losses_without_a_meaning_for_single_labels_are_refused(loss, message):
 def test_masks_of_other_shapes_are_refused(logits, shape):
     with pytest.raises(ValueError, match="a channel of 0 and 1 for each label"):
         MultiLabelLoss(DiceLoss())(logits, torch.zeros(shape))
+
+
+def test_a_mask_with_fractions_is_refused():
+    with pytest.raises(ValueError, match="fractions"):
+        MultiLabelLoss(DiceLoss())(torch.zeros(1, 2, 4, 4), torch.full((1, 2, 4, 4), 0.7))

@@ -99,3 +99,21 @@ def test_values_of_degenerate_images(case, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_images_the_value_is_nan(kind):
     assert KINDS[kind](2).compute().isnan().all()
+
+
+@pytest.mark.parametrize(
+    "laid_out",
+    [
+        lambda maps: maps.rot90(1, (1, 2)).rot90(-1, (1, 2)),
+        lambda maps: maps.transpose(1, 2).contiguous().transpose(1, 2),
+        lambda maps: maps.permute(1, 2, 0).contiguous().permute(2, 0, 1),
+    ],
+    ids=["turned", "columns first", "batch last"],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_labels_in_memory_does_not_matter(kind, laid_out):
+    pred, truth = torch.randint(3, (2, 2, 9, 12), generator=torch.Generator().manual_seed(0))
+    usual, other = KINDS[kind](3), KINDS[kind](3)
+    usual.update(pred, truth)
+    other.update(laid_out(pred), laid_out(truth.to(torch.uint8)))
+    assert torch.equal(torch.as_tensor(usual.compute()), torch.as_tensor(other.compute()))

@@ -171,3 +171,13 @@ def test_metrics_without_values_by_class_are_refused(metric, num_labels, message
 def test_other_shapes_and_labels_are_refused(preds, target, message):
     with pytest.raises(ValueError, match=message):
         MultiLabelMetric(BoundaryIoU(2), K).update(preds, target)
+
+
+def test_counts_of_the_given_metric_are_not_counted_again():
+    metric = BoundaryIoU(2, width=1)
+    wrong = torch.randint(2, (1, 8, 8))
+    metric.update(wrong, 1 - wrong)
+    labels = torch.randint(2, (1, 3, 8, 8))
+    several = MultiLabelMetric(metric, 3)
+    several.update(labels, labels)
+    assert several.compute() == 1

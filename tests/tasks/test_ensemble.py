@@ -121,3 +121,11 @@ def test_members_with_other_classes_or_channels_are_refused():
         Ensemble([first, second])
     with pytest.raises(InputError, match="no members"):
         Ensemble([])
+
+
+def test_names_are_compared_with_those_of_the_first_member_that_has_any():
+    members = [task(seed) for seed in range(3)]
+    for member, names in zip(members, ((), ("x", "y", "z", "u"), ("y", "x", "z", "u"))):
+        member.class_names = names
+    with pytest.raises(InputError, match="class names"):
+        Ensemble(members)

@@ -166,6 +166,7 @@ class BoundaryMetrics(Callback):
         self.folder = None if folder is None else Path(folder)
         self.report = report
         self._metrics: list[MetricSet] = []
+        self.report_pages: list[Path] = []
         self._worst: list[WorstImages] = []
         self._real: list[RealSampleMask] = []
         self._reports: list[tuple[Report, list[WorstImage]]] = []
@@ -296,6 +297,7 @@ class BoundaryMetrics(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print and write the report of ``validate`` or ``test``."""
+        self.report_pages = []
         folder = self._folder(trainer) if self._reports else Path()
         if trainer.is_global_zero:
             for report, images in self._reports:
@@ -311,7 +313,8 @@ class BoundaryMetrics(Callback):
                             _environment(trainer),
                             folder / report.title / "config.yaml",
                         )
-                        write_atomically(folder / report.title / "report.html", page)
+                        self.report_pages.append(folder / report.title / "report.html")
+                        write_atomically(self.report_pages[-1], page)
                     for name, pixels in report.pictures().items():
                         log_picture(trainer, f"{report.title}/{name}", pixels)
         self._reports = []

@@ -85,12 +85,21 @@ def report_page(
         *_charts(report),
         *_worst(report, worst, class_colors),
         "<h2>How it was computed</h2>",
-        _facts(_described(checkpoints, environment, yaml.safe_load(text) if text else {})),
+        _facts(_described(checkpoints, environment, _settings(text))),
         f"<pre>{html.escape(shlex.join(environment['command']))}</pre>" if environment else "",
         _details("Settings of the metrics", yaml.safe_dump(report.settings, sort_keys=False)),
         _details("Configuration", text) if text else "",
     ]
     return html_page(title, "\n".join(filter(None, blocks)), _STYLE)
+
+
+def _settings(text: str) -> dict[str, Any]:
+    """Return the configuration, or nothing if the file is another one."""
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _scores(report: Report) -> str:

@@ -66,8 +66,9 @@ class FolderDataModule(SegmentationDataModule):
         split_seed: Seed of the random split.
         fold: Cross-validation: fold 1, 2, ... of ``folds`` tests, and a share of the other images
             validates, as ``fractions`` of train and val ask. With sub-folders ``train`` and
-            ``test`` the fold validates instead. Every image is in one fold.
-        folds: Number of folds.
+            ``test``, or a fraction of 0 for test, the fold validates instead. Every image is in
+            one fold.
+        folds: Number of folds, at least 2.
         group: Images that a random split or a fold does not separate, such as the frames of a
             video: a regular expression whose match in the name is the group, such as "^[^_]+".
         split_folders: Names of the folders of train, val and test if they have others, such as
@@ -152,6 +153,8 @@ class FolderDataModule(SegmentationDataModule):
         self.fold = fold
         self.folds = folds
         self.group = group
+        if folds < 2:
+            raise InputError(f"folds is {folds}. Set it to 2 or more.")
         if fold is not None and not 1 <= fold <= folds:
             raise InputError(f"fold is {fold}. Set it to a number from 1 to folds, {folds}.")
         self.split_folders = split_folders or {}
@@ -180,7 +183,7 @@ class FolderDataModule(SegmentationDataModule):
             regions = [f"{split} {list(region)}" for split, region in self.regions.items()]
             return f"Regions of every image: {', '.join(regions)}."
         if self.fold is not None:
-            use = "validates" if self._lacks_val() else "tests"
+            use = "tests" if self._shares()[2] else "validates"
             return f"Fold {self.fold} of {self.folds} {use} (split_seed {self.split_seed})."
         if self._lacks_val():
             train, val, _ = self._shares()

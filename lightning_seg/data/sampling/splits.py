@@ -67,7 +67,7 @@ def split_by_fold(
         held[smallest].append(group)
         sizes[smallest] += len(groups[group])
     own = sorted(held[fold - 1])
-    rest = [group for group in groups if group not in own]
+    rest = sorted(groups.keys() - set(own))
     train, val, test = fractions
     if not test:
         return {"train": sorted(rest), "val": own, "test": []}
@@ -87,7 +87,9 @@ def grouped(names: Iterable[str], pattern: str | None) -> dict[str, list[str]]:
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise InputError(f"group {pattern!r} is no regular expression: {error}.") from error
+        raise InputError(
+            f"group {pattern!r} is not a valid regular expression: {error}."
+        ) from error
     for name in names:
         found = expression.search(name)
         if found is None:

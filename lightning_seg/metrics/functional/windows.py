@@ -78,11 +78,13 @@ def differs_within(
 
 def _extremes(low: Tensor, high: Tensor, radius: int) -> tuple[Tensor, Tensor]:
     """Return the minimum of ``low`` and the maximum of ``high`` in the window of each pixel."""
-    if low.device.type != "cpu" or low.dtype != torch.uint8 or radius > _OPENCV_RADIUS:
+    by_opencv = low.device.type == "cpu" and low.dtype == torch.uint8 and low.numel() > 0
+    if not by_opencv or radius > _OPENCV_RADIUS:
         top = torch.iinfo(low.dtype).max
         return slide(low, radius, torch.minimum, top), slide(high, radius, torch.maximum, 0)
     window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    results = torch.empty_like(low), torch.empty_like(high)
+    rows = torch.contiguous_format  # OpenCV writes rows, whatever the order of the labels in memory
+    results = torch.empty_like(low, memory_format=rows), torch.empty_like(high, memory_format=rows)
     for reduce, maps, result in zip((cv2.erode, cv2.dilate), (low, high), results):
         for image, out in zip(maps.numpy(), result.numpy()):
             reduce(image, window, dst=out)
@@ -101,7 +103,7 @@ def overlaps(pred: Tensor, truth: Tensor, num_classes: int) -> tuple[Tensor, Ten
         int64 (B, K + 1) each; in the first, K has no meaning.
     """
     bins = num_classes + 1
-    if pred.device.type != "cpu" or pred.dtype != torch.uint8 or len(pred) == 0:
+    if pred.device.type != "cpu" or pred.dtype != torch.uint8 or pred.numel() == 0:
         common = lift(pred, pred != truth, num_classes)
         both, predicted, true = (histograms(labels, bins) for labels in (common, pred, truth))
         return both, predicted, true
@@ -114,8 +116,8 @@ def histograms(codes: Tensor, bins: int) -> Tensor:
     """Count how often each value 0 to bins - 1 occurs in each image (B, H, W): int64 (B, bins)."""
     if codes.device.type != "cpu":
         return histograms_by_row(codes, bins)
-    if len(codes) == 0:
-        return torch.zeros((0, bins), dtype=torch.int64)
+    if codes.numel() == 0:
+        return torch.zeros((len(codes), bins), dtype=torch.int64)
     if codes.dtype == torch.uint8:
         return torch.stack([joint_histogram([image], (bins,)) for image in codes.numpy()])
     return torch.stack([torch.bincount(image.reshape(-1), minlength=bins) for image in codes])
