@@ -225,7 +225,8 @@ class MetricSet:
         """Return label maps as uint8 if all labels fit, so that not each metric converts them."""
         settings = self.settings
         highest = max(settings.num_classes, settings.ignore_index or 0)
-        if highest > 255 or (settings.ignore_index or 0) < 0:
+        negative = (settings.ignore_index or 0) < 0
+        if highest > 255 or negative or settings.multi_label:  # torchmetrics subtracts there
             return maps
         return tuple(labels.to(torch.uint8) for labels in maps)
 
