@@ -134,7 +134,7 @@ def test_views_of_each_window_are_averaged(fitted):
     window, views = task.inference.window, TestTimeAugmentation((1.0, 1.5), flip=True)
     tensor = torch.from_numpy(pixels(0, 150, 130)).permute(2, 0, 1).float()[None] / 255
     with torch.inference_mode():
-        whole = window(lambda crops: views(task._probabilities, crops), tensor)["logits"]
+        whole = window(lambda crops: views(task.probabilities, crops), tensor)["logits"]
     assert np.array_equal(tifffile.imread("out/tile.tif"), whole.log().argmax(1)[0].numpy())
 
 

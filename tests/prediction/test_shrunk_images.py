@@ -43,7 +43,7 @@ def in_memory(task, data, size):
     image = torch.from_numpy(data.reader.image(data.predict_pairs()[0]))
     image = image.permute(2, 0, 1).float()[None] / 255
     with torch.inference_mode():
-        small = task.inference(task._probabilities, image)["logits"]
+        small = task.inference(task.probabilities, image)["logits"]
     return F.interpolate(small, size=size, mode="bilinear", align_corners=False)[0]
 
 
