@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import lightning.pytorch  # noqa: F401  its log handler must not keep the stderr of a single test
 import pytest
 import torch
 

@@ -82,6 +82,7 @@ def boundary_iou_counts(
         Intersection and union, int64 (K,).
 
     Example:
+        >>> import torch
         >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
         >>> target[:, :, 4:] = 1
         >>> boundary_iou_counts(target, target, num_classes=2, width=1, border=False)
@@ -126,6 +127,7 @@ def boundary_iou(
         with `average=None` (K,), NaN for classes without one.
 
     Example:
+        >>> import torch
         >>> target = torch.zeros(1, 8, 8, dtype=torch.long)
         >>> target[:, :, 4:] = 1
         >>> boundary_iou(target.roll(1, dims=2), target, num_classes=2, width=2)
