@@ -53,11 +53,13 @@ class Ensemble(LightningModule):
         self.checkpoints = tuple(checkpoints)
         first = members[0]
         named = next((member for member in members if member.class_names), first)
+        of_named = list(members).index(named)
         for number, member in enumerate(members):
-            self._check_like(number, "classes", first.num_classes, member.num_classes)
-            self._check_like(number, "image channels", first.in_channels, member.in_channels)
+            self._check_like(number, 0, "classes", first.num_classes, member.num_classes)
+            self._check_like(number, 0, "image channels", first.in_channels, member.in_channels)
             if named.class_names and member.class_names:
-                self._check_like(number, "class names", named.class_names, member.class_names)
+                names = named.class_names, member.class_names
+                self._check_like(number, of_named, "class names", *names)
         self.num_classes = first.num_classes
         self.in_channels = first.in_channels
         self.inference = inference or first.inference
@@ -165,12 +167,12 @@ class Ensemble(LightningModule):
                     "data settings of the members' runs."
                 )
 
-    def _check_like(self, number: int, what: str, first: Any, own: Any) -> None:
+    def _check_like(self, number: int, other: int, what: str, first: Any, own: Any) -> None:
         if own != first:
             names = [*self.checkpoints] or [f"member {n + 1}" for n in range(len(self.members))]
             order = " (in another order)" if what == "class names" and _same(first, own) else ""
             raise InputError(
-                f"{names[number]} and {names[0]} differ in {what}{order}: {_text(own)} and "
+                f"{names[number]} and {names[other]} differ in {what}{order}: {_text(own)} and "
                 f"{_text(first)}. Give checkpoints that were trained on the same classes and "
                 "channels."
             )

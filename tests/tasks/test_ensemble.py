@@ -127,5 +127,5 @@ def test_names_are_compared_with_those_of_the_first_member_that_has_any():
     members = [task(seed) for seed in range(3)]
     for member, names in zip(members, ((), ("x", "y", "z", "u"), ("y", "x", "z", "u"))):
         member.class_names = names
-    with pytest.raises(InputError, match="class names"):
+    with pytest.raises(InputError, match="member 3 and member 2 differ in class names"):
         Ensemble(members)
