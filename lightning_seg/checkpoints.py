@@ -32,7 +32,7 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
             return None
     path = folder / f"{ckpt_path}.ckpt" if ckpt_path in ("last", "best") else Path(ckpt_path)
     if not path.is_file():
-        existing = ", ".join(sorted(p.name for p in folder.glob("*.ckpt"))) or "none"
+        existing = ", ".join(path.name for path in list_checkpoints(folder)) or "none"
         raise InputError(
             f"--ckpt_path {ckpt_path}: {path} does not exist. Checkpoints in {folder}: {existing}. "
             "Give last or best with the run's --run_dir, or the path of a checkpoint."
@@ -42,6 +42,11 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
             f"--ckpt_path {ckpt_path}: {path} is not a checkpoint or is truncated. Give another."
         )
     return str(path)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Return a folder's checkpoints, sorted, without what a killed process left unfinished."""
+    return sorted(path for path in folder.glob("*.ckpt") if not path.name.startswith("."))
 
 
 def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:

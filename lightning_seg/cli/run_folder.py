@@ -9,7 +9,7 @@ from typing import IO
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_seg.callbacks.run_record import ENVIRONMENT, EPOCHS, FIT, read_lines
-from lightning_seg.checkpoints import CHECKPOINTS
+from lightning_seg.checkpoints import CHECKPOINTS, list_checkpoints
 from lightning_seg.errors import InputError
 from lightning_seg.files import OWN_FOLDER
 
@@ -61,8 +61,7 @@ def refuse_second_run(run_dir: Path) -> None:
     """
     fit = run_dir / FIT
     finished = fit.exists() and json.loads(fit.read_text(encoding="utf-8")).get("finished", True)
-    checkpoints = any((run_dir / CHECKPOINTS).glob("*.ckpt"))
-    if checkpoints or finished or len(read_lines(run_dir / EPOCHS)) > 1:
+    if list_checkpoints(run_dir / CHECKPOINTS) or finished or len(read_lines(run_dir / EPOCHS)) > 1:
         raise InputError(
             f"{run_dir} already contains a run. Resume it (--ckpt_path last, or auto in scripts "
             "that are started again and again), give the new run another folder (--run_dir ...), "

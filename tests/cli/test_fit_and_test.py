@@ -185,6 +185,17 @@ def test_a_checkpoint_of_another_run_starts_a_new_run(fitted, run, refused):
     assert "already contains a run" in refused(*third, *other)
 
 
+def test_a_run_killed_while_it_wrote_its_first_checkpoint_starts_again(fitted, run, refused):
+    partial = Path("killed/checkpoints/.partial-elsewhere-1-best.ckpt")  # of another machine
+    partial.parent.mkdir(parents=True)
+    partial.write_bytes(b"PK")
+    begin = ("fit", "--config", "config.yaml", "--run_dir", "killed")
+    assert "Checkpoints in killed/checkpoints: none" in refused(*begin, "--ckpt_path", "last")
+    status, _, err = run(*begin, "--ckpt_path", "auto")
+    assert status == 0, err
+    assert Path("killed/checkpoints/last.ckpt").exists()
+
+
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
 def test_evaluation_without_a_checkpoint_is_refused(refused, command):
     assert "--ckpt_path best" in refused(command, "--config", "config.yaml", "--run_dir", "run")

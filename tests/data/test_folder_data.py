@@ -94,7 +94,7 @@ def test_folds_test_every_image_once_and_keep_groups_together(tmp_path):
         ({"fold": 6}, "fold is 6. Set it to a number from 1 to folds, 5"),
         ({"fold": 1, "folds": 7, "group": "^[a-z]"}, "folds is 7, but there are only 6"),
         ({"fold": 1, "group": "^x"}, "finds nothing in the name a_0"),
-        ({"fold": 1, "group": "("}, "is no regular expression"),
+        ({"fold": 1, "group": "("}, "is not a valid regular expression"),
         ({"fold": 1, "train_list": "train.txt"}, "Remove train_list"),
     ):
         with pytest.raises(InputError, match=message):
