@@ -1,7 +1,7 @@
 """Comparison of methods: from run folders to scores."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,7 +110,7 @@ class Comparison:
         images: Number of images; 0 without per-image counts.
         measures: M names.
         columns: Q' names: ``mean``, then classes and merged classes.
-        results: One per method.
+        results: One per method: the baseline, then the others from the best mean boundary IoU.
         resamples: Number of bootstrap resamples.
         reach: The measure with a target score.
         notes: Caveats for the reader.
@@ -182,7 +182,12 @@ def compare(
         raise InputError(
             f"There is no method {baseline!r}; there are {', '.join(map(repr, by_name))}."
         )
-    results = [r for every, base in chosen for r in sorted(every, key=lambda r: r is not base)]
+    by = names.index("boundary_iou") if "boundary_iou" in names else 0
+    results = [
+        result
+        for every, base in chosen
+        for result in sorted(every, key=lambda r: (r is not base, -np.nan_to_num(r.mean[by, 0])))
+    ]
     _compare_with_baselines(chosen, resamples if by_image else 0)
     measure = _converge(chosen, reach)
     images = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}
@@ -369,7 +374,8 @@ def _notes(
             "another seed may reverse a verdict."
         )
     for results_of, base in chosen:
-        notes += [_seeds_note(r, base) for r in results_of if base and _has_other_seeds(r, base)]
+        others = [r for r in results_of if base and _has_other_seeds(r, base)]
+        notes += _seeds_notes(others, base) if base else []
     runs = [run for result in results for run in result.runs]
     for subject, values in (
         ("Evaluated checkpoints", [run.record(split).get("checkpoint") for run in runs]),
@@ -389,14 +395,17 @@ def _has_other_seeds(result: Result, base: Result) -> bool:
     return set(result.method.runs) != set(base.method.runs)
 
 
-def _seeds_note(result: Result, base: Result) -> str:
-    count = result.difference.trainings if result.difference else 0
-    how = f"over the {count} shared ones" if count else "unpaired, as they share none"
-    return (
-        f"{result.method.name} and {base.method.name} have different seeds; their difference is "
-        "computed "
-        f"{how}."
-    )
+def _seeds_notes(results: Sequence[Result], base: Result) -> Iterator[str]:
+    by_count: dict[int, list[str]] = {}
+    for result in results:
+        count = result.difference.trainings if result.difference else 0
+        by_count.setdefault(count, []).append(result.method.name)
+    for count, names in sorted(by_count.items()):
+        how = f"over the {count} shared" if count else "unpaired, as none is shared"
+        yield (
+            f"{', '.join(names)}: not the same seeds as {base.method.name}; the difference is "
+            f"computed {how}."
+        )
 
 
 def _hardware(run: Run) -> str | None:

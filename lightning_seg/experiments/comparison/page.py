@@ -211,16 +211,18 @@ def _classes(comparison: Comparison) -> Iterator[str]:
             f"{_ABOVE} and {_BELOW}: the 95 % interval of the difference from the baseline lies "
             "above or below 0. Among many classes, some will do so by chance."
         )
+    columns = [*range(1, len(comparison.columns)), 0]  # the mean comes last
     for measure in _BY_CLASS:
         if measure not in comparison.measures:
             continue
         row = comparison.measures.index(measure)
-        names = [result.method.name for result in comparison.results]
-        cells = [
-            [name, *(_class_cell(result, row, column) for result in comparison.results)]
-            for column, name in enumerate(comparison.columns)
-        ]
-        yield _table([label(measure), *names], [*cells[1:], cells[0]])
+        table = [[label(measure), *(comparison.columns[column] for column in columns)]]
+        for result in comparison.results:
+            cells = (_class_cell(result, row, column) for column in columns)
+            table.append([result.method.name, *cells])
+        if len(table) <= len(table[0]):  # the longer side goes down the page
+            table = [list(cells) for cells in zip(*table, strict=True)]
+        yield _table(table[0], table[1:])
 
 
 def _class_cell(result: Result, row: int, column: int) -> str:
