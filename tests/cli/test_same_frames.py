@@ -87,6 +87,16 @@ def test_the_sheet_has_rows_per_frame_and_a_column_per_run(tmp_path, runs):
     assert titles(figure)[:3] == [frames[0].name, "ground truth", "a, 0.0% wrong"]
 
 
+def test_many_runs_go_down_the_sheet_beside_the_frames(tmp_path, runs):
+    methods = [load_method(f"run {number}={runs[0]}", "best") for number in range(7)]
+    frames = predict_frames(methods, "val", None, count=2)
+    figure = draw_frames(frames, methods[0].data.class_names, methods[0].data.class_colors)
+    cells = [(axis.get_position(), axis.get_title()) for axis in figure.axes]
+    names = {round(place.y0, 3): title for place, title in cells if title.startswith("run")}
+    assert [names[y] for y in sorted(names, reverse=True)] == [f"run {n}" for n in range(7)]
+    assert len({round(place.x0, 3) for place, _ in cells}) == 2 * len(frames)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_the_sheet_can_be_made_from_checkpoints(tmp_path, runs, suffix, capsys):
     checkpoint = runs[1] / "checkpoints" / "last.ckpt"

@@ -39,6 +39,7 @@ ROWS = ("prediction", "over_image", "errors", "boundaries", "entropy")
 """Rows that can be shown: classes, classes over the image, errors in the whole image and along
 boundaries, entropy."""
 _SUFFIXES = (".jpg", ".jpeg", ".png")
+_MOST_ACROSS = 6  # methods
 
 
 @dataclass
@@ -134,6 +135,8 @@ def draw_frames(
 ) -> "Figure":
     """Draw image and ground truth in the first column, then one column per method.
 
+    More than six methods are listed down the sheet instead, with the frames side by side.
+
     Args:
         frames: Frames to show.
         class_names: K names.
@@ -173,7 +176,9 @@ def draw_frames(
         verdicts = next(iter(pictures.values())).verdicts
         legends.append([patch(verdict.name, verdict.color) for verdict in verdicts])
     ratio = float(np.mean([frame.truth.shape[0] / frame.truth.shape[1] for frame in frames]))
-    columns = len(frames[0].logits) + (2 if len(rows) == 1 else 1)
+    if len(frames[0].logits) > _MOST_ACROSS:
+        sheet_rows = [Row([*cells]) for cells in zip(*(row.cells for row in sheet_rows))]
+    columns = max(len(row.cells) for row in sheet_rows)
     return draw_sheet(title, sheet_rows, legends, ratio, columns)
 
 
