@@ -14,10 +14,14 @@ IgnoreIndex = int | Literal["auto"] | None
 
 
 def find_multi_label(trainer: Trainer, pl_module: LightningModule, given: bool | None) -> bool:
-    """Return whether pixels have several labels: as given, or for ``task: multilabel``."""
+    """Return whether pixels have several labels.
+
+    As given, or the datamodule's or module's ``multi_label``, or for ``task: multilabel``.
+    """
     if given is not None:
         return given
-    return _first(_sources(trainer, pl_module), "task") == "multilabel"
+    sources = _sources(trainer, pl_module)
+    return bool(_first(sources, "multi_label")) or _first(sources, "task") == "multilabel"
 
 
 def find_num_classes(

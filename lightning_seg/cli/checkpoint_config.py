@@ -13,7 +13,7 @@ from lightning_seg.tasks.safe_classes import check_class_paths
 
 _COMMANDS = ("validate", "test", "predict")
 # From the data; and a checkpoint has all weights.
-_LEFT_OUT = ("_class_path", "_instantiator", "num_classes", "in_channels", "weights")
+_LEFT_OUT = ("_class_path", "_instantiator", "num_classes", "in_channels", "multi_label", "weights")
 
 
 def with_checkpoint_config(args: Sequence[str]) -> list[str]:

@@ -59,7 +59,7 @@ from lightning_seg.tasks import Ensemble
 
 register_type(torch.device)  # a setting of Lightning's weight averaging
 
-FROM_DATA = ("num_classes", "in_channels")
+FROM_DATA = ("num_classes", "in_channels", "multi_label")
 
 # Where each command writes its configuration; a resumed fit that of RESUMED.
 _CONFIGS = {

@@ -194,6 +194,11 @@ class SegmentationDataModule(LightningDataModule):
         return [Pair(name, path) for name, path in images.items()]
 
     @property
+    def multi_label(self) -> bool:
+        """Whether pixels may have several labels: masks are then (B, K, H, W) of 0, 1 and 255."""
+        return self.decoder.multi_label
+
+    @property
     def sharing(self) -> frozenset[tuple[Split, Split]]:
         """Pairs of splits that share images because a setting asks for it."""
         return frozenset()

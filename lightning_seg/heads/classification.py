@@ -29,8 +29,10 @@ class ClassificationHead(Head):
         if sigmoid and num_classes != 2:
             raise InputError(
                 f"sigmoid is True, but there are {num_classes} classes, and one channel tells two "
-                "apart; set sigmoid to false (model.head.sigmoid)"
+                "apart; set sigmoid to false (model.head.sigmoid); for several labels per pixel set "
+                "data.multi_label alone"
             )
+        self.sigmoid = sigmoid
         channels = 1 if sigmoid else num_classes
         self.classifier = nn.Conv2d(in_channels, channels, kernel_size, padding="same")
 

@@ -1,9 +1,14 @@
-"""Class probabilities: their entropy, and scores that stand for them."""
+"""Class probabilities: from scores, back to scores, and their entropy."""
 
 import math
 
 import torch
 from torch import Tensor
+
+
+def probabilities_of(scores: Tensor, multi_label: bool = False) -> Tensor:
+    """Return the softmax of scores (B, K, H, W), or their sigmoids."""
+    return scores.sigmoid() if multi_label else scores.softmax(dim=1)
 
 
 def normalized_entropy(probabilities: Tensor) -> Tensor:
@@ -15,6 +20,8 @@ def normalized_entropy(probabilities: Tensor) -> Tensor:
     return (entropy / math.log(probabilities.shape[-3])).clamp_(0, 1)
 
 
-def log_probabilities(probabilities: Tensor) -> Tensor:
-    """Return scores whose softmax is these probabilities; all are finite."""
+def scores_of(probabilities: Tensor, multi_label: bool = False) -> Tensor:
+    """Return scores whose softmax, or sigmoid, is these probabilities; all are finite."""
+    if multi_label:
+        return probabilities.logit(torch.finfo(probabilities.dtype).eps)
     return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()

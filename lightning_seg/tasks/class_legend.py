@@ -1,4 +1,4 @@
-"""Names and colours of a task's classes, taken from the DataModule or compared with it."""
+"""A task's classes, taken from the DataModule or compared with it."""
 
 from typing import Any
 
@@ -26,6 +26,18 @@ def legend_of_data(module: Any, name: str, num_classes: int) -> tuple[Any, ...] 
     """Return an attribute of `LEGEND` of the trainer's DataModule, or None if it does not fit."""
     legend = getattr(getattr(module.trainer, "datamodule", None), name, None)
     return tuple(legend) if legend is not None and len(legend) == num_classes else None
+
+
+def check_labels_per_pixel(module: Any) -> None:
+    """Raise InputError if either masks or predictions alone have several labels per pixel."""
+    several = getattr(getattr(module.trainer, "datamodule", None), "multi_label", None)
+    if several in (None, module.multi_label) or module.trainer.predicting:
+        return
+    whose, others = ("masks", "predictions") if several else ("predictions", "masks")
+    raise InputError(
+        f"the {whose} have several labels per pixel, but the {others} have one. Give the task and "
+        "the data the same multi_label; the command line takes the task's from the data."
+    )
 
 
 def check_edge_networks(module: LightningModule) -> None:

@@ -14,7 +14,7 @@ from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import EdgeNetwork
 from lightning_seg.targets import semantic_edges
 from lightning_seg.targets._masks import one_hot
-from lightning_seg.tasks.class_legend import legend_of_data
+from lightning_seg.tasks.class_legend import check_labels_per_pixel, legend_of_data
 
 
 class EdgeDetectionTask(LightningModule):
@@ -35,6 +35,7 @@ class EdgeDetectionTask(LightningModule):
     """
 
     masks_alone = True
+    multi_label = False
 
     def __init__(
         self, num_classes: int, learning_rate: float = 1e-3, ignore_index: int = 255
@@ -52,6 +53,7 @@ class EdgeDetectionTask(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Copy the class names from the DataModule."""
+        check_labels_per_pixel(self)
         names = legend_of_data(self, "class_names", self.network.num_classes)
         if names is not None:
             self.network.class_names = names

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from lightning_seg.errors import InputError
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
-from lightning_seg.inference.uncertainty import log_probabilities, normalized_entropy
-from lightning_seg.tasks.class_legend import LEGEND, take_class_legend
-from lightning_seg.tasks.label_maps import original_label_maps
+from lightning_seg.inference.uncertainty import normalized_entropy, scores_of
+from lightning_seg.tasks.class_legend import LEGEND, check_labels_per_pixel, take_class_legend
+from lightning_seg.tasks.label_maps import original_label_maps, scored
 from lightning_seg.tasks.segmentation import Batch, SegmentationTask
 
 
@@ -57,11 +57,13 @@ class Ensemble(LightningModule):
         for number, member in enumerate(members):
             self._check_like(number, 0, "classes", first.num_classes, member.num_classes)
             self._check_like(number, 0, "image channels", first.in_channels, member.in_channels)
+            self._check_like(number, 0, "multi_label", first.multi_label, member.multi_label)
             if named.class_names and member.class_names:
                 names = named.class_names, member.class_names
                 self._check_like(number, of_named, "class names", *names)
         self.num_classes = first.num_classes
         self.in_channels = first.in_channels
+        self.multi_label = first.multi_label
         self.inference = inference or first.inference
         self.class_names, self.class_colors = (getattr(named, name) for name in LEGEND)
 
@@ -94,13 +96,14 @@ class Ensemble(LightningModule):
         """Map images (B, C, H, W) in [0, 1] to ``logits`` (B, K, H, W) at image size."""
         if len(self.members) == 1:  # a logarithm of probabilities would be rounded otherwise
             return {"logits": self.members[0](image)["logits"]}
-        return {"logits": log_probabilities(self.probabilities(image)["logits"])}
+        return {"logits": scores_of(self.probabilities(image)["logits"], self.multi_label)}
 
     def infer(self, image: Tensor) -> dict[str, Tensor]:
         """Return ``logits`` for whole images, using ``inference`` if it is set."""
         if self.inference is None:
             return self(image)
-        return {"logits": log_probabilities(self.inference(self.probabilities, image)["logits"])}
+        mean = self.inference(self.probabilities, image)["logits"]
+        return {"logits": scores_of(mean, self.multi_label)}
 
     def infer_window(self, image: Tensor, disagreement: bool = False) -> dict[str, Tensor]:
         """Return the mean probabilities of windows (B, C, *size) as ``logits``.
@@ -138,15 +141,16 @@ class Ensemble(LightningModule):
             yield cast(SegmentationTask, member).probabilities(image)["logits"]
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
-        """Return ``logits``, ``mask`` and ``name`` for whole images."""
-        logits = self.infer(batch["image"])["logits"]
-        return {"logits": logits, "mask": batch["mask"], "name": batch.get("name")}
+        """Return ``logits`` (or ``probabilities``), ``mask`` and ``name`` for whole images."""
+        scores = scored(self.infer(batch["image"])["logits"], self.multi_label)
+        return scores | {"mask": batch["mask"], "name": batch.get("name")}
 
     test_step = validation_step
 
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Return labels as `SegmentationTask.predict_step` does."""
-        return original_label_maps(self.infer(batch["image"]), batch, ("logits",))
+        predictions = self.infer(batch["image"])
+        return original_label_maps(predictions, batch, ("logits",), self.multi_label)
 
     def setup(self, stage: str) -> None:
         """Copy class names and colours from the DataModule.
@@ -156,6 +160,7 @@ class Ensemble(LightningModule):
         """
         self.check_data(getattr(self.trainer, "datamodule", None))
         take_class_legend(self)
+        check_labels_per_pixel(self)
 
     def check_data(self, data: Any) -> None:
         """Raise InputError if a DataModule has another number of classes or image channels."""

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -38,7 +39,42 @@ def named_terms(losses: Mapping[str, Any], setting: str = "losses") -> dict[str,
     return terms
 
 
-def check_terms(terms: Mapping[str, WeightedLoss], heads: Sequence[Head]) -> None:
+def per_label(terms: Mapping[str, WeightedLoss]) -> dict[str, WeightedLoss]:
+    """Return the terms with each loss in a `MultiLabelLoss`, unless it is or holds one."""
+    applied = dict(terms)
+    for name, term in terms.items():
+        if not _is_multi_label(term.loss):
+            try:
+                applied[name] = replace(term, loss=MultiLabelLoss(term.loss))
+            except InputError as error:
+                raise InputError(f"losses.{name}: {error}") from error
+    return applied
+
+
+def _is_multi_label(loss: nn.Module) -> bool:
+    return any(isinstance(part, MultiLabelLoss) for part in loss.modules())
+
+
+def check_heads_of_labels(heads: Sequence[Head]) -> None:
+    """Raise unless there is one head with a channel for each of several labels per pixel."""
+    head, *others = heads
+    if head.predictions != ("logits",) or others:
+        kind = type(head if head.predictions != ("logits",) else others[0]).__name__
+        raise InputError(
+            f"with several labels per pixel there can be no {kind}, whose predictions and targets "
+            "are those of one label per pixel; use ClassificationHead (--model.head "
+            "ClassificationHead) without model.auxiliary"
+        )
+    if getattr(head, "sigmoid", False):
+        raise InputError(
+            "sigmoid gives two classes that exclude each other one channel; with several labels "
+            "per pixel each has its own, so set sigmoid to false (model.head.sigmoid)"
+        )
+
+
+def check_terms(
+    terms: Mapping[str, WeightedLoss], heads: Sequence[Head], multi_label: bool = False
+) -> None:
     """Raise if a term does not fit the predictions of the heads."""
     owner = {prediction: head for head in heads for prediction in head.predictions}
     for name, term in terms.items():
@@ -52,7 +88,8 @@ def check_terms(terms: Mapping[str, WeightedLoss], heads: Sequence[Head]) -> Non
                 )
         _check_call(name, term, owner)
         for prediction in term.predictions:
-            _check_channels(name, term.loss, prediction, owner[prediction])
+            if not multi_label:  # MultiLabelLoss has checked what is inside
+                _check_channels(name, term.loss, prediction, owner[prediction])
     if not terms:
         raise InputError("losses is empty; give at least one term")
 
@@ -75,11 +112,12 @@ def _check_call(name: str, term: WeightedLoss, owner: Mapping[str, Head]) -> Non
 
 
 def _check_channels(name: str, loss: nn.Module, prediction: str, head: Head) -> None:
-    if any(isinstance(part, MultiLabelLoss) for part in loss.modules()):
+    if _is_multi_label(loss):
         raise InputError(
-            f"losses.{name} is a MultiLabelLoss, but SegmentationTask trains and predicts one "
-            "label per pixel. Give the loss inside it; MultiLabelLoss is for a LightningModule of "
-            "your own. For one sigmoid channel of a binary task set model.head.sigmoid to true."
+            f"losses.{name} is a MultiLabelLoss, but each pixel has one label. Give the loss "
+            "inside it, or for several labels per pixel set data.multi_label (in Python "
+            "SegmentationTask(multi_label=True)); for one sigmoid channel of a binary task set "
+            "model.head.sigmoid to true."
         )
     channels = head.channels_of(prediction)
     try:

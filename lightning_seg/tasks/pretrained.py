@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 PARTS = ("network", "head", "inference")
+_LABELS = {False: ".argmax(dim=1)  # (B, H, W)", True: " > 0  # (B, K, H, W), several per pixel"}
 _TRUST = "load it with trust_classes=True"
 
 
@@ -52,6 +53,7 @@ def save_pretrained(
         "lightning_seg": version("lightning_seg"),
         "num_classes": task.num_classes,
         "in_channels": task.in_channels,
+        "multi_label": task.multi_label,
         **parts,
         "inference": described(task.inference, "inference"),
         "class_names": described(task.class_names, "class_names"),
@@ -83,6 +85,7 @@ def read_pretrained(
     try:
         config = json.loads(_bytes(folder / CONFIG))
         settings = {name: config[name] for name in ("num_classes", "in_channels", *PARTS)}
+        settings["multi_label"] = config.get("multi_label", False)  # missing in older folders
         legend = {name: config[name] for name in ("class_names", "class_colors")}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -183,7 +186,7 @@ def _card(config: dict[str, Any], figures: Mapping[str, float], picture: str | N
         "from lightning_seg.tasks import SegmentationTask",
         "",
         'task = SegmentationTask.from_pretrained("this/folder").eval()',
-        'labels = task.infer(images)["logits"].argmax(dim=1)  # (B, H, W)',
+        f'labels = task.infer(images)["logits"]{_LABELS[config["multi_label"]]}',
         "```",
         "",
         "| label | class | colour |",

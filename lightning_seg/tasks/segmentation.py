@@ -18,8 +18,8 @@ from lightning_seg.errors import InputError
 from lightning_seg.heads import Head
 from lightning_seg.inference import SlidingWindow, TestTimeAugmentation
 from lightning_seg.inference.test_time_augmentation import resize
-from lightning_seg.inference.uncertainty import log_probabilities
-from lightning_seg.losses import Loss, WeightedLoss
+from lightning_seg.inference.uncertainty import probabilities_of, scores_of
+from lightning_seg.losses import Loss, MultiLabelLoss, WeightedLoss
 from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import (
     Network,
@@ -34,11 +34,16 @@ from lightning_seg.tasks.class_balancing import (
     resolve_class_weights,
     take_known_weights,
 )
-from lightning_seg.tasks.class_legend import LEGEND, check_edge_networks, take_class_legend
+from lightning_seg.tasks.class_legend import (
+    LEGEND,
+    check_edge_networks,
+    check_labels_per_pixel,
+    take_class_legend,
+)
 from lightning_seg.tasks.fine_tuning import load_matching_weights
-from lightning_seg.tasks.label_maps import original_label_maps
+from lightning_seg.tasks.label_maps import original_label_maps, scored
 from lightning_seg.tasks.label_range import check_label_range
-from lightning_seg.tasks.objective import check_terms, named_terms
+from lightning_seg.tasks.objective import check_heads_of_labels, check_terms, named_terms, per_label
 from lightning_seg.tasks.optimization import Optimization, optimizer_settings, planned_steps
 from lightning_seg.tasks.pretrained import read_pretrained, save_pretrained
 from lightning_seg.tasks.safe_classes import allow_own_classes, check_class_paths
@@ -74,6 +79,10 @@ class SegmentationTask(LightningModule):
             are loaded and the rest is logged, see `load_matching_weights`. The network's own
             pretrained weights are then not downloaded.
         trust_weights: Also load Python objects in ``weights``, which can run any code.
+        multi_label: Pixels may have several of the K classes, or none; the command line takes it
+            from the data. Each channel of the logits then has its own sigmoid, masks are
+            (B, K, H, W) of 0, 1 and 255, each loss on logits is applied to each class by
+            `MultiLabelLoss`, and evaluation steps return ``probabilities`` in place of logits.
 
     Attributes:
         class_names, class_colors: Names and RGB colours (0 to 255) of the classes, if the
@@ -81,7 +90,8 @@ class SegmentationTask(LightningModule):
 
     Raises:
         InputError: If a loss uses a prediction that does not exist, has another signature, or
-            expects other classes; if there are no losses; or if no weight in ``weights`` matches.
+            expects other classes; if there are no losses; if no weight in ``weights`` matches; or
+            if a head is not for ``multi_label``.
     """
 
     def __init__(
@@ -96,11 +106,13 @@ class SegmentationTask(LightningModule):
         inference: SlidingWindow | TestTimeAugmentation | None = None,
         weights: str | None = None,
         trust_weights: bool = False,
+        multi_label: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.num_classes = num_classes
         self.in_channels = in_channels
+        self.multi_label = multi_label
         # Convolutions are fastest in channels-last format, on CPUs and tensor cores.
         with nullcontext() if weights is None else no_pretrained_weights():
             self.network = network(in_channels).to(memory_format=torch.channels_last)
@@ -113,7 +125,10 @@ class SegmentationTask(LightningModule):
             if shared := sorted(set(own) & set(self.terms)):
                 raise InputError(f"losses and auxiliary.losses both have {shared}; rename one")
             self.terms |= own
-        check_terms(self.terms, self.heads)
+        if multi_label:
+            check_heads_of_labels(self.heads)
+            self.terms = per_label(self.terms)
+        check_terms(self.terms, self.heads, multi_label)
         self.losses = nn.ModuleDict({name: term.loss for name, term in self.terms.items()})
         self.optimization = optimization or Optimization()
         self.inference = inference
@@ -170,12 +185,14 @@ class SegmentationTask(LightningModule):
         if self.inference is None:
             return self(image)
         averaged = self.inference(self.probabilities, image)
-        return averaged | {name: log_probabilities(averaged[name]) for name in self.scores}
+        scores = {name: scores_of(averaged[name], self.multi_label) for name in self.scores}
+        return averaged | scores
 
     def probabilities(self, image: Tensor) -> dict[str, Tensor]:
         """Return predictions with probabilities instead of scores, without ``inference``."""
         predictions = {name: maps.float() for name, maps in self(image).items()}
-        return predictions | {n: predictions[n].softmax(dim=1) for n in self.scores}
+        scores = {n: probabilities_of(predictions[n], self.multi_label) for n in self.scores}
+        return predictions | scores
 
     def infer_window(self, image: Tensor) -> dict[str, Tensor]:
         """Return predictions for windows (B, C, *size), with probabilities instead of scores.
@@ -255,8 +272,13 @@ class SegmentationTask(LightningModule):
             InputError: (in the first epoch) A label is neither a class nor ignored.
         """
         if self.current_epoch == self._checked_epoch:
-            ignored = {getattr(loss, "ignore_index", 255) for loss in self.losses.values()}
-            check_label_range(batch["mask"], self.num_classes, ignored, batch.get("name"))
+            losses = [
+                loss.loss if isinstance(loss, MultiLabelLoss) else loss
+                for loss in self.losses.values()
+            ]
+            ignored = {getattr(loss, "ignore_index", 255) for loss in losses}
+            classes = 2 if self.multi_label else self.num_classes
+            check_label_range(batch["mask"], classes, ignored, batch.get("name"))
         predictions, targets = self(batch["image"]), self.targets(batch)
         loss, terms = self.objective(predictions, targets, batch["mask"])
         size = len(batch["image"])
@@ -286,11 +308,13 @@ class SegmentationTask(LightningModule):
         and width of each image, scores are resized to it bilinearly before the argmax.
 
         Returns:
-            A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on); ``predictions`` maps
-            (B, C, H, W) by name; ``name``. If sizes differ, lists of (H, W) and (C, H, W) replace
+            A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on), or with several labels
+            per pixel (B, K, H, W) uint8 of 0 and 1; ``predictions`` maps (B, C, H, W) by name;
+            ``name``. If sizes differ, lists of (H, W) and (C, H, W) replace
             the tensors.
         """
-        return original_label_maps(self.infer(batch["image"]), batch, self.scores)
+        predictions = self.infer(batch["image"])
+        return original_label_maps(predictions, batch, self.scores, self.multi_label)
 
     def _without_scores(self, predictions: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: maps for name, maps in predictions.items() if name not in self.scores}
@@ -304,8 +328,7 @@ class SegmentationTask(LightningModule):
             image_targets = {name: maps[image] for name, maps in targets.items()}
             losses.append(self.objective(image_predictions, image_targets, mask[image])[0])
         mean_loss.update(torch.stack(losses))
-        return {
-            "logits": predictions["logits"],
+        return scored(predictions["logits"], self.multi_label) | {
             "mask": mask,
             "predictions": self._without_scores(predictions),
             "targets": targets,
@@ -315,6 +338,7 @@ class SegmentationTask(LightningModule):
     def setup(self, stage: str) -> None:
         """Copy class names and colours from the DataModule; check SEMEDA's edge networks."""
         take_class_legend(self)
+        check_labels_per_pixel(self)
         self._resumed = self._began = False
         if stage == "fit":
             self._planned_steps = self._stored_settings = None  # restored later if resumed

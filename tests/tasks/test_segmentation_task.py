@@ -34,7 +34,7 @@ QUIET = {
 
 
 def test_losses_of_several_labels_per_pixel_are_refused(make_task):
-    with pytest.raises(InputError, match=r"losses\.dice is a MultiLabelLoss, but SegmentationTask"):
+    with pytest.raises(InputError, match=r"losses\.dice is a MultiLabelLoss, but each pixel"):
         make_task({"dice": WeightedLoss(MultiLabelLoss(DiceLoss()))}, ClassificationHead)
 
 

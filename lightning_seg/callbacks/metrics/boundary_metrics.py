@@ -109,7 +109,7 @@ class BoundaryMetrics(Callback):
             the rest, see `MultiLabelMetric`. The accuracy is then that of all labels of all pixels,
             ``mcc`` the mean of the labels', ``confusion.csv`` has a row for each label, and
             ``metrics`` are updated with (1, K, H, W); the report page has no images. By default
-            only for modules with ``task: multilabel``.
+            if the datamodule or module has ``multi_label`` or ``task: multilabel``.
         report: Also write ``report.html`` in ``validate`` and ``test``: all tables and charts, the
             images with the lowest boundary IoU, and how they came about, in one file.
         metrics: Additional torchmetrics by name, a dict or a ``MetricCollection``, updated with the

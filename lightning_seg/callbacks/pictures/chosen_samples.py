@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from lightning_seg.callbacks.batches import (
@@ -22,6 +23,7 @@ from lightning_seg.callbacks.classes import (
     find_class_colors,
     find_class_names,
     find_ignore_index,
+    find_multi_label,
     find_num_classes,
 )
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
@@ -98,7 +100,8 @@ class ChosenSamples(Callback):
 
     The samples are spread evenly over the first dataloader. Pictures are saved in ``pictures`` in
     the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and go to the loggers.
-    Nothing is drawn if batches hold no images (under ``image``, or first in a tuple).
+    Nothing is drawn if batches hold no images (under ``image``, or first in a tuple), or if pixels
+    have several labels.
 
     Args:
         num_images: Number of pictures per epoch.
@@ -141,6 +144,9 @@ class ChosenSamples(Callback):
         if stage == "predict":
             return
         self._folder = run_folder(trainer) / "pictures"
+        self._multi_label = find_multi_label(trainer, pl_module, None)
+        if self._multi_label:
+            rank_zero_info(f"{type(self).__name__}: no pictures, as pixels have several labels.")
         self._num_classes = find_num_classes(trainer, pl_module, self.num_classes)
         self._ignore_index = find_ignore_index(trainer, pl_module, self.ignore_index)
         self._names = find_class_names(trainer, pl_module, self._num_classes, self.class_names)
@@ -153,7 +159,8 @@ class ChosenSamples(Callback):
         training = trainer.state.fn == TrainerFn.FITTING
         skipped = training and epoch % self.every_n_epochs != 0 and epoch != last
         loaders = dataloaders(trainer)
-        if skipped or trainer.sanity_checking or is_trial(trainer) or not loaders:
+        drawn = not (skipped or trainer.sanity_checking or is_trial(trainer) or self._multi_label)
+        if not drawn or not loaders:
             return
         if trainer.is_global_zero:
             batches = trainer.num_test_batches if trainer.testing else trainer.num_val_batches

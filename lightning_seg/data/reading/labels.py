@@ -40,7 +40,13 @@ class LabelDecoder(ABC):
 
     One path identifies a label: its only file, or the common prefix or folder of its files.
     Decoders with equal ``repr`` read equal masks.
+
+    Attributes:
+        multi_label: Whether pixels may have several labels: masks are then (H, W, K) of 0, 1 and
+            255.
     """
+
+    multi_label: ClassVar[bool] = False
 
     @property
     @abstractmethod
