@@ -14,7 +14,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_seg.data.reading.labels import Color, ColorLabels, IdLabels, LabelDecoder
+from lightning_seg.data.reading.labels import (
+    BandLabels,
+    Color,
+    ColorLabels,
+    IdLabels,
+    LabelDecoder,
+)
 from lightning_seg.data.reading.pair_reader import ExtraChannel, PairReader, ValueRange
 from lightning_seg.data.reading.pairs import Pair, check_alignment, images_at
 from lightning_seg.data.samples import PairDataset, Sample, collate
@@ -53,7 +59,8 @@ class SegmentationDataModule(LightningDataModule):
     """Base of all datasets. A subclass lists the files of a split and decodes their labels.
 
     Batches are dicts: ``image`` float32 (B, C, H, W) in [0, 1]; ``mask`` int64 (B, H, W) of 0..K-1
-    and 255 for ignored pixels, absent in ``predict``; ``name`` list of str. In ``predict``
+    and 255 for ignored pixels (see `multi_label`), absent in ``predict``; ``name`` list of str. In
+    ``predict``
     also ``size`` int64 (B, 2), the height and width of the original images, and where transforms
     pad, ``content`` int64 (B, 4), the row, column, height and width of the image in its padding.
     Validation, test and predict yield every whole image exactly once, on any number of processes.
@@ -138,6 +145,11 @@ class SegmentationDataModule(LightningDataModule):
                 "crop_stride and class_balanced were both given, but crops lie either on a grid or "
                 "around classes. Remove one of them."
             )
+        if class_balanced and decoder.multi_label:
+            raise InputError(
+                "class_balanced draws crops around the one class of a pixel, but with multi_label "
+                "pixels have several. Remove class_balanced."
+            )
         self.root = Path(root)
         self.class_names = tuple(class_names)
         self.class_colors = tuple(class_colors)
@@ -205,7 +217,12 @@ class SegmentationDataModule(LightningDataModule):
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
-        """The value of each class in the dataset's own label files; None if it is not a number."""
+        """The value of each class in the dataset's own label files; None if it is not a number.
+
+        With several labels per pixel, the values of absence and presence.
+        """
+        if isinstance(self.decoder, BandLabels):
+            return self.decoder.band.values
         if isinstance(self.decoder, IdLabels):
             return self.decoder.values
         if not isinstance(self.decoder, ColorLabels):
@@ -263,7 +280,7 @@ class SegmentationDataModule(LightningDataModule):
             return self._judge_empty(split)
         problems, notes = [], []
         missing = [f"{i} {name}" for i, name in enumerate(self.class_names) if not counts.pixels[i]]
-        if len(missing) == self.num_classes:
+        if len(missing) == self.num_classes and not self.multi_label:
             problems.append(
                 "every pixel of the masks is ignored, so there is nothing to learn or evaluate. "
                 "Correct the masks, or the values that stand for the classes and for ignored."

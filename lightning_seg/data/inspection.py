@@ -16,7 +16,7 @@ from lightning_seg.data.base import SegmentationDataModule, Split
 from lightning_seg.data.reading.pair_reader import PairReader, as_decimals
 from lightning_seg.data.reading.pairs import Pair, PairingError, check_alignment, first_of
 from lightning_seg.data.reading.tiff import Window, is_raster
-from lightning_seg.data.sampling.class_counts import ClassCounts
+from lightning_seg.data.sampling.class_counts import VALUES, ClassCounts, counts_of, value_counts
 from lightning_seg.errors import InputError
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test", "predict")
@@ -172,8 +172,8 @@ def _inspect(
 ) -> tuple[SplitReport, dict[str, list[Path]]]:
     contents = SplitReport()
     digests: dict[str, list[Path]] = {}
-    pixels, around = np.zeros(256, np.int64), np.zeros(data.num_classes, np.int64)
-    labelled = False
+    pixels, around = np.zeros((2, data.num_classes), np.int64)
+    ignored, labelled = 0, False
     of_size: dict[tuple[int, int], Pair] = {}
     loader = DataLoader(
         _Findings(pairs, data.reader_of(split)),
@@ -199,16 +199,15 @@ def _inspect(
         contents.values = min(low, finding.values[0]), max(high, finding.values[1])
         if finding.pixels is not None:
             labelled = True
-            pixels += finding.pixels
-            classes = finding.pixels[: data.num_classes]
-            around += classes.sum() * (classes > 0)
+            of_map = counts_of(finding.pixels, data.decoder)
+            pixels += np.array(of_map.pixels)
+            around += np.array(of_map.pixels_around)
+            ignored += of_map.ignored
     if split != "predict":
         for problem in data.failures(split, of_size):
             remarks[0].add(problem, split)
     if labelled:
-        classes = pixels[: data.num_classes]
-        ignored = int(pixels[data.num_classes :].sum())
-        contents.counts = ClassCounts(tuple(classes.tolist()), tuple(around.tolist()), ignored)
+        contents.counts = ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()), ignored)
     return contents, digests
 
 
@@ -261,7 +260,7 @@ class _Findings(Dataset[_Finding]):
         except InputError as error:
             return _Finding(problems=(self._remark(str(error), pair),))
         problems: dict[Reading, str] = {}
-        values, pixels = (float("inf"), float("-inf")), np.zeros(256, np.int64)
+        values, pixels = (float("inf"), float("-inf")), np.zeros(VALUES, np.int64)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for window in _windows(pair, size):
@@ -276,7 +275,7 @@ class _Findings(Dataset[_Finding]):
                         max(values[1], float(shown.max())),
                     )
                 if mask is not None:
-                    pixels += np.bincount(mask.reshape(-1), minlength=256)
+                    pixels += value_counts(mask)
         return _Finding(
             size,
             values,

@@ -19,7 +19,8 @@ class PairDataset(Dataset[Sample]):
     """Whole images with their masks.
 
     A sample is a dict: ``image`` float32 (C, H, W) in [0, 1], ``mask`` int64 (H, W) of 0..K-1 and
-    255 for ignored pixels (only if the pair has a label), and ``name`` str. Without a label it also
+    255 for ignored pixels (only if the pair has a label), or (K, H, W) of 0, 1 and 255 with several
+    labels per pixel, and ``name`` str. Without a label it also
     has ``size`` int64 (2,), the height and width of the image before transforms, and where
     transforms pad, ``content`` int64 (4,), the row, column, height and width of the image in its
     padding.
@@ -71,7 +72,7 @@ def make_sample(
 
     Args:
         image: (H, W, C) uint8 or float32 in [0, 1].
-        mask: (H, W) uint8.
+        mask: (H, W) uint8, or (H, W, K) with several labels per pixel.
         extra_channel: (H, W, 1) float32 in [0, 1], appended to the image's channels.
         name: The sample's name.
     """
@@ -82,6 +83,7 @@ def make_sample(
     scaled = tensor.float().div_(255.0) if tensor.dtype == torch.uint8 else tensor.float()
     sample: Sample = {"image": scaled, "name": name}
     if mask is not None:
+        mask = mask if mask.ndim == 2 else mask.transpose(2, 0, 1)
         sample["mask"] = torch.from_numpy(np.ascontiguousarray(mask)).long()
     return sample
 

@@ -107,7 +107,7 @@ class TransformPipeline:
 
         Args:
             image: (H, W, C) uint8 or float32 in [0, 1].
-            mask: (H, W) uint8.
+            mask: (H, W) or (H, W, K) uint8.
             extra_channel: (H, W, 1) float32 in [0, 1]. It follows the image's geometric transforms
                 by nearest neighbour and keeps its values; it is 0 where the image is padded with a
                 constant.

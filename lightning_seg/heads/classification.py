@@ -29,8 +29,8 @@ class ClassificationHead(Head):
         if sigmoid and num_classes != 2:
             raise InputError(
                 f"sigmoid is True, but there are {num_classes} classes, and one channel tells two "
-                "apart; set sigmoid to false (model.head.sigmoid); for several labels per pixel set "
-                "data.multi_label alone"
+                "apart; set sigmoid to false (model.head.sigmoid), and for several labels per "
+                "pixel data.multi_label to true"
             )
         self.sigmoid = sigmoid
         channels = 1 if sigmoid else num_classes

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.inspection import DataReport, inspect_dataset
-from lightning_seg.data.sampling.class_counts import balanced_weights
+from lightning_seg.data.sampling.class_counts import ClassCounts, balanced_weights
 
 _SHOWN_SIZES = 3
 
@@ -28,7 +28,7 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
         f"{type(data).__name__}, {data.root.absolute()}: {data.num_classes} classes, "
         f"{data.in_channels} channels. {data.about_splits()}".strip()
     )
-    console.print(_splits(report))
+    console.print(_splits(data, report))
     if report.splits["train"].counts is not None:
         console.print(_classes(data, report))
     for note in report.notes:
@@ -45,7 +45,7 @@ def _with_progress(items: Iterator, count: int, split: str) -> Iterator:
     yield from track(items, f"Reading {split}", total=count, disable=not count, transient=True)
 
 
-def _splits(report: DataReport) -> Table:
+def _splits(data: SegmentationDataModule, report: DataReport) -> Table:
     table = Table("split", "images", "files", "width x height", "values", "ignored pixels")
     for split, found in report.splits.items():
         files = ", ".join(f"{n} {suffix}" for suffix, n in sorted(found.suffixes.items()))
@@ -53,7 +53,7 @@ def _splits(report: DataReport) -> Table:
             files = "as above"
         low, high = found.values
         ignored = found.counts.ignored if found.counts else 0
-        total = ignored + sum(found.counts.pixels if found.counts else ())
+        total = ignored + (_labelled(data, found.counts) if found.counts else 0)
         table.add_row(
             split,
             str(found.images),
@@ -73,7 +73,8 @@ def _sizes(report: DataReport, split: str) -> str:
 
 
 def _classes(data: SegmentationDataModule, report: DataReport) -> Table:
-    table = Table(title="Share of pixels, and weights by median frequency", title_justify="left")
+    title = "Share of pixels" + ("" if data.multi_label else ", and weights by median frequency")
+    table = Table(title=title, title_justify="left")
     for heading in ("class", "colour"):
         table.add_column(heading, no_wrap=True)
     counted = {
@@ -81,18 +82,26 @@ def _classes(data: SegmentationDataModule, report: DataReport) -> Table:
     }
     for split in counted:
         table.add_column(split, justify="right", no_wrap=True)
-    table.add_column("weight", justify="right", no_wrap=True)
-    train = counted["train"]
-    weights = balanced_weights(train, "median_frequency") if any(train.pixels) else None
+    train, weights = counted["train"], None
+    if not data.multi_label:
+        table.add_column("weight", justify="right", no_wrap=True)
+        weights = balanced_weights(train, "median_frequency") if any(train.pixels) else None
     for number, name in enumerate(data.class_names):
         red, green, blue = data.class_colors[number]
         table.add_row(
             f"{number} {name}",
             f"[on rgb({red},{green},{blue})]   [/] {red} {green} {blue}",
             *(
-                f"{counts.pixels[number] / max(sum(counts.pixels), 1):.2%}"
+                f"{counts.pixels[number] / max(_labelled(data, counts, number), 1):.2%}"
                 for counts in counted.values()
             ),
-            f"{weights[number]:.3g}" if weights else "",
+            *([] if data.multi_label else [f"{weights[number]:.3g}" if weights else ""]),
         )
     return table
+
+
+def _labelled(data: SegmentationDataModule, counts: ClassCounts, number: int | None = None) -> int:
+    """Return the pixels that are not ignored; with several labels, those of one or of all."""
+    if not data.multi_label:
+        return sum(counts.pixels)
+    return sum(counts.pixels_around) if number is None else counts.pixels_around[number]

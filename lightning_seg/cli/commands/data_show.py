@@ -38,6 +38,11 @@ def run(data: SegmentationDataModule, options: Namespace) -> int:
     output = Path(options.output)
     if output.suffix.lower() != ".png":
         raise InputError(f"--output is {output}, but must end in .png.")
+    if data.multi_label:
+        raise InputError(
+            "data show draws one label per pixel, but these masks have several (data.multi_label). "
+            "Look at their bands in a viewer of images; data check counts their pixels."
+        )
     refuse_foreign([output])
     data.prepare_data()
     pairs = data.pairs(options.split)

@@ -1,11 +1,13 @@
 """A user's own folder of images and masks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lightning_seg.data.base import Judgement, SegmentationDataModule, Split
 from lightning_seg.data.reading.labels import (
     IGNORE_INDEX,
+    BandLabels,
     Color,
     ColorLabels,
     IdLabels,
@@ -77,6 +79,9 @@ class FolderDataModule(SegmentationDataModule):
             bottom and right as fractions of height and width. For a few large images; needs
             ``crop_size``.
         test_region: The same for test.
+        multi_label: Pixels may have several classes, or none. A mask is a TIFF, or a PNG of up to 4
+            bands, with a band for each class in class order, which holds 0, 1 and 255 for ignored
+            pixels. ``palette`` gives other numbers for absent and present, such as [0, 255].
     """
 
     counts_labels = True
@@ -116,9 +121,14 @@ class FolderDataModule(SegmentationDataModule):
         num_workers: int = 2,
         train_transforms: list[Transform] | None = None,
         eval_transforms: list[Transform] | None = None,
+        multi_label: bool = False,
     ) -> None:
-        names = _class_names(num_classes, class_names, palette)
-        decoder = _decoder(len(names), palette, ignored, tolerance, unknown)
+        names = _class_names(num_classes, class_names, palette, multi_label)
+        decoder: LabelDecoder
+        if multi_label:
+            decoder = BandLabels(len(names), _band(palette, ignored, tolerance, unknown))
+        else:
+            decoder = _decoder(len(names), palette, ignored, tolerance, unknown)
         colors = decoder.values if isinstance(decoder, ColorLabels) else None
         super().__init__(
             root=root,
@@ -172,7 +182,7 @@ class FolderDataModule(SegmentationDataModule):
                 "fold divides the images by itself. Remove train_list, val_list, test_list, "
                 "val_region and test_region, or fold."
             )
-        self.plain_ids = palette is None
+        self.plain_ids = palette is None and not multi_label
         self.assumes_ignored = palette is None and ignored is None
 
     def about_splits(self) -> str:
@@ -198,6 +208,17 @@ class FolderDataModule(SegmentationDataModule):
         """Judge a split, also by values that people mean otherwise: 255, and ids from 1 on."""
         problems, notes = super().judge(split, counts)
         if counts is None:
+            return Judgement(problems, notes)
+        if self.multi_label and self.assumes_ignored and counts.ignored and not any(counts.pixels):
+            return Judgement(
+                [
+                    "the bands of the masks hold only 0 and 255, and 255 would be ignored. If it "
+                    "means that the class is present, set palette to [0, 255]; otherwise set "
+                    "ignored to [255]."
+                ],
+                [],
+            )
+        if self.multi_label:
             return Judgement(problems, notes)
         if self.assumes_ignored and counts.ignored and not any(counts.pixels[1:]):
             held = "0 and 255" if counts.pixels[0] else "255"
@@ -332,12 +353,15 @@ class FolderDataModule(SegmentationDataModule):
 
 
 def _class_names(
-    num_classes: int | None, class_names: Sequence[str] | None, palette: Palette | None
+    num_classes: int | None,
+    class_names: Sequence[str] | None,
+    palette: Palette | None,
+    multi_label: bool,
 ) -> tuple[str, ...]:
     counts = {
         "num_classes": num_classes,
         "class_names": None if class_names is None else len(class_names),
-        "palette": None if palette is None else len(palette),
+        "palette": None if palette is None or multi_label else len(palette),
     }
     given = {name: count for name, count in counts.items() if count is not None}
     if not given:
@@ -349,6 +373,11 @@ def _class_names(
             "may be null beside the others."
         )
     count = next(iter(given.values()))
+    if count < 2 and multi_label:
+        raise InputError(
+            "A single class needs no multi_label: set it to false and num_classes to 2, which are "
+            "background and foreground."
+        )
     if count < 2:
         raise InputError(f"{count} class is too few: background is a class, too. Give at least 2.")
     return tuple(class_names or (f"class {index}" for index in range(count)))
@@ -382,6 +411,24 @@ def _decoder(
             f"{_most_tolerance(tolerance, (*values, *_numbers(ignored)))}) or unknown."
         )
     return IdLabels(values, _numbers(ignored), hint, tolerance, unknown)
+
+
+def _band(
+    palette: Palette | None, ignored: Palette | None, tolerance: int, unknown: Unknown
+) -> IdLabels:
+    """Return the decoder of one band, whose values are absent and present."""
+    if palette is not None and (len(palette) != 2 or not all(isinstance(v, int) for v in palette)):
+        raise InputError(
+            f"palette is {palette}, but with multi_label it holds the two numbers that stand for "
+            "absent and present in every band, such as [0, 255]."
+        )
+    band = _decoder(2, palette, ignored, tolerance, unknown)
+    assert isinstance(band, IdLabels)
+    hint = (
+        "Correct the mask, name the value in ignored, or give the two values of absent and present "
+        "as palette, such as [0, 255]."
+    )
+    return replace(band, hint=hint)
 
 
 def _most_tolerance(tolerance: int, listed: Sequence[object]) -> int:

@@ -134,6 +134,22 @@ def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> n
     return label_colors(array, path) if colors else _label_ids(array, path)
 
 
+def read_bands(path: Path, window: tiff.Window | None = None) -> np.ndarray:
+    """Read the bands of a file, or a window of them, as (H, W, C): the stored numbers, upright."""
+    with _naming(path):
+        if tiff.is_raster(path):
+            array, window = tiff.read_raster(path, window, shown=False), None
+        else:
+            with _open(path) as image:
+                _refuse_wrong_checksum(path)
+                if _has_16_bit_colours(path):
+                    array = _read_16_bit_colours(path)
+                else:
+                    array = np.asarray(ImageOps.exif_transpose(image))
+    array = array.astype(np.uint8) if array.dtype == bool else array
+    return cut(array[..., None] if array.ndim == 2 else array, window)
+
+
 def cut(array: np.ndarray, window: tiff.Window | None) -> np.ndarray:
     """Return the window of an array (H, W) or (H, W, C); without a window, all of it."""
     if window is None:

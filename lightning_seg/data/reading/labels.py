@@ -1,4 +1,4 @@
-"""Decoders of label files: ids or colours to masks of 0..K-1 and 255 for ignored pixels."""
+"""Decoders of label files: ids, colours or bands to masks, with 255 for ignored pixels."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -11,7 +11,12 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 
-from lightning_seg.data.reading.image_files import JPEG_SUFFIXES, image_size, read_label
+from lightning_seg.data.reading.image_files import (
+    JPEG_SUFFIXES,
+    image_size,
+    read_bands,
+    read_label,
+)
 from lightning_seg.data.reading.tiff import Window
 from lightning_seg.errors import InputError
 from lightning_seg.palette import Color as Color
@@ -217,6 +222,55 @@ class ColorLabels(_OneFile):
     def _decoded(self, label: np.ndarray, path: Path, tolerance: int) -> np.ndarray:
         table = _color_table(self.values, self.ignored, self.merged, tolerance)
         return _by_rows(label, lambda part: table.take(_codes(part)))
+
+
+@dataclass(frozen=True)
+class BandLabels(LabelDecoder):
+    """Labels with a band for each class, for pixels that may have several classes.
+
+    Args:
+        bands: Number of classes.
+        band: Decodes each band: its two values stand for absent and present.
+    """
+
+    bands: int
+    band: IdLabels
+    multi_label = True
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return self.bands
+
+    def files(self, label: Path) -> list[Path]:
+        """Return the label itself."""
+        return [label]
+
+    def size(self, label: Path) -> tuple[int, int]:
+        """Return the height and width, from the file's header."""
+        return image_size(label)
+
+    def read(self, label: Path, window: Window | None = None) -> np.ndarray:
+        """Read the mask (H, W, K) uint8 of 0, 1 and 255, or a window of it.
+
+        Raises:
+            InputError: There is not one band for each class, or a value is unknown.
+        """
+        stored = read_bands(label, window)
+        if stored.shape[2] != self.bands:
+            raise InputError(
+                f"{label} has {stored.shape[2]} band(s), but with multi_label each of the "
+                f"{self.bands} classes has its own. Save one band for each class, in their order, "
+                "or correct num_classes or class_names."
+            )
+        origin = (0, 0) if window is None else (window.row, window.column)
+        mask = np.empty(stored.shape, np.uint8)
+        for k in range(self.bands):
+            try:
+                mask[..., k] = self.band(stored[..., k], label, origin)
+            except InputError as error:
+                raise InputError(f"Band {k + 1} of {error}") from error
+        return mask
 
 
 @lru_cache(maxsize=8)

@@ -102,19 +102,21 @@ class PairReader:
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
 
-        It is 255, too, where the image has no data.
+        It is 255, too, where the image has no data. With several labels per pixel it is (H, W, K)
+        of 0, 1 and 255.
         """
         if pair.label is None:
             return None
         area = _in_files(pair, window)
         mask = self.decoder.read(pair.label, _upscaled(area, self.downscale))
-        height, width = (side // self.downscale for side in mask.shape)
+        height, width = (side // self.downscale for side in mask.shape[:2])
         mask = mask[:: self.downscale, :: self.downscale][:height, :width]
         empty = None
         if not self.masks_alone:
             empty = no_data(pair.image, self.channels, _upscaled(area, self.image_factor))
         if empty is not None and empty.any():
             empty = empty[:: self.image_factor, :: self.image_factor][:height, :width]
+            empty = empty if mask.ndim == 2 else empty[..., None]
             mask = np.where(empty, np.uint8(IGNORE_INDEX), mask)
         return _ignored_in(mask, pair.without, area) if pair.without else mask
 

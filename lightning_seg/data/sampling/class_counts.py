@@ -21,6 +21,7 @@ from lightning_seg.files import OWN_FOLDER, write_atomically
 from lightning_seg.losses.class_weights import ClassBalance
 
 _ROWS = 512
+VALUES = 512
 _WHOLE = 2048 * 2048
 
 
@@ -30,8 +31,9 @@ class ClassCounts:
 
     Args:
         pixels: Pixels of each class.
-        pixels_around: Pixels, without ignored ones, of all label maps that contain the class.
-        ignored: Ignored pixels.
+        pixels_around: Pixels, without ignored ones, of all label maps that contain the class; with
+            several labels per pixel all pixels that are not ignored for the class.
+        ignored: Ignored pixels; with several labels per pixel, those of each class added up.
         inexact: Label maps with pixels that only nearly have a class's value, see `InexactLabel`.
     """
 
@@ -75,8 +77,8 @@ def count_classes(
         decoder: Decoder of the labels.
         num_workers: Worker processes; 0 reads in the main process.
     """
-    pixels = torch.zeros(decoder.num_classes, dtype=torch.int64)
-    around = torch.zeros_like(pixels)
+    pixels = np.zeros(decoder.num_classes, np.int64)
+    around = np.zeros_like(pixels)
     ignored = inexact = 0
     workers = min(num_workers, len(paths))
     # Its own generator leaves the random numbers of training unchanged.
@@ -84,10 +86,10 @@ def count_classes(
     reader = _Counting(paths, decoder)
     loader = DataLoader(reader, batch_size=None, num_workers=workers, generator=generator)
     for values, nearly in loader:
-        counted = values[: decoder.num_classes]
-        pixels += counted
-        around += counted.sum() * (counted > 0)
-        ignored += int(values[decoder.num_classes :].sum())
+        of_map = counts_of(values.numpy(), decoder)
+        pixels += np.array(of_map.pixels)
+        around += np.array(of_map.pixels_around)
+        ignored += of_map.ignored
         inexact += nearly
     return ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()), ignored, inexact)
 
@@ -118,8 +120,30 @@ def _checksum(counts: ClassCounts) -> int:
     return zlib.crc32(repr(counts).encode())
 
 
+def value_counts(mask: np.ndarray) -> np.ndarray:
+    """Count the pixels of each value of a mask (H, W), as (`VALUES`,) int64.
+
+    Of a mask (H, W, K) the pixels with label k at k, those without it at 256 + k, and ignored ones
+    at 255.
+    """
+    if mask.ndim == 2:
+        return np.bincount(mask.reshape(-1), minlength=VALUES)
+    counts, labels = np.zeros(VALUES, np.int64), mask.shape[2]
+    counts[:labels], counts[256 : 256 + labels] = ((mask == n).sum((0, 1)) for n in (1, 0))
+    counts[255] = mask[..., 0].size * labels - counts.sum()
+    return counts
+
+
+def counts_of(values: np.ndarray, decoder: LabelDecoder) -> ClassCounts:
+    """Return the counts of one label map from its `value_counts`."""
+    pixels, absent = values[: decoder.num_classes], values[256 : 256 + decoder.num_classes]
+    around = pixels + absent if decoder.multi_label else pixels.sum() * (pixels > 0)
+    ignored = int(values[decoder.num_classes : 256].sum())
+    return ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()), ignored)
+
+
 class _Counting(Dataset[tuple[torch.Tensor, bool]]):
-    """Pixel counts (256,) int64 of the mask's values for each label, and whether it is inexact."""
+    """The `value_counts` of each label's mask, and whether it is inexact."""
 
     def __init__(self, paths: Sequence[Path], decoder: LabelDecoder) -> None:
         self.paths = tuple(paths)
@@ -129,12 +153,12 @@ class _Counting(Dataset[tuple[torch.Tensor, bool]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, bool]:
-        counts = np.zeros(256, np.int64)
+        counts = np.zeros(VALUES, np.int64)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for mask in _masks(self.paths[index], self.decoder):
                 for row in range(0, len(mask), _ROWS):  # bincount takes 8 bytes per pixel
-                    counts += np.bincount(mask[row : row + _ROWS].reshape(-1), minlength=256)
+                    counts += value_counts(mask[row : row + _ROWS])
         nearly = any(issubclass(warning.category, InexactLabel) for warning in caught)
         return torch.from_numpy(counts), nearly
 

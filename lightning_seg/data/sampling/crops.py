@@ -94,9 +94,10 @@ class Crops(Dataset[Sample]):
         return np.pad(image, (*self._missing(image), (0, 0)), mode="symmetric")
 
     def _ignored_beyond(self, mask: np.ndarray | None) -> np.ndarray | None:
-        if mask is None or mask.shape == (self.crop_size, self.crop_size):
+        if mask is None or mask.shape[:2] == (self.crop_size, self.crop_size):
             return mask
-        return np.pad(mask, self._missing(mask), constant_values=IGNORE_INDEX)
+        missing = (*self._missing(mask), (0, 0))[: mask.ndim]
+        return np.pad(mask, missing, constant_values=IGNORE_INDEX)
 
     def _missing(self, array: np.ndarray) -> tuple[tuple[int, int], tuple[int, int]]:
         height, width = array.shape[:2]
