@@ -16,7 +16,7 @@ from lightning_seg.callbacks.batches import (
     lookup,
     to_labels,
 )
-from lightning_seg.callbacks.classes import find_class_colors, find_num_classes
+from lightning_seg.callbacks.classes import find_class_colors, find_multi_label, find_num_classes
 from lightning_seg.callbacks.label_png import label_png
 from lightning_seg.callbacks.run_record import run_folder
 from lightning_seg.errors import InputError
@@ -42,8 +42,8 @@ class PredictionWriter(BasePredictionWriter):
 
     Raises:
         InputError: (in setup) The number of classes is unknown, or is not the number of
-            ``label_values``. (in a step) ``predict_step`` returned no label map, or a file would
-            be replaced that this callback did not write.
+            ``label_values``; or pixels have several labels. (in a step) ``predict_step`` returned
+            no label map, or a file would be replaced that this callback did not write.
     """
 
     def __init__(
@@ -62,6 +62,11 @@ class PredictionWriter(BasePredictionWriter):
         super().setup(trainer, pl_module, stage)
         if stage != "predict":
             return
+        if find_multi_label(trainer, pl_module, None):
+            raise InputError(
+                "PredictionWriter writes one label per pixel, but here pixels have several. Use "
+                "lightning-seg predict, or lightning_seg.prediction.predict_rasters."
+            )
         self._folder = run_folder(trainer) / "predictions"
         if self.output_dir is not None:
             self._folder = Path(self.output_dir)

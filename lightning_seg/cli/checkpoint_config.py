@@ -48,6 +48,7 @@ def with_checkpoint_config(args: Sequence[str]) -> list[str]:
     data = {
         "root": ".",
         "in_channels": settings["in_channels"],
+        **({"multi_label": True} if settings.get("multi_label") else {}),
         **({"class_names": list(classes)} if classes else {"num_classes": settings["num_classes"]}),
     }
     config: dict[str, Any] = {

@@ -30,24 +30,33 @@ class Predictor(nn.Module):
         network: Maps an image to features.
         head: Maps features to predictions by name; only ``logits`` is used.
         result: ``logits`` or ``labels``.
+        multi_label: Whether pixels may have several labels, see `label_map`.
     """
 
-    def __init__(self, network: Network, head: nn.Module, result: Result = "logits") -> None:
+    def __init__(
+        self,
+        network: Network,
+        head: nn.Module,
+        result: Result = "logits",
+        multi_label: bool = False,
+    ) -> None:
         super().__init__()
         self.network = network
         self.head = head
         self.result = result
+        self.multi_label = multi_label
 
     def forward(self, image: Tensor) -> Tensor:
         """Map images (B, C, H, W) float32 in [0, 1] to the result.
 
         Returns:
-            Logits (B, K, H, W) float32, or labels (B, H, W) uint8 (int32 from 257 classes on).
+            Logits (B, K, H, W) float32, or labels (B, H, W) uint8 (int32 from 257 classes on), with
+            several per pixel (B, K, H, W) uint8 of 0 and 1.
         """
         logits: Tensor = self.head(self.network(image))["logits"]
         if self.network.stride > 1:
             logits = resized_as(logits, image)
-        return logits if self.result == "logits" else label_map(logits)
+        return logits if self.result == "logits" else label_map(logits, self.multi_label)
 
 
 def example_image(predictor: Predictor, size: Sequence[int] | None = None) -> Tensor:

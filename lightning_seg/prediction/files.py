@@ -26,7 +26,8 @@ class PredictionFiles:
         label_values: The pixel value, 0 to 255, of each class in label files: a list with one value
             per class, or ``dataset`` for the values of the dataset's own labels, which its test
             server expects (Cityscapes label ids, INRIA's 0 and 255). Such files are greyscale,
-            without a palette. By default a class's value is its index.
+            without a palette. By default a class's value is its index. With several labels per
+            pixel, the two values of absent and present, by default 0 and 1.
         entropy: Also write ``NAME_entropy.tif``: the entropy of each pixel's probabilities over
             the logarithm of the number of classes, from 0 (certain) to 1 (all classes equally
             probable). Bytes are 254 times that, which readers undo by the file's scale; 255 is no
@@ -52,6 +53,15 @@ class PredictionFiles:
     mosaic: bool = False
     qgis_style: bool = False
 
+    def check_several_labels(self) -> None:
+        """Raise InputError if a file is only possible with one label per pixel."""
+        for name in ("polygons", *UNCERTAINTIES, "qgis_style"):
+            if getattr(self, name):
+                raise InputError(
+                    f"predictions.{name} is for one label per pixel, but here pixels have several. "
+                    "Remove it; predictions.probabilities writes the probability of each."
+                )
+
     @property
     def rasters(self) -> dict[str, Probabilities]:
         """Kind of the maps that are written as GeoTIFFs, by name."""
@@ -76,16 +86,19 @@ class Classes:
         colors: One RGB colour per class, 0 to 255.
         values: One pixel value per class, 0 to 255; the files are then greyscale. By default a
             class's value is its index.
+        multi_label: Whether pixels have several labels: the files then have a band for each class,
+            of two values.
     """
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     values: tuple[int, ...] | None = None
+    multi_label: bool = False
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Pixel value of each class in the files."""
-        return self.values or tuple(range(len(self.names)))
+        """Pixel value of each class in the files, or of absent and present."""
+        return self.values or tuple(range(2 if self.multi_label else len(self.names)))
 
     @property
     def nodata(self) -> int:

@@ -70,12 +70,15 @@ class PredictionJob:
                 "predicted. Use a model with fewer classes."
             )
         for wanted, what in (
+            (task.multi_label, "Writing several labels per pixel"),
             (self.files.rasters, "Writing probabilities or uncertainties"),
             (self.files.cloud_optimized, "Writing cloud-optimised GeoTIFFs"),
             (self.files.mosaic, "Writing a mosaic"),
         ):
             if wanted:
                 need_rasterio(what)
+        if task.multi_label:
+            self.files.check_several_labels()
         if self.files.polygons is not None:
             self.files.polygons.check(self.classes.names)
         if self.files.disagreement and not isinstance(task, Ensemble):
@@ -90,9 +93,12 @@ class PredictionJob:
     def classes(self) -> Classes:
         """Names, colours and pixel values of the classes in the files."""
         sources, number = (self.source, self.task), self.task.num_classes
-        values = checked_label_values(self.files.label_values, self.source.label_values, number)
+        several = self.task.multi_label
+        values = checked_label_values(
+            self.files.label_values, self.source.label_values, 2 if several else number
+        )
         names = class_names_of(sources, number)
-        return Classes(tuple(names), tuple(class_colors_of(sources, number)), values)
+        return Classes(tuple(names), tuple(class_colors_of(sources, number)), values, several)
 
     def layout(self, height: int, width: int) -> WindowLayout:
         """Return the windows over an image of this size; without windows, one covers it all."""
@@ -106,7 +112,7 @@ class PredictionJob:
 
     def paths(self, pair: Pair) -> list[Path]:
         """Return the paths of all files written for an image."""
-        return output_paths(pair.image, self.stem(pair), self.files)
+        return output_paths(pair.image, self.stem(pair), self.files, self.task.multi_label)
 
     @property
     def mosaic_paths(self) -> dict[str, Path]:

@@ -22,10 +22,12 @@ from lightning_seg.prediction.qgis_style import label_style
 from lightning_seg.prediction.row_store import Rows
 
 
-def output_paths(image: Path, stem: Path, files: PredictionFiles | None = None) -> list[Path]:
+def output_paths(
+    image: Path, stem: Path, files: PredictionFiles | None = None, multi_label: bool = False
+) -> list[Path]:
     """Return the paths of all files that `ImageOutputs` writes for an image."""
     files = files or PredictionFiles()
-    endings = [".tif" if becomes_geotiff(image) else ".png"]
+    endings = [".tif" if multi_label or becomes_geotiff(image) else ".png"]
     endings += [raster_ending(name) for name in files.rasters]
     endings += [".qml"] if files.qgis_style else []
     endings += [] if files.polygons is None else [files.polygons.suffix]
@@ -59,7 +61,8 @@ class ImageOutputs:
     GeoTIFF with the same georeference and the class colours as colour table; pixels of the image
     without data (a nodata value, NaN, alpha 0, a mask) get the value 255. The labels of other
     images become a PNG with a palette. With ``classes.values`` both are greyscale, and if 255 is a
-    class, the highest unused byte means nodata. Maps become GeoTIFFs, see
+    class, the highest unused byte means nodata. Several labels per pixel always become a TIFF, with
+    a band of 0 and 1 (or of the two ``classes.values``) for each class. Maps become GeoTIFFs, see
     `PredictionFiles`.
 
     Args:
@@ -94,16 +97,20 @@ class ImageOutputs:
         )
         self._png: np.ndarray | None = None
         self._labels: _LabelFile
-        if is_geotiff:
+        if is_geotiff or classes.multi_label:
+            several = classes.multi_label
             self._label_path = self._begin(".tif")
             self._labels = GeoTiff(
                 self._label_path,
-                (1, *size),
+                (len(classes.names) if several else 1, *size),
                 "uint8",
                 self._georeference,
                 nodata=classes.nodata if self._georeference.has_nodata else None,
-                colors=classes.colors if classes.values is None else (),
-                tags={
+                colors=classes.colors if classes.values is None and not several else (),
+                descriptions=classes.names if several else (),
+                tags={}
+                if several
+                else {
                     f"CLASS_{number}": name
                     for number, name in zip(classes.numbers, classes.names, strict=True)
                 },
@@ -154,11 +161,11 @@ class ImageOutputs:
             labels = np.array(self._classes.values, np.uint8)[labels]
         maps = dict(rows.maps)
         if self._georeference.has_nodata:
-            valid = self._georeference.valid(rows.first, len(labels))
+            valid = self._georeference.valid(rows.first, labels.shape[-2])
             labels = np.where(valid, labels, np.uint8(self._classes.nodata))
             for name in maps.keys() & set(UNCERTAINTIES):
                 maps[name] = np.where(valid, maps[name], np.uint8(_NO_ENTROPY))
-        self._labels.write(labels[None])
+        self._labels.write(labels.reshape(-1, *labels.shape[-2:]))
         for name, file in self._maps.items():
             file.write(maps[name])
 

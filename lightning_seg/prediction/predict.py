@@ -70,7 +70,8 @@ def predict_rasters(
         probabilities: How probabilities are written, see `PredictionFiles`; by default none are.
         polygons: How outlines are written; by default none are.
         label_values: Pixel value of each class in label files, 0 to 255; the files are then
-            greyscale. By default a class's value is its index, and the files have a palette.
+            greyscale. By default a class's value is its index, and the files have a palette. With
+            several labels per pixel, the values of absent and present.
         entropy: Also write the entropy of each pixel, see `PredictionFiles`.
         disagreement: Also write the disagreement of an ensemble's members, see `PredictionFiles`.
         cloud_optimized: Write cloud-optimised GeoTIFFs.
@@ -170,6 +171,11 @@ def plan_prediction(
         checks = [_Checks(data, folder, job.paths, files=files)]
         return PredictionPlan(
             _WindowPrediction(model, files.disagreement), rasters, (*checks, RasterWriter(job))
+        )
+    if getattr(model, "multi_label", False):
+        raise InputError(
+            "Several labels per pixel can only be predicted for images in their original form. "
+            f"{_why_whole(data)}"
         )
     if replace(files, output_dir=None, label_values=None) != PredictionFiles():
         raise InputError(

@@ -100,7 +100,7 @@ class RasterWriter(BasePredictionWriter):
                 f"see the first one's files in {job.folder.absolute()}. Set output_dir "
                 "(--predictions.output_dir) to a folder that all machines share."
             )
-        rows = RowLabels(store, span.first, span.last, job.files.maps)
+        rows = RowLabels(store, span.first, span.last, job.files.maps, job.task.multi_label)
         return _OpenSpan(span, rows, device)
 
     def _finish(self, span: RowSpan, rows: RowLabels) -> None:

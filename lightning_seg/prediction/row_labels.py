@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_seg.inference.uncertainty import normalized_entropy
+from lightning_seg.inference.uncertainty import normalized_entropy, scores_of
 from lightning_seg.prediction.files import ENTROPY_STEPS, UNCERTAINTIES, Probabilities
 from lightning_seg.prediction.row_store import Rows, RowStore
 
@@ -26,6 +26,7 @@ class RowLabels:
         first: The first row.
         last: The row after the last; rows beyond it are dropped.
         maps: The maps to store beside the labels, see `PredictionFiles.maps`.
+        multi_label: Whether pixels may have several labels.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class RowLabels:
         first: int,
         last: int,
         maps: Mapping[str, Probabilities] | None = None,
+        multi_label: bool = False,
     ) -> None:
         self.store = store
         self._next = first
         self._last = last
         self._maps = maps or {}
+        self._multi_label = multi_label
         self._waiting: list[Rows] = []
         self._saved = time.monotonic()
         self.on_disk = False
@@ -48,7 +51,8 @@ class RowLabels:
         scores = scores[:, : self._last - self._next]
         for start in range(0, scores.shape[1], _ROWS):
             # A few rows at a time: argmax copies what may be hundreds of megabytes.
-            part = argmax_rows(scores[:, start : start + _ROWS], self._next, self._maps)
+            rows = scores[:, start : start + _ROWS]
+            part = argmax_rows(rows, self._next, self._maps, self._multi_label)
             self._waiting.append(part)
             self._next = part.last
             if time.monotonic() - self._saved > SECONDS or self._bytes() > BYTES:
@@ -75,7 +79,10 @@ class RowLabels:
 
 
 def argmax_rows(
-    scores: Tensor, first: int, maps: Mapping[str, Probabilities] | None = None
+    scores: Tensor,
+    first: int,
+    maps: Mapping[str, Probabilities] | None = None,
+    multi_label: bool = False,
 ) -> Rows:
     """Return the labels of averaged probabilities (K, rows, W), and the maps to store.
 
@@ -85,11 +92,15 @@ def argmax_rows(
         scores: The probabilities; below them the ``disagreement`` if it is one of the maps.
         first: The first row.
         maps: Kinds of the maps by name.
+        multi_label: Whether pixels have each label with a probability above one half, instead of
+            the most probable one.
     """
     maps = maps or {}
     probabilities = scores[:-1] if "disagreement" in maps else scores
-    tiny = torch.finfo(probabilities.dtype).tiny
-    labels = probabilities.clamp(min=tiny).log_().argmax(dim=0).to(torch.uint8)
+    if multi_label:
+        labels = (probabilities > 0.5).to(torch.uint8)
+    else:
+        labels = scores_of(probabilities).argmax(dim=0).to(torch.uint8)
     stored = {
         name: _stored(scores[-1:] if name == "disagreement" else probabilities, name, kind)
         for name, kind in maps.items()

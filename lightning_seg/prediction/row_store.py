@@ -17,7 +17,10 @@ _FOLDER = ".rows"
 
 
 class Rows(NamedTuple):
-    """Rows of an image from ``first`` on: labels (rows, W) uint8, and maps (C, rows, W) by name."""
+    """Rows of an image from ``first`` on: labels uint8, and maps (C, rows, W) by name.
+
+    Labels are (rows, W), or with several per pixel (K, rows, W).
+    """
 
     first: int
     labels: np.ndarray
@@ -26,13 +29,13 @@ class Rows(NamedTuple):
     @property
     def last(self) -> int:
         """The row after these."""
-        return self.first + len(self.labels)
+        return self.first + self.labels.shape[-2]
 
     def below(self, row: int) -> "Rows":
         """Return the rows from ``row`` on."""
         above = max(row - self.first, 0)
         maps = {name: rows[:, above:] for name, rows in self.maps.items()}
-        return Rows(self.first + above, self.labels[above:], maps)
+        return Rows(self.first + above, self.labels[..., above:, :], maps)
 
 
 class RowStore:
@@ -76,7 +79,7 @@ class RowStore:
     def save(self, parts: Iterable[Rows]) -> None:
         """Save consecutive rows as one file, all or none."""
         parts = list(parts)
-        labels = np.concatenate([part.labels for part in parts])
+        labels = np.concatenate([part.labels for part in parts], axis=-2)
         arrays = {"labels": labels}
         for name in parts[0].maps:
             arrays[name] = np.concatenate([part.maps[name] for part in parts], axis=1)
@@ -106,7 +109,7 @@ class RowStore:
         done = 0
         for path in sorted(self._files(self._taken), key=_span):
             part = _load(path).below(done)
-            if len(part.labels):
+            if part.last > part.first:
                 yield part
             done = max(done, part.last)
 

@@ -368,7 +368,17 @@ class SegmentationTask(LightningModule):
             checkpoint["planned_steps"] = planned_steps(self)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore class names, colours and weights, and the planned length."""
+        """Restore class names, colours and weights, and the planned length.
+
+        Raises:
+            InputError: The checkpoint's model has another ``multi_label``.
+        """
+        settings = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        if settings.get("multi_label", self.multi_label) != self.multi_label:
+            raise InputError(
+                f"the checkpoint's model has multi_label {settings['multi_label']}, but this one "
+                f"{self.multi_label}. Set data.multi_label to that of the checkpoint's run."
+            )
         self._resumed = True
         for name in LEGEND:
             setattr(self, name, checkpoint.get(name, getattr(self, name)))

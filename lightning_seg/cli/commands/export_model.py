@@ -43,7 +43,7 @@ def export(arguments: Namespace) -> None:
     refuse_foreign([output, output.with_name(f"{output.name}.data")])
     checkpoint = find_checkpoint(arguments.ckpt_path, Path(arguments.run_dir))
     task = load_task(checkpoint, weights_only=not arguments.trust_checkpoint)
-    predictor = Predictor(task.network, task.head, arguments.result).eval()
+    predictor = Predictor(task.network, task.head, arguments.result, task.multi_label).eval()
     with cannot_write(output):
         output.parent.mkdir(parents=True, exist_ok=True)
     with quiet():
@@ -81,10 +81,14 @@ def _metadata(
         "logits": f"float32 (batch, {task.num_classes}, height, width)",
         "labels": f"{kind} (batch, height, width)",
     }
+    if task.multi_label:
+        results["logits"] += ", with a sigmoid for each class"
+        results["labels"] = f"uint8 (batch, {task.num_classes}, height, width) of 0 and 1"
     metadata: dict[str, Any] = {
         "class_names": task.class_names,
         "class_colors": task.class_colors,
         "num_classes": task.num_classes,
+        "multi_label": task.multi_label or None,
         "in_channels": network.in_channels,
         "height": size[0] if size else "any",
         "width": size[1] if size else "any",

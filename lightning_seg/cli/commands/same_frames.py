@@ -208,6 +208,11 @@ def _check(methods: Sequence[Method]) -> None:
         )
     first = methods[0]
     for method in methods:
+        if method.task.multi_label:
+            raise InputError(
+                f"{method.name} predicts several labels per pixel, which frames does not draw. "
+                "Leave it out."
+            )
         if method.data.class_names != first.data.class_names:
             raise InputError(
                 f"{method.name} has the classes {', '.join(method.data.class_names)}, but "
