@@ -134,8 +134,11 @@ class SegmentationCLI(LightningCLI):
             help="Folder of this run: config, checkpoints, scores, pictures, TensorBoard files.",
         )
         parser.link_arguments("run_dir", "trainer.default_root_dir")
-        for name in FROM_DATA:
+        for name in ("num_classes", "in_channels"):
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        parser.link_arguments(
+            "data", "model.init_args.multi_label", compute_fn=_multi_label, apply_on="instantiate"
+        )
         parser.add_argument(
             "--best_by",
             type=str | None,
@@ -340,6 +343,10 @@ def _say_where(run_dir: Path, predictions: Path) -> None:
     if any(run_dir.glob("events.out.tfevents*")):
         lines.append(f"{'TensorBoard:':13}tensorboard --host 127.0.0.1 --logdir {run_dir}")
     print("\n".join(lines))
+
+
+def _multi_label(source: object) -> bool:
+    return getattr(source, "multi_label", False)  # other people's DataModules may lack it
 
 
 def _refuse_given_by_data(model: Any) -> None:

@@ -237,6 +237,10 @@ class BandLabels(LabelDecoder):
     band: IdLabels
     multi_label = True
 
+    def __post_init__(self) -> None:
+        if self.bands > _MOST_CLASSES:
+            raise InputError(f"{self.bands} classes are too many: at most {_MOST_CLASSES}.")
+
     @property
     def num_classes(self) -> int:
         """Number of classes."""
