@@ -3,7 +3,7 @@
     python benchmarks/loss_curves.py [--methods cross_entropy dice ...] [--epochs 5]
         [--runs runs/loss_curves] [--picture docs/images/loss_curves.png] [options of fit ...]
 
-Every method is a run of configs/experiment/synthetic/demo.yaml with that method's file laid over
+Every method is a run of configs/experiment/synthetic/unet.yaml with that method's file laid over
 it; finished runs are not repeated. Above are the unweighted terms of the objective at every step
 (pale) and their moving average; below is the boundary IoU on unseen scenes after every epoch, that
 of plain cross entropy in grey.
@@ -29,7 +29,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lightning_seg import cli
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-DEMO = CONFIGS / "experiment" / "synthetic" / "demo.yaml"
+SCENES = CONFIGS / "experiment" / "synthetic" / "unet.yaml"
 REFERENCE = "cross_entropy"
 COLUMNS = 4
 Curve = tuple[np.ndarray, np.ndarray]
@@ -47,7 +47,7 @@ def train(method: str, run: Path, epochs: int, options: list[str]) -> bool:
         return True
     print(f"{method} ...", flush=True)
     sys.argv[1:] = [
-        *("fit", "--config", str(DEMO), "--config", str(CONFIGS / "method" / f"{method}.yaml")),
+        *("fit", "--config", str(SCENES), "--config", str(CONFIGS / "method" / f"{method}.yaml")),
         *("--run_dir", str(run), "--trainer.max_epochs", str(epochs)),
         *("--trainer.check_val_every_n_epoch", "1", "--trainer.log_every_n_steps", "1"),
         *("--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"),

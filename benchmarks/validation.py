@@ -2,7 +2,7 @@
 
     python benchmarks/validation.py [--scenes 4] [--epochs 3]
 
-Trains the demo's U-Net (``configs/experiment/synthetic/demo.yaml``) for a few steps an epoch in one
+Trains the demo's U-Net (``configs/experiment/synthetic/unet.yaml``) for a few steps an epoch in one
 process without workers, and sums the processor time of `BoundaryMetrics` between the start and the
 end of the validation. The network's weights hardly matter for the time, but the maps that it
 predicts do: the class boundaries of an untrained network are the longest.
@@ -30,7 +30,7 @@ from lightning_seg.callbacks import BoundaryMetrics
 from lightning_seg.callbacks.metrics.metric_set import MetricSet, MetricSettings
 from lightning_seg.cli.segmentation_cli import run
 
-DEMO = Path(__file__).parents[1] / "configs/experiment/synthetic/demo.yaml"
+SCENES = Path(__file__).parents[1] / "configs/experiment/synthetic/unet.yaml"
 
 
 class TimedMetrics(BoundaryMetrics):
@@ -64,12 +64,12 @@ def train(options: argparse.Namespace, root: Path) -> list[tuple[float, float]]:
     """Seconds of each epoch's validation, and of the callback in it."""
     settings = {
         "boundary_metrics": "__main__.TimedMetrics", "panels": "null", "run_dir": root / "run",
-        "data.root": root, "data.num_workers": 0, "data.num_val": options.scenes,
+        "data.root": root, "data.num_workers": 0, "data.crop_size": 128, "data.num_val": options.scenes,
         "trainer.accelerator": "cpu", "trainer.max_epochs": options.epochs,
         "trainer.check_val_every_n_epoch": 1, "trainer.limit_train_batches": options.steps,
         "trainer.enable_progress_bar": "false", "trainer.enable_model_summary": "false",
     }  # fmt: skip
-    run(["fit", f"--config={DEMO}", *(f"--{name}={value}" for name, value in settings.items())])
+    run(["fit", f"--config={SCENES}", *(f"--{name}={value}" for name, value in settings.items())])
     return TimedMetrics.epochs
 
 
