@@ -104,7 +104,7 @@ def _same_padding_in_integers() -> Iterator[None]:
     whereas ceilings of quotients grow with each layer: an EfficientNet-Lite0 takes seconds instead
     of more than 20 minutes.
     """
-    padding = sys.modules.get("timm.layers.padding")
+    padding: Any = sys.modules.get("timm.layers.padding")
     if padding is None:
         yield
         return
@@ -114,11 +114,11 @@ def _same_padding_in_integers() -> Iterator[None]:
         return max(steps * stride + (kernel_size - 1) * dilation + 1 - length, 0)
 
     usual = padding.get_same_padding
-    padding.get_same_padding = same_padding  # type: ignore[attr-defined]
+    padding.get_same_padding = same_padding
     try:
         yield
     finally:
-        padding.get_same_padding = usual  # type: ignore[attr-defined]
+        padding.get_same_padding = usual
 
 
 def minimum_size(predictor: Predictor, program: ExportedProgram) -> int:
