@@ -12,11 +12,12 @@ SMALL = {
     "crops": "--size 300 --crop 64 --batch 2 --count 2 --repeats 1 --layout tiles",
     "depthwise": "--encoder test_efficientnet --size 32 32 --rounds 1",
     "distance_stages": "--root {root} --scale 1 --repeats 1",
-    "distances": "--root {root} --scales 1 --frames 1 --repeats 1",
+    "distances": "--root {root} --scales 2 --cut 40 150 --frames 1 --repeats 1",
     "export": "--encoders test_resnet --threads 1 --sizes 64 --rounds 1",
     "hand_written_backward": "--batch-size 1 --size 32 --repeats 1",
     "losses": "--root {camvid} --size 32 --batch-size 2 --repeats 1 --warmup 0 --no-memory"
     " --encoder test_resnet",
+    "memory": "--encoder test_resnet --batch-size 2 --size 32 32 --rounds 1",
     "metrics": "--root {labels} --repeats 1",
     "outlines": "",
     "raster_prediction": "--size 128 --repeats 1",
