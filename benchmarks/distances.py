@@ -1,6 +1,7 @@
 """Time of signed distances against SciPy's way, on CamVid labels at their own and larger size.
 
     python benchmarks/distances.py [--root data/camvid] [--scales 4 1] [--clip 32] [--frames 8]
+    python benchmarks/distances.py --scales 5 --cut 1024 2048    # Cityscapes' size
     python benchmarks/distances.py --batch cuda
 
 SciPy's way is the usual one: two `distance_transform_edt` a class that is present, clipped. Both
@@ -81,6 +82,13 @@ def label_maps(root: Path, frames: int) -> list[NDArray]:
     return [np.where(labels == VOID_ON_DISK, VOID, labels) for labels in maps]
 
 
+def middle(labels: NDArray, height: int, width: int) -> NDArray:
+    if height > labels.shape[0] or width > labels.shape[1]:
+        sys.exit(f"--cut is larger than the labels, {labels.shape[0]} x {labels.shape[1]} pixels.")
+    top, left = (labels.shape[0] - height) // 2, (labels.shape[1] - width) // 2
+    return np.ascontiguousarray(labels[top : top + height, left : left + width])
+
+
 def print_batch(maps: list[NDArray], options: argparse.Namespace) -> None:
     """Best time and peak memory of each kind of distance on the device."""
     device, classes, side = torch.device(options.batch), 19, 512
@@ -129,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path("data/camvid"))
     parser.add_argument("--scales", type=int, nargs="+", default=[4, 1])
+    parser.add_argument("--cut", type=int, nargs=2, help="height and width of the middle to keep")
     parser.add_argument("--clip", type=float, default=32.0)
     parser.add_argument("--void", choices=["ignore", "background"], default="ignore")
     parser.add_argument("--frames", type=int, default=8)
@@ -148,6 +157,8 @@ def main() -> None:
     print(f"{'labels':>16}{'SciPy, ms':>12}{'ours, ms':>12}{'ratio':>9}")
     for scale in options.scales:
         enlarged = [labels.repeat(scale, 0).repeat(scale, 1) for labels in maps]
+        if options.cut:
+            enlarged = [middle(labels, *options.cut) for labels in enlarged]
         scipy, ours = np.mean([measured(labels, options) for labels in enlarged], axis=0)
         size = "{} x {}".format(*enlarged[0].shape)
         print(f"{size:>16}{scipy * 1e3:>12.1f}{ours * 1e3:>12.1f}{scipy / ours:>8.1f}x")

@@ -12,11 +12,12 @@ SMALL = {
     "crops": "--size 300 --crop 64 --batch 2 --count 2 --repeats 1 --layout tiles",
     "depthwise": "--encoder test_efficientnet --size 32 32 --rounds 1",
     "distance_stages": "--root {root} --scale 1 --repeats 1",
-    "distances": "--root {root} --scales 1 --frames 1 --repeats 1",
+    "distances": "--root {root} --scales 2 --cut 40 150 --frames 1 --repeats 1",
     "export": "--encoders test_resnet --threads 1 --sizes 64 --rounds 1",
     "hand_written_backward": "--batch-size 1 --size 32 --repeats 1",
     "losses": "--root {camvid} --size 32 --batch-size 2 --repeats 1 --warmup 0 --no-memory"
     " --encoder test_resnet",
+    "memory": "--encoder test_resnet --batch-size 2 --size 32 32 --rounds 1",
     "metrics": "--root {labels} --repeats 1",
     "outlines": "",
     "raster_prediction": "--size 128 --repeats 1",
@@ -24,6 +25,47 @@ SMALL = {
     "tanimoto_weights": "{camvid} --steps 2 --frames 2",
     "validation": "--scenes 1 --epochs 1 --steps 1 --images 2",
 }
+
+
+# Packages of the command line, which a borrowed machine with a GPU need not have.
+UNNEEDED = ("lightning", "jsonargparse", "albumentations", "rasterio", "tensorboard")
+
+
+def run_gpu_script(missing, code):
+    """Run code in benchmarks/ where the packages cannot be imported."""
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({missing!r})); "
+    return subprocess.run(
+        [sys.executable, "-c", blocked + code],
+        cwd=SCRIPTS,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_gpu_script_runs_without_the_packages_of_the_command_line():
+    ended = run_gpu_script(
+        UNNEEDED, "import gpu; sys.argv[1:] = ['--device', 'cpu', '--quick']; gpu.main()"
+    )
+    assert ended.returncode == 0, ended.stderr
+    rows = [line for line in ended.stdout.splitlines() if line.startswith("| step with ")]
+    assert len(rows) == len(list((SCRIPTS.parent / "configs/method").glob("*.yaml")))
+
+
+def test_gpu_script_ends_where_the_device_differs():
+    ended = run_gpu_script(
+        UNNEEDED,
+        "import gpu, torch; one = torch.tensor([1, 2]); gpu.check('counts', one, one);"
+        "gpu.check('counts', (one, one + 1), (one, one))",
+    )
+    assert ended.stderr.strip() == "counts: the device and the CPU differ by up to 1."
+
+
+def test_gpu_script_names_a_missing_package():
+    ended = run_gpu_script(["timm"], "import gpu")
+    assert ended.stderr.startswith("No module timm. The script needs torch, timm, ")
 
 
 @pytest.mark.slow

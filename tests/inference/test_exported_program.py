@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from timm.layers import Conv2dSame
 from torch import nn
 
 from lightning_seg.errors import InputError
@@ -44,6 +45,19 @@ class OneSize(nn.Module):
         return x.reshape(-1, 3, 24, 32)
 
 
+class SamePadding(Network):
+    """Two of timm's convolutions whose padding depends on the size."""
+
+    def __init__(self):
+        super().__init__(in_channels=3)
+        self.out_channels, self.stride, self.size_multiple = 3, 4, 4
+        convolutions = (Conv2dSame(3, 3, side, stride=2) for side in (3, 5))
+        self.convolutions = nn.Sequential(*convolutions)
+
+    def features(self, image):
+        return {"decoder": self.convolutions(image)}
+
+
 def shapes(path):
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(path).graph
@@ -84,6 +98,17 @@ def test_exported_labels_can_hold_every_class(num_classes, dtype):
     labels = Predictor(Plain(), head, "labels")(torch.rand(1, 3, 5, 7))
     assert labels.dtype == dtype
     assert labels.unique().tolist() == [num_classes - 1]
+
+
+def test_same_padding_of_any_size_is_exported_as_constants():
+    """Expressions of the size make the export of a whole EfficientNet take more than 20 minutes."""
+    predictor = Predictor(SamePadding(), Classes(4)).eval()
+    program = exported_program(predictor)
+    pads = [node.args[1] for node in program.graph.nodes if "pad" in str(node.target)]
+    assert pads == [[0, 1, 0, 1], [1, 2, 1, 2]]
+    for size in ((96, 64), (45, 130), (33, 47)):
+        image = torch.rand(1, 3, *size)
+        torch.testing.assert_close(program.module()(image), predictor(image))
 
 
 def test_a_network_that_needs_a_fixed_size_asks_for_the_size_option():
