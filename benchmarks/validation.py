@@ -64,7 +64,8 @@ def train(options: argparse.Namespace, root: Path) -> list[tuple[float, float]]:
     """Seconds of each epoch's validation, and of the callback in it."""
     settings = {
         "boundary_metrics": "__main__.TimedMetrics", "panels": "null", "run_dir": root / "run",
-        "data.root": root, "data.num_workers": 0, "data.crop_size": 128, "data.num_val": options.scenes,
+        "data.root": root, "data.num_workers": 0, "data.crop_size": 128,
+        "data.num_val": options.scenes,
         "trainer.accelerator": "cpu", "trainer.max_epochs": options.epochs,
         "trainer.check_val_every_n_epoch": 1, "trainer.limit_train_batches": options.steps,
         "trainer.enable_progress_bar": "false", "trainer.enable_model_summary": "false",
