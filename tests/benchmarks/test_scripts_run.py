@@ -9,6 +9,7 @@ from PIL import Image
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 SMALL = {
+    "boundary_iou_stages": "--repeats 1",
     "crops": "--size 300 --crop 64 --batch 2 --count 2 --repeats 1 --layout tiles",
     "depthwise": "--encoder test_efficientnet --size 32 32 --rounds 1",
     "distance_stages": "--root {root} --scale 1 --repeats 1",
