@@ -13,7 +13,10 @@ pytest.importorskip("zensical", reason="the site needs: pip install 'lightning_s
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "build" / "site"
-ROOMS = ("callbacks", "data", "heads", "losses", "metrics", "networks", "targets", "tasks")
+ROOMS = (
+    "callbacks", "data", "heads", "inference", "losses", "metrics", "networks", "prediction",
+    "targets", "tasks",
+)  # fmt: skip
 
 
 class References(HTMLParser):

@@ -1,4 +1,4 @@
-"""Resumed runs that equal uninterrupted ones to the bit."""
+"""Resumed runs that are bit-exactly equal to uninterrupted ones."""
 
 import random
 from typing import Any
