@@ -256,20 +256,16 @@ class _Children:
         self._captured, self._stops = {}, []
 
     def prediction(self, target: Tensor) -> Tensor | None:
-        """Return the map of the mask's height and width, if a single child returned one."""
-        found = {
-            name: captured
-            for name, captured in self._captured.items()
-            if captured.last is not None and captured.last.shape[-2:] == target.shape[-2:]
-        }
-        if len(found) == 1:
-            name, captured = found.popitem()
-            if not captured.differing:
-                return captured.last
-            found = {name: captured}
+        """Return the map of the mask's height and width, or else the only map, of one child."""
+        maps = {name: c.last for name, c in self._captured.items() if c.last is not None}
+        found = [name for name, pred in maps.items() if pred.shape[-2:] == target.shape[-2:]]
+        if not found and len(maps) == 1:
+            found = list(maps)
+        if len(found) == 1 and not self._captured[found[0]].differing:
+            return maps[found[0]]
         if found:
             raise InputError(
-                f"The submodules {', '.join(found)} returned maps of the mask's size in one step. "
+                f"The submodules {', '.join(found)} returned maps in one step, and different ones. "
                 "Which one is the prediction? Give an extractor: CaptureForward(module_path) or "
                 "FromOutputs(pred_key, target_key)."
             )
@@ -279,8 +275,9 @@ class _Children:
 class AutoExtractor(Extractor):
     """Extractor that tries the dict returned by the step, then the output of the module's forward.
 
-    Last comes the one child of the module that returned a map of the mask's height and width. It
-    never runs the model itself.
+    Last comes the one child of the module that returned a map of the mask's height and width, or
+    the only child that returned a map, such as SegFormer's at a quarter of them. It never runs the
+    model itself.
     """
 
     def __init__(self) -> None:

@@ -10,9 +10,11 @@ import segmentation_models_pytorch as smp
 import torch
 from foreign_modules import K, Scenes, trainer
 from lightning.pytorch import LightningModule
+from torch.nn.functional import interpolate
 from torch.utils.data import DataLoader
 
 from lightning_seg.callbacks import BoundaryMetrics
+from lightning_seg.errors import InputError
 from lightning_seg.metrics import BoundaryFMeasure, BoundaryIoU, TrimapIoU
 
 SCRIPT = Path(__file__).with_name("torchgeo_project.py")
@@ -109,3 +111,41 @@ def test_a_module_on_segmentation_models_pytorch_is_measured(tmp_path):
     for name, value in expected(module, loader).items():
         assert logged[name] == pytest.approx(value, abs=1e-6), name
     assert "valid_iou" in logged
+
+
+class SegformerModule(LightningModule):
+    """Module in the style of the tutorials of transformers: the step returns the model's loss."""
+
+    def __init__(self):
+        super().__init__()
+        transformers = pytest.importorskip("transformers")
+        torch.manual_seed(0)
+        sizes = {"hidden_sizes": [8] * 4, "depths": [1] * 4, "num_attention_heads": [1] * 4}
+        config = transformers.SegformerConfig(num_labels=K, decoder_hidden_size=8, **sizes)
+        self.model = transformers.SegformerForSemanticSegmentation(config)
+
+    def validation_step(self, batch, batch_idx):
+        return self.model(pixel_values=batch["pixel_values"], labels=batch["labels"]).loss
+
+
+def test_a_module_on_transformers_is_measured_at_the_size_of_the_mask(tmp_path):
+    module = SegformerModule()
+    samples = []
+    for scores, mask in (Scenes(5)[index] for index in range(5)):
+        image = torch.nn.functional.pad(scores, (0, 24, 0, 40))
+        mask = torch.nn.functional.pad(mask, (0, 24, 0, 40), value=255)
+        samples.append({"pixel_values": image, "labels": mask})
+    loader = DataLoader(samples, batch_size=2)
+    with pytest.raises(InputError, match="set resize=True"):
+        trainer(tmp_path, BoundaryMetrics(num_classes=K)).validate(module, loader, verbose=False)
+    callback = BoundaryMetrics(num_classes=K, resize=True)
+    [logged] = trainer(tmp_path, callback).validate(module, loader, verbose=False)
+
+    def enlarged(image):
+        return interpolate(module.model.eval()(image).logits, image.shape[-2:], mode="bilinear")
+
+    measure = BoundaryIoU(K, ignore_index=255)
+    with torch.no_grad():
+        for batch in loader:
+            measure.update(enlarged(batch["pixel_values"]), batch["labels"])
+    assert 0 < logged["val/boundary_iou"] == pytest.approx(measure.compute().item(), abs=1e-6)

@@ -1,5 +1,6 @@
 """Scalars, pictures and files with the loggers that people use, several at once."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from lightning_seg.callbacks import BoundaryMetrics, PredictionPanels
 
 pytest.importorskip("mlflow")
 wandb = pytest.importorskip("wandb")
+foreign = pytest.importorskip("pytorch_lightning.loggers")
 
 
 def run(folder, *loggers):
@@ -19,7 +21,7 @@ def run(folder, *loggers):
     module = ReturnsLoss()
     t.fit(module, loader(), loader())
     t.test(module, loader(), verbose=False)
-    return {k for k in t.logged_metrics if k.startswith("test/")}
+    return {k: v.item() for k, v in t.logged_metrics.items() if k.startswith("test/")}
 
 
 @pytest.fixture
@@ -33,20 +35,29 @@ def offline(monkeypatch, tmp_path):
 
 
 def test_all_loggers_get_the_same_scalars_and_pictures(offline):
-    board = TensorBoardLogger(offline, name="board", version="0")
+    boards = [
+        kind(offline, name=name, version="0")
+        for name, kind in (("board", TensorBoardLogger), ("foreign", foreign.TensorBoardLogger))
+    ]
     mlflow = MLFlowLogger("scenes", tracking_uri=f"file:{offline}/mlruns")
     weights_and_biases = WandbLogger("run", offline, offline=True)
-    names = run(offline, board, CSVLogger(offline, name="csv"), mlflow, weights_and_biases)
-    assert "test/boundary_f" in names
-    assert "test/boundary_f_1px" in names
+    values = run(offline, *boards, CSVLogger(offline, name="csv"), mlflow, weights_and_biases)
+    assert {"test/boundary_f", "test/boundary_f_1px"} < values.keys()
 
-    events = EventAccumulator(board.log_dir, size_guidance={"images": 0}).Reload()
-    assert names <= set(events.Tags()["scalars"])
-    pictures = set(events.Tags()["images"])
+    def check(found):
+        assert {name: float(found[name]) for name in values} == pytest.approx(values, nan_ok=True)
+
+    shown = []
+    for board in boards:
+        events = EventAccumulator(board.log_dir, size_guidance={"images": 0}).Reload()
+        check({name: events.Scalars(name)[-1].value for name in values})
+        shown.append(set(events.Tags()["images"]))
+    pictures = shown[0]
     assert {"test/curves", "test/confusion"} < pictures
+    assert shown[1] == pictures
 
     client, run_id = mlflow.experiment, mlflow.run_id
-    assert names <= set(client.get_run(run_id).data.metrics)
+    check(client.get_run(run_id).data.metrics)
     paths = {
         artifact.path
         for folder in ("val", "test")
@@ -54,13 +65,13 @@ def test_all_loggers_get_the_same_scalars_and_pictures(offline):
     }
     assert {path.split("_step_")[0] for path in paths} == pictures
 
-    assert names <= set(weights_and_biases.experiment.summary.keys())
+    check(weights_and_biases.experiment.summary)
     images = Path(weights_and_biases.experiment.dir, "media/images")
     shown = {f"{path.parent.name}/{path.name.rsplit('_', 2)[0]}" for path in images.rglob("*.png")}
     assert shown == pictures
 
-    header = Path(offline, "csv/version_0/metrics.csv").read_text().splitlines()[0].split(",")
-    assert names <= set(header)
+    *_, row = csv.DictReader(Path(offline, "csv/version_0/metrics.csv").read_text().splitlines())
+    check(row)
 
 
 @pytest.mark.parametrize("kind", ["mlflow", "wandb"])

@@ -8,6 +8,7 @@ from clean_processes import in_clean_process
 from torchmetrics import MetricCollection
 
 from lightning_seg.metrics import (
+    BoundaryErrors,
     BoundaryFMeasure,
     BoundaryIoU,
     EMeasure,
@@ -47,6 +48,7 @@ def run(indices):
             "boundary_f_pooled": BoundaryFMeasure(**COMMON, tolerance=1, pooled=True),
             "e_measure": EMeasure(**COMMON, average=None),
             "surface_distance": SurfaceDistance(**COMMON, average=None, measure="both"),
+            "boundary_errors": BoundaryErrors(**COMMON, widths=(1, 3), per_class=True),
         }
     )
     called, loss = BoundaryIoU(**COMMON), PerSampleMean()
@@ -79,7 +81,7 @@ def test_several_processes_equal_one_bit_for_bit(tmp_path, processes, samples):
     mp.start_processes(process, args=arguments, nprocs=processes, start_method="fork")
     alone = run(range(samples))
     names = [name for name, value in alone.items() if isinstance(value, torch.Tensor)]
-    assert len(names) == 12
+    assert len(names) == 13
     for rank in range(processes):
         shared = torch.load(tmp_path / f"{rank}.pt")
         for name in names:
