@@ -64,8 +64,10 @@ def predict_rasters(
         task: A trained task, or an ensemble of some.
         images: An image file, or a folder of images.
         output_dir: Output folder, see `RasterWriter`.
-        class_names: Names of the classes; by default ``class 0``, ``class 1`` and so on.
-        class_colors: RGB colours of the classes, 0 to 255; by default the PASCAL VOC palette.
+        class_names: Names of the classes; by default the task's, or else ``class 0``, ``class 1``
+            and so on.
+        class_colors: RGB colours of the classes, 0 to 255; by default the task's, or else the
+            PASCAL VOC palette.
         value_range: Lowest and highest image value, see `FolderDataModule`.
         probabilities: How probabilities are written, see `PredictionFiles`; by default none are.
         polygons: How outlines are written; by default none are.
@@ -86,8 +88,8 @@ def predict_rasters(
     source = FolderDataModule(
         images,
         num_classes=task.num_classes,
-        class_names=class_names,
-        palette=class_colors,
+        class_names=class_names or (task.class_names and list(task.class_names)),
+        palette=class_colors or (task.class_colors and list(task.class_colors)),
         in_channels=task.in_channels,
         value_range=value_range,
         predict_root=images,

@@ -62,7 +62,7 @@ def predict_here(task, out):
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
-    predict_rasters(task, "new", out, class_names=["a", "b", "c"], trainer=trainer)
+    predict_rasters(task, "new", out, trainer=trainer)  # with the names in the checkpoint
     return {path.name: path.read_bytes() for path in Path(out).glob("*.tif")}
 
 
