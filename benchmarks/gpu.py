@@ -135,7 +135,11 @@ def label_crops(number: int, side: int) -> Tensor:
 
 def check(name: str, found: Any, expected: Any, tolerance: float = 0.0) -> None:
     """End the script unless all tensors are equal, up to the tolerance in their own units."""
-    pairs = [(found, expected)] if isinstance(found, Tensor) else list(zip(found, expected))
+    pairs = (
+        [(found, expected)]
+        if isinstance(found, Tensor)
+        else list(zip(found, expected, strict=True))
+    )
     for own, other in pairs:
         own = own.detach().cpu()
         if own.shape != other.shape or own.dtype != other.dtype:
@@ -320,10 +324,15 @@ def forward_time(
 
 
 def row(
-    what: str, milliseconds: float, beside: float | None = None, aim: float | None = None
+    what: str,
+    milliseconds: float,
+    beside: float | None = None,
+    aim: float | None = None,
+    ratio: float | None = None,
 ) -> None:
-    """Print a row of the table; the aim is the largest ratio."""
-    ratio = None if beside is None else milliseconds / beside
+    """Print a row of the table; the aim is the largest ratio, by default of both times."""
+    if ratio is None and beside is not None:
+        ratio = milliseconds / beside
     cells = [what, f"{milliseconds:.3f}"]
     cells.append("" if beside is None else f"{beside:.3f}")
     cells.append("" if ratio is None else f"{ratio:.3f}x")
@@ -356,7 +365,7 @@ def print_steps(mask: Tensor, options: argparse.Namespace) -> None:
     for name, own in times.items():
         ratio = median(a / b for a, b in zip(own, plain, strict=True))
         aim = STEP_AIM if options.with_aims else None
-        row(f"step with {name.replace('_', ' ')}", ratio * median(plain), median(plain), aim)
+        row(f"step with {name.replace('_', ' ')}", median(own), median(plain), aim, ratio)
 
 
 def print_metrics(device: torch.device, options: argparse.Namespace) -> None:
@@ -396,7 +405,7 @@ def check_all(options: argparse.Namespace, device: torch.device) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--size", type=int, help="side of the crops in pixels; default: 512")
     parser.add_argument("--batch-size", type=int, help="images in a training step; default: 8")
     parser.add_argument("--encoder", help="default: resnet50")

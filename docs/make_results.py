@@ -37,7 +37,10 @@ def insert_tables(results: str, name: str, page: str) -> str:
         return f"{found[1]}\n\n{table[1]}\n"
 
     marked = rf"^(<!-- {re.escape(name)}: (.+) -->)\n\n(?:(?:\|.*\n)+\n*)?"
-    return re.sub(marked, insert, results, flags=re.M)
+    inserted, count = re.subn(marked, insert, results, flags=re.M)
+    if count < results.count(f"<!-- {name}: "):
+        raise SystemExit(f"docs/results.md: an empty line must follow each comment of {name}.")
+    return inserted
 
 
 def main() -> None:
@@ -45,7 +48,7 @@ def main() -> None:
     os.chdir(DOCS.parent)  # pages name the folders of runs
     file = DOCS / "results.md"
     results = file.read_text(encoding="utf-8")
-    for name in dict.fromkeys(re.findall(r"^<!-- (\w+): ", results, re.M)):
+    for name in dict.fromkeys(re.findall(r"^<!-- ([\w-]+): ", results, re.M)):
         results = insert_tables(results, name, write_page(name))
     file.write_text(results, encoding="utf-8")
 

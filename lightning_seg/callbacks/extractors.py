@@ -260,7 +260,7 @@ class _Children:
         maps = {name: c.last for name, c in self._captured.items() if c.last is not None}
         found = [name for name, pred in maps.items() if pred.shape[-2:] == target.shape[-2:]]
         if not found and len(maps) == 1:
-            found = list(maps)
+            found = [name for name, pred in maps.items() if pred.ndim == 4]  # no tokens
         if len(found) == 1 and not self._captured[found[0]].differing:
             return maps[found[0]]
         if found:

@@ -280,7 +280,10 @@ class SegmentationDataModule(LightningDataModule):
             return self._judge_empty(split)
         problems, notes = [], []
         missing = [f"{i} {name}" for i, name in enumerate(self.class_names) if not counts.pixels[i]]
-        if len(missing) == self.num_classes and not self.multi_label:
+        ignored = len(missing) == self.num_classes
+        if self.multi_label:  # labels may be absent everywhere
+            ignored = not any(counts.pixels_around)
+        if ignored:
             problems.append(
                 "every pixel of the masks is ignored, so there is nothing to learn or evaluate. "
                 "Correct the masks, or the values that stand for the classes and for ignored."

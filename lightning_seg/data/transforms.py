@@ -6,7 +6,7 @@ import os
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 # On import, albumentations asks the package index for updates; training must not.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -120,7 +120,11 @@ class TransformPipeline:
         if not self._compose.transforms:
             return image, mask, extra_channel
         self._compose.set_random_seed(seed)
-        given = {"image": image, "mask": mask, _EXTRA: extra_channel}
+        given: dict[str, Any] = {"image": image, "mask": mask, _EXTRA: extra_channel}
+        if mask is not None and mask.ndim == 3:
+            # OpenCV would fill the padding of the first band alone.
+            del given["mask"]
+            given["masks"] = [np.ascontiguousarray(mask[..., k]) for k in range(mask.shape[2])]
         try:
             result = self._compose(**{n: part for n, part in given.items() if part is not None})
         except Exception as error:  # what a transform raises is not documented
@@ -129,6 +133,8 @@ class TransformPipeline:
             # Padding gets the ignore index 255, which is outside the channel's range.
             moved = result[_EXTRA].reshape(*result["image"].shape[:2], -1)
             result[_EXTRA] = np.where(moved > 1, np.float32(0), moved)
+        if "masks" in result:
+            result["mask"] = np.stack(result["masks"], axis=2)
         return result["image"], result.get("mask"), result.get(_EXTRA)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,9 @@ def exported_program(predictor: Predictor, size: Sequence[int] | None = None) ->
             ) from error
 
 
+_ONE_EXPORT = threading.Lock()
+
+
 @contextmanager
 def _same_padding_in_integers() -> Iterator[None]:
     """Let timm compute the padding of its "same" convolutions without division of floats.
@@ -113,12 +117,13 @@ def _same_padding_in_integers() -> Iterator[None]:
         steps = (length + stride - 1) // stride - 1
         return max(steps * stride + (kernel_size - 1) * dilation + 1 - length, 0)
 
-    usual = padding.get_same_padding
-    padding.get_same_padding = same_padding
-    try:
-        yield
-    finally:
-        padding.get_same_padding = usual
+    with _ONE_EXPORT:
+        usual = padding.get_same_padding
+        padding.get_same_padding = same_padding
+        try:
+            yield
+        finally:
+            padding.get_same_padding = usual
 
 
 def minimum_size(predictor: Predictor, program: ExportedProgram) -> int:

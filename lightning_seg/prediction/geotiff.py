@@ -124,6 +124,8 @@ class GeoTiff:
         bands, self._height, width = shape
         half = dtype == "float16"
         self._options = {"compress": "deflate", "BIGTIFF": "IF_SAFER"}
+        if bands > 1:  # by default three bands of bytes are colours, and a fourth is opacity
+            self._options |= {"photometric": "minisblack", "alpha": "no"}
         self._options |= {"NBITS": "16"} if half else {}
         self._dtype = np.dtype("float32" if half else dtype)
         self._row = 0

@@ -129,7 +129,15 @@ class Ensemble(LightningModule):
         The disagreement is the mutual information of class and member: the entropy of the mean
         minus the mean of the members' entropies, both over the logarithm of the number of classes.
         It is 0 where all members agree, and at most the entropy of the mean.
+
+        Raises:
+            InputError: The members give several labels per pixel.
         """
+        if self.multi_label:
+            raise InputError(
+                "the disagreement of an ensemble is for one label per pixel, but its members have "
+                "multi_label. Ask for probabilities."
+            )
         # The entropies are one more channel, so that one running mean is enough.
         both = _mean(torch.cat([p, normalized_entropy(p)], dim=1) for p in self._each(image))
         mean, entropy = both[:, :-1], both[:, -1:]

@@ -58,8 +58,9 @@ def _is_multi_label(loss: nn.Module) -> bool:
 def check_heads_of_labels(heads: Sequence[Head]) -> None:
     """Raise unless there is one head with a channel for each of several labels per pixel."""
     head, *others = heads
-    if head.predictions != ("logits",) or others:
-        kind = type(head if head.predictions != ("logits",) else others[0]).__name__
+    plain = tuple(head.predictions) == ("logits",)
+    if not plain or others:
+        kind = type(others[0] if plain else head).__name__
         raise InputError(
             f"with several labels per pixel there can be no {kind}, whose predictions and targets "
             "are those of one label per pixel; use ClassificationHead (--model.head "

@@ -374,9 +374,10 @@ class SegmentationTask(LightningModule):
             InputError: The checkpoint's model has another ``multi_label``.
         """
         settings = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
-        if settings.get("multi_label", self.multi_label) != self.multi_label:
+        several = settings.get("multi_label", False)  # missing in older checkpoints
+        if settings and several != self.multi_label:
             raise InputError(
-                f"the checkpoint's model has multi_label {settings['multi_label']}, but this one "
+                f"the checkpoint's model has multi_label {several}, but this one "
                 f"{self.multi_label}. Set data.multi_label to that of the checkpoint's run."
             )
         self._resumed = True

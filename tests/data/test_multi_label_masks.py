@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 import albumentations as A
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -11,6 +12,7 @@ from PIL import Image
 
 from lightning_seg.cli.commands import data_check
 from lightning_seg.data import FolderDataModule
+from lightning_seg.data.transforms import TransformPipeline
 from lightning_seg.errors import InputError
 
 K = 5
@@ -80,6 +82,26 @@ def test_crops_and_augmentations_move_image_and_every_band_together(tmp_path):
         inside = mask[0] != 255  # the first channel of the image is the first band
         assert torch.equal((image[0] * 255).round()[inside], mask[0][inside].float())
         assert mask.unique().tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize("kind", [A.Rotate, A.Perspective, A.ElasticTransform, A.GridDistortion])
+def test_padding_is_ignored_in_every_band(kind):
+    transform = TransformPipeline([kind(p=1, fill_mask=255, border_mode=cv2.BORDER_CONSTANT)])
+    image, mask = np.full((32, 40, 3), 9, np.uint8), np.ones((32, 40, K), np.uint8)
+    for seed in range(6):
+        _, moved = transform(image, mask, seed)
+        assert moved.shape == mask.shape
+        assert set(np.unique(moved)) <= {1, 255}
+        assert (moved == moved[..., :1]).all()
+
+
+def test_masks_that_are_ignored_everywhere_are_refused(tmp_path):
+    write(tmp_path)
+    for path in (tmp_path / "masks").iterdir():
+        void = np.full((*SIZE, K), 255, np.uint8)
+        tifffile.imwrite(path, void, photometric="minisblack", planarconfig="contig")
+    with pytest.raises(InputError, match="every pixel of the masks is ignored"):
+        data(tmp_path, palette=[0, 1], ignored=[255]).setup("fit")
 
 
 def test_crops_beyond_the_image_are_ignored(tmp_path):

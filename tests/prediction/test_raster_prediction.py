@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 import torch
 from clean_processes import in_clean_process
@@ -18,6 +19,7 @@ from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
 from lightning_seg.prediction import predict_rasters, row_labels
+from lightning_seg.prediction.geotiff import Georeference, GeoTiff
 from lightning_seg.prediction.polygons import Polygons
 from lightning_seg.prediction.row_store import RowStore
 from lightning_seg.tasks import SegmentationTask
@@ -231,3 +233,14 @@ def test_two_processes_share_the_images(tmp_path, count):
     predict(images, tmp_path / "one")
     assert files(tmp_path / "two") == files(tmp_path / "one")
     assert len(files(tmp_path / "two")) == count
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+def test_bands_of_bytes_are_neither_colours_nor_opacity(tmp_path, bands):
+    path = tmp_path / "probabilities.tif"
+    file = GeoTiff(path, (bands, 16, 16), "uint8", Georeference(path))
+    file.write(np.zeros((bands, 16, 16), np.uint8))
+    file.close()
+    with rasterio.open(path) as written:
+        assert {kind.name for kind in written.colorinterp} <= {"gray", "undefined"}
+        assert written.read(masked=True).count() == bands * 16 * 16

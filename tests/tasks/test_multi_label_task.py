@@ -213,6 +213,18 @@ def test_an_ensemble_of_different_kinds_is_refused():
         Ensemble([make_task(), one])
 
 
+def test_a_checkpoint_of_one_label_per_pixel_is_refused():
+    old = {"hyper_parameters": {"num_classes": 3, "in_channels": 3}}  # without multi_label
+    with pytest.raises(InputError, match="multi_label False, but this one True"):
+        make_task().on_load_checkpoint(old)
+
+
+def test_an_ensemble_has_no_disagreement_over_several_labels(samples):
+    ensemble = Ensemble([make_task().eval(), make_task().eval()])
+    with pytest.raises(InputError, match="disagreement of an ensemble is for one label"):
+        ensemble.infer_window(batch_of(samples)["image"], disagreement=True)
+
+
 def test_the_model_can_be_stored_as_a_folder(samples, tmp_path):
     task, batch = make_task().eval(), batch_of(samples)
     task.save_pretrained(tmp_path / "model")

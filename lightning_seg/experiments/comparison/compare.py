@@ -262,6 +262,11 @@ def _last_epochs(
     start = f"{VAL}trimap_iou/"
     widths = sorted(int(key.removeprefix(start)) for key in keys if key.startswith(start))
     names = tuple(name for name in measures(tuple(widths)) if f"{VAL}{name}" in keys)
+    if not names:
+        raise InputError(
+            f"{runs[0].folder} has none of the scores that are compared, as it was trained without "
+            "boundary_metrics; run lightning-seg validate with its checkpoint."
+        )
     classes = list(runs[0].last_per_class)
     if any(list(run.last_per_class) != classes for run in runs):
         classes = []
