@@ -1,6 +1,7 @@
-"""Scalars, pictures and files with the loggers that people use, several at once."""
+"""Scalars, pictures, tables and files with the loggers that people use, several at once."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ pytest.importorskip("mlflow")
 wandb = pytest.importorskip("wandb")
 foreign = pytest.importorskip("pytorch_lightning.loggers")
 
+MERGED = {"things": ["car", "tree"]}  # without trimap scores: empty cells
+
 
 def run(folder, *loggers):
-    callbacks = BoundaryMetrics(), PredictionPanels(num_images=1)
+    metrics = BoundaryMetrics(class_names=["sky|air", "car", "tree"], merged_classes=MERGED)
+    callbacks = metrics, PredictionPanels(num_images=1)
     t = trainer(folder, *callbacks, logger=list(loggers), log_every_n_steps=1)
     module = ReturnsLoss()
     t.fit(module, loader(), loader())
@@ -63,7 +67,8 @@ def test_all_loggers_get_the_same_scalars_and_pictures(offline):
         for folder in ("val", "test")
         for artifact in client.list_artifacts(run_id, folder)
     }
-    assert {path.split("_step_")[0] for path in paths} == pictures
+    pngs = {path for path in paths if path.endswith(".png")}
+    assert {path.split("_step_")[0] for path in pngs} == pictures
 
     check(weights_and_biases.experiment.summary)
     images = Path(weights_and_biases.experiment.dir, "media/images")
@@ -72,6 +77,61 @@ def test_all_loggers_get_the_same_scalars_and_pictures(offline):
 
     *_, row = csv.DictReader(Path(offline, "csv/version_0/metrics.csv").read_text().splitlines())
     check(row)
+
+
+def test_all_loggers_get_the_scores_of_each_class_as_a_table(offline):
+    boards = [
+        kind(offline, name=name, version="0")
+        for name, kind in (("board", TensorBoardLogger), ("foreign", foreign.TensorBoardLogger))
+    ]
+    mlflow = MLFlowLogger("scenes", tracking_uri=f"file:{offline}/mlruns")
+    weights_and_biases = WandbLogger("run", offline, offline=True)
+    run(offline, *boards, CSVLogger(offline, name="csv"), mlflow, weights_and_biases)
+
+    folder = Path(boards[0].log_dir)
+    last = read_csv((folder / "epochs_per_class.csv").read_text())
+    assert {row.pop("epoch") for row in last} == {"0"}
+    tables = {"val": last, "test": read_csv((folder / "test/per_class.csv").read_text())}
+    assert [row["class"] for row in tables["test"]] == ["sky|air", "car", "tree", "things"]
+    assert tables["test"][-1]["trimap_iou/3"] == ""
+
+    def check(found, stage):
+        for row, wanted in zip(found, tables[stage], strict=True):
+            assert list(row) == list(wanted)
+            assert row["class"] == wanted["class"]
+            for key in list(wanted)[1:]:
+                assert (row[key] in (None, "")) == (wanted[key] == ""), key
+                if wanted[key]:
+                    assert float(row[key]) == pytest.approx(float(wanted[key]), abs=1e-6), key
+
+    for board in boards:
+        events = EventAccumulator(board.log_dir).Reload()
+        for stage in tables:
+            (event,) = events.Tensors(f"{stage}/per_class/text_summary")
+            check(read_markdown(event.tensor_proto.string_val[0].decode()), stage)
+
+    client, run_id = mlflow.experiment, mlflow.run_id
+    for stage in tables:
+        paths = [artifact.path for artifact in client.list_artifacts(run_id, stage)]
+        (path,) = [path for path in paths if path.startswith(f"{stage}/per_class_step_")]
+        check(read_csv(Path(client.download_artifacts(run_id, path)).read_text()), stage)
+
+    for stage in tables:
+        media = Path(weights_and_biases.experiment.dir, "media/table", stage)
+        (path,) = media.glob("per_class_*.table.json")
+        table = json.loads(path.read_text())
+        check([dict(zip(table["columns"], row, strict=True)) for row in table["data"]], stage)
+
+
+def read_csv(text):
+    return list(csv.DictReader(text.splitlines()))
+
+
+def read_markdown(text):
+    rows = [line[2:-2].split(" | ") for line in text.splitlines()]
+    columns, rule, *data = [[cell.replace("\\|", "|") for cell in row] for row in rows]
+    assert set(rule) == {"---"}
+    return [dict(zip(columns, row, strict=True)) for row in data]
 
 
 @pytest.mark.parametrize("kind", ["mlflow", "wandb"])

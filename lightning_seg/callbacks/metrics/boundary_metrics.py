@@ -29,7 +29,7 @@ from lightning_seg.callbacks.classes import (
 )
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.logged_pictures import log_picture
+from lightning_seg.callbacks.loggers import log_picture, log_table
 from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
 from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
@@ -70,8 +70,9 @@ class BoundaryMetrics(Callback):
     ``metrics.json``, ``per_class.csv``, ``per_image.csv``, the confusion matrix ``confusion.csv``
     (rows are ground truth), ``confusion_per_image.csv``, ``counts_per_image.csv`` for
     `lightning-seg compare`, the causes of wrong pixels near boundaries ``boundary_errors.csv``, and
-    charts that also go to the loggers: ``curves.png``, ``confusion.png``, ``boundary_errors.png``.
-    Fitting appends the scores of each class to ``epochs_per_class.csv`` in the run's folder. Each
+    charts: ``curves.png``, ``confusion.png``, ``boundary_errors.png``. The charts and the table
+    ``per_class`` also go to the loggers. Fitting appends the scores of each class to
+    ``epochs_per_class.csv`` in the run's folder, and logs the last ones as ``val/per_class``. Each
     sample counts once, and results do not depend on the number of processes.
 
     Args:
@@ -170,6 +171,7 @@ class BoundaryMetrics(Callback):
         self._worst: list[WorstImages] = []
         self._real: list[RealSampleMask] = []
         self._reports: list[tuple[Report, list[WorstImage]]] = []
+        self._fitted: dict[str, Results] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the number and the names of the classes."""
@@ -212,10 +214,16 @@ class BoundaryMetrics(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop recorded epochs that will be trained again."""
+        self._fitted = {}
         folder = self._folder(trainer)
         if trainer.is_global_zero and not is_trial(trainer):
             for path in folder.glob("epochs_per_class*.csv"):
                 forget_epochs(path, trainer.current_epoch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the scores of each class in the last validation."""
+        for title, results in self._fitted.items():
+            log_table(trainer, f"{title}/per_class", results.rows(self._class_names))
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Reset the metrics."""
@@ -293,6 +301,7 @@ class BoundaryMetrics(Callback):
             elif trainer.is_global_zero and not is_trial(trainer):
                 path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
                 add_epoch(path, trainer.current_epoch, results, self._class_names)
+                self._fitted[f"{stage}{suffix}"] = results
         self._metrics, self._worst = [], []
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -317,6 +326,7 @@ class BoundaryMetrics(Callback):
                         write_atomically(self.report_pages[-1], page)
                     for name, pixels in report.pictures().items():
                         log_picture(trainer, f"{report.title}/{name}", pixels)
+                    log_table(trainer, f"{report.title}/per_class", report.rows())
         self._reports = []
 
     on_test_epoch_start = on_validation_epoch_start

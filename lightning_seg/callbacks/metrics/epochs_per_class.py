@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,21 +13,12 @@ _DIGITS = 6
 
 def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[str]) -> None:
     """Append one row per class and per merged class; create the file if it does not exist."""
-    columns = results.per_class
-    lists = {name: values.tolist() for name, values in columns.items()}
-    rows = [
-        [name, *(_text(values[k]) for values in lists.values())]
-        for k, name in enumerate(class_names)
-    ]
-    rows += [
-        [name, *(_text(row[key].item()) if key in row else "" for key in columns)]
-        for name, row in results.merged.items()
-    ]
+    rows = results.rows(class_names)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if not path.exists() or not path.stat().st_size:  # a kill may leave an empty file
-        writer.writerow(["epoch", "class", *columns])
-    writer.writerows([epoch, *row] for row in rows)
+        writer.writerow(["epoch", *rows[0]])
+    writer.writerows([epoch, *map(_rounded, row.values())] for row in rows)
     append(path, text.getvalue())
 
 
@@ -40,5 +30,5 @@ def forget_epochs(path: Path, first: int) -> None:
         write_atomically(path, "".join([lines[0], *kept]))
 
 
-def _text(value: float) -> str:
-    return "" if math.isnan(value) else str(round(value, _DIGITS))
+def _rounded(value: str | float | None) -> str | float | None:
+    return round(value, _DIGITS) if isinstance(value, float) else value

@@ -1,7 +1,8 @@
 """All metrics of one dataloader, per image and over the whole dataset."""
 
+import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,25 @@ class Results:
     confusion: Tensor
     merged: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     errors: Tensor | None = None
+
+    def rows(self, class_names: Sequence[str]) -> list[dict[str, str | float | None]]:
+        """Return a row of scores for each class and then for each merged class, by column.
+
+        The first column is ``class``. A score is None if there is no value.
+        """
+        columns = {key: values.tolist() for key, values in self.per_class.items()}
+        scores = [
+            (name, {key: column[k] for key, column in columns.items()})
+            for k, name in enumerate(class_names)
+        ]
+        scores += [
+            (name, {key: row[key].item() if key in row else math.nan for key in columns})
+            for name, row in self.merged.items()
+        ]
+        return [
+            {"class": name, **{key: None if math.isnan(v) else v for key, v in row.items()}}
+            for name, row in scores
+        ]
 
 
 @dataclass

@@ -105,7 +105,7 @@ class Report:
             "images": [image["name"] for image in self.images],
         }
         write_atomically(folder / "metrics.json", json.dumps(record, indent=2) + "\n")
-        write_atomically(folder / "per_class.csv", _csv(self._class_rows() + self._merged_rows()))
+        write_atomically(folder / "per_class.csv", _csv(self.rows()))
         write_atomically(folder / "counts_per_image.csv", self._counts_csv())
         if self.results.errors is not None:
             write_atomically(folder / "boundary_errors.csv", _csv(self._error_rows()))
@@ -121,6 +121,10 @@ class Report:
         write_atomically(folder / "confusion_per_image.csv", _csv(per_image))
         for name, pixels in self.pictures().items():
             write_atomically(folder / f"{name}.png", png(pixels))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the scores of each class and each merged class, see `Results.rows`."""
+        return self.results.rows(self.class_names)
 
     def _truth_hash(self) -> str:
         """Return a hash of the image names and the class pixel counts of their ground truth.
@@ -198,18 +202,10 @@ class Report:
         ]
 
     def _class_rows(self) -> list[dict[str, Any]]:
-        columns = {name: values.tolist() for name, values in self.results.per_class.items()}
-        return [
-            {"class": name, **{key: _number(column[k]) for key, column in columns.items()}}
-            for k, name in enumerate(self.class_names)
-        ]
+        return self.rows()[: len(self.class_names)]
 
     def _merged_rows(self) -> list[dict[str, Any]]:
-        merged, keys = self.results.merged, self.results.per_class
-        return [
-            {"class": name} | {k: _number(row[k].item()) if k in row else None for k in keys}
-            for name, row in merged.items()
-        ]
+        return self.rows()[len(self.class_names) :]
 
     def _class_table(self, title: str, headings: Mapping[str, str]) -> Table:
         headings = {key: text for key, text in headings.items() if key in self.results.per_class}

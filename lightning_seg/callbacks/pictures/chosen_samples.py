@@ -28,7 +28,7 @@ from lightning_seg.callbacks.classes import (
 )
 from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
-from lightning_seg.callbacks.logged_pictures import log_picture
+from lightning_seg.callbacks.loggers import log_picture
 from lightning_seg.callbacks.pictures.pictures import png, render
 from lightning_seg.callbacks.run_record import is_trial, run_folder
 from lightning_seg.files import file_stem, write_atomically
