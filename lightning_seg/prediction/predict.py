@@ -88,8 +88,8 @@ def predict_rasters(
     source = FolderDataModule(
         images,
         num_classes=task.num_classes,
-        class_names=class_names or (task.class_names and list(task.class_names)),
-        palette=class_colors or (task.class_colors and list(task.class_colors)),
+        class_names=list(class_names or task.class_names or ()) or None,
+        palette=list(class_colors or task.class_colors or ()) or None,
         in_channels=task.in_channels,
         value_range=value_range,
         predict_root=images,
