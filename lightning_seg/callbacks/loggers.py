@@ -30,7 +30,7 @@ def log_picture(trainer: Trainer, name: str, pixels: NDArray[np.uint8]) -> None:
 def log_table(
     trainer: Trainer, name: str, rows: Sequence[Mapping[str, str | float | None]]
 ) -> None:
-    """Add a table to every logger that takes pictures, of the global process alone.
+    """Add a table to every logger that takes tables, of the global process alone.
 
     It is a table in Weights & Biases, text in TensorBoard, and a CSV file among the artifacts in
     MLflow, whose own tables need pandas and grow if they are logged again. All rows have the keys

@@ -60,10 +60,10 @@ class SegmentationDataModule(LightningDataModule):
 
     Batches are dicts: ``image`` float32 (B, C, H, W) in [0, 1]; ``mask`` int64 (B, H, W) of 0..K-1
     and 255 for ignored pixels (see `multi_label`), absent in ``predict``; ``name`` list of str. In
-    ``predict``
-    also ``size`` int64 (B, 2), the height and width of the original images, and where transforms
-    pad, ``content`` int64 (B, 4), the row, column, height and width of the image in its padding.
-    Validation, test and predict yield every whole image exactly once, on any number of processes.
+    ``predict`` also ``size`` int64 (B, 2), the height and width of the original images, and where
+    transforms pad, ``content`` int64 (B, 4), the row, column, height and width of the image in its
+    padding. Validation, test and predict yield every whole image exactly once, on any number of
+    processes.
 
     Args:
         root: The dataset's folder.

@@ -20,10 +20,9 @@ class PairDataset(Dataset[Sample]):
 
     A sample is a dict: ``image`` float32 (C, H, W) in [0, 1], ``mask`` int64 (H, W) of 0..K-1 and
     255 for ignored pixels (only if the pair has a label), or (K, H, W) of 0, 1 and 255 with several
-    labels per pixel, and ``name`` str. Without a label it also
-    has ``size`` int64 (2,), the height and width of the image before transforms, and where
-    transforms pad, ``content`` int64 (4,), the row, column, height and width of the image in its
-    padding.
+    labels per pixel, and ``name`` str. Without a label it also has ``size`` int64 (2,), the height
+    and width of the image before transforms, and where transforms pad, ``content`` int64 (4,), the
+    row, column, height and width of the image in its padding.
 
     Args:
         pairs: The files.

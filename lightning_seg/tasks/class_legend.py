@@ -43,8 +43,10 @@ def check_labels_per_pixel(module: Any) -> None:
 def check_edge_networks(module: LightningModule) -> None:
     """Raise InputError if a loss has an edge network trained on other classes or another order.
 
-    `SemedaLoss` checks their number.
+    `SemedaLoss` checks their number. With several labels per pixel they know absent and present.
     """
+    if getattr(module, "multi_label", False):
+        return
     names = getattr(getattr(module.trainer, "datamodule", None), "class_names", None)
     for loss in module.modules():
         network = loss.edge_network if isinstance(loss, SemedaLoss) else None

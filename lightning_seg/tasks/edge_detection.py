@@ -14,7 +14,7 @@ from lightning_seg.metrics import PerSampleMean
 from lightning_seg.networks import EdgeNetwork
 from lightning_seg.targets import semantic_edges
 from lightning_seg.targets._masks import one_hot
-from lightning_seg.tasks.class_legend import check_labels_per_pixel, legend_of_data
+from lightning_seg.tasks.class_legend import legend_of_data
 
 
 class EdgeDetectionTask(LightningModule):
@@ -35,7 +35,6 @@ class EdgeDetectionTask(LightningModule):
     """
 
     masks_alone = True
-    multi_label = False
 
     def __init__(
         self, num_classes: int, learning_rate: float = 1e-3, ignore_index: int = 255
@@ -52,8 +51,16 @@ class EdgeDetectionTask(LightningModule):
         return BinaryF1Score(ignore_index=self.ignore_index, validate_args=False)
 
     def setup(self, stage: str) -> None:
-        """Copy the class names from the DataModule."""
-        check_labels_per_pixel(self)
+        """Copy the class names from the DataModule.
+
+        Raises:
+            InputError: The masks have several labels per pixel.
+        """
+        if getattr(getattr(self.trainer, "datamodule", None), "multi_label", False):
+            raise InputError(
+                "edge networks are trained on masks with one label per pixel. Set data.multi_label "
+                "to false and give such masks."
+            )
         names = legend_of_data(self, "class_names", self.network.num_classes)
         if names is not None:
             self.network.class_names = names

@@ -310,8 +310,7 @@ class SegmentationTask(LightningModule):
         Returns:
             A dict: ``labels`` (B, H, W) uint8 (int32 from 257 classes on), or with several labels
             per pixel (B, K, H, W) uint8 of 0 and 1; ``predictions`` maps (B, C, H, W) by name;
-            ``name``. If sizes differ, lists of (H, W) and (C, H, W) replace
-            the tensors.
+            ``name``. If sizes differ, lists of (H, W) and (C, H, W) replace the tensors.
         """
         predictions = self.infer(batch["image"])
         return original_label_maps(predictions, batch, self.scores, self.multi_label)

@@ -240,7 +240,7 @@ def test_seeds_of_only_one_method_do_not_enter_the_difference(runs, copies):
     ]
     row = actual.measures.index("boundary_iou")
     assert actual.results[1].difference.mean[row, 0] == pytest.approx(each[0] - each[1], abs=1e-8)
-    assert "is computed over the 1 shared" in str(actual.notes)
+    assert "is computed from 1 shared." in str(actual.notes)
 
 
 def test_without_evaluations_the_last_epochs_are_compared_without_intervals(copies, tmp_path):

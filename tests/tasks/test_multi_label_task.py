@@ -21,9 +21,10 @@ from lightning_seg.losses import (
     DistanceTransformLoss,
     JaccardLoss,
     MultiLabelLoss,
+    SemedaLoss,
     WeightedLoss,
 )
-from lightning_seg.networks import Unet
+from lightning_seg.networks import EdgeNetwork, Unet
 from lightning_seg.tasks import Ensemble, SegmentationTask
 
 K = 3
@@ -217,6 +218,15 @@ def test_a_checkpoint_of_one_label_per_pixel_is_refused():
     old = {"hyper_parameters": {"num_classes": 3, "in_channels": 3}}  # without multi_label
     with pytest.raises(InputError, match="multi_label False, but this one True"):
         make_task().on_load_checkpoint(old)
+
+
+def test_an_edge_network_may_name_absence_and_presence(loader):
+    network = EdgeNetwork(2)
+    network.class_names = ("absent", "present")
+    task = make_task({"semeda": WeightedLoss(SemedaLoss(network))})
+    data = OneLabel(loader)
+    data.multi_label, data.class_names = True, ("roof", "building", "shadow")
+    Trainer(**QUIET).validate(task, datamodule=data)
 
 
 def test_an_ensemble_has_no_disagreement_over_several_labels(samples):

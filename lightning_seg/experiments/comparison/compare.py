@@ -406,7 +406,7 @@ def _seeds_notes(results: Sequence[Result], base: Result) -> Iterator[str]:
         count = result.difference.trainings if result.difference else 0
         by_count.setdefault(count, []).append(result.method.name)
     for count, names in sorted(by_count.items()):
-        how = f"over the {count} shared" if count else "unpaired, as none is shared"
+        how = f"from {count} shared" if count else "unpaired, as none is shared"
         yield (
             f"{', '.join(names)}: not the same seeds as {base.method.name}; the difference is "
             f"computed {how}."
