@@ -9,7 +9,9 @@ def filter_warnings() -> None:
 
     Each filter matches a specific message; all other warnings pass.
     """
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
+    # Lightning logs under either name once both of its packages are imported.
+    for package in ("lightning.pytorch", "pytorch_lightning"):
+        logging.getLogger(f"{package}.utilities.rank_zero").addFilter(_is_no_advertisement)
     warnings.filterwarnings(
         "ignore",
         message=r"`isinstance\(treespec, LeafSpec\)` is deprecated",

@@ -124,9 +124,9 @@ class GeoTiff:
         bands, self._height, width = shape
         half = dtype == "float16"
         self._options = {"compress": "deflate", "BIGTIFF": "IF_SAFER"}
-        if bands > 1:  # by default three bands of bytes are colours, and a fourth is opacity
-            self._options |= {"photometric": "minisblack", "alpha": "no"}
         self._options |= {"NBITS": "16"} if half else {}
+        # By default three bands of bytes are colours, and a fourth is opacity.
+        plain = {"photometric": "minisblack", "alpha": "no"} if bands > 1 else {}
         self._dtype = np.dtype("float32" if half else dtype)
         self._row = 0
         self._waiting = np.empty((bands, 0, width), self._dtype)
@@ -145,6 +145,7 @@ class GeoTiff:
                 blockysize=_BLOCK,
                 interleave="band",
                 **self._options,
+                **plain,
                 **georeference.profile,
             )
         if colors:

@@ -235,10 +235,11 @@ def test_two_processes_share_the_images(tmp_path, count):
     assert len(files(tmp_path / "two")) == count
 
 
+@pytest.mark.parametrize("overviews", [None, "average"])
 @pytest.mark.parametrize("bands", [3, 4])
-def test_bands_of_bytes_are_neither_colours_nor_opacity(tmp_path, bands):
+def test_bands_of_bytes_are_neither_colours_nor_opacity(tmp_path, bands, overviews):
     path = tmp_path / "probabilities.tif"
-    file = GeoTiff(path, (bands, 16, 16), "uint8", Georeference(path))
+    file = GeoTiff(path, (bands, 16, 16), "uint8", Georeference(path), overviews=overviews)
     file.write(np.zeros((bands, 16, 16), np.uint8))
     file.close()
     with rasterio.open(path) as written:
