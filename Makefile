@@ -62,14 +62,16 @@ faults: $(SETUP)
 soak: $(SETUP)
 	$(BIN)/python tests/faults/soak.py --plot docs/images/soak.png
 
-# Train on synthetic scenes and test on unseen ones; runs/demo is replaced.
+# Train on synthetic scenes, test on unseen ones, and say what the method gains there; runs/demo is replaced.
 demo: $(SETUP)
 	@rm -rf runs/demo
 	@$(BIN)/lightning-seg fit --config configs/experiment/synthetic/demo.yaml
 	@$(BIN)/lightning-seg test --config configs/experiment/synthetic/demo.yaml --ckpt_path best
+	@$(BIN)/python docs/demo_gain.py
 
 # The documentation site; a broken link or anchor is an error.
 docs: $(SETUP)
+	@$(BIN)/python -m nbconvert --log-level WARN --to markdown --output-dir docs/notebooks notebooks/*.ipynb
 	@$(BIN)/zensical build --clean --strict
 	@echo "Open build/site/index.html, or with its search: $(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site"
 

@@ -39,6 +39,10 @@ class References(HTMLParser):
 @pytest.fixture(scope="module")
 def build():
     """Return what the build prints."""
+    to_markdown = ["--to", "markdown", "--output-dir", ROOT / "docs" / "notebooks"]
+    notebooks = (ROOT / "notebooks").glob("*.ipynb")
+    convert = [sys.executable, "-m", "nbconvert", *to_markdown, *notebooks]
+    subprocess.run(convert, check=True, capture_output=True)
     run = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--clean", "--strict"],
         cwd=ROOT,

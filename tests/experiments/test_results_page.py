@@ -1,9 +1,11 @@
 """docs/results.md and the pages that it links to come from `compare` and the committed records."""
 
+import json
 import re
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lightning_seg.experiments.comparison import compare, write_comparison
@@ -27,3 +29,25 @@ def test_the_tables_of_the_results_are_those_of_the_pages():
     for name in PAGES:
         page = (DOCS / "comparisons" / name / "comparison.md").read_text()
         assert insert_tables(results, name, page) == results
+
+
+def test_the_demo_tells_its_gain_over_cross_entropy_from_the_records(capsys, monkeypatch):
+    monkeypatch.chdir(DOCS.parent)
+    runpy.run_path(str(DOCS / "demo_gain.py"))["main"]()
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    results = {r.method.name: r for r in compare(["docs/runs/demo"]).results}
+    assert f"{len(results['distance_transform'].runs)} seeds" in printed
+    found = [line.split() for line in printed.splitlines() if "boundary IoU" in line]
+    scores = [
+        np.mean(
+            [
+                json.loads((run.folder / "test/metrics.json").read_text())["scalars"][
+                    "boundary_iou"
+                ]
+                for run in results[name].runs
+            ]
+        )
+        for name in ("cross_entropy", "distance_transform")
+    ]
+    assert [found[0][2], found[0][4]] == [f"{score:.3f}" for score in scores]
