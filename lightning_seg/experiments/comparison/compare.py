@@ -9,6 +9,7 @@ import numpy as np
 
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.comparison.bootstrap import (
+    FEWEST_IMAGES,
     Resampled,
     Scored,
     interval,
@@ -16,6 +17,7 @@ from lightning_seg.experiments.comparison.bootstrap import (
 )
 from lightning_seg.experiments.comparison.convergence import final, first_reached, superiority
 from lightning_seg.experiments.comparison.evaluation import read_evaluation
+from lightning_seg.experiments.comparison.folds import pool_folds
 from lightning_seg.experiments.comparison.methods import (
     Method,
     Training,
@@ -38,7 +40,8 @@ class Difference:
         baseline: Name of the baseline.
         trainings: Number of shared trainings; if 0, all trainings of both are used.
         mean: Differences of the means over these trainings.
-        low, high: The 95 % interval; NaN without per-image counts.
+        low, high: The 95 % interval; NaN without per-image counts, or for few images and a single
+            training.
     """
 
     baseline: str
@@ -65,7 +68,8 @@ class Result:
 
     Attributes:
         method: Its runs.
-        figures: Scores (S, M, Q') of each training: the mean over classes, then each class.
+        figures: Scores (S, M, Q') of each training, of all its folds together: the mean over
+            classes, then each class.
         difference: Difference from the baseline; None for the baseline.
         superiority: Fraction of epochs in which the method leads, by seed (and fold).
         goal: The target score.
@@ -126,9 +130,27 @@ class Comparison:
     notes: list[str]
 
     @property
-    def has_intervals(self) -> bool:
+    def by_image(self) -> bool:
         """True if per-image counts are available."""
         return self.images > 0
+
+    @property
+    def few_images(self) -> bool:
+        """True if there are too few images to resample; intervals then cover seeds alone."""
+        return 0 < self.images < FEWEST_IMAGES
+
+    @property
+    def has_intervals(self) -> bool:
+        """True if there are intervals, or would be with another method."""
+        if not self.few_images:
+            return self.by_image
+        return any(not np.isnan(r.difference.low).all() for r in self.results if r.difference)
+
+    @property
+    def folds(self) -> int:
+        """Number of folds whose images are pooled for each seed; 1 without folds."""
+        method = self.results[0].method
+        return len(method.runs) // len(method.trainings)
 
     @property
     def widths(self) -> list[int]:
@@ -165,8 +187,12 @@ def compare(
     split, by_image = _split(runs, split)
     evaluations = [read_evaluation(run, split) if by_image else None for run in runs]
     methods = sort_into_methods(runs, evaluations)
+    for method in methods:
+        _order(method)
+    fold_notes: list[str] = []
     if by_image:
         refuse_incomparable(methods)
+        fold_notes = pool_folds(methods)
         scale = next(iter(methods[0].evaluations.values())).scale
         names, columns = scale.measures, scale.columns
         results = [Result(m, _stack(m)) for m in methods]
@@ -188,13 +214,12 @@ def compare(
         for every, base in chosen
         for result in sorted(every, key=lambda r: (r is not base, -np.nan_to_num(r.mean[by, 0])))
     ]
-    _compare_with_baselines(chosen, resamples if by_image else 0)
+    sizes = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}
+    images = sum(sizes.values())
+    _compare_with_baselines(chosen, resamples if by_image else 0, images >= FEWEST_IMAGES)
     measure = _converge(chosen, reach)
-    images = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}
-    notes = _notes(results, chosen, split, by_image)
-    return Comparison(
-        split, sum(images.values()), names, columns, results, resamples, measure, notes
-    )
+    notes = fold_notes + _notes(results, chosen, split, images)
+    return Comparison(split, images, names, columns, results, resamples, measure, notes)
 
 
 def _unique(runs: Sequence[Run]) -> list[Run]:
@@ -229,7 +254,6 @@ def _split(runs: Sequence[Run], wanted: str | None) -> tuple[str, bool]:
 
 
 def _stack(method: Method) -> Array:
-    _order(method)
     return np.stack([evaluation.figures for evaluation in method.evaluations.values()])
 
 
@@ -249,8 +273,6 @@ def _last_epochs(
     methods: Sequence[Method],
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[Result]]:
     """Return the scores of the last validated epochs, for runs without per-image counts."""
-    for method in methods:
-        _order(method)
     runs = [run for method in methods for run in method.runs.values()]
     for run in runs:
         if not run.validated:
@@ -290,11 +312,11 @@ def _last_figures(run: Run, names: Sequence[str], classes: Sequence[str]) -> lis
 
 
 def _compare_with_baselines(
-    chosen: Sequence[tuple[list[Result], Result | None]], resamples: int
+    chosen: Sequence[tuple[list[Result], Result | None]], resamples: int, draw_images: bool
 ) -> None:
     every = [r for results, _ in chosen for r in results]
     sets = dict.fromkeys(e.truth for r in every for e in r.method.evaluations.values())
-    drawn = Resampled(resamples, list(sets)) if resamples else None
+    drawn = Resampled(resamples, list(sets), draw_images) if resamples else None
     for results, base in chosen:
         if base is None:
             continue
@@ -312,11 +334,11 @@ def _redraw(result: Result, drawn: Resampled | None) -> dict[Training, Scored]:
 def _difference(
     result: Result, base: Result, drawn: Resampled | None, base_redrawn: Mapping[Training, Scored]
 ) -> Difference:
-    shared = [key for key in base.method.runs if key in result.method.runs]
-    mine, theirs = (shared or list(one.method.runs) for one in (result, base))
+    shared = [key for key in base.method.trainings if key in result.method.trainings]
+    mine, theirs = (shared or one.method.trainings for one in (result, base))
     mean = _mean_over(result, mine) - _mean_over(base, theirs)
     low = high = mean * math.nan
-    if drawn is not None:
+    if drawn is not None and (drawn.draw_images or min(len(mine), len(theirs)) > 1):
         own = {key: drawn.scores(result.method.evaluations[key]) for key in mine}
         base_own = {key: base_redrawn[key] for key in theirs}
         low, high = interval(resampled_difference(own, base_own, bool(shared)))
@@ -324,7 +346,7 @@ def _difference(
 
 
 def _mean_over(result: Result, trainings: Sequence[Training]) -> Array:
-    order = list(result.method.runs)
+    order = result.method.trainings
     return nanmean(result.figures[[order.index(key) for key in trainings]], axis=0)
 
 
@@ -364,16 +386,27 @@ def _notes(
     results: Sequence[Result],
     chosen: Sequence[tuple[list[Result], Result | None]],
     split: str,
-    by_image: bool,
+    images: int,
 ) -> list[str]:
     notes = []
-    if not by_image:
+    single = any(len(result.figures) == 1 for result in results)
+    if not images:
         notes.append(
             "Not all runs have per-image counts, so the last validated epochs are compared, "
             "without intervals. It is not recorded whether all runs used the same images and "
             "evaluation settings."
         )
-    if by_image and any(len(result.runs) == 1 for result in results):
+    elif images < FEWEST_IMAGES:
+        few = f"{images} images" if images > 1 else "One image"
+        if all(len(result.figures) == 1 for result in results):
+            notes.append(f"{few} and a single seed are too few for intervals.")
+        else:
+            notes.append(
+                f"{few} {'are' if images > 1 else 'is'} too few to resample, so intervals cover "
+                "the seeds alone: a verdict holds for these images and may not hold for others."
+            )
+            notes += ["A method with a single seed has no interval."] if single else []
+    elif single:
         notes.append(
             "For methods with a single run, intervals cover the choice of images but not of seeds: "
             "another seed may reverse a verdict."
@@ -397,7 +430,7 @@ def _notes(
 
 
 def _has_other_seeds(result: Result, base: Result) -> bool:
-    return set(result.method.runs) != set(base.method.runs)
+    return set(result.method.trainings) != set(base.method.trainings)
 
 
 def _seeds_notes(results: Sequence[Result], base: Result) -> Iterator[str]:

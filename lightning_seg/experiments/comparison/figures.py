@@ -162,7 +162,7 @@ def _trimap(comparison: Comparison, styles: Mapping[str, Style]) -> "Figure | No
         axes[1].axhline(0, color="black", linewidth=1)
         suffix = ", 95 % interval" if comparison.has_intervals else ""
         axes[1].set_title(f"difference from the baseline{suffix}", fontsize=12)
-    _legend(figure, results, styles)
+    _legend(figure, results, styles, "seeds" if comparison.folds > 1 else "runs")
     return figure
 
 
@@ -245,13 +245,16 @@ def _line(
         axis.fill_between(along, low, high, color=str(style["color"]), alpha=alpha, linewidth=0)
 
 
-def _legend(figure: "Figure", results: Sequence[Result], styles: Mapping[str, Style]) -> None:
+def _legend(
+    figure: "Figure", results: Sequence[Result], styles: Mapping[str, Style], unit: str = "runs"
+) -> None:
     from matplotlib.lines import Line2D
 
     lines = []
     for result in results:
-        name, count = result.method.name, len(result.runs)
-        text = f"{name} ({count} runs)" if count > 1 else name
+        name = result.method.name
+        count = len(result.runs) if unit == "runs" else len(result.figures)
+        text = f"{name} ({count} {unit})" if count > 1 else name
         lines.append(Line2D([], [], linewidth=2, label=text, **styles[name]))  # type: ignore[arg-type]
     longest = max(len(str(line.get_label())) for line in lines)
     columns = 1 if longest > 45 else 2
@@ -259,7 +262,7 @@ def _legend(figure: "Figure", results: Sequence[Result], styles: Mapping[str, St
         handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize=10
     )
     if any(len(result.runs) > 1 for result in results):
-        about = "lines: means over runs; bands: from the lowest run to the highest"
+        about = f"lines: means over {unit}; bands: from the lowest {unit[:-1]} to the highest"
         figure.suptitle(about, fontsize=9, color="0.35")
 
 

@@ -32,7 +32,8 @@ class Method:
         label: The method's label, which several networks may share.
         network: The network's label.
         runs: By training.
-        evaluations: By training; empty without per-image counts.
+        evaluations: By training; empty without per-image counts. After `pool_folds`, one for the
+            images of all folds of a seed.
     """
 
     name: str
@@ -40,6 +41,11 @@ class Method:
     network: str
     runs: dict[Training, Run] = field(default_factory=dict)
     evaluations: dict[Training, Evaluation] = field(default_factory=dict)
+
+    @property
+    def trainings(self) -> list[Training]:
+        """Keys of what has its own scores: each evaluation, or else each run."""
+        return list(self.evaluations or self.runs)
 
 
 def sort_into_methods(

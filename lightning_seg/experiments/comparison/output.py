@@ -71,7 +71,7 @@ def _csv(comparison: Comparison) -> str:
 
 def _rows(comparison: Comparison, result: Result) -> Iterator[dict[str, Any]]:
     """Yield the rows of one method: one per measure and class (or mean), then training costs."""
-    method, count = result.method, len(result.runs)
+    method, count = result.method, len(result.figures)
     start = {"method": method.name, "network": method.network}
     for row, measure in enumerate(comparison.measures):
         for column, name in enumerate(comparison.columns):
@@ -114,6 +114,7 @@ def _json(comparison: Comparison) -> dict[str, Any]:
     return {
         "split": comparison.split,
         "images": comparison.images or None,
+        **({"folds": comparison.folds} if comparison.folds > 1 else {}),
         "resamples": comparison.resamples if comparison.has_intervals else None,
         "notes": comparison.notes,
         "methods": [_method(comparison, result) for result in comparison.results],
@@ -124,7 +125,7 @@ def _method(comparison: Comparison, result: Result) -> dict[str, Any]:
     return {
         "name": result.method.name,
         "network": result.method.network,
-        "runs": [_run(comparison, result, number) for number in range(len(result.runs))],
+        "runs": _runs(comparison, result),
         "scores": [
             {key: value for key, value in row.items() if key not in ("method", "network", "runs")}
             for row in _rows(comparison, result)
@@ -140,17 +141,24 @@ def _method(comparison: Comparison, result: Result) -> dict[str, Any]:
     }
 
 
-def _run(comparison: Comparison, result: Result, number: int) -> dict[str, Any]:
-    run = result.runs[number]
-    seed = list(result.method.runs)[number][1]
-    figures = result.figures[number, :, 0]
-    return {
-        "folder": str(run.folder),
-        "seed": seed,
-        "git": run.fit.get("git"),
-        "checkpoint": run.record(comparison.split).get("checkpoint"),
-        "scores": {m: _number(v) for m, v in zip(comparison.measures, figures, strict=True)},
+def _runs(comparison: Comparison, result: Result) -> list[dict[str, Any]]:
+    """Return the runs, each with its scores; with pooled folds those of all folds of its seed."""
+    trainings = result.method.trainings
+    scores = {
+        training: {m: _number(v) for m, v in zip(comparison.measures, means, strict=True)}
+        for training, means in zip(trainings, result.figures[:, :, 0], strict=True)
     }
+    pooled = trainings[0][0] if comparison.folds > 1 else None
+    return [
+        {
+            "folder": str(run.folder),
+            "seed": seed,
+            "git": run.fit.get("git"),
+            "checkpoint": run.record(comparison.split).get("checkpoint"),
+            "scores": scores[pooled or images, seed],
+        }
+        for (images, seed), run in result.method.runs.items()
+    ]
 
 
 def _number(value: float) -> float | None:

@@ -66,16 +66,23 @@ def _title(comparison: Comparison) -> str:
 
 def _about(comparison: Comparison) -> str:
     split = _SPLITS[comparison.split]
-    counts = sorted({len(result.runs) for result in comparison.results})
-    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    several = "runs" if counts[-1] > 1 else "run"
+    counts = sorted({len(result.figures) for result in comparison.results})
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    runs = _runs_or_seeds(comparison)
+    several = runs if counts[-1] > 1 else runs.removesuffix("s")
     where = (
         f"{comparison.images} {split} images"
-        if comparison.has_intervals
+        if comparison.by_image
         else f"the {split} scores of the last validated epoch"
     )
-    spread = " Means over runs ± their standard deviation." if counts[-1] > 1 else ""
-    return f"{where[0].upper()}{where[1:]}, {runs} {several} per method.{spread}"
+    pooled = f" of {comparison.folds} folds, pooled" if comparison.folds > 1 else ""
+    spread = f" Means over {runs} ± their standard deviation." if counts[-1] > 1 else ""
+    return f"{where[0].upper()}{where[1:]}{pooled}, {number} {several} per method.{spread}"
+
+
+def _runs_or_seeds(comparison: Comparison) -> str:
+    """Return what has scores of its own: each seed if its folds are pooled, else each run."""
+    return "seeds" if comparison.folds > 1 else "runs"
 
 
 def _compared(comparison: Comparison) -> list[Result]:
@@ -99,7 +106,7 @@ def _verdicts(comparison: Comparison) -> Iterator[str]:
         if by_verdict["not shown"]:
             parts.append(f"not shown for {labels(by_verdict['not shown'])}")
         lines.append(f"{result.method.name} against {result.difference.baseline}: "
-                     f"{'; '.join(parts)}.")  # fmt: skip
+                     f"{'; '.join(parts) or 'no interval'}.")  # fmt: skip
     yield _items(lines)
 
 
@@ -113,8 +120,8 @@ def _score_table(comparison: Comparison, rows: Sequence[int], headings: Sequence
     for result in comparison.results:
         mean, deviation = result.mean, result.deviation
         scores = (score(mean[row, 0], deviation[row, 0]) for row in rows)
-        cells.append([result.method.name, str(len(result.runs)), *scores])
-    return _table(["method", "runs", *headings], cells)
+        cells.append([result.method.name, str(len(result.figures)), *scores])
+    return _table(["method", _runs_or_seeds(comparison), *headings], cells)
 
 
 def _scores(comparison: Comparison) -> Iterator[str]:
@@ -183,7 +190,11 @@ def _errors(comparison: Comparison) -> Iterator[str]:
     width = shown_width((run for each in runs for run in each), comparison.split)
     if width is None:
         return
-    counts = [mean_counts(each, comparison.split, width) for each in runs]
+    folds = comparison.folds
+    counts = [
+        {cause: folds * mean for cause, mean in mean_counts(each, comparison.split, width).items()}
+        for each in runs
+    ]
     causes = [cause for cause in CAUSES if any(each[cause] for each in counts)]
     yield "## Wrong pixels near boundaries by cause"
     yield _table(
@@ -197,7 +208,8 @@ def _errors(comparison: Comparison) -> Iterator[str]:
         ],
     )
     yield (
-        f"Thousands of wrong pixels within {width} px of a true boundary, means over runs. "
+        f"Thousands of wrong pixels within {width} px of a true boundary, means over "
+        f"{_runs_or_seeds(comparison)}. "
         "`BoundaryErrors` defines the causes."
     )
 
@@ -252,9 +264,10 @@ def _training(comparison: Comparison) -> Iterator[str]:
         for result in comparison.results
     ]
     yield _table(headings, rows)
+    each = "fold and seed" if comparison.folds > 1 else "seed"
     yield (
         "Validation figures. Superiority: the share of epochs in which a method has the best "
-        "boundary IoU among those with the same seed; ties share. Epochs by seed in ascending "
+        f"boundary IoU among those with the same {each}; ties share. Epochs by {each} in ascending "
         "order; – where the score was not reached. Means over runs of time, samples a second "
         "(without validation), peak memory and trained parameters."
     )
@@ -295,7 +308,7 @@ def _runs(comparison: Comparison) -> Iterator[str]:
             git = run.fit.get("git") or {}
             commit = str(git.get("commit", ""))[:7] + ("*" if git.get("dirty") else "")
             checkpoint = run.record(comparison.split).get("checkpoint")
-            shown = checkpoint if comparison.has_intervals else "last epoch"
+            shown = checkpoint if comparison.by_image else "last epoch"
             rows.append([
                 result.method.name, result.method.network or NONE,
                 NONE if seed is None else str(seed), str(len(run.epochs) or NONE),
@@ -312,6 +325,15 @@ def _how(comparison: Comparison) -> Iterator[str]:
     if not comparison.has_intervals:
         return
     yield "## How the intervals are computed"
+    if comparison.few_images:
+        yield (
+            "The differences are averaged over the seeds that both methods share, and resampled "
+            f"{comparison.resamples} times by drawing seeds with replacement, widened according to "
+            "Student's t distribution for few seeds. The interval is the central 95 % of the "
+            "results. The images are not resampled. There is no correction for multiple "
+            "comparisons."
+        )
+        return
     yield (
         f"The images are resampled with replacement {comparison.resamples} times, identically for "
         "all runs. Scores are computed from the summed counts of the drawn images, and their "

@@ -1,0 +1,72 @@
+"""Cross-validation: the images of all folds as one evaluation for each seed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lightning_seg.errors import InputError
+from lightning_seg.experiments.comparison.evaluation import Evaluation
+from lightning_seg.experiments.comparison.methods import Method
+
+
+def pool_folds(methods: Sequence[Method]) -> list[str]:
+    """Make the images of all folds one evaluation for each seed, and return notes.
+
+    Seeds that lack a fold are left out of their method. Nothing changes if there is only one set of
+    images, if an image is in several sets (random splits), or if no seed has all sets.
+
+    Args:
+        methods: Methods that all have the same sets of images.
+
+    Raises:
+        InputError: If a method has no seed with all folds, though another has.
+    """
+    folds = {one.truth: one for method in methods for one in method.evaluations.values()}
+    images = [image for one in folds.values() for image in _identities(one)]
+    if len(folds) < 2 or len(set(images)) < len(images):
+        return []
+    seeds = [list(dict.fromkeys(seed for _, seed in method.runs)) for method in methods]
+    complete = [
+        [seed for seed in of if all((truth, seed) in method.runs for truth in folds)]
+        for method, of in zip(methods, seeds, strict=True)
+    ]
+    if not any(complete):
+        return [
+            f"No seed has runs on all {len(folds)} sets of images, so they are not pooled as the "
+            "folds of a cross-validation: each run counts by itself."
+        ]
+    left_out: dict[tuple[int | None, ...], list[str]] = {}
+    for method, of, kept in zip(methods, seeds, complete, strict=True):
+        if not kept:
+            raise InputError(
+                f"{method.name} has no seed with runs on the images of all {len(folds)} folds, as "
+                "other methods have; finish its runs or leave it out."
+            )
+        if lacking := tuple(seed for seed in of if seed not in kept):
+            left_out.setdefault(lacking, []).append(method.name)
+        method.runs = {key: run for key, run in method.runs.items() if key[1] in kept}
+        pooled = [_pool([method.evaluations[truth, seed] for truth in folds]) for seed in kept]
+        method.evaluations = {(p.truth, s): p for p, s in zip(pooled, kept, strict=True)}
+    return [
+        f"{', '.join(names)}: without seed {', '.join(map(str, of))}, whose runs lack some of the "
+        f"{len(folds)} folds."
+        for of, names in left_out.items()
+    ]
+
+
+def _identities(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """Return what tells images apart: regions of one file share its name, but not their pixels."""
+    return [
+        (name, *map(str, evaluation.true_pixels(i).values()))
+        for i, name in enumerate(evaluation.images)
+    ]
+
+
+def _pool(evaluations: Sequence[Evaluation]) -> Evaluation:
+    return replace(
+        evaluations[0],
+        images=tuple(name for one in evaluations for name in one.images),
+        truth=" ".join(one.truth for one in evaluations),
+        counts=np.concatenate([one.counts for one in evaluations]),
+    )
