@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
+from torchmetrics import Metric, MetricCollection
 
 from lightning_seg.callbacks.batches import (
     PREDICTION_KEYS,
@@ -140,6 +141,10 @@ class CaptureForward(Extractor):
                 f"{self.module_path!r}. Its children are: {known}."
             ) from error
 
+    def fitting(self, target: Tensor) -> Tensor | None:
+        """Return the captured prediction if it is the only one, and of the target's size."""
+        return self._captured.only(target)
+
     def prediction(self) -> Tensor | None:
         """Return the captured prediction whose batch size fits the ground truth, or None."""
         if self._captured.differing:
@@ -187,6 +192,11 @@ class _Captured:
             self.differing = True
         self.last = maps
         self.calls += 1
+
+    def only(self, target: Tensor) -> Tensor | None:
+        """Return the map if there was one alone, of the ground truth's height and width."""
+        fits = self.last is not None and self.last.shape[-2:] == target.shape[-2:]
+        return self.last if fits and not self.differing else None
 
 
 def _listen_to_forward(
@@ -236,10 +246,27 @@ def _nothing() -> None:
     pass
 
 
+def _listen_to_loss(module: nn.Module, captured: _Captured, target: Tensor) -> Callable[[], None]:
+    """Listen to the scores that a module is called with together with the mask, if it is a loss."""
+
+    def hook(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        parts = output.values() if isinstance(output, Mapping) else (output,)
+        if len(given) < 2 or not all(isinstance(p, Tensor) and p.numel() == 1 for p in parts):
+            return
+        scores, mask = given[:2]
+        like_target = mask.numel() == target.numel() and mask.shape[-2:] == target.shape[-2:]
+        if scores.ndim == 4 and like_target:
+            captured.add(scores, len(target))
+
+    return module.register_forward_hook(hook, with_kwargs=True).remove
+
+
 class _Children:
-    """Listens to the children of a module that does not call its own forward."""
+    """Listens to the children of a module: to its losses, and to what returns maps."""
 
     def __init__(self) -> None:
+        self._scored = _Captured()
         self._captured: dict[str, _Captured] = {}
         self._stops: list[Callable[[], None]] = []
 
@@ -249,11 +276,17 @@ class _Children:
         for name, child in pl_module.named_children():
             self._captured[name] = _Captured()
             self._stops.append(_listen_to_hooks(child, self._captured[name], len(target)))
+            if not isinstance(child, Metric | MetricCollection):
+                self._stops.append(_listen_to_loss(child, self._scored, target))
 
     def stop(self) -> None:
         for stop in self._stops:
             stop()
-        self._captured, self._stops = {}, []
+        self._scored, self._captured, self._stops = _Captured(), {}, []
+
+    def scored(self, target: Tensor) -> Tensor | None:
+        """Return the scores of the mask's height and width that a loss was called with."""
+        return self._scored.only(target)
 
     def prediction(self, target: Tensor) -> Tensor | None:
         """Return the map of the mask's height and width, or else the only map, of one child."""
@@ -275,9 +308,11 @@ class _Children:
 class AutoExtractor(Extractor):
     """Extractor that tries the dict returned by the step, then the output of the module's forward.
 
-    Last comes the one child of the module that returned a map of the mask's height and width, or
-    the only child that returned a map, such as SegFormer's at a quarter of them. It never runs the
-    model itself.
+    If the forward returned no map of the mask's height and width, or several (it ran on the windows
+    of a larger image), the scores are taken that a child was called with together with the mask: a
+    loss. Last comes the one child of the module that returned a map of the mask's height and width,
+    or the only child that returned a map, such as SegFormer's at a quarter of them. It never runs
+    the model itself.
     """
 
     def __init__(self) -> None:
@@ -304,18 +339,23 @@ class AutoExtractor(Extractor):
             target = self._capture.target
         pred = find_map(outputs, PREDICTION_KEYS) if isinstance(outputs, Mapping) else None
         if pred is None and target is not None:
-            pred = self._capture.prediction()
-        if pred is None and target is not None:
-            pred = self._children.prediction(target)
+            pred = self._prediction(target)
         if pred is not None and target is not None:
             return pred, target
         missing = [n for n, v in (("predictions", pred), ("ground truth", target)) if v is None]
         raise InputError(
             f"Found no {' and no '.join(missing)} in the step of {type(pl_module).__name__}: it "
             f"returned {describe(outputs)}, the batch is {describe(batch)}, and neither its "
-            "forward nor one of its children returned a map of the batch. Return a dict with "
-            "'logits' and 'mask' from the step, or give the callback an extractor: "
-            "FromOutputs(pred_key, target_key), CaptureForward(module_path, target_key) for a "
-            "submodule that outputs the scores, or any function (trainer, pl_module, outputs, "
-            "batch) -> (pred, target)."
+            "forward nor one of its children returned a map of the batch, nor was a loss called "
+            "with one. Return a dict with 'logits' and 'mask' from the step, or give the callback "
+            "an extractor: FromOutputs(pred_key, target_key), CaptureForward(module_path, "
+            "target_key) for a submodule that outputs the scores, or any function (trainer, "
+            "pl_module, outputs, batch) -> (pred, target)."
         )
+
+    def _prediction(self, target: Tensor) -> Tensor | None:
+        for find in (self._capture.fitting, self._children.scored):
+            if (pred := find(target)) is not None:
+                return pred
+        pred = self._capture.prediction()
+        return self._children.prediction(target) if pred is None else pred

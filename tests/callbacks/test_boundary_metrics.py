@@ -17,6 +17,7 @@ from foreign_modules import (
     ReturnsDict,
     ReturnsLoss,
     ReturnsNothing,
+    RunsOnWindows,
     Scenes,
     Silent,
     loader,
@@ -123,6 +124,7 @@ def test_the_expected_scores_differ_and_are_not_perfect():
         (ChangesBatch, True),
         (CallsForward, False),
         (HidesItself, False),
+        (RunsOnWindows, False),
     ],
 )
 def test_scores_are_right_in_any_style_of_module(module, as_dict, tmp_path):
