@@ -15,6 +15,11 @@ def distinct_colors(count: int) -> tuple[Color, ...]:
     return tuple(_voc_color(index) for index in range(count))
 
 
+def layer_colors(count: int) -> tuple[Color, ...]:
+    """Return ``count`` distinct RGB colours without black, for labels that may overlap."""
+    return distinct_colors(count + 1)[1:]
+
+
 def _voc_color(index: int) -> Color:
     channels = [0, 0, 0]
     for group in range(8):

@@ -196,8 +196,8 @@ def _squeezed(target: Tensor) -> Tensor:
         raise InputError(
             f"The ground truth has shape {tuple(target.shape)}: one channel per class is one-hot "
             "or multi-label, expected labels (B, H, W). For one-hot masks, give an extractor that "
-            "returns target.argmax(1); for several labels per pixel, set BoundaryMetrics("
-            "multi_label=True); pictures have one label per pixel."
+            "returns target.argmax(1); for several labels per pixel, set multi_label=True, in "
+            "BoundaryMetrics and PredictionPanels alike."
         )
     return target[:, 0] if target.ndim == 4 else target
 

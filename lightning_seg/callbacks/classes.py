@@ -6,7 +6,7 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 
 from lightning_seg.errors import InputError
-from lightning_seg.palette import Color, distinct_colors
+from lightning_seg.palette import Color, distinct_colors, layer_colors
 
 IGNORE_INDEX = 255
 
@@ -112,18 +112,23 @@ def find_classes(chosen: Sequence[str], class_names: Sequence[str], setting: str
 
 
 def find_class_colors(
-    trainer: Trainer, pl_module: LightningModule, num_classes: int
+    trainer: Trainer, pl_module: LightningModule, num_classes: int, multi_label: bool = False
 ) -> list[Color]:
     """Return the RGB class colours (0 to 255): the datamodule's, module's or PASCAL VOC's."""
-    return class_colors_of(_sources(trainer, pl_module), num_classes)
+    return class_colors_of(_sources(trainer, pl_module), num_classes, multi_label)
 
 
-def class_colors_of(sources: Iterable[object], num_classes: int) -> list[Color]:
-    """Return RGB class colours (0 to 255) of the first source that has any, or PASCAL VOC's."""
+def class_colors_of(
+    sources: Iterable[object], num_classes: int, multi_label: bool = False
+) -> list[Color]:
+    """Return RGB class colours (0 to 255) of the first source that has any, or PASCAL VOC's.
+
+    Those of several labels per pixel have no black, which is PASCAL VOC's background.
+    """
     colors = _first(sources, "class_colors")
     if isinstance(colors, Sequence) and len(colors) == num_classes:
         return [(int(r), int(g), int(b)) for r, g, b in colors]
-    return list(distinct_colors(num_classes))
+    return list((layer_colors if multi_label else distinct_colors)(num_classes))
 
 
 def find_channel_names(trainer: Trainer, pl_module: LightningModule, channels: int) -> list[str]:

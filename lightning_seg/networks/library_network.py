@@ -54,7 +54,10 @@ class LibraryNetwork(Network):
         """Map a normalised image (B, C, H, W) to ``{"decoder": (B, out_channels, h, w)}``."""
         try:
             return {"decoder": self.model(image)}
-        except (AssertionError, ValueError) as error:  # of models for images of one size
+        except (AssertionError, ValueError, RuntimeError) as error:
+            # Models for images of one size, and pooling that leaves nothing of a small image.
+            if isinstance(error, RuntimeError) and "too small" not in str(error):
+                raise
             raise InputError(
                 f"{type(self).__name__} cannot take an image of {image.shape[-2]} x "
                 f"{image.shape[-1]} pixels ({one_line(error)}). Train and predict with windows of "

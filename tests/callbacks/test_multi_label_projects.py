@@ -171,12 +171,41 @@ def refused(folder, module, callback, message, **kwargs):
         trainer(folder, callback).validate(module, DataLoader(samples(**kwargs), batch_size=2))
 
 
-def test_without_the_option_masks_with_channels_are_named(tmp_path):
-    refused(tmp_path, Smp(), BoundaryMetrics(K), r"set BoundaryMetrics\(multi_label=True\)")
+@pytest.mark.parametrize("callback", [BoundaryMetrics, PredictionPanels])
+def test_without_the_option_masks_with_channels_are_named(tmp_path, callback):
+    refused(tmp_path, Smp(), callback(num_classes=K), "set multi_label=True, in BoundaryMetrics")
 
 
-def test_pictures_say_that_they_take_one_label_per_pixel(tmp_path):
-    refused(tmp_path, Smp(), PredictionPanels(num_classes=K), "pictures have one label per pixel")
+def test_a_positive_class_of_several_labels_is_refused(tmp_path):
+    panels = PredictionPanels(num_classes=K, multi_label=True, positive_class="class 1")
+    refused(tmp_path, Smp(), panels, "each with a panel of its own")
+
+
+def test_pictures_show_each_label(tmp_path):
+    figures = []
+
+    class Keeps(PredictionPanels):
+        def draw(self, pl_module, sample):
+            figures.append(super().draw(pl_module, sample))
+            return figures[-1]
+
+    panels = Keeps(1, num_classes=K, class_names=NAMES, multi_label=True)
+    metrics = BoundaryMetrics(K, class_names=NAMES, multi_label=True, report=False)
+    loader = DataLoader(samples(1), batch_size=1)
+    trainer(tmp_path, panels, metrics).validate(Smp(), loader)
+    (figure,) = figures
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[:3] == ["image", "ground truth", "prediction"]
+    for name in NAMES:
+        assert f"{name}: IoU {iou_of(tmp_path, name):.1%}" in titles
+    assert "entropy of the prediction" in titles
+    legend = {text.get_text() for part in figure.legends for text in part.get_texts()}
+    assert {*NAMES, "not labelled", "right", "wrong", "false negative"} <= legend
+
+
+def iou_of(folder, name):
+    rows = read(folder / "val" / "per_class.csv")
+    return next(float(row["iou"]) for row in rows if row["class"] == name)
 
 
 @pytest.mark.parametrize(

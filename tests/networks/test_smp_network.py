@@ -57,6 +57,11 @@ def test_a_batch_of_one_is_trained_on_despite_global_pooling(name):
     network(torch.rand(1, 3, 128, 128))["decoder"].sum().backward()
 
 
+def test_an_image_that_is_too_small_for_the_pooling_is_named():
+    with pytest.raises(InputError, match="SMPNetwork cannot take an image of 64 x 96 pixels"):
+        SMPNetwork(3, "PAN", "resnet18")(torch.rand(1, 3, 64, 96))
+
+
 def test_normalisation_is_that_of_a_timm_encoder_or_given():
     assert SMPNetwork(3, "FPN", "tu-tf_efficientnet_lite0").mean.unique().item() == 0.5
     given = SMPNetwork(3, "FPN", "resnet18", mean=[0.25], std=[2.0])

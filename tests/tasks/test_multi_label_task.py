@@ -112,7 +112,9 @@ def test_validation_measures_each_label(samples, loader, tmp_path):
     for name, kind in {"iou": MultilabelJaccardIndex, "f1": MultilabelF1Score}.items():
         expected = kind(K, ignore_index=255)(probabilities, batch["mask"])
         assert logged[f"val/{name}"] == pytest.approx(expected.item(), abs=1e-6)
-    assert not (tmp_path / "pictures").exists()
+    assert len(list((tmp_path / "pictures/val").glob("*.png"))) == 4
+    worst = (tmp_path / "val" / "report.html").read_text()
+    assert "A pixel is wrong if any of its labels is." in worst
 
 
 def test_logits_between_zero_and_one_are_not_taken_for_probabilities(loader, tmp_path):

@@ -109,8 +109,8 @@ class BoundaryMetrics(Callback):
             a map of 0, 1 and ``ignore_index`` for each label, and each label is measured against
             the rest, see `MultiLabelMetric`. The accuracy is then that of all labels of all pixels,
             ``mcc`` the mean of the labels', ``confusion.csv`` has a row for each label, and
-            ``metrics`` are updated with (1, K, H, W); the report page has no images. By default
-            if the datamodule or module has ``multi_label`` or ``task: multilabel``.
+            ``metrics`` are updated with (1, K, H, W). By default if the datamodule or module has
+            ``multi_label`` or ``task: multilabel``.
         report: Also write ``report.html`` in ``validate`` and ``test``: all tables and charts, the
             images with the lowest boundary IoU, and how they came about, in one file.
         metrics: Additional torchmetrics by name, a dict or a ``MetricCollection``, updated with the
@@ -185,7 +185,7 @@ class BoundaryMetrics(Callback):
             )
         num_classes = find_num_classes(trainer, pl_module, self.num_classes, multi_label)
         self._class_names = find_class_names(trainer, pl_module, num_classes, self.class_names)
-        self._colors = find_class_colors(trainer, pl_module, num_classes)
+        self._colors = find_class_colors(trainer, pl_module, num_classes, multi_label)
         excluded = find_classes(self.excluded_from_mean, self._class_names, "excluded_from_mean")
         groups = make_groups(self.merged_classes, self.pooled_classes, self._class_names)
         self._settings = MetricSettings(
@@ -233,7 +233,7 @@ class BoundaryMetrics(Callback):
             settings, device = self._settings, pl_module.device
             self._metrics = [MetricSet(settings, device, thorough, self.metrics) for _ in loaders]
             kept = self._class_names, self._colors, settings.ignore_index
-            shown = self.report and thorough and not (settings.multi_label or is_trial(trainer))
+            shown = self.report and thorough and not is_trial(trainer)
             self._worst = [WorstImages(*kept) for _ in loaders] if shown else []
             world = trainer.world_size, trainer.global_rank
             self._real = [RealSampleMask(loader, *world) for loader in loaders]

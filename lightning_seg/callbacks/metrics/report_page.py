@@ -140,7 +140,9 @@ def _worst(
     verdicts = right_and_wrong(nothing, nothing, class_colors)
     yield _legend([(report.class_names[k], class_colors[k]) for k in present])
     yield _legend([(verdict.name, verdict.color) for verdict in verdicts])
-    yield "<p>Pixels that are not labelled are hatched.</p>"
+    several = report.settings.get("multi_label")
+    about = "A pixel is wrong if any of its labels is. " if several else ""
+    yield f"<p>{about}Pixels that are not labelled are hatched.</p>"
     for image in worst:
         figures = ", ".join(
             f"{_SCORES[key]} {value:.4f}" for key, value in image.figures.items() if value == value

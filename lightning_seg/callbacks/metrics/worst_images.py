@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from lightning_seg.callbacks.pictures.chosen_samples import to_rgb
-from lightning_seg.callbacks.pictures.picture_maps import Pixels, judged, paint
+from lightning_seg.callbacks.pictures.label_picture import LabelPicture
+from lightning_seg.callbacks.pictures.picture_maps import Pixels, judged
 from lightning_seg.callbacks.pictures.pictures import Picture, band_title, png
 from lightning_seg.palette import Color
 
@@ -63,7 +64,10 @@ class WorstImages:
         labels: Tensor,
         truth: Tensor,
     ) -> None:
-        """Add an image (C, H', W'), its labels and ground truth (H, W) and its scores by name."""
+        """Add an image (C, H', W'), its labels, ground truth and scores by name.
+
+        Labels and ground truth are (H, W), or (K, H, W) of 0 and 1 if pixels have several labels.
+        """
         score = scores["boundary_iou"].item()
         full = len(self.kept) == _COUNT
         if math.isnan(score) or (full and score >= self.kept[-1].figures["boundary_iou"]):
@@ -77,9 +81,11 @@ class WorstImages:
 
     def _picture(self, image: Tensor, labels: np.ndarray, truth: np.ndarray) -> Picture:
         rgb = to_rgb(image)
-        if rgb.shape[:2] != truth.shape:
-            rgb = cv2.resize(rgb, truth.shape[::-1], interpolation=cv2.INTER_AREA)
-        return Picture("", rgb, truth, labels, self._names, self._colors)
+        height, width = truth.shape[-2:]
+        if rgb.shape[:2] != (height, width):
+            rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+        kind = LabelPicture if truth.ndim == 3 else Picture
+        return kind("", rgb, truth, labels, self._names, self._colors)
 
 
 def worst(images: Sequence[WorstImage]) -> list[WorstImage]:
@@ -90,14 +96,14 @@ def worst(images: Sequence[WorstImage]) -> list[WorstImage]:
 
 def _pictures(picture: Picture) -> dict[str, bytes]:
     """Return image, ground truth, prediction and errors near boundaries, by caption."""
-    height, width = picture.truth.shape
+    height, width = picture.image.shape[:2]
     step = max(1, -(-max(height, width) // _LARGEST_SIDE))
     size = (-(-width // step), -(-height // step))
     photo = cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA)
     errors = judged(picture.image, picture.verdicts, picture.void, picture.band)
     maps: dict[str, Pixels] = {
-        "ground truth": paint(picture.truth, picture.class_colors),
-        "prediction": paint(picture.prediction, picture.class_colors),
+        "ground truth": picture.painted(picture.truth),
+        "prediction": picture.painted(picture.prediction),
         band_title(picture): errors,
     }
     bgr = cv2.cvtColor(photo, cv2.COLOR_RGB2BGR)

@@ -16,6 +16,7 @@ from lightning_seg.callbacks.batches import (
     find_names,
     lookup,
     to_labels_and_masks,
+    to_multi_label,
 )
 from lightning_seg.callbacks.classes import (
     IgnoreIndex,
@@ -49,8 +50,8 @@ class ChosenSample:
         image: Image (C, H, W), in any range.
         channel_names: Names of the C channels.
         prediction: Scores (1, K, H, W) or labels (1, H, W), as returned by the extractor.
-        labels: Predicted labels (H, W) int64.
-        truth: Ground-truth labels (H, W) int64; -1 for ignored pixels.
+        labels: Predicted labels (H, W) int64; 0 and 1 (K, H, W) if pixels have several labels.
+        truth: Ground-truth labels of the same shape, int64; -1 for ignored pixels.
         outputs: Outputs of the step for the whole batch.
         index: Index of the sample in the batch.
     """
@@ -101,7 +102,7 @@ class ChosenSamples(Callback):
     The samples are spread evenly over the first dataloader. Pictures are saved in ``pictures`` in
     the run's folder, as ``val/NAME_epoch_EEE.png`` and ``test/NAME.png``, and go to the loggers.
     Nothing is drawn if batches hold no images (under ``image``, or first in a tuple), or if pixels
-    have several labels.
+    have several labels, which only `PredictionPanels` draws.
 
     Args:
         num_images: Number of pictures per epoch.
@@ -110,12 +111,15 @@ class ChosenSamples(Callback):
         extractor: How to find predictions and ground truth, see `BoundaryMetrics`.
         class_names: Names of the classes; by default the datamodule's or the module's.
         ignore_index: Label of ignored pixels, see `BoundaryMetrics`.
+        multi_label: Pixels have several labels, see `BoundaryMetrics`.
 
     Attributes:
         kind: Suffix of the folder names ``val`` and ``test``.
+        draws_labels: Whether pictures of several labels per pixel are drawn.
     """
 
     kind: ClassVar[str] = ""
+    draws_labels: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -125,6 +129,7 @@ class ChosenSamples(Callback):
         extractor: ExtractorLike | None = None,
         class_names: list[str] | None = None,
         ignore_index: IgnoreIndex = "auto",
+        multi_label: bool | None = None,
     ) -> None:
         self.num_images = num_images
         self.every_n_epochs = every_n_epochs
@@ -132,6 +137,7 @@ class ChosenSamples(Callback):
         self.extractor: ExtractorLike = extractor or AutoExtractor()
         self.class_names = class_names
         self.ignore_index = ignore_index
+        self.multi_label = multi_label
         self._wanted: set[int] = set()
         self._seen = 0
 
@@ -144,13 +150,16 @@ class ChosenSamples(Callback):
         if stage == "predict":
             return
         self._folder = run_folder(trainer) / "pictures"
-        self._multi_label = find_multi_label(trainer, pl_module, None)
-        if self._multi_label:
+        self._multi_label = find_multi_label(trainer, pl_module, self.multi_label)
+        self._undrawn = self._multi_label and not self.draws_labels
+        if self._undrawn:
             rank_zero_info(f"{type(self).__name__}: no pictures, as pixels have several labels.")
-        self._num_classes = find_num_classes(trainer, pl_module, self.num_classes)
+        self._num_classes = find_num_classes(
+            trainer, pl_module, self.num_classes, self._multi_label
+        )
         self._ignore_index = find_ignore_index(trainer, pl_module, self.ignore_index)
         self._names = find_class_names(trainer, pl_module, self._num_classes, self.class_names)
-        self._colors = find_class_colors(trainer, pl_module, self._num_classes)
+        self._colors = find_class_colors(trainer, pl_module, self._num_classes, self._multi_label)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the samples."""
@@ -159,7 +168,7 @@ class ChosenSamples(Callback):
         training = trainer.state.fn == TrainerFn.FITTING
         skipped = training and epoch % self.every_n_epochs != 0 and epoch != last
         loaders = dataloaders(trainer)
-        drawn = not (skipped or trainer.sanity_checking or is_trial(trainer) or self._multi_label)
+        drawn = not (skipped or trainer.sanity_checking or is_trial(trainer) or self._undrawn)
         if not drawn or not loaders:
             return
         if trainer.is_global_zero:
@@ -193,9 +202,8 @@ class ChosenSamples(Callback):
         if isinstance(self.extractor, Extractor):
             self.extractor.end_step()
         pred = pred.detach()
-        labels, masks = to_labels_and_masks(
-            pred, target, self._num_classes, self._ignore_index, resize=True
-        )
+        read = to_multi_label if self._multi_label else to_labels_and_masks
+        labels, masks = read(pred, target, self._num_classes, self._ignore_index, resize=True)
         if self._ignore_index is not None:
             masks = masks.masked_fill(masks == self._ignore_index, _VOID)
         names = find_names(len(labels), outputs, batch)

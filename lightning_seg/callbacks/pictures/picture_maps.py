@@ -1,5 +1,6 @@
 """Maps for display: class colours, errors, boundary bands, entropy."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -200,6 +201,19 @@ def entropy(scores: Tensor) -> Tensor:
     probabilities = class_probabilities(scores)
     maximum = torch.tensor(float(probabilities.shape[1])).log()
     return torch.special.entr(probabilities).sum(dim=1) / maximum.to(scores.device)
+
+
+def label_entropy(scores: Tensor) -> Tensor:
+    """Return the mean normalised entropy of several labels per pixel, float32 (B, H, W).
+
+    Args:
+        scores: Logits or probabilities (B, K, H, W) of K labels; they are probabilities if all are
+            in [0, 1].
+    """
+    inside = bool(((scores >= 0) & (scores <= 1)).all())
+    present = (scores if inside else scores.sigmoid()).float()
+    entropies = torch.special.entr(present) + torch.special.entr(1 - present)
+    return entropies.mean(dim=1) / math.log(2)
 
 
 def ink(boundary: NDArray[np.floating]) -> Pixels:

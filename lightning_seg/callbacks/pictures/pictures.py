@@ -26,13 +26,13 @@ from lightning_seg.callbacks.pictures.picture_maps import (
 from lightning_seg.callbacks.pictures.picture_sheet import (
     Cell,
     Row,
-    class_patches,
     color_scale,
     draw_sheet,
     map_cell,
     patch,
     picture_cell,
     step_to_fit,
+    void_patch,
 )
 from lightning_seg.palette import Color
 
@@ -95,7 +95,7 @@ class Picture:
     @property
     def width(self) -> int:
         """Width of the boundary band in pixels."""
-        diagonal = float(np.hypot(*self.truth.shape))
+        diagonal = float(np.hypot(*self.truth.shape[-2:]))
         return self.band_width or max(2, round(0.01 * diagonal))
 
     @cached_property
@@ -130,6 +130,17 @@ class Picture:
         labels = np.union1d(np.unique(self.truth), np.unique(self.prediction))
         return [int(k) for k in labels if 0 <= k < len(self.class_names)]
 
+    @property
+    def each(self) -> "list[Picture]":
+        """Pictures of single labels, where pixels have several."""
+        return []
+
+    def painted(self, labels: NDArray[np.integer]) -> Pixels:
+        """Paint ground truth or prediction in the class colours (H, W, 3), void hatched."""
+        if self.over_image:
+            return paint_over(self.image, labels, self.class_colors)
+        return paint(labels, self.class_colors)
+
 
 def draw(picture: Picture) -> "Figure":
     """Draw the picture with a title, headings, colour scales and legends.
@@ -138,14 +149,15 @@ def draw(picture: Picture) -> "Figure":
     image (right green, wrong red, as in ISPRS, or other colours if a class has a similar one), the
     errors near true boundaries, and the entropy. Two rows show predictions above their targets: the
     distances of the classes with the longest boundaries, with the zero level as a line; the
-    boundaries of all classes in one map; colours. The last rows show extra image channels and the
-    mean error of the colours. Unlabelled pixels are hatched.
+    boundaries of all classes in one map; colours. The last rows show single labels, extra image
+    channels and the mean error of the colours. Unlabelled pixels are hatched.
     """
-    height, width = picture.truth.shape
-    maps = (picture.truth, picture.prediction)
+    height, width = picture.truth.shape[-2:]
+    classes = [patch(picture.class_names[k], picture.class_colors[k]) for k in picture.classes]
+    verdicts = [picture.verdicts, *[label.verdicts for label in picture.each[:1]]]
     legends = [
-        class_patches(*maps, picture.class_names, picture.class_colors),
-        [patch(verdict.name, verdict.color) for verdict in picture.verdicts],
+        [*classes, void_patch()] if _has_void(picture) else classes,
+        *[[patch(verdict.name, verdict.color) for verdict in kinds] for kinds in verdicts],
     ]
     return draw_sheet(picture.title, _rows(picture), legends, height / width, _COLUMNS)
 
@@ -161,12 +173,16 @@ def png(pixels: Pixels) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
+def _has_void(picture: Picture) -> bool:
+    return any(part.void.any() for part in (picture, *picture.each))
+
+
 def _rows(picture: Picture) -> list[Row]:
-    step = step_to_fit(*picture.truth.shape)
+    step = step_to_fit(*picture.truth.shape[-2:])
     given: list[Cell | None] = [
         picture_cell("image", picture.image, step),
-        picture_cell("ground truth", _painted(picture, picture.truth), step),
-        picture_cell("prediction", _painted(picture, picture.prediction), step),
+        picture_cell("ground truth", picture.painted(picture.truth), step),
+        picture_cell("prediction", picture.painted(picture.prediction), step),
     ]
     near = judged(picture.image, picture.verdicts, picture.void, picture.band)
     all_over = judged(picture.image, picture.verdicts, picture.void)
@@ -176,15 +192,13 @@ def _rows(picture: Picture) -> list[Row]:
     ]
     if picture.entropy is not None:
         seen.append(entropy_cell("entropy of the prediction", picture.entropy))
-    extra = _extra_cells(picture, step)
+    each = [
+        picture_cell(_error_title(one), judged(one.image, one.verdicts, one.void), step)
+        for one in picture.each
+    ]
+    extra = [*each, *_extra_cells(picture, step)]
     last = [Row([*extra[i : i + _COLUMNS]]) for i in range(0, len(extra), _COLUMNS)]
     return [Row(given), Row(seen), *_pairs(picture, step), *last]
-
-
-def _painted(picture: Picture, labels: NDArray[np.integer]) -> Pixels:
-    if picture.over_image:
-        return paint_over(picture.image, labels, picture.class_colors)
-    return paint(labels, picture.class_colors)
 
 
 def _pairs(picture: Picture, step: int) -> list[Row]:

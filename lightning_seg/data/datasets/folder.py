@@ -28,6 +28,7 @@ from lightning_seg.data.sampling.splits import (
 )
 from lightning_seg.data.transforms import Transform
 from lightning_seg.errors import InputError, check_choice
+from lightning_seg.palette import layer_colors
 
 Palette = list[Color] | list[int]
 
@@ -129,11 +130,13 @@ class FolderDataModule(SegmentationDataModule):
             decoder = BandLabels(len(names), _band(palette, ignored, tolerance, unknown))
         else:
             decoder = _decoder(len(names), palette, ignored, tolerance, unknown)
-        colors = decoder.values if isinstance(decoder, ColorLabels) else None
+        colors = (layer_colors if multi_label else distinct_colors)(len(names))
+        if isinstance(decoder, ColorLabels):
+            colors = decoder.values
         super().__init__(
             root=root,
             class_names=names,
-            class_colors=colors or distinct_colors(len(names)),
+            class_colors=colors,
             decoder=decoder,
             in_channels=in_channels,
             batch_size=batch_size,
