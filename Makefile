@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := dev,docs,export,geo
+OTHERS := segmentation_models_pytorch transformers monai anomalib terratorch
 SETUP := $(VENV)/.setup-done
 
-.PHONY: setup demo test test-slow coverage faults soak lint types audit constraints docs wheel check-wheel check-extras check-resolution clean
+.PHONY: setup demo test test-slow coverage faults soak lint types audit constraints docs wheel check-wheel check-extras check-others check-resolution clean
 
 setup: $(SETUP)
 
@@ -103,6 +104,22 @@ check-extras: $(SETUP)
 		|| exit 1; \
 	done
 	@rm -rf build/check-extras
+
+# Use the slim distribution in other projects, each in its current version in an empty environment.
+check-others: $(SETUP)
+	@rm -rf build/check-others
+	@$(BIN)/uv build --quiet --wheel --out-dir build/check-others packages/core
+	@cd build/check-others && for other in $(OTHERS); do \
+		../../$(BIN)/uv venv --quiet --python ../../$(BIN)/python $$other && \
+		../../$(BIN)/uv pip install --quiet --python $$other/bin/python "$$(ls *.whl)[callbacks]" $$other && \
+		start=$$(date +%s) && \
+		(cd $$other && bin/python -P ../../../tests/others/use_$$other.py . > output.txt 2>&1 || \
+			{ cat output.txt; exit 1; }) && \
+		echo "$$(../../$(BIN)/uv pip list --quiet --python $$other/bin/python --format freeze | \
+			grep -i "^$$(echo $$other | tr _ -)=="): $$(($$(date +%s) - start)) s" \
+		|| exit 1; \
+	done
+	@rm -rf build/check-others
 
 # The versions of other projects that the slim distribution allows; nothing is installed.
 check-resolution: $(SETUP)
