@@ -7,6 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_task import make_task as make_tiny
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MultilabelF1Score, MultilabelJaccardIndex
@@ -105,16 +107,20 @@ def test_it_learns_overlapping_labels(samples, loader):
 def test_validation_measures_each_label(samples, loader, tmp_path):
     task, batch = make_task(), batch_of(samples)
     callbacks = [BoundaryMetrics(), PredictionPanels()]
-    trainer = Trainer(callbacks=callbacks, default_root_dir=tmp_path, **QUIET)
+    loggers = [TensorBoardLogger(tmp_path, name="board"), CSVLogger(tmp_path, name="csv")]
+    trainer = Trainer(callbacks=callbacks, **QUIET | {"logger": loggers})
     [logged] = trainer.validate(task, loader(batch_size=2), verbose=False)
     with torch.no_grad():
         probabilities = task.eval()(batch["image"])["logits"].sigmoid()
     for name, kind in {"iou": MultilabelJaccardIndex, "f1": MultilabelF1Score}.items():
         expected = kind(K, ignore_index=255)(probabilities, batch["mask"])
         assert logged[f"val/{name}"] == pytest.approx(expected.item(), abs=1e-6)
-    assert len(list((tmp_path / "pictures/val").glob("*.png"))) == 4
-    worst = (tmp_path / "val" / "report.html").read_text()
-    assert "A pixel is wrong if any of its labels is." in worst
+    pictures = {path.stem for path in tmp_path.rglob("pictures/val/*.png")}
+    assert len(pictures) == 4
+    events = EventAccumulator(loggers[0].log_dir, size_guidance={"images": 0}).Reload()
+    assert {f"val/{name}" for name in pictures} < set(events.Tags()["images"])
+    (report,) = tmp_path.rglob("val/report.html")
+    assert "A pixel is wrong if any of its labels is." in report.read_text()
 
 
 def test_logits_between_zero_and_one_are_not_taken_for_probabilities(loader, tmp_path):
