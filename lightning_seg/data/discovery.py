@@ -16,13 +16,14 @@ from lightning_seg.data.reading.image_files import (
     image_channels,
     image_size,
     is_paletted,
+    read_bands,
     read_image,
     read_label,
 )
 from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.data.reading.pairs import Pair, files_below
 from lightning_seg.data.reading.text_lists import read_lines
-from lightning_seg.data.reading.tiff import Window, is_raster
+from lightning_seg.data.reading.tiff import Window, band_names, has_alpha, is_raster
 from lightning_seg.errors import InputError
 
 SPLITS = {
@@ -353,7 +354,12 @@ def find_classes(
     layout = Layout()
     if len(masks) > _READ_MASKS:
         layout.remarks.append(f"Of {len(masks)} masks, {_READ_MASKS} were read.")
-        masks = [masks[i * len(masks) // _READ_MASKS] for i in range(_READ_MASKS)]
+        masks = _spread(masks, _READ_MASKS)
+    # A few tell at once that most masks, which have one band or colours, are none of bands.
+    bands = _find_bands(_spread(masks, _READ_IMAGES), ignored) and _find_bands(masks, ignored)
+    if bands:
+        _add_bands(bands, masks[0], names, ignored, layout)
+        return layout
     pixels, in_colors = _values(masks)
     if len(pixels) > (256 if not in_colors else _MOST_VALUES) or _is_blurred(pixels):
         pixels = _main_values(pixels, masks[0], layout)
@@ -363,6 +369,80 @@ def find_classes(
         _add_numbers(pixels, is_paletted(masks[0]), ignored, layout)
     _add_names(names, layout)
     return layout
+
+
+@dataclass
+class _Bands:
+    """Values of masks with a band for each class."""
+
+    count: int
+    values: set[int]
+
+
+def _find_bands(masks: Sequence[Path], ignored: Sequence[int]) -> _Bands | None:
+    """Return the bands of masks with a band of absent and present for each class, else None.
+
+    Such bands hold 0 and 1, and perhaps 255 or ``ignored``. They differ somewhere, unlike those of
+    a grey mask that was saved with three channels. Bands of 0 and 255 are taken for colours if
+    there are three, or an alpha channel.
+    """
+    allowed = {0, 1, IGNORE_INDEX, *ignored}
+    values: set[int] = set()
+    counts: set[int] = set()
+    differ = False
+    known: set[int] = set()  # bands that do not hold 255 alone
+    for path in masks:
+        for window in _strips(path):
+            stored = read_bands(path, window)
+            counts.add(stored.shape[2])
+            if len(counts) > 1 or stored.shape[2] < 2:
+                return None
+            if not np.issubdtype(stored.dtype, np.integer):
+                return None
+            values |= set(np.unique(stored).tolist())
+            if not values <= allowed:
+                return None
+            differ = differ or bool((stored != stored[..., :1]).any())
+            known |= set(np.flatnonzero((stored != IGNORE_INDEX).any(axis=(0, 1))).tolist())
+    (count,) = counts
+    in_colors = 1 not in values and (count == 3 or not is_raster(masks[0]) or has_alpha(masks[0]))
+    return _Bands(count, values) if differ and len(known) == count and not in_colors else None
+
+
+def _add_bands(
+    bands: _Bands, example: Path, names: Sequence[str], ignored: Sequence[int], layout: Layout
+) -> None:
+    settings, remarks = layout.settings, layout.remarks
+    found = names or (band_names(example) if is_raster(example) else ())
+    if names and len(names) != bands.count:
+        raise InputError(
+            f"--classes names {len(names)} classes, but the masks have {bands.count} bands, one "
+            "for each class. Name each."
+        )
+    settings["multi_label"] = True
+    if len(set(found)) == bands.count:
+        settings["class_names"] = list(found)
+    else:
+        settings["num_classes"] = bands.count
+    remarks.append(
+        f"Each of the masks' {bands.count} bands is taken for a class, and pixels may have several "
+        "(multi_label)."
+    )
+    if 1 not in bands.values:
+        settings["palette"] = [0, IGNORE_INDEX]
+        remarks.append("255 is taken for the presence of a class.")
+    elif ignored:
+        settings["ignored"] = list(ignored)
+    elif IGNORE_INDEX in bands.values:
+        settings["ignored"] = [IGNORE_INDEX]
+        remarks.append("255 is taken for ignored pixels.")
+
+
+def _spread(files: Sequence[Path], count: int) -> Sequence[Path]:
+    """Return at most ``count`` files, spread evenly."""
+    if len(files) <= count:
+        return files
+    return [files[i * len(files) // count] for i in range(count)]
 
 
 def _values(masks: Sequence[Path]) -> tuple[Counter[int], bool]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import rasterio
 import tifffile
 import torch
+import yaml
 from lightning.pytorch import Trainer
 from PIL import Image
 from torchmetrics.classification import MultilabelF1Score, MultilabelJaccardIndex
@@ -104,6 +106,7 @@ def test_from_files_to_maps(town, run):
         expected = kind(3, ignore_index=255)(scores, target).item()
         assert metrics["scalars"][name] == pytest.approx(expected, abs=1e-6)
     assert metrics["scalars"]["iou"] > 0.5
+    assert {path.stem for path in Path("run/pictures/test").iterdir()} == set(names[:4])
     with Path("run/test/per_class.csv").open() as file:
         assert [row["class"] for row in csv.DictReader(file)] == NAMES
 
@@ -111,6 +114,29 @@ def test_from_files_to_maps(town, run):
     check_refused(run)
     check_checkpoint_alone(run, task)
     check_export(run, task)
+
+
+def test_init_writes_a_configuration_that_trains_tests_and_predicts(run, workplace):
+    draw_town("town")
+    status, out, err = run("init", "town", "--classes", *NAMES)
+    assert status == 0, err
+    assert "masks of 3 classes (a band each)" in out
+    assert "bands is taken for a class, and pixels may have several (multi_label)" in out
+    assert "255 is taken for ignored pixels" in out
+    data = yaml.safe_load(Path("town.yaml").read_text())["data"]["init_args"]
+    assert (data["multi_label"], data["class_names"]) == (True, NAMES)
+    lines = [line for line in out.splitlines() if line.startswith("  lightning-seg")]
+    small = (
+        "--trainer.max_epochs=1",
+        "--data.num_workers=0",
+        "--model.network.encoder=test_resnet",
+    )
+    for line in lines[:4]:
+        words = shlex.split(line)[1:]
+        status, _, err = run(*words, *(small if words[0] == "fit" else ()))
+        assert status == 0, err
+    with rasterio.open(next(Path("runs/town/predictions").glob("*.tif"))) as file:
+        assert file.descriptions == tuple(NAMES)
 
 
 def check_maps(run, task):

@@ -201,6 +201,50 @@ def test_names_and_ignored_numbers_are_taken(tmp_path):
         find_classes([tmp_path / "a.png"], ["null", "shirt"])
 
 
+@pytest.mark.parametrize(
+    ("file", "stripes", "expected"),
+    [
+        ("a.tif", ((0, 1, 1), (1, 0, 0)), {"num_classes": 3}),
+        ("a.png", ((0, 1, 1), (0, 255, 0)), {"num_classes": 3, "ignored": [255]}),
+        ("a.tif", ((0, 1, 0, 1, 1), (1, 1, 0, 0, 255)), {"num_classes": 5, "ignored": [255]}),
+        ("a.tif", ((0, 255, 0, 0, 255), (255,) * 5), {"num_classes": 5, "palette": [0, 255]}),
+    ],
+)
+def test_a_band_for_each_class_is_found(tmp_path, file, stripes, expected):
+    save(tmp_path / "empty" / file, np.zeros_like(mask(*stripes)))
+    save(tmp_path / file, mask(*stripes))
+    layout = find_classes([tmp_path / "empty" / file, tmp_path / file])
+    assert layout.settings == {"multi_label": True, **expected}
+    assert f"Each of the masks' {len(stripes[0])} bands" in layout.remarks[0]
+
+
+def test_band_names_are_class_names(tmp_path):
+    rasterio = pytest.importorskip("rasterio")
+    profile = {"height": 24, "width": 8, "count": 2, "dtype": "uint8"}
+    profile["transform"] = rasterio.Affine(0.5, 0, 1000, 0, -0.5, 2000)
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **profile) as file:
+        file.write(mask((0, 1), (1, 1)).transpose(2, 0, 1))
+        file.descriptions = ("roof", "building")
+    assert find_classes([tmp_path / "a.tif"]).settings["class_names"] == ["roof", "building"]
+    settings = find_classes([tmp_path / "a.tif"], ["a", "b"]).settings
+    assert settings == {"multi_label": True, "class_names": ["a", "b"]}
+    with pytest.raises(InputError, match="names 1 classes, but the masks have 2 bands"):
+        find_classes([tmp_path / "a.tif"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("stripes", "expected"),
+    [
+        (((0, 0, 0), (1, 1, 1)), {"num_classes": 2}),  # grey with three channels
+        (((0, 0, 0, 255), (1, 1, 1, 255)), {"num_classes": 2}),  # and alpha
+        (((0, 0, 255), (255, 0, 0)), {"palette": [[0, 0, 255], [255, 0, 0]]}),
+    ],
+)
+def test_colours_and_grey_channels_are_no_bands(tmp_path, stripes, expected):
+    save(tmp_path / "a.png", mask(*stripes))
+    assert find_classes([tmp_path / "a.png"]).settings == expected
+
+
 def test_photos_are_no_masks(tmp_path):
     save(tmp_path / "a.png", PHOTO)
     with pytest.raises(InputError, match="different values, so they are not masks"):

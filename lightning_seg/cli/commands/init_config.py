@@ -128,7 +128,9 @@ def _about(pairs: Sequence[Pair], images: Images, settings: dict[str, Any]) -> s
     count = count or len(settings["palette"])
     palette = settings.get("palette")
     values = f"0 to {count - 1}"
-    if palette is not None:
+    if settings.get("multi_label"):
+        values = "a band each"
+    elif palette is not None:
         values = "colours" if isinstance(palette[0], list) else ", ".join(map(str, palette))
     low, high = images.values
     return (
@@ -150,6 +152,12 @@ def _text(name: str, about: str, settings: dict[str, Any], plan: _Plan, count: i
         "split_folders": "the folder of each split",
         "value_range": "image values that become 0 and 1",
     }
+    if settings.get("multi_label"):
+        comments |= {
+            "num_classes": "or class_names: [building, shadow]",
+            "palette": "values of absent and present",
+            "multi_label": "a band for each class",
+        }
     lines = [
         *textwrap.wrap(about, 98, initial_indent="# ", subsequent_indent="# "),
         "# Written by lightning-seg init, and yours to change. For sharper boundaries, add",

@@ -160,6 +160,15 @@ def has_alpha(path: Path) -> bool:
     return _header(path).has_alpha
 
 
+def band_names(path: Path) -> tuple[str, ...]:
+    """Return the names of a raster's bands; none unless all have one, and none without rasterio."""
+    if rasterio is None:
+        return ()
+    with opened(path) as source:
+        names = source.descriptions
+    return tuple(names) if all(names) else ()
+
+
 def no_data(path: Path, channels: int, window: Window | None = None) -> np.ndarray | None:
     """Return where a raster, or a window of it, has no data (H, W) bool; None if it has all.
 
