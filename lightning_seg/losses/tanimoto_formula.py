@@ -13,6 +13,7 @@ Coefficient = Literal["D1", "D2", "D3"]
 VolumeWeights = Literal["inverse_square", "inverse"]
 DualWeights = Literal["complement", "direct"]
 Volumes = Literal["batch", "image"]
+EmptyWeight = Literal["largest", "zero"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,7 @@ class TanimotoFormula:
 
     ``w_J = V_J^-1`` with the volume ``V_J = sum l`` gives every channel an equal share of the sums.
     The paper's ``V_J^-2`` gives the rarest channel the largest share; if volumes are very unequal
-    the other channels learn late or not at all. A channel of volume 0 gets the largest weight of
-    the other channels.
+    the other channels learn late or not at all.
 
     Args:
         complement: Average with the overlap of the complements of prediction and target.
@@ -41,6 +41,9 @@ class TanimotoFormula:
         coefficient: ``"D3"`` is Tanimoto. ``"D1"`` and ``"D2"`` are the two forms of Dice that the
             paper compares it with (equations 1 and 2), with the sum of the values or of their
             squares in the denominator.
+        empty_weight: Weight of a channel of volume 0, such as a class that a batch lacks: the
+            ``"largest"`` of the other channels (as in the authors' code), or ``"zero"``, which
+            leaves its false positives to the second term and to the other channels.
 
     Raises:
         ValueError: An unknown choice, a negative ``smooth``.
@@ -61,6 +64,7 @@ class TanimotoFormula:
     dual_weights: DualWeights = "complement"
     volumes: Volumes = "batch"
     coefficient: Coefficient = "D3"
+    empty_weight: EmptyWeight = "largest"
 
     def __post_init__(self) -> None:
         if self.volume_weights is not None:
@@ -68,6 +72,7 @@ class TanimotoFormula:
         check_choice("dual_weights", self.dual_weights, DualWeights)
         check_choice("volumes", self.volumes, Volumes)
         check_choice("coefficient", self.coefficient, Coefficient)
+        check_choice("empty_weight", self.empty_weight, EmptyWeight)
         check_number("smooth", self.smooth)
 
     def __call__(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -93,7 +98,8 @@ class TanimotoFormula:
             valid: (B, H, W) bool.
         """
         weights = self._weights(volume, valid.flatten(1).any(dim=1))
-        return (weights.amax(dim=1) / weights.amin(dim=1)).amax()
+        least = weights.masked_fill(weights == 0, torch.inf).amin(dim=1)
+        return (weights.amax(dim=1) / least).amax()
 
     def _excess(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the contribution of each pixel to the denominator beyond the overlap.
@@ -117,6 +123,8 @@ class TanimotoFormula:
         least = least.masked_fill(least.isinf(), 1.0)
         volume = torch.where(empty, least, volume)
         weights = least / volume if self.normalize_weights else 1 / volume
+        if self.empty_weight == "zero":
+            weights = weights.masked_fill(empty, 0.0)
         return weights.square() if self.volume_weights == "inverse_square" else weights
 
     def _score(self, overlap: Tensor, excess: Tensor, weights: Tensor) -> Tensor:
@@ -129,8 +137,8 @@ class FormulaLoss(Loss):
     """Base of the Tanimoto losses.
 
     Args:
-        complement, volume_weights, normalize_weights, smooth, dual_weights, volumes, coefficient:
-            As in `TanimotoFormula`.
+        complement, volume_weights, normalize_weights, smooth, dual_weights, volumes, coefficient,
+            empty_weight: As in `TanimotoFormula`.
         ignore_index: Label of ignored pixels.
     """
 
@@ -143,6 +151,7 @@ class FormulaLoss(Loss):
         dual_weights: DualWeights = "complement",
         volumes: Volumes = "batch",
         coefficient: Coefficient = "D3",
+        empty_weight: EmptyWeight = "largest",
         ignore_index: int = 255,
     ) -> None:
         super().__init__()
@@ -154,5 +163,6 @@ class FormulaLoss(Loss):
             dual_weights,
             volumes,
             coefficient,
+            empty_weight,
         )
         self.ignore_index = ignore_index

@@ -19,15 +19,17 @@ from loss_contract import (
 from lightning_seg.losses import MapTanimotoLoss, TanimotoLoss, map_tanimoto, tanimoto
 
 
-def numpy_weights(volumes, kind, normalize):
-    """Return V^-1 or V^-2, and the largest finite one where V is 0."""
+def numpy_weights(volumes, kind, normalize, empty):
+    """Return V^-1 or V^-2, and the largest finite one or 0 where V is 0."""
     if kind is None:
         return np.ones_like(volumes)
     with np.errstate(divide="ignore"):
         weights = volumes ** {"inverse": -1.0, "inverse_square": -2.0}[kind]
     finite = weights[np.isfinite(weights)]
-    weights[np.isinf(weights)] = finite.max() if finite.size else 1.0
-    return weights / weights.max() if normalize else weights
+    infinite = np.isinf(weights)
+    weights[infinite] = finite.max() if finite.size else 1.0
+    weights = weights / weights.max() if normalize else weights
+    return np.where(infinite & (empty == "zero"), 0.0, weights)
 
 
 def numpy_coefficient(p, t, weights, smooth, kind):
@@ -52,6 +54,7 @@ def numpy_tanimoto(
     dual_weights="complement",
     volumes="batch",
     coefficient="D3",
+    empty_weight="largest",
 ):
     images = [
         (prediction[b][:, mask[b] != VOID], target[b][:, mask[b] != VOID])
@@ -67,7 +70,7 @@ def numpy_tanimoto(
             if volumes == "image":
                 counted = [1 - t if outside else t]
             volume = np.mean([one.sum(1) for one in counted], axis=0)
-            weights = numpy_weights(volume, volume_weights, normalize_weights)
+            weights = numpy_weights(volume, volume_weights, normalize_weights, empty_weight)
             pair = (1 - p, 1 - t) if dual else (p, t)
             scores.append(numpy_coefficient(*pair, weights, smooth, coefficient))
         losses.append(1 - np.mean(scores))
@@ -91,6 +94,10 @@ class TanimotoContract(LossContract):
 
 class TestTanimotoLoss(TanimotoContract):
     pass
+
+
+class TestTanimotoLossWithoutEmptyClasses(TanimotoContract):
+    arguments: ClassVar = {"empty_weight": "zero"}
 
 
 class TestTanimotoLossOfThePaper(TanimotoContract):
@@ -224,6 +231,7 @@ def maps():
         {"dual_weights": "direct"},
         {"volumes": "image"},
         {"coefficient": "D2"},
+        {"empty_weight": "zero"},
     ],
 )
 def test_on_maps_equals_the_formula(maps, arguments):
@@ -301,6 +309,7 @@ def test_maps_of_other_sizes_are_refused(maps):
         ({"dual_weights": "both"}, "dual_weights is 'both', expected one of: 'complement', 'dire"),
         ({"volumes": "pixel"}, "volumes is 'pixel'"),
         ({"coefficient": "D4"}, "coefficient is 'D4'"),
+        ({"empty_weight": "none"}, "empty_weight is 'none'"),
         ({"smooth": -1.0}, r"smooth is -1.0"),
     ],
 )
@@ -309,8 +318,9 @@ def test_bad_arguments_are_refused(loss, arguments, message):
         loss(**arguments)
 
 
+@pytest.mark.parametrize("empty_weight", ["largest", "zero"])
 @pytest.mark.parametrize("volumes", ["batch", "image"])
-def test_the_ratio_of_class_weights_is_logged(volumes):
+def test_the_ratio_of_class_weights_is_logged(volumes, empty_weight):
     mask = torch.zeros(2, 4, 5, dtype=torch.int64)
     mask[0, 0, :2] = (
         1  # 2 and 18 pixels in the first image, 4 and 12 in the second, class 2 nowhere
@@ -318,11 +328,12 @@ def test_the_ratio_of_class_weights_is_logged(volumes):
     mask[1, 0, :4] = 1
     mask[1, 1, :4] = VOID
     expected = {"batch": 15 / 3, "image": 18 / 2}[volumes]
-    loss = TanimotoLoss(volumes=volumes)
+    loss = TanimotoLoss(volumes=volumes, empty_weight=empty_weight)
     actual = loss.statistics(random_logits((2, 3, 4, 5)), mask)
     assert actual == {"weight_ratio": pytest.approx(expected)}
     maps = torch.nn.functional.one_hot(mask.clamp(max=2), 3).movedim(-1, 1).float()
-    actual = MapTanimotoLoss(volumes=volumes).statistics(torch.rand(2, 3, 4, 5), maps, mask)
+    loss = MapTanimotoLoss(volumes=volumes, empty_weight=empty_weight)
+    actual = loss.statistics(torch.rand(2, 3, 4, 5), maps, mask)
     assert actual == {"weight_ratio": pytest.approx(expected)}
 
 
