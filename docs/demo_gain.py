@@ -20,7 +20,7 @@ def main() -> None:
     comparison = compare([RECORDS])
     baseline, result = comparison.results
     print("The distance-transform loss instead of cross entropy on these scenes, means over")
-    print(f"{len(result.runs)} seeds ({RECORDS}):")
+    print(f"{len(result.runs)} seeds with 95 % intervals over the seeds ({RECORDS}):")
     for measure, name in MEASURES.items():
         row = comparison.measures.index(measure)
         ours, theirs, gain, low, high = (

@@ -247,7 +247,7 @@ def _nothing() -> None:
 
 
 def _listen_to_loss(module: nn.Module, captured: _Captured, target: Tensor) -> Callable[[], None]:
-    """Listen to the scores that a module is called with together with the mask, if it is a loss."""
+    """Listen to the scores that a module is called with, followed by the mask, if it is a loss."""
 
     def hook(module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
@@ -255,11 +255,17 @@ def _listen_to_loss(module: nn.Module, captured: _Captured, target: Tensor) -> C
         if len(given) < 2 or not all(isinstance(p, Tensor) and p.numel() == 1 for p in parts):
             return
         scores, mask = given[:2]
-        like_target = mask.numel() == target.numel() and mask.shape[-2:] == target.shape[-2:]
-        if scores.ndim == 4 and like_target:
+        if scores.ndim == 4 and _is_target(mask, target):
             captured.add(scores, len(target))
 
     return module.register_forward_hook(hook, with_kwargs=True).remove
+
+
+def _is_target(mask: Tensor, target: Tensor) -> bool:
+    """Return whether a loss was given the ground truth, unlike a loss of edges or depths."""
+    if mask.numel() != target.numel() or mask.shape[-2:] != target.shape[-2:]:
+        return False
+    return mask is target or torch.equal(mask.reshape(target.shape).to(target), target)
 
 
 class _Children:

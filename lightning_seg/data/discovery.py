@@ -383,8 +383,8 @@ def _find_bands(masks: Sequence[Path], ignored: Sequence[int]) -> _Bands | None:
     """Return the bands of masks with a band of absent and present for each class, else None.
 
     Such bands hold 0 and 1, and perhaps 255 or ``ignored``. They differ somewhere, unlike those of
-    a grey mask that was saved with three channels. Bands of 0 and 255 are taken for colours if
-    there are three, or an alpha channel.
+    a grey mask that was saved with three channels. Files with an alpha channel do not count, nor
+    bands of 0 and 255 if there are three, or if 255 is among ``ignored``.
     """
     allowed = {0, 1, IGNORE_INDEX, *ignored}
     values: set[int] = set()
@@ -405,8 +405,10 @@ def _find_bands(masks: Sequence[Path], ignored: Sequence[int]) -> _Bands | None:
             differ = differ or bool((stored != stored[..., :1]).any())
             known |= set(np.flatnonzero((stored != IGNORE_INDEX).any(axis=(0, 1))).tolist())
     (count,) = counts
-    in_colors = 1 not in values and (count == 3 or not is_raster(masks[0]) or has_alpha(masks[0]))
-    return _Bands(count, values) if differ and len(known) == count and not in_colors else None
+    in_colors = 1 not in values and (count == 3 or not is_raster(masks[0]))
+    alpha = has_alpha(masks[0]) if is_raster(masks[0]) else count in (2, 4)
+    unsure = in_colors or alpha or (1 not in values and IGNORE_INDEX in ignored)
+    return _Bands(count, values) if differ and len(known) == count and not unsure else None
 
 
 def _add_bands(
@@ -431,9 +433,9 @@ def _add_bands(
     if 1 not in bands.values:
         settings["palette"] = [0, IGNORE_INDEX]
         remarks.append("255 is taken for the presence of a class.")
-    elif ignored:
+    if ignored:
         settings["ignored"] = list(ignored)
-    elif IGNORE_INDEX in bands.values:
+    elif {1, IGNORE_INDEX} <= bands.values:
         settings["ignored"] = [IGNORE_INDEX]
         remarks.append("255 is taken for ignored pixels.")
 

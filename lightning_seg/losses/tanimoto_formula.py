@@ -43,7 +43,8 @@ class TanimotoFormula:
             squares in the denominator.
         empty_weight: Weight of a channel of volume 0, such as a class that a batch lacks: the
             ``"largest"`` of the other channels (as in the authors' code), or ``"zero"``, which
-            leaves its false positives to the second term and to the other channels.
+            leaves its false positives to the second term and to the other channels. Without
+            volume weights all channels have the weight 1.
 
     Raises:
         ValueError: An unknown choice, a negative ``smooth``.
@@ -98,8 +99,8 @@ class TanimotoFormula:
             valid: (B, H, W) bool.
         """
         weights = self._weights(volume, valid.flatten(1).any(dim=1))
-        least = weights.masked_fill(weights == 0, torch.inf).amin(dim=1)
-        return (weights.amax(dim=1) / least).amax()
+        least = torch.where(weights > 0, weights, torch.inf).amin(dim=1)
+        return (weights.amax(dim=1) / least).clamp(min=1).amax()
 
     def _excess(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Return the contribution of each pixel to the denominator beyond the overlap.

@@ -128,6 +128,18 @@ class RunsOnWindows(Base):
         return {"val_loss": self.loss_function(torch.cat(windows, dim=-1), batch[1])}
 
 
+class HasAnEdgeLoss(Base):
+    """Calls only a submodule, and a loss on other scores with other labels of the mask's size."""
+
+    def __init__(self):
+        super().__init__()
+        self.edge_loss = nn.CrossEntropyLoss()
+
+    def validation_step(self, batch, batch_idx, dataloader_idx=0):
+        scores = self.net(batch[0])
+        self.edge_loss(-scores, (batch[1] == 0).long())
+
+
 class Silent(Base):
     """Calls no module and returns nothing."""
 

@@ -12,6 +12,7 @@ from foreign_modules import (
     CallsForward,
     ChangesBatch,
     Coarse,
+    HasAnEdgeLoss,
     HidesItself,
     K,
     ReturnsDict,
@@ -125,6 +126,7 @@ def test_the_expected_scores_differ_and_are_not_perfect():
         (CallsForward, False),
         (HidesItself, False),
         (RunsOnWindows, False),
+        (HasAnEdgeLoss, False),
     ],
 )
 def test_scores_are_right_in_any_style_of_module(module, as_dict, tmp_path):

@@ -224,6 +224,6 @@ def test_few_images_and_one_seed_give_no_interval(write):
     compared = compare([write([(0,), (3, 4)], seeds=(1,))], resamples=100)
     assert np.isnan(compared.results[1].difference.low).all()
     text = page(compared)
-    assert "3 images and a single seed are too few for intervals." in text
+    assert "3 images and a single shared seed are too few for intervals." in text
     assert "## Verdicts" not in text
     assert "helps" not in text

@@ -112,6 +112,8 @@ class Comparison:
     Attributes:
         split: The evaluated split, ``test`` or ``val``.
         images: Number of images; 0 without per-image counts.
+        few_images: True if a set of images is too small to resample; intervals then cover seeds
+            alone.
         measures: M names.
         columns: Q' names: ``mean``, then classes and merged classes.
         results: One per method: the baseline, then the others from the best mean boundary IoU.
@@ -122,6 +124,7 @@ class Comparison:
 
     split: str
     images: int
+    few_images: bool
     measures: tuple[str, ...]
     columns: tuple[str, ...]
     results: list[Result]
@@ -133,11 +136,6 @@ class Comparison:
     def by_image(self) -> bool:
         """True if per-image counts are available."""
         return self.images > 0
-
-    @property
-    def few_images(self) -> bool:
-        """True if there are too few images to resample; intervals then cover seeds alone."""
-        return 0 < self.images < FEWEST_IMAGES
 
     @property
     def has_intervals(self) -> bool:
@@ -215,11 +213,12 @@ def compare(
         for result in sorted(every, key=lambda r: (r is not base, -np.nan_to_num(r.mean[by, 0])))
     ]
     sizes = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}
-    images = sum(sizes.values())
-    _compare_with_baselines(chosen, resamples if by_image else 0, images >= FEWEST_IMAGES)
+    images, fewest = sum(sizes.values()), min(sizes.values(), default=0)
+    few = by_image and fewest < FEWEST_IMAGES
+    _compare_with_baselines(chosen, resamples if by_image else 0, not few)
     measure = _converge(chosen, reach)
-    notes = fold_notes + _notes(results, chosen, split, images)
-    return Comparison(split, images, names, columns, results, resamples, measure, notes)
+    notes = fold_notes + _notes(results, chosen, split, fewest)
+    return Comparison(split, images, few, names, columns, results, resamples, measure, notes)
 
 
 def _unique(runs: Sequence[Run]) -> list[Run]:
@@ -386,23 +385,25 @@ def _notes(
     results: Sequence[Result],
     chosen: Sequence[tuple[list[Result], Result | None]],
     split: str,
-    images: int,
+    fewest: int,
 ) -> list[str]:
+    """Return notes; ``fewest`` is the number of images in the smallest set, 0 without counts."""
     notes = []
     single = any(len(result.figures) == 1 for result in results)
-    if not images:
+    if not fewest:
         notes.append(
             "Not all runs have per-image counts, so the last validated epochs are compared, "
             "without intervals. It is not recorded whether all runs used the same images and "
             "evaluation settings."
         )
-    elif images < FEWEST_IMAGES:
-        few = f"{images} images" if images > 1 else "One image"
-        if all(len(result.figures) == 1 for result in results):
-            notes.append(f"{few} and a single seed are too few for intervals.")
+    elif fewest < FEWEST_IMAGES:
+        few = f"{fewest} images" if fewest > 1 else "One image"
+        differences = [result.difference for result in results if result.difference]
+        if all(np.isnan(difference.low).all() for difference in differences):
+            notes.append(f"{few} and a single shared seed are too few for intervals.")
         else:
             notes.append(
-                f"{few} {'are' if images > 1 else 'is'} too few to resample, so intervals cover "
+                f"{few} {'are' if fewest > 1 else 'is'} too few to resample, so intervals cover "
                 "the seeds alone: a verdict holds for these images and may not hold for others."
             )
             notes += ["A method with a single seed has no interval."] if single else []

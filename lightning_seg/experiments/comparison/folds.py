@@ -24,8 +24,14 @@ def pool_folds(methods: Sequence[Method]) -> list[str]:
     """
     folds = {one.truth: one for method in methods for one in method.evaluations.values()}
     images = [image for one in folds.values() for image in _identities(one)]
-    if len(folds) < 2 or len(set(images)) < len(images):
+    if len(folds) < 2:
         return []
+    if len(set(images)) < len(images):
+        twice = next(image[0] for image in images if images.count(image) > 1)
+        return [
+            f"The runs were evaluated on {len(folds)} sets of images that share {twice}, so they "
+            "are not pooled as the folds of a cross-validation: each run counts by itself."
+        ]
     seeds = [list(dict.fromkeys(seed for _, seed in method.runs)) for method in methods]
     complete = [
         [seed for seed in of if all((truth, seed) in method.runs for truth in folds)]
