@@ -36,10 +36,15 @@ def test_the_demo_tells_its_gain_over_cross_entropy_from_the_records(capsys, mon
     runpy.run_path(str(DOCS / "demo_gain.py"))["main"]()
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
-    scores = {}
-    for method in ("cross_entropy", "distance_transform"):
-        runs = sorted((DOCS / "runs" / "demo" / method).glob("seed*/test/metrics.json"))
-        assert f"{len(runs)} seeds" in printed
-        found = [json.loads(run.read_text())["scalars"]["boundary_iou"] for run in runs]
-        scores[method] = f"{np.mean(found):.3f}"
-    assert f"{scores['cross_entropy']} -> {scores['distance_transform']}" in printed
+    for key, words in (("boundary_iou", "boundary IoU"), ("trimap_iou/3", "within 3 px")):
+        means = []
+        for method in ("cross_entropy", "distance_transform"):
+            runs = sorted((DOCS / "runs" / "demo" / method).glob("seed*/test/metrics.json"))
+            assert f"{len(runs)} seeds" in printed
+            scalars = [json.loads(run.read_text())["scalars"] for run in runs]
+            means.append(np.mean([one[key] for one in scalars]))
+        (line,) = [line for line in printed.splitlines() if words in line]
+        assert f"{means[0]:.3f} -> {means[1]:.3f} {means[1] - means[0]:+.3f}" in line
+        low, high = map(float, re.findall(r"[-+]\d\.\d{3}", line)[1:])
+        assert low < means[1] - means[0] < high
+        assert line.endswith("helps" if low > 0 else "not shown")

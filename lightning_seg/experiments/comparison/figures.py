@@ -251,9 +251,11 @@ def _legend(
     from matplotlib.lines import Line2D
 
     lines = []
+    several = False
     for result in results:
         name = result.method.name
         count = len(result.runs) if unit == "runs" else len(result.figures)
+        several = several or count > 1
         text = f"{name} ({count} {unit})" if count > 1 else name
         lines.append(Line2D([], [], linewidth=2, label=text, **styles[name]))  # type: ignore[arg-type]
     longest = max(len(str(line.get_label())) for line in lines)
@@ -261,7 +263,7 @@ def _legend(
     figure.legend(
         handles=lines, loc="outside lower center", ncols=columns, frameon=False, fontsize=10
     )
-    if any(len(result.runs) > 1 for result in results):
+    if several:
         about = f"lines: means over {unit}; bands: from the lowest {unit[:-1]} to the highest"
         figure.suptitle(about, fontsize=9, color="0.35")
 
