@@ -290,6 +290,12 @@ class _Children:
             stop()
         self._scored, self._captured, self._stops = _Captured(), {}, []
 
+    def fitting(self, target: Tensor) -> Tensor | None:
+        """Return the one map of the mask's height and width that any child returned."""
+        found = [c.only(target) for c in self._captured.values()]
+        maps = [pred for pred in found if pred is not None]
+        return maps[0] if len(maps) == 1 else None
+
     def scored(self, target: Tensor) -> Tensor | None:
         """Return the scores of the mask's height and width that a loss was called with."""
         return self._scored.only(target)
@@ -315,10 +321,10 @@ class AutoExtractor(Extractor):
     """Extractor that tries the dict returned by the step, then the output of the module's forward.
 
     If the forward returned no map of the mask's height and width, or several (it ran on the windows
-    of a larger image), the scores are taken that a child was called with together with the mask: a
-    loss. Last comes the one child of the module that returned a map of the mask's height and width,
-    or the only child that returned a map, such as SegFormer's at a quarter of them. It never runs
-    the model itself.
+    of a larger image), the map is taken that alone among those of the module's children has them.
+    Then come the scores that a child was called with together with the mask: a loss. Last comes the
+    only child that returned a map at all, such as SegFormer's at a quarter. It never runs the model
+    itself.
     """
 
     def __init__(self) -> None:
@@ -360,7 +366,8 @@ class AutoExtractor(Extractor):
         )
 
     def _prediction(self, target: Tensor) -> Tensor | None:
-        for find in (self._capture.fitting, self._children.scored):
+        fitting = self._capture.fitting, self._children.fitting, self._children.scored
+        for find in fitting:
             if (pred := find(target)) is not None:
                 return pred
         pred = self._capture.prediction()
