@@ -39,10 +39,21 @@ def environment() -> dict[str, Any]:
         "seeds": {"seed_everything": global_seed()},
         "python": platform.python_version(),
         "system": platform.platform(),
+        "cpu": processor(),
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "packages": {name: v for name in _PACKAGES if (v := _version(name))},
     }
+
+
+def processor() -> str:
+    """Return the model name of the processor, or its architecture where the system has no name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(filter(None, names), "") or platform.processor() or platform.machine()
 
 
 def global_seed() -> int | None:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def test_every_start_is_recorded(tmp_path):
     starts = lines(tmp_path / "environment.jsonl")
     assert len(starts) == 2
     assert starts[0]["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert starts[0]["cpu"]
+    assert starts[0]["cpus"] == os.cpu_count()
 
 
 def test_an_epoch_without_validation_repeats_no_scores(tmp_path):

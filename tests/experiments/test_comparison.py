@@ -243,6 +243,16 @@ def test_seeds_of_only_one_method_do_not_enter_the_difference(runs, copies):
     assert "is computed from 1 shared." in str(actual.notes)
 
 
+def test_runs_on_different_processors_are_said_not_to_compare_in_time(copies):
+    assert not any("Times do not compare" in note for note in compare([copies]).notes)
+    path = copies / "cross_entropy" / "seed1" / "fit.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"cpu": "Fast Processor 9"}))
+    kinds = sorted([f"1 x CPU {record['cpu']}", "1 x CPU Fast Processor 9"])
+    note = f"Times do not compare, as training devices differ: {'; '.join(kinds)}."
+    assert note in compare([copies]).notes
+
+
 def test_without_evaluations_the_last_epochs_are_compared_without_intervals(copies, tmp_path):
     for path in copies.rglob("test"):
         shutil.rmtree(path)

@@ -417,12 +417,12 @@ def _notes(
         notes += _seeds_notes(others, base) if base else []
     runs = [run for result in results for run in result.runs]
     for subject, values in (
-        ("Evaluated checkpoints", [run.record(split).get("checkpoint") for run in runs]),
-        ("Training devices", [_hardware(run) for run in runs]),
+        ("Evaluated checkpoints differ", [run.record(split).get("checkpoint") for run in runs]),
+        ("Times do not compare, as training devices differ", [_hardware(run) for run in runs]),
     ):
         kinds = sorted({str(value) for value in values if value})
         if len(kinds) > 1:
-            notes.append(f"{subject} differ: {'; '.join(kinds)}.")
+            notes.append(f"{subject}: {'; '.join(kinds)}.")
     for results_of, base in chosen:
         if base is None:
             names = ", ".join(result.method.name for result in results_of)
@@ -450,8 +450,11 @@ def _seeds_notes(results: Sequence[Result], base: Result) -> Iterator[str]:
 def _hardware(run: Run) -> str | None:
     if not run.fit:
         return None
-    gpus = sorted(set(run.fit.get("gpus", []))) if run.fit.get("device") != "cpu" else []
-    return f"{run.fit.get('processes')} x {', '.join(gpus) or run.fit.get('device')}"
+    if run.fit.get("device") == "cpu":
+        device = " ".join(filter(None, ["CPU", run.fit.get("cpu")]))
+    else:
+        device = ", ".join(sorted(set(run.fit.get("gpus", [])))) or run.fit.get("device")
+    return f"{run.fit.get('processes')} x {device}"
 
 
 def _seconds(run: Run) -> float | None:
