@@ -450,10 +450,11 @@ def _seeds_notes(results: Sequence[Result], base: Result) -> Iterator[str]:
 def _hardware(run: Run) -> str | None:
     if not run.fit:
         return None
-    if run.fit.get("device") == "cpu":
+    device = str(run.fit.get("device"))
+    if device == "cpu":
         device = " ".join(filter(None, ["CPU", run.fit.get("cpu")]))
-    else:
-        device = ", ".join(sorted(set(run.fit.get("gpus", [])))) or run.fit.get("device")
+    elif gpus := run.fit.get("gpus"):
+        device = ", ".join(sorted(set(gpus)))
     return f"{run.fit.get('processes')} x {device}"
 
 
