@@ -253,14 +253,6 @@ def has_world_file(path: Path) -> bool:
     return any(path.with_suffix(suffix).is_file() for suffix in _WORLD_FILES)
 
 
-def vrt_sources(path: Path) -> list[Path]:
-    """Return the files that a VRT names; none for other rasters."""
-    if path.suffix.lower() != ".vrt":
-        return []
-    with opened(path) as source:
-        return [Path(file) for file in source.files]
-
-
 def is_placed_by_points(path: Path) -> bool:
     """Return whether a TIFF is placed by ground control points or RPCs alone."""
     profile = read_georeference(path).profile

@@ -272,6 +272,19 @@ def test_masks_that_are_ignored_all_over_are_refused(tmp_path, settings, expecte
         make(tmp_path, **settings).setup("fit")
 
 
+def test_a_region_without_data_is_refused_and_not_advised_as_white(tmp_path):
+    image, mask = np.full((20, 20, 3), 9, np.uint8), np.zeros((20, 20), np.uint8)
+    image[10:], mask[:2] = 0, 1
+    for folder, pixels in (("images", image), ("masks", mask)):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", pixels, extratags=[(42113, "s", 0, "0", 1)])
+    regions = {"val_region": (0.2, 0, 0.8, 1), "test_region": (0.8, 0, 1, 1)}
+    data = make(tmp_path, num_classes=2, crop_size=2, **regions)
+    data.setup("fit")  # val holds 0 and no data, which is not 255 in the masks
+    with pytest.raises(InputError, match=r"test: every pixel is ignored.*no data in the images"):
+        data.setup("test")
+
+
 def test_masks_are_read_once_and_again_after_a_change(root):
     make(root, fractions=(0.5, 0.5, 0.0)).setup("fit")
     trained = make(root, fractions=(0.5, 0.5, 0.0)).pairs("train")
@@ -280,11 +293,11 @@ def test_masks_are_read_once_and_again_after_a_change(root):
     os.utime(trained[0].label, ns=(status.st_atime_ns, status.st_mtime_ns))
     decoded = make(root, fractions=(0.5, 0.5, 0.0))
     decoded.counts_labels = True
-    counts = cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+    counts = cached_counts(trained, decoded.reader, 0, root)
     assert sum(counts.pixels) == 5 * 12 * 16
     os.utime(trained[0].label)
     with pytest.raises(InputError, match="cannot be read as an image"):
-        cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+        cached_counts(trained, decoded.reader, 0, root)
 
 
 def test_classes_without_a_training_pixel_and_ids_from_1_are_noted(root, recwarn):

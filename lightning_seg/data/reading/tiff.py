@@ -169,6 +169,18 @@ def band_names(path: Path) -> tuple[str, ...]:
     return tuple(names) if all(names) else ()
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the files that an image is read from: also those that its VRT names, and masks."""
+    files = [path]
+    for file in files:  # which grows
+        beside = [Path(f"{file}{ending}") for ending in (".msk", ".aux.xml")]
+        if file.suffix.lower() == ".vrt":
+            with opened(file) as source:
+                beside += map(Path, source.files)
+        files += [other for other in beside if other not in files and other.is_file()]
+    return files
+
+
 def no_data(path: Path, channels: int, window: Window | None = None) -> np.ndarray | None:
     """Return where a raster, or a window of it, has no data (H, W) bool; None if it has all.
 
