@@ -19,7 +19,7 @@ from lightning_seg.data.reading.tiff import files_of
 from lightning_seg.files import write_atomically
 
 _FOLDER = ".finished"
-_VERSION = 2
+_VERSION = 3
 # Attributes of every module, which are not settings.
 _MODULE_ATTRIBUTES = frozenset(vars(nn.Module()))
 

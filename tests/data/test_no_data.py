@@ -50,10 +50,66 @@ def test_elevation_without_data_is_0_and_void(tmp_path, value, nodata):
     np.testing.assert_array_equal(got["mask"], np.where(empty, 255, MASK))
 
 
-def test_no_data_are_not_advised_as_a_value_range(tmp_path):
-    elevation = np.array([[-3.4028235e38, np.nan, 20, 812]], np.float32)
-    with pytest.raises(InputError, match="holds floats from 20 to 812, but 0 to 1"):
-        sample(tmp_path, elevation, 1)
+@pytest.mark.parametrize(
+    ("values", "nodata", "expected"),
+    [
+        (np.array([[-3.4028235e38, np.nan, 20, 812]], np.float32), None, "floats from 20 to 812"),
+        (np.array([[-9999, 20, 812]], np.int16), "-9999", "type int16, from 20 to 812"),
+    ],
+)
+def test_no_data_are_not_advised_as_a_value_range(tmp_path, values, nodata, expected):
+    with pytest.raises(InputError, match=expected):
+        sample(tmp_path, values, 1, nodata)
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "value_range"),
+    [
+        (np.uint8, "255", None),
+        (np.uint16, "65535", None),
+        (np.uint16, "65535", (0, 4095)),
+        (np.int16, "-9999", (-50, 3000)),
+    ],
+)
+def test_bands_of_integers_without_data_are_0(tmp_path, dtype, nodata, value_range):
+    image = np.full((6, 8, 3), 100, dtype)
+    image[:2], image[2, :, 1] = int(nodata), int(nodata)
+    got = sample(tmp_path, image, 3, nodata, value_range, photometric="rgb")
+    np.testing.assert_array_equal(got["image"].permute(1, 2, 0) == 0, image == int(nodata))
+    np.testing.assert_array_equal(got["mask"] == 255, (image == int(nodata)).all(axis=2))
+
+
+def test_the_value_without_data_is_an_index_of_a_palette(tmp_path):
+    indices = np.array([[0, 1], [2, 0]], np.uint8)
+    colors = np.zeros((3, 256), np.uint16)
+    colors[:, :3] = np.array([[9, 9, 9], [0, 2, 2], [7, 8, 0]], np.uint16).T * 257
+    options = {"photometric": "palette", "colormap": colors}
+    tifffile.imwrite(tmp_path / "a.tif", indices, extratags=[(42113, "s", 0, "0", 1)], **options)
+    expected = [[[0, 0, 0], [0, 2, 2]], [[7, 8, 0], [0, 0, 0]]]
+    assert read_image(tmp_path / "a.tif", 3).tolist() == expected
+
+
+@pytest.mark.parametrize("internal", [True, False])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_pixels_that_a_rasters_own_mask_excludes_are_void(tmp_path, internal, orientation):
+    rasterio = pytest.importorskip("rasterio")
+    image, tags = np.full((6, 8, 3), 7, np.uint8), [(274, "H", 1, orientation, True)]
+    assert (sample(tmp_path, image, 3)["mask"] == 1).all()
+    stored = image if orientation == 1 else image.transpose(1, 0, 2)
+    tifffile.imwrite(tmp_path / "images/a.tif", stored, photometric="rgb", extratags=tags)
+    valid = np.ones(stored.shape[:2], bool)
+    valid[0] = False
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal),
+        rasterio.open(tmp_path / "images/a.tif", "r+") as file,
+    ):
+        file.write_mask(valid)
+    assert (tmp_path / "images/a.tif.msk").exists() != internal
+    data = FolderDataModule(tmp_path, num_classes=2, fractions=(1, 0, 0))
+    mask = data.dataset("train", data.pairs("train"))[0]["mask"]
+    upright = valid if orientation == 1 else np.rot90(valid, -1)
+    np.testing.assert_array_equal(mask == 255, ~upright)
 
 
 @pytest.mark.usefixtures("_engine")

@@ -292,11 +292,12 @@ def test_an_image_with_a_changed_extra_channel_is_not_finished(tmp_path):
     assert not notes.holds("a", notes.key(pair))
 
 
-def test_an_image_with_a_new_georeference_file_is_not_finished(tmp_path):
+@pytest.mark.parametrize("name", ["a.png.aux.xml", "a.png.msk", "a.tfw"])
+def test_an_image_with_a_new_file_of_its_place_or_mask_is_not_finished(tmp_path, name):
     write_image(tmp_path / "a.png")
     pair, notes = Pair("a", tmp_path / "a.png"), Progress(tmp_path / "out", "way")
     notes.note("a", notes.key(pair), [])
-    (tmp_path / "a.png.aux.xml").write_text("<PAMDataset/>")
+    (tmp_path / name).write_text("<PAMDataset/>")
     assert not notes.holds("a", notes.key(pair))
 
 

@@ -76,15 +76,14 @@ def is_paletted(path: Path) -> bool:
 def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) -> np.ndarray:
     """Read an image, or a window of it, as (H, W, in_channels), upright, in the file's dtype.
 
-    Grey images are repeated to three channels; an alpha channel is dropped. Floats of a raster are
-    NaN where it has no data. The EXIF tag (in TIFF, Orientation) is applied, and palettes are
-    resolved to colours. Only the window is read from TIFFs; other files are read whole.
+    Grey images are repeated to three channels; an alpha channel is dropped. Where a band
+    of a raster has no data, floats are NaN and integers the lowest number of their type. The EXIF
+    tag (in TIFF, Orientation) is applied, and palettes are resolved to colours. Only the window is
+    read from TIFFs; other files are read whole.
     """
     with _naming(path):
         if tiff.is_raster(path):
-            array, window = tiff.read_raster(path, window), None
-            if np.issubdtype(array.dtype, np.floating):
-                array = tiff.nan_for_no_data(array, path)
+            array, window = tiff.read_filled(path, window), None
             if array.shape[2:] == (4,) and in_channels == 3 and tiff.has_alpha(path):
                 array = array[..., :3]
         else:
@@ -106,11 +105,20 @@ def no_data(path: Path, channels: int, window: tiff.Window | None = None) -> np.
     with _naming(path):
         if tiff.is_raster(path):
             return tiff.no_data(path, channels, window)
+        if not may_lack_data(path, channels):
+            return None
         with _open(path) as image:
-            if image.mode not in ("LA", "RGBA") or channels == len(image.mode):
-                return None
             alpha = np.asarray(ImageOps.exif_transpose(image).getchannel("A"))
     return cut(alpha == 0, window)
+
+
+def may_lack_data(path: Path, channels: int) -> bool:
+    """Return whether `no_data` may find pixels without data, by the header alone."""
+    with _naming(path):
+        if tiff.is_raster(path):
+            return tiff.may_lack_data(path, channels)
+        with _open(path) as image:
+            return image.mode in ("LA", "RGBA") and channels != len(image.mode)
 
 
 def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> np.ndarray:

@@ -179,7 +179,8 @@ def as_decimals(image: np.ndarray) -> np.ndarray:
 def scale_values(image: np.ndarray, value_range: ValueRange | None, path: Path) -> np.ndarray:
     """Convert an image for the transforms: uint8 is kept, all else becomes float32 in [0, 1].
 
-    With ``value_range``, values outside are clipped. NaN (no data) becomes 0.
+    With ``value_range``, values outside are clipped. No data become 0, which are NaN or the lowest
+    number of an integer type, see `read_image`.
     """
     if value_range is not None:
         low, high = np.array(value_range, np.float32).T
@@ -190,8 +191,10 @@ def scale_values(image: np.ndarray, value_range: ValueRange | None, path: Path) 
     if image.dtype == np.uint16:
         return image.astype(np.float32) / np.iinfo(np.uint16).max
     if np.issubdtype(image.dtype, np.integer):
+        known = image[image > np.iinfo(image.dtype).min]
+        extremes = f", from {known.min()} to {known.max()}" if known.size else ""
         raise InputError(
-            f"{path} holds numbers of type {image.dtype}, from {image.min()} to {image.max()}, "
+            f"{path} holds numbers of type {image.dtype}{extremes}, "
             "whose range is unknown. Set value_range to the lowest and highest value of the images."
         )
     known = image[np.isfinite(image)]
