@@ -5,7 +5,7 @@ from PIL import Image
 
 from lightning_seg.data import FolderDataModule
 from lightning_seg.data.reading import tiff as rasters
-from lightning_seg.data.reading.image_files import read_image
+from lightning_seg.data.reading.image_files import image_channels, no_data, read_image
 from lightning_seg.errors import InputError
 
 MASK = np.ones((6, 8), np.uint8)
@@ -129,6 +129,30 @@ def test_alpha_0_is_void_in_a_model_of_three_bands(tmp_path):
     assert got["image"].shape == (3, 6, 8)
     np.testing.assert_array_equal(got["mask"], np.where(image[..., 3] == 0, 255, MASK))
     assert read_image(tmp_path / "images/a.tif", 4).shape == (6, 8, 4)
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize(("bands", "in_channels"), [(1, 1), (1, 3), (4, 4)])
+def test_alpha_after_grey_or_four_bands_is_void_and_no_channel(tmp_path, bands, in_channels):
+    image = np.full((6, 8, bands + 1), 7, np.uint8)
+    image[2:, :, -1] = 0
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    extra = ["unspecified"] * (bands - 1) + ["unassalpha"]
+    got = sample(tmp_path, image, in_channels, extrasamples=extra, **options)
+    assert image_channels(tmp_path / "images/a.tif") == bands
+    assert got["image"].shape == (in_channels, 6, 8)
+    assert (got["image"] == 7 / 255).all()
+    np.testing.assert_array_equal(got["mask"] == 255, image[..., -1] == 0)
+
+
+def test_a_grey_png_with_alpha_has_one_channel(tmp_path):
+    image, path = np.full((6, 8, 2), 7, np.uint8), tmp_path / "a.png"
+    image[2:, :, 1] = 0
+    Image.fromarray(image, "LA").save(path)
+    assert image_channels(path) == 1
+    for channels in (1, 3):
+        assert read_image(path, channels).shape == (6, 8, channels)
+        np.testing.assert_array_equal(no_data(path, channels), image[..., 1] == 0)
 
 
 def test_alpha_is_a_band_like_others_in_a_model_of_four(tmp_path):

@@ -231,7 +231,7 @@ def may_lack_data(path: Path, channels: int) -> bool:
 
 def _uses_alpha(header: _Header, channels: int) -> bool:
     """Return whether alpha tells where data are missing: unless it is a channel in use."""
-    return header.has_alpha and channels < header.samples
+    return header.has_alpha and channels != header.samples
 
 
 def _empty(pixels: np.ndarray, absence: _Absence) -> np.ndarray:
@@ -360,7 +360,7 @@ def _header_in_state(path: Path, state: tuple[int, ...]) -> _Header:
             *_TO_UPRIGHT.get(orientation, _TO_UPRIGHT[1]),
             table=_table(page),
             white_is_0=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
-            has_alpha=page.samplesperpixel in (2, 4) and _ends_with_alpha(page.extrasamples),
+            has_alpha=page.samplesperpixel > 1 and _ends_with_alpha(page.extrasamples),
             is_float=page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP,
         )
 
