@@ -183,6 +183,12 @@ def test_a_list_that_names_a_missing_image_is_refused_with_the_line(root):
         make(root, train_list="a.txt").pairs("train")
 
 
+def test_a_list_of_paths_is_told_how_names_begin(root):
+    (root / "a.txt").write_text("images/03.png\n")
+    with pytest.raises(InputError, match=r"names images/03, .*no such image.*: write 03\."):
+        make(root, train_list="a.txt").pairs("train")
+
+
 def test_an_image_in_two_lists_is_refused(root):
     (root / "a.txt").write_text("03\n")
     (root / "b.txt").write_text("04\n03\n")
@@ -615,6 +621,13 @@ def test_predict_root_may_be_a_pattern_or_a_list(tmp_path):
     twice = [str(tmp_path / "images" / "b"), str(tmp_path / "images" / "c")]
     with pytest.raises(InputError, match=r"have the same name, 2_rgb"):
         make(tmp_path, predict_root=twice).predict_pairs()
+
+
+def test_a_pattern_leaves_out_previews_of_the_same_name(tmp_path):
+    for suffix in (".png", ".jpg"):
+        write(tmp_path, "1", suffix=suffix)
+    found = make(tmp_path, predict_root=str(tmp_path / "images/*.png")).predict_pairs()
+    assert [pair.image.name for pair in found] == ["1.png"]
 
 
 @pytest.mark.parametrize("crops", [{}, {"crop_size": 8, "samples_per_epoch": 2}])

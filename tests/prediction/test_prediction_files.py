@@ -86,6 +86,25 @@ def test_predictions_never_overwrite_their_images(tmp_path, name, by_windows):
     assert (tmp_path / "out" / name).is_file()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found_again"), [("**/*.png", True), ("*/*.png", True), ("*.png", False)]
+)
+def test_results_are_not_written_where_the_pattern_of_images_finds_them(
+    tmp_path, pattern, found_again
+):
+    write_image(tmp_path / "tiles/a.png")
+    write_image(tmp_path / "tiles/b/a.png")
+    images, out = str(tmp_path / "tiles" / pattern), tmp_path / "tiles/out"
+    if found_again:
+        with pytest.raises(InputError, match="would also predict the results"):
+            predict(images, out)
+        assert not out.exists()
+    else:
+        predict(images, out)
+        predict(images, out)
+        assert [path.name for path in out.glob("*.png")] == ["a.png"]
+
+
 def test_probabilities_never_overwrite_an_image(tmp_path):
     pytest.importorskip("rasterio")
     write_image(tmp_path / "a.jpg")
