@@ -39,7 +39,13 @@ def sample(root, image, in_channels, nodata=None, value_range=None, **options):
 @pytest.mark.usefixtures("_engine")
 @pytest.mark.parametrize(
     ("value", "nodata"),
-    [(-3.4028235e38, None), (-3.4028235e38, "-3.40282346638529e+38"), (np.nan, None), (-9, "-9")],
+    [
+        (-3.4028235e38, None),
+        (-3.4028235e38, "-3.40282346638529e+38"),
+        (np.nan, None),
+        (-9, "-9"),
+        (-np.inf, "-inf"),
+    ],
 )
 def test_elevation_without_data_is_0_and_void(tmp_path, value, nodata):
     elevation = np.full((6, 8), 30, np.float32)

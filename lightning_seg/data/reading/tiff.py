@@ -238,7 +238,7 @@ def _empty(pixels: np.ndarray, absence: _Absence) -> np.ndarray:
     """Return which stored numbers are none, in the shape of the pixels."""
     is_float, value = np.issubdtype(pixels.dtype, np.floating), absence.value
     empty = ~(np.abs(pixels) < _NO_MEASUREMENT) if is_float else np.zeros(pixels.shape, bool)
-    if value is not None and not np.isnan(value):
+    if value is not None and np.isfinite(value):
         # The header may hold fewer digits than the pixels.
         near = 1e-6 * abs(value)
         same = np.abs(pixels.astype(np.float64) - value) <= near if is_float else pixels == value
