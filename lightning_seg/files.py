@@ -17,6 +17,8 @@ from zipfile import BadZipFile
 
 # Folder below a dataset's root for statistics that are computed once.
 OWN_FOLDER = ".lightning_seg"
+# File below a run's folder that marks it as one.
+RUN_MARK = f"{OWN_FOLDER}/run"
 
 # Errors of a full or read-only disk, of missing rights, and of paths that cannot exist.
 UNWRITABLE = (

@@ -11,9 +11,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_seg.callbacks.run_record import ENVIRONMENT, EPOCHS, FIT, read_lines
 from lightning_seg.checkpoints import CHECKPOINTS, list_checkpoints
 from lightning_seg.errors import InputError
-from lightning_seg.files import OWN_FOLDER
+from lightning_seg.files import RUN_MARK
 
-CONFIG, _LOCK, _MARK = "config.yaml", ".lock", "run"
+CONFIG, _LOCK = "config.yaml", ".lock"
 # What commands write into a run's folder.
 _CONTENT = (CONFIG, EPOCHS, FIT, "pictures", "predict", "resumed", "test", "val")
 
@@ -76,7 +76,7 @@ def refuse_foreign_folder(run_dir: Path) -> None:
 
     Otherwise mark the folder as a run's.
     """
-    mark = run_dir / OWN_FOLDER / _MARK
+    mark = run_dir / RUN_MARK
     if not mark.exists() and not (run_dir / ENVIRONMENT).exists():
         for name in _CONTENT:
             if os.path.lexists(run_dir / name):

@@ -287,6 +287,10 @@ class SegmentationDataModule(LightningDataModule):
             problems.append(
                 "every pixel of the masks is ignored, so there is nothing to learn or evaluate. "
                 "Correct the masks, or the values that stand for the classes and for ignored."
+                if counts.ignored == counts.ignored_by_labels
+                else "every pixel is ignored by the masks, or has no data in the images, so there "
+                "is nothing to learn or evaluate. Choose other images or regions, or correct the "
+                "masks."
             )
         elif missing and split == "train":
             notes.append(
@@ -314,10 +318,9 @@ class SegmentationDataModule(LightningDataModule):
         """Raise if a split's masks cannot be used; warn of what is probably not intended."""
         judgement = None
         if self.trainer is None or self.trainer.is_global_zero:
-            labels = [pair.label for pair in pairs if pair.label is not None]
             try:
-                decoder = self.reader_of(split).decoder
-                counts = cached_counts(labels, decoder, self.num_workers, self.root)
+                reader = self.reader_of(split)
+                counts = cached_counts(pairs, reader, self.num_workers, self.root)
                 judgement = self.judge(split, counts)
             except (InputError, OSError) as error:
                 # Raised on rank 0 alone, it would hang the other ranks.
@@ -394,14 +397,10 @@ class SegmentationDataModule(LightningDataModule):
     def class_weights(self, balance: ClassBalance) -> tuple[float, ...]:
         """Return class weights from the training pixels; see `balanced_weights`.
 
-        The labels are read once; the counts are cached in ``.lightning_seg`` below the root.
+        Pixels that training ignores do not count. The labels are read once; the counts are cached
+        in ``.lightning_seg`` below the root.
         """
-        pairs = self.pairs("train")
-        if any(pair.without for pair in pairs):
-            locations = cached_locations(pairs, self.reader, self.num_workers, self.root)
-            return balanced_weights(locations.counts(), balance)
-        paths = [pair.label for pair in pairs if pair.label is not None]
-        counts = cached_counts(paths, self.decoder, self.num_workers, self.root)
+        counts = cached_counts(self.pairs("train"), self.reader, self.num_workers, self.root)
         return balanced_weights(counts, balance)
 
     def train_dataloader(self) -> DataLoader[Sample]:

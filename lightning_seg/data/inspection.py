@@ -172,8 +172,6 @@ def _inspect(
 ) -> tuple[SplitReport, dict[str, list[Path]]]:
     contents = SplitReport()
     digests: dict[str, list[Path]] = {}
-    pixels, around = np.zeros((2, data.num_classes), np.int64)
-    ignored, labelled = 0, False
     of_size: dict[tuple[int, int], Pair] = {}
     loader = DataLoader(
         _Findings(pairs, data.reader_of(split)),
@@ -198,16 +196,11 @@ def _inspect(
         low, high = contents.values
         contents.values = min(low, finding.values[0]), max(high, finding.values[1])
         if finding.pixels is not None:
-            labelled = True
-            of_map = counts_of(finding.pixels, data.decoder)
-            pixels += np.array(of_map.pixels)
-            around += np.array(of_map.pixels_around)
-            ignored += of_map.ignored
+            of_mask = counts_of(finding.pixels, data.decoder)
+            contents.counts = of_mask if contents.counts is None else contents.counts + of_mask
     if split != "predict":
         for problem in data.failures(split, of_size):
             remarks[0].add(problem, split)
-    if labelled:
-        contents.counts = ClassCounts(tuple(pixels.tolist()), tuple(around.tolist()), ignored)
     return contents, digests
 
 
@@ -264,9 +257,10 @@ class _Findings(Dataset[_Finding]):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             for window in _windows(pair, size):
-                image, _, mask = (
+                reader = self.reader
+                image, _, label, void = (
                     _read_or_note(read, pair, window, problems)
-                    for read in (self.reader.image, self.reader.extra_channel, self.reader.mask)
+                    for read in (reader.image, reader.extra_channel, reader.label, reader.void)
                 )
                 if image is not None:
                     shown = as_decimals(image)
@@ -274,8 +268,8 @@ class _Findings(Dataset[_Finding]):
                         min(values[0], float(shown.min())),
                         max(values[1], float(shown.max())),
                     )
-                if mask is not None:
-                    pixels += value_counts(mask)
+                if label is not None:
+                    pixels += value_counts(label, void)
         return _Finding(
             size,
             values,

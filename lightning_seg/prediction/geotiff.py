@@ -5,14 +5,12 @@ import glob
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tifffile
 
-from lightning_seg.data.reading import tiff
 from lightning_seg.data.reading.tiff import is_raster, is_tiff, opened
 from lightning_seg.errors import InputError, install
 
@@ -20,7 +18,6 @@ try:
     import rasterio
     import rasterio.shutil
     from rasterio._err import CPLE_BaseError
-    from rasterio.enums import ColorInterp, MaskFlags
     from rasterio.windows import Window
 except ImportError:  # optional: plain images are predicted without it
     rasterio = None
@@ -34,48 +31,17 @@ _GEOREFERENCE_TAGS = (33550, 33922, 34264, 34735, 50844)
 _WORLD_FILES = (".pgw", ".pngw", ".jgw", ".jpgw", ".bpw", ".wld")
 
 
-@dataclass(frozen=True)
-class Georeference:
-    """Georeference of an image, and whether it has nodata pixels.
-
-    Args:
-        path: The image.
-        profile: rasterio profile entries (CRS, transform, ground control points or rational
-            polynomials, RPCs) for a raster with the same georeference.
-        has_nodata: Whether the image may have nodata pixels.
-        channels: Number of the image's channels that are in use.
-    """
-
-    path: Path
-    profile: dict[str, Any] = field(default_factory=dict)
-    has_nodata: bool = False
-    channels: int = 3
-
-    def valid(self, row: int, rows: int) -> np.ndarray:
-        """Return where pixels of the given rows have data, as (rows, W) bool.
-
-        As in training (`tiff.no_data`), and where the file's own mask says so.
-        """
-        with opened(self.path) as source:
-            width, has_mask = source.width, _has_nodata(source)
-            window = Window(0, row, width, rows)
-            valid = source.dataset_mask(window=window) > 0 if has_mask else np.True_
-        empty = tiff.no_data(self.path, self.channels, tiff.Window(row, 0, rows, width))
-        valid = valid if empty is None else valid & ~empty
-        return np.broadcast_to(valid, (rows, width))
-
-
-def read_georeference(path: Path, channels: int = 3) -> Georeference:
+def read_georeference(path: Path) -> dict[str, Any]:
     """Read the georeference from an image's header; empty for images not stored upright.
 
-    Args:
-        path: The image.
-        channels: Number of its channels that are in use; alpha may be one of them.
+    Returns:
+        rasterio profile entries (CRS, transform, ground control points or rational polynomials,
+        RPCs) for a raster with the same georeference.
     """
     need_rasterio("A georeferenced raster")
     with opened(path) as source:
         if is_rotated(path):
-            return Georeference(path)
+            return {}
         profile: dict[str, Any] = {"crs": source.crs}
         points, points_crs = source.gcps
         if not source.transform.is_identity:
@@ -84,8 +50,7 @@ def read_georeference(path: Path, channels: int = 3) -> Georeference:
             profile |= {"gcps": points, "crs": points_crs}
         if source.rpcs is not None:
             profile["rpcs"] = source.rpcs
-        has_nodata = _has_nodata(source) or tiff.may_lack_data(path, channels)
-        return Georeference(path, profile, has_nodata, channels)
+        return profile
 
 
 class GeoTiff:
@@ -95,7 +60,7 @@ class GeoTiff:
         path: The file to write.
         shape: Number of bands, height and width.
         dtype: NumPy dtype name; ``float16`` is stored with 16 bits and read as float32.
-        georeference: Georeference of the raster.
+        georeference: Profile entries of its georeference, see `read_georeference`.
         nodata: The nodata value, if any.
         colors: Colour table of a single-band file: RGB colours of the values from 0.
         descriptions: One name per band.
@@ -110,7 +75,7 @@ class GeoTiff:
         path: Path,
         shape: tuple[int, int, int],
         dtype: str,
-        georeference: Georeference,
+        georeference: Mapping[str, Any],
         *,
         nodata: int | None = None,
         colors: Sequence[tuple[int, int, int]] = (),
@@ -146,7 +111,7 @@ class GeoTiff:
                 interleave="band",
                 **self._options,
                 **plain,
-                **georeference.profile,
+                **georeference,
             )
         if colors:
             entries = {value: (*color, 255) for value, color in enumerate(colors)}
@@ -253,17 +218,9 @@ def has_world_file(path: Path) -> bool:
     return any(path.with_suffix(suffix).is_file() for suffix in _WORLD_FILES)
 
 
-def vrt_sources(path: Path) -> list[Path]:
-    """Return the files that a VRT names; none for other rasters."""
-    if path.suffix.lower() != ".vrt":
-        return []
-    with opened(path) as source:
-        return [Path(file) for file in source.files]
-
-
 def is_placed_by_points(path: Path) -> bool:
     """Return whether a TIFF is placed by ground control points or RPCs alone."""
-    profile = read_georeference(path).profile
+    profile = read_georeference(path)
     return "transform" not in profile and bool(profile.keys() & {"gcps", "rpcs"})
 
 
@@ -295,14 +252,3 @@ def _orientation(path: Path) -> int:
         return _UPRIGHT
     with tifffile.TiffFile(path) as file:
         return file.pages.first.tags.valueof(_ORIENTATION, _UPRIGHT)
-
-
-def _has_nodata(source: Any) -> bool:
-    """Return whether the file has a nodata value or its own mask.
-
-    A fourth band does not count as alpha: it is more often infrared.
-    """
-    flags = source.mask_flag_enums[0]
-    if MaskFlags.nodata in flags:
-        return True
-    return MaskFlags.per_dataset in flags and ColorInterp.alpha not in source.colorinterp

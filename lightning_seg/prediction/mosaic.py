@@ -24,7 +24,7 @@ def refuse_mosaic(images: Sequence[Path]) -> None:
     first: tuple[Path, dict[str, Any]] | None = None
     for image in images:
         readable = is_raster(image) and not is_rotated(image)
-        profile = read_georeference(image).profile if readable else {}
+        profile = read_georeference(image) if readable else {}
         place = profile.get("transform")
         if place is None or place.b or place.d or place.e >= 0 or place.a <= 0:
             raise InputError(

@@ -1,6 +1,7 @@
 """All output files of one image, written from its first row to its last."""
 
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -8,12 +9,13 @@ import numpy as np
 import torch
 
 from lightning_seg.callbacks.label_png import label_png
+from lightning_seg.data.reading.image_files import cut, may_lack_data, no_data
 from lightning_seg.data.reading.labels import IGNORE_INDEX
+from lightning_seg.data.reading.tiff import Window
 from lightning_seg.files import naming, partial_path
 from lightning_seg.own_files import complete_own
 from lightning_seg.prediction.files import ENTROPY_STEPS, UNCERTAINTIES, Classes, PredictionFiles
 from lightning_seg.prediction.geotiff import (
-    Georeference,
     GeoTiff,
     becomes_geotiff,
     read_georeference,
@@ -44,6 +46,7 @@ def _with_ending(stem: Path, ending: str) -> Path:
 
 
 _NO_ENTROPY = ENTROPY_STEPS + 1
+_NO_COLOR = (0, 0, 0)
 
 
 class _LabelFile(Protocol):
@@ -58,9 +61,9 @@ class ImageOutputs:
     """The label raster of one image and, on request, its probabilities, uncertainties and polygons.
 
     All files get their final names once the last one is complete. The labels of a TIFF become a
-    GeoTIFF with the same georeference and the class colours as colour table; pixels of the image
-    without data (a nodata value, NaN, alpha 0, a mask) get the value 255. The labels of other
-    images become a PNG with a palette. With ``classes.values`` both are greyscale, and if 255 is a
+    GeoTIFF with the same georeference and the class colours as colour table, those of other images
+    a PNG with a palette. Pixels of the image without data (a nodata value, NaN, alpha 0, a mask)
+    get the value 255. With ``classes.values`` both are greyscale, and if 255 is a
     class, the highest unused byte means nodata. Several labels per pixel always become a TIFF, with
     a band of 0 and 1 (or of the two ``classes.values``) for each class. Maps become GeoTIFFs, see
     `PredictionFiles`.
@@ -91,10 +94,12 @@ class ImageOutputs:
         self._stem = stem
         self._partial: dict[Path, Path] = {}
         self._confidence: Path | None = None
+        self._image = image
+        self._width = size[1]
+        self._channels = channels
+        self._may_lack_data = may_lack_data(image, channels)
         is_geotiff = becomes_geotiff(image)
-        self._georeference = (
-            read_georeference(image, channels) if is_geotiff else Georeference(image)
-        )
+        self._georeference = read_georeference(image) if is_geotiff else {}
         self._png: np.ndarray | None = None
         self._labels: _LabelFile
         if is_geotiff or classes.multi_label:
@@ -105,7 +110,7 @@ class ImageOutputs:
                 (len(classes.names) if several else 1, *size),
                 "uint8",
                 self._georeference,
-                nodata=classes.nodata if self._georeference.has_nodata else None,
+                nodata=classes.nodata if self._may_lack_data else None,
                 colors=classes.colors if classes.values is None and not several else (),
                 descriptions=classes.names if several else (),
                 tags={}
@@ -142,13 +147,13 @@ class ImageOutputs:
                 (1, *size),
                 "uint8",
                 self._georeference,
-                nodata=_NO_ENTROPY if self._georeference.has_nodata else None,
+                nodata=_NO_ENTROPY if self._may_lack_data else None,
                 descriptions=(name,),
                 scale=1 / ENTROPY_STEPS,
                 overviews=overviews,
             )
         self._confidence = partial_path(path)  # for polygons alone
-        return GeoTiff(self._confidence, (1, *size), "uint8", Georeference(path))
+        return GeoTiff(self._confidence, (1, *size), "uint8", {})
 
     def write(self, rows: Rows) -> None:
         """Append rows below the previous ones.
@@ -160,14 +165,27 @@ class ImageOutputs:
         if self._classes.values is not None:
             labels = np.array(self._classes.values, np.uint8)[labels]
         maps = dict(rows.maps)
-        if self._georeference.has_nodata:
-            valid = self._georeference.valid(rows.first, labels.shape[-2])
-            labels = np.where(valid, labels, np.uint8(self._classes.nodata))
+        if (empty := self._no_data(rows.first, labels.shape[-2])) is not None:
+            labels = np.where(empty, np.uint8(self._classes.nodata), labels)
             for name in maps.keys() & set(UNCERTAINTIES):
-                maps[name] = np.where(valid, maps[name], np.uint8(_NO_ENTROPY))
+                maps[name] = np.where(empty, np.uint8(_NO_ENTROPY), maps[name])
         self._labels.write(labels.reshape(-1, *labels.shape[-2:]))
         for name, file in self._maps.items():
             file.write(maps[name])
+
+    def _no_data(self, first: int, rows: int) -> np.ndarray | None:
+        """Return where rows of the image have no data, as in training; None if all have some."""
+        if not self._may_lack_data:
+            return None
+        window = Window(first, 0, rows, self._width)
+        if becomes_geotiff(self._image):
+            return no_data(self._image, self._channels, window)
+        return None if self._whole_no_data is None else cut(self._whole_no_data, window)
+
+    @cached_property
+    def _whole_no_data(self) -> np.ndarray | None:
+        """Where an image that can only be decoded whole has no data."""
+        return no_data(self._image, self._channels)
 
     def finish(self) -> list[Path]:
         """Close all files, give them their final names and return their paths.
@@ -228,6 +246,9 @@ class _Png:
     def close(self) -> None:
         # The pixels already hold the classes' values.
         values = None if self._classes.values is None else range(IGNORE_INDEX + 1)
-        png = label_png(torch.from_numpy(self.pixels), self._classes.colors, values)
+        colors = list(self._classes.colors)
+        if (self.pixels == IGNORE_INDEX).any():
+            colors += [_NO_COLOR] * (IGNORE_INDEX + 1 - len(colors))
+        png = label_png(torch.from_numpy(self.pixels), colors, values)
         with naming(self._path):
             self._path.write_bytes(png)

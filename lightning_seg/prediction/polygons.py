@@ -101,7 +101,7 @@ class Polygons:
         if self.tolerance_metres is None and self.min_area is None:
             return
         for image in images:
-            profile = read_georeference(image).profile if becomes_geotiff(image) else {}
+            profile = read_georeference(image) if becomes_geotiff(image) else {}
             if "transform" not in profile or _metres(profile.get("crs")) is None:
                 raise InputError(
                     "tolerance_metres and min_area need a coordinate system in metres or feet, but "

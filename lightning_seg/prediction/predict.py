@@ -14,7 +14,8 @@ from torch import Tensor
 from lightning_seg.callbacks import PredictionWriter
 from lightning_seg.data import FolderDataModule, SegmentationDataModule
 from lightning_seg.data.reading.labels import Color
-from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.pair_reader import ValueRange
+from lightning_seg.data.reading.pairs import Pair, folder_of
 from lightning_seg.data.reading.tiff import is_raster
 from lightning_seg.errors import InputError, install
 from lightning_seg.files import file_stem
@@ -42,7 +43,7 @@ def predict_rasters(
     *,
     class_names: list[str] | None = None,
     class_colors: list[Color] | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     probabilities: Probabilities | None = None,
     polygons: Polygons | None = None,
     label_values: list[int] | None = None,
@@ -68,7 +69,8 @@ def predict_rasters(
             and so on.
         class_colors: RGB colours of the classes, 0 to 255; by default the task's, or else the
             PASCAL VOC palette.
-        value_range: Lowest and highest image value, see `FolderDataModule`.
+        value_range: Lowest and highest image value, see `FolderDataModule`; the checkpoint does not
+            hold it, so give the one of the training.
         probabilities: How probabilities are written, see `PredictionFiles`; by default none are.
         polygons: How outlines are written; by default none are.
         label_values: Pixel value of each class in label files, 0 to 255; the files are then
@@ -225,10 +227,11 @@ class _Checks(Callback):
         pairs = self._data.predict_pairs()
         paths = {pair: self._paths(pair) for pair in pairs}
         _refuse_clashes(paths)
+        written = [path for every in paths.values() for path in every]
         for root in self._data.predict_root or ():
-            _refuse_output_among_images(Path(root), self._folder)
+            _refuse_output_among_images(Path(root), self._folder, written)
         if self._why_whole:  # by windows, finished images are skipped: the RasterWriter checks
-            refuse_foreign((path for every in paths.values() for path in every), self._run)
+            refuse_foreign(written, self._run)
         _warn_about_lost_georeferences(pairs, self._why_whole)
         if self._files.mosaic:
             refuse_mosaic([pair.image for pair in pairs])
@@ -262,14 +265,25 @@ def _refuse_clashes(files: Mapping[Pair, Sequence[Path]]) -> None:
             written[target] = pair.image
 
 
-def _refuse_output_among_images(images: Path, folder: Path) -> None:
+def _refuse_output_among_images(images: Path, folder: Path, written: Sequence[Path]) -> None:
     """Raise if the results of this prediction would be images of the next one."""
-    if images.is_dir() and folder.resolve().is_relative_to(images.resolve()):
+    above = folder_of(images)
+    if not above.is_dir() or not folder.resolve().is_relative_to(above.resolve()):
+        return
+    pattern = images.relative_to(above)
+    if "**" in pattern.parts or pattern == Path() or _any_matches(written, above, pattern):
         raise InputError(
-            f"The output folder {folder} lies within {images}, the folder of images: the next "
-            "prediction would also predict the results. Set output_dir (--predictions.output_dir) "
-            "to a folder outside."
+            f"The output folder {folder} lies among the images, {images}: the next prediction "
+            "would also predict the results. Set output_dir (--predictions.output_dir) to a folder "
+            "outside."
         )
+
+
+def _any_matches(files: Sequence[Path], above: Path, pattern: Path) -> bool:
+    """Return whether a file matches a pattern of names, without ``**``, below a folder."""
+    below = [file.resolve().relative_to(above.resolve()) for file in files]
+    depth = len(pattern.parts)
+    return any(len(file.parts) == depth and file.match(str(pattern)) for file in below)
 
 
 def _warn_about_lost_georeferences(pairs: Sequence[Pair], why_whole: str = "") -> None:

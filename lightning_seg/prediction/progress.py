@@ -15,11 +15,11 @@ from torch import nn
 from torchmetrics import Metric
 
 from lightning_seg.data.reading.pairs import Pair
+from lightning_seg.data.reading.tiff import files_of
 from lightning_seg.files import write_atomically
-from lightning_seg.prediction.geotiff import vrt_sources
 
 _FOLDER = ".finished"
-_VERSION = 2
+_VERSION = 3
 # Attributes of every module, which are not settings.
 _MODULE_ATTRIBUTES = frozenset(vars(nn.Module()))
 
@@ -56,9 +56,8 @@ class Progress:
 
     def key(self, pair: Pair) -> str:
         """Return a hash of the image files' paths, sizes and times, and of the settings."""
-        files = [pair.image] if pair.extra is None else [pair.image, pair.extra]
-        others = [*_sidecars(pair.image), *vrt_sources(pair.image)]
-        files += [path for path in others if path.is_file()]
+        files = [*files_of(pair.image), *_georeferences(pair.image)]
+        files += [] if pair.extra is None else files_of(pair.extra)
         stats = [(file.resolve(), file.stat()) for file in files]
         states = [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]
         return hashlib.sha256(repr((_VERSION, self._settings_hash, states)).encode()).hexdigest()
@@ -67,9 +66,10 @@ class Progress:
         return self._folder / _FOLDER / f"{stem}.json"
 
 
-def _sidecars(image: Path) -> list[Path]:
-    """Return the paths of sidecar files that may georeference an image."""
-    return [*(image.with_suffix(s) for s in (".tfw", ".tifw", ".prj")), Path(f"{image}.aux.xml")]
+def _georeferences(image: Path) -> list[Path]:
+    """Return the files beside an image that may georeference it."""
+    paths = (image.with_suffix(suffix) for suffix in (".tfw", ".tifw", ".prj"))
+    return [path for path in paths if path.is_file()]
 
 
 def settings_hash(module: nn.Module, *settings: object) -> str:

@@ -38,6 +38,17 @@ def test_images_and_masks_in_one_folder_with_endings(run):
     assert all(len(Path(name).stem) == 3 for name in predict(run))
 
 
+def test_pictures_of_a_run_beside_the_images_are_no_images(run):
+    rename("images", lambda index: f"{index}.png")
+    rename("masks", lambda index: f"{index}_mask.png")
+    where = ("--data.images", ".", "--data.masks", ".", "--data.mask_suffix", "_mask")
+    train = ("fit", "--config", "config.yaml", "--panels.every_n_epochs", "1", *where)
+    for name in ("one", "two"):
+        status, _, err = run(*train, "--run_dir", f"my_folder/runs/{name}")
+        assert status == 0, err
+    assert list(Path("my_folder/runs/one").rglob("*.png"))
+
+
 def test_train_and_test_folders_without_val(run):
     splits = ["train"] * 6 + ["test"] * 2
     for kind in ("images", "masks"):

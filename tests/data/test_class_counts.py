@@ -11,7 +11,10 @@ from clean_processes import in_clean_process
 
 from lightning_seg.data import CamVidDataModule, FolderDataModule, ISPRSDataModule
 from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
+from lightning_seg.data.inspection import inspect_dataset
 from lightning_seg.data.reading.labels import ColorLabels, IdLabels
+from lightning_seg.data.reading.pair_reader import PairReader
+from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.sampling import class_counts
 from lightning_seg.data.sampling.class_counts import ClassCounts, balanced_weights, count_classes
 from lightning_seg.errors import InputError
@@ -57,16 +60,20 @@ def test_labels_without_a_class_are_refused():
         balanced_weights(ClassCounts((0, 0), (0, 0)), "median_frequency")
 
 
+def counted(label, decoder):
+    """Return the counts of a label without an image."""
+    return count_classes([Pair("a", label, label)], PairReader(decoder, masks_alone=True))
+
+
 @in_clean_process
 def test_workers_count_the_same(folder):
-    paths = [pair.label for pair in folder.pairs("train")]
-    assert count_classes(paths, folder.decoder, 2) == count_classes(paths, folder.decoder, 0)
+    pairs = folder.pairs("train")
+    assert count_classes(pairs, folder.reader, 2) == count_classes(pairs, folder.reader, 0)
 
 
 def test_counting_leaves_the_random_numbers_of_training_alone(folder):
-    paths = [pair.label for pair in folder.pairs("train")]
     before = torch.get_rng_state()
-    count_classes(paths, folder.decoder, 0)
+    count_classes(folder.pairs("train"), folder.reader, 0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -85,6 +92,38 @@ def test_other_classes_are_counted_again(folder):
     other = FolderDataModule(root=folder.root, palette=[2, 1, 0, 3], num_workers=0)
     one, many = folder.class_weights("inverse_frequency"), other.class_weights("inverse_frequency")
     assert many == (one[2], one[1], one[0], one[3])
+
+
+def single(root, **settings):
+    return FolderDataModule(root, 2, fractions=(1, 0, 0), num_workers=0, **settings)
+
+
+def test_a_changed_source_of_a_virtual_mask_is_counted_again(tmp_path):
+    files = pytest.importorskip("rasterio.shutil")
+    source, vrt = tmp_path / "source/a.tif", tmp_path / "masks/a.vrt"
+    for folder in ("images", "masks", "source"):
+        (tmp_path / folder).mkdir()
+    tifffile.imwrite(tmp_path / "images/a.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(source, np.eye(8, dtype=np.uint8))
+    files.copy(source, vrt, driver="VRT")
+    assert single(tmp_path).class_weights("inverse_frequency") == pytest.approx((64 / 112, 4.0))
+    tifffile.imwrite(source, 1 - np.eye(8, dtype=np.uint8))
+    assert single(tmp_path).class_weights("inverse_frequency") == pytest.approx((4.0, 64 / 112))
+
+
+def test_training_and_data_check_weigh_only_pixels_with_data(tmp_path):
+    image, mask = np.full((64, 64, 3), 9, np.uint8), np.zeros((64, 64), np.uint8)
+    image[:40], mask[40:52] = 0, 1
+    for folder, pixels in (("images", image), ("masks", mask)):
+        (tmp_path / folder).mkdir()
+        tag = [(42113, "s", 0, "0", True)] if folder == "images" else []
+        tifffile.imwrite(tmp_path / folder / "a.tif", pixels, extratags=tag)
+    data = single(tmp_path)
+    weights = data.class_weights("median_frequency")
+    assert weights == (1.0, 1.0)
+    checked = inspect_dataset(data).splits["train"].counts
+    assert balanced_weights(checked, "median_frequency") == weights
+    assert (checked.ignored, checked.ignored_by_labels) == (40 * 64, 0)
 
 
 def test_a_damaged_file_of_counts_is_counted_again(folder):
@@ -120,7 +159,7 @@ def tile(tmp_path):
 
 def test_a_large_tile_is_counted_whole(tile):
     path, ids = tile
-    counts = count_classes([path], ColorLabels(tuple(ISPRS_CLASSES.values())))
+    counts = counted(path, ColorLabels(tuple(ISPRS_CLASSES.values())))
     assert counts.pixels == tuple(np.bincount(ids.ravel()).tolist())
     assert counts.pixels_around == (ids.size,) * 6
 
@@ -131,14 +170,14 @@ def test_an_unknown_colour_in_a_large_tile_is_named_with_its_position(tile):
     ids[1999, 7] = 6
     tifffile.imwrite(path, colors[ids], photometric="rgb", compression="zlib")
     with pytest.raises(InputError, match=r"colour \(1, 2, 3\) at row 1999, column 7"):
-        count_classes([path], ColorLabels(tuple(ISPRS_CLASSES.values())))
+        counted(path, ColorLabels(tuple(ISPRS_CLASSES.values())))
 
 
 def test_an_unknown_label_value_is_named_with_its_position(tmp_path):
     path = tmp_path / "label.png"
     cv2.imwrite(str(path), np.array([[0, 9]], np.uint8))
     with pytest.raises(InputError, match=r"label\.png: label value 9 at row 0, column 1"):
-        count_classes([path], IdLabels((0, 1)))
+        counted(path, IdLabels((0, 1)))
 
 
 def test_crops_use_the_class_weights_of_whole_tiles(tmp_path):
@@ -159,7 +198,7 @@ def test_camvid_weights_are_near_those_of_segnet(camvid_root):
     segnet = [0.2595, 0.1826, 4.5640, 0.1417, 0.9051, 0.3826, 1.8418, 0.6823, 6.2478, 7.3614]
     data = CamVidDataModule(camvid_root)
     # Without the data module's cache, which is kept beside the frames.
-    counts = count_classes([pair.label for pair in data.pairs("train")], data.decoder)
+    counts = count_classes(data.pairs("train"), data.reader)
     weights = list(balanced_weights(counts, "median_frequency"))
     del weights[6]
     assert weights == pytest.approx(segnet, rel=0.2)

@@ -183,6 +183,12 @@ def test_a_list_that_names_a_missing_image_is_refused_with_the_line(root):
         make(root, train_list="a.txt").pairs("train")
 
 
+def test_a_list_of_paths_is_told_how_names_begin(root):
+    (root / "a.txt").write_text("images/03.png\n")
+    with pytest.raises(InputError, match=r"names images/03, .*no such image.*: write 03\."):
+        make(root, train_list="a.txt").pairs("train")
+
+
 def test_an_image_in_two_lists_is_refused(root):
     (root / "a.txt").write_text("03\n")
     (root / "b.txt").write_text("04\n03\n")
@@ -272,6 +278,19 @@ def test_masks_that_are_ignored_all_over_are_refused(tmp_path, settings, expecte
         make(tmp_path, **settings).setup("fit")
 
 
+def test_a_region_without_data_is_refused_and_not_advised_as_white(tmp_path):
+    image, mask = np.full((20, 20, 3), 9, np.uint8), np.zeros((20, 20), np.uint8)
+    image[10:], mask[:2] = 0, 1
+    for folder, pixels in (("images", image), ("masks", mask)):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", pixels, extratags=[(42113, "s", 0, "0", 1)])
+    regions = {"val_region": (0.2, 0, 0.8, 1), "test_region": (0.8, 0, 1, 1)}
+    data = make(tmp_path, num_classes=2, crop_size=2, **regions)
+    data.setup("fit")  # val holds 0 and no data, which is not 255 in the masks
+    with pytest.raises(InputError, match=r"test: every pixel is ignored.*no data in the images"):
+        data.setup("test")
+
+
 def test_masks_are_read_once_and_again_after_a_change(root):
     make(root, fractions=(0.5, 0.5, 0.0)).setup("fit")
     trained = make(root, fractions=(0.5, 0.5, 0.0)).pairs("train")
@@ -280,11 +299,11 @@ def test_masks_are_read_once_and_again_after_a_change(root):
     os.utime(trained[0].label, ns=(status.st_atime_ns, status.st_mtime_ns))
     decoded = make(root, fractions=(0.5, 0.5, 0.0))
     decoded.counts_labels = True
-    counts = cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+    counts = cached_counts(trained, decoded.reader, 0, root)
     assert sum(counts.pixels) == 5 * 12 * 16
     os.utime(trained[0].label)
     with pytest.raises(InputError, match="cannot be read as an image"):
-        cached_counts([p.label for p in trained], decoded.decoder, 0, root)
+        cached_counts(trained, decoded.reader, 0, root)
 
 
 def test_classes_without_a_training_pixel_and_ids_from_1_are_noted(root, recwarn):
@@ -602,6 +621,13 @@ def test_predict_root_may_be_a_pattern_or_a_list(tmp_path):
     twice = [str(tmp_path / "images" / "b"), str(tmp_path / "images" / "c")]
     with pytest.raises(InputError, match=r"have the same name, 2_rgb"):
         make(tmp_path, predict_root=twice).predict_pairs()
+
+
+def test_a_pattern_leaves_out_previews_of_the_same_name(tmp_path):
+    for suffix in (".png", ".jpg"):
+        write(tmp_path, "1", suffix=suffix)
+    found = make(tmp_path, predict_root=str(tmp_path / "images/*.png")).predict_pairs()
+    assert [pair.image.name for pair in found] == ["1.png"]
 
 
 @pytest.mark.parametrize("crops", [{}, {"crop_size": 8, "samples_per_epoch": 2}])

@@ -210,6 +210,23 @@ def test_ids_are_read_from_every_kind_of_png(tmp_path, mode):
     np.testing.assert_array_equal(read_label(tmp_path / "a.png", colors=False), IDS)
 
 
+def test_ids_of_16_bits_are_read_from_a_label_saved_as_rgb(tmp_path):
+    ids = IDS.astype(np.uint16) + 300
+    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([ids, ids, ids]))
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png", colors=False), ids)
+
+
+@pytest.mark.usefixtures("_engine")
+def test_a_second_band_of_ids_may_only_be_alpha(tmp_path):
+    path, bands = tmp_path / "a.tif", np.dstack([IDS, 1 - IDS])
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    tifffile.imwrite(path, bands, extrasamples=["unassalpha"], **options)
+    np.testing.assert_array_equal(read_label(path, colors=False), IDS)
+    tifffile.imwrite(path, bands, extrasamples=["unspecified"], **options)
+    with pytest.raises(InputError, match=r"a\.tif has 2 bands.*set multi_label"):
+        read_label(path, colors=False)
+
+
 def test_a_one_bit_label_holds_0_and_1(tmp_path):
     Image.fromarray(IDS > 0).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_label(tmp_path / "a.png", colors=False), IDS > 0)

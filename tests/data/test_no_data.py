@@ -5,7 +5,7 @@ from PIL import Image
 
 from lightning_seg.data import FolderDataModule
 from lightning_seg.data.reading import tiff as rasters
-from lightning_seg.data.reading.image_files import read_image
+from lightning_seg.data.reading.image_files import image_channels, no_data, read_image
 from lightning_seg.errors import InputError
 
 MASK = np.ones((6, 8), np.uint8)
@@ -39,7 +39,13 @@ def sample(root, image, in_channels, nodata=None, value_range=None, **options):
 @pytest.mark.usefixtures("_engine")
 @pytest.mark.parametrize(
     ("value", "nodata"),
-    [(-3.4028235e38, None), (-3.4028235e38, "-3.40282346638529e+38"), (np.nan, None), (-9, "-9")],
+    [
+        (-3.4028235e38, None),
+        (-3.4028235e38, "-3.40282346638529e+38"),
+        (np.nan, None),
+        (-9, "-9"),
+        (-np.inf, "-inf"),
+    ],
 )
 def test_elevation_without_data_is_0_and_void(tmp_path, value, nodata):
     elevation = np.full((6, 8), 30, np.float32)
@@ -50,10 +56,66 @@ def test_elevation_without_data_is_0_and_void(tmp_path, value, nodata):
     np.testing.assert_array_equal(got["mask"], np.where(empty, 255, MASK))
 
 
-def test_no_data_are_not_advised_as_a_value_range(tmp_path):
-    elevation = np.array([[-3.4028235e38, np.nan, 20, 812]], np.float32)
-    with pytest.raises(InputError, match="holds floats from 20 to 812, but 0 to 1"):
-        sample(tmp_path, elevation, 1)
+@pytest.mark.parametrize(
+    ("values", "nodata", "expected"),
+    [
+        (np.array([[-3.4028235e38, np.nan, 20, 812]], np.float32), None, "floats from 20 to 812"),
+        (np.array([[-9999, 20, 812]], np.int16), "-9999", "type int16, from 20 to 812"),
+    ],
+)
+def test_no_data_are_not_advised_as_a_value_range(tmp_path, values, nodata, expected):
+    with pytest.raises(InputError, match=expected):
+        sample(tmp_path, values, 1, nodata)
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "value_range"),
+    [
+        (np.uint8, "255", None),
+        (np.uint16, "65535", None),
+        (np.uint16, "65535", (0, 4095)),
+        (np.int16, "-9999", (-50, 3000)),
+    ],
+)
+def test_bands_of_integers_without_data_are_0(tmp_path, dtype, nodata, value_range):
+    image = np.full((6, 8, 3), 100, dtype)
+    image[:2], image[2, :, 1] = int(nodata), int(nodata)
+    got = sample(tmp_path, image, 3, nodata, value_range, photometric="rgb")
+    np.testing.assert_array_equal(got["image"].permute(1, 2, 0) == 0, image == int(nodata))
+    np.testing.assert_array_equal(got["mask"] == 255, (image == int(nodata)).all(axis=2))
+
+
+def test_the_value_without_data_is_an_index_of_a_palette(tmp_path):
+    indices = np.array([[0, 1], [2, 0]], np.uint8)
+    colors = np.zeros((3, 256), np.uint16)
+    colors[:, :3] = np.array([[9, 9, 9], [0, 2, 2], [7, 8, 0]], np.uint16).T * 257
+    options = {"photometric": "palette", "colormap": colors}
+    tifffile.imwrite(tmp_path / "a.tif", indices, extratags=[(42113, "s", 0, "0", 1)], **options)
+    expected = [[[0, 0, 0], [0, 2, 2]], [[7, 8, 0], [0, 0, 0]]]
+    assert read_image(tmp_path / "a.tif", 3).tolist() == expected
+
+
+@pytest.mark.parametrize("internal", [True, False])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_pixels_that_a_rasters_own_mask_excludes_are_void(tmp_path, internal, orientation):
+    rasterio = pytest.importorskip("rasterio")
+    image, tags = np.full((6, 8, 3), 7, np.uint8), [(274, "H", 1, orientation, True)]
+    assert (sample(tmp_path, image, 3)["mask"] == 1).all()
+    stored = image if orientation == 1 else image.transpose(1, 0, 2)
+    tifffile.imwrite(tmp_path / "images/a.tif", stored, photometric="rgb", extratags=tags)
+    valid = np.ones(stored.shape[:2], bool)
+    valid[0] = False
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal),
+        rasterio.open(tmp_path / "images/a.tif", "r+") as file,
+    ):
+        file.write_mask(valid)
+    assert (tmp_path / "images/a.tif.msk").exists() != internal
+    data = FolderDataModule(tmp_path, num_classes=2, fractions=(1, 0, 0))
+    mask = data.dataset("train", data.pairs("train"))[0]["mask"]
+    upright = valid if orientation == 1 else np.rot90(valid, -1)
+    np.testing.assert_array_equal(mask == 255, ~upright)
 
 
 @pytest.mark.usefixtures("_engine")
@@ -73,6 +135,30 @@ def test_alpha_0_is_void_in_a_model_of_three_bands(tmp_path):
     assert got["image"].shape == (3, 6, 8)
     np.testing.assert_array_equal(got["mask"], np.where(image[..., 3] == 0, 255, MASK))
     assert read_image(tmp_path / "images/a.tif", 4).shape == (6, 8, 4)
+
+
+@pytest.mark.usefixtures("_engine")
+@pytest.mark.parametrize(("bands", "in_channels"), [(1, 1), (1, 3), (4, 4)])
+def test_alpha_after_grey_or_four_bands_is_void_and_no_channel(tmp_path, bands, in_channels):
+    image = np.full((6, 8, bands + 1), 7, np.uint8)
+    image[2:, :, -1] = 0
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    extra = ["unspecified"] * (bands - 1) + ["unassalpha"]
+    got = sample(tmp_path, image, in_channels, extrasamples=extra, **options)
+    assert image_channels(tmp_path / "images/a.tif") == bands
+    assert got["image"].shape == (in_channels, 6, 8)
+    assert (got["image"] == 7 / 255).all()
+    np.testing.assert_array_equal(got["mask"] == 255, image[..., -1] == 0)
+
+
+def test_a_grey_png_with_alpha_has_one_channel(tmp_path):
+    image, path = np.full((6, 8, 2), 7, np.uint8), tmp_path / "a.png"
+    image[2:, :, 1] = 0
+    Image.fromarray(image, "LA").save(path)
+    assert image_channels(path) == 1
+    for channels in (1, 3):
+        assert read_image(path, channels).shape == (6, 8, channels)
+        np.testing.assert_array_equal(no_data(path, channels), image[..., 1] == 0)
 
 
 def test_alpha_is_a_band_like_others_in_a_model_of_four(tmp_path):

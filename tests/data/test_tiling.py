@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -62,6 +63,26 @@ def test_an_absent_class_is_never_drawn(tmp_path):
     dataset = crops(tmp_path, num_classes=5, class_balanced=True)
     assert dataset.locations.pixels.sum(axis=0).tolist() == [200 * 150 - 16, 16, 0, 0, 0]
     assert len(list(dataset)) == 40
+
+
+def test_balanced_crops_know_where_this_model_has_no_data(tmp_path):
+    image, mask = np.full((64, 64, 4), 9, np.uint8), np.zeros((64, 64), np.uint8)
+    image[:32, :, 3], mask[:32] = 0, 1
+    write_png(tmp_path / "masks/a.png", mask)
+    (tmp_path / "images").mkdir()
+    alpha = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "images/a.tif", image, **alpha)
+    given = {"class_balanced": True, "fractions": (1, 0, 0)}
+    for channels, classes in ((4, {0, 1}), (3, {0})):  # alpha is a band of the first model
+        dataset = crops(tmp_path, in_channels=channels, **given)
+        seen = {crop["mask"][8, 8].item() for crop in dataset}
+        assert seen - {255} == classes
+    image[..., 3] = 255
+    tifffile.imwrite(tmp_path / "images/a.tif", image, **alpha)
+    dataset = crops(tmp_path, **given)
+    assert {crop["mask"][8, 8].item() for crop in dataset} == {0, 1}
+    write_png(tmp_path / "masks/a.png", np.zeros_like(mask))  # while the run goes on
+    assert {crop["mask"][8, 8].item() for crop in dataset} == {0}
 
 
 def test_labels_without_any_class_cannot_be_balanced(tmp_path):

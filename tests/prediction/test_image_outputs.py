@@ -124,6 +124,17 @@ def test_what_is_void_in_training_has_no_label(tmp_path):
             assert np.array_equal(labels[:, 200:], scene()[:, 200:])
 
 
+def test_transparent_pixels_of_a_photo_have_no_label(tmp_path):
+    pixels = np.full((600, 530, 4), 9, np.uint8)
+    pixels[:300, :200, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    predict(tmp_path / "a.png", scene(), tmp_path / "out", polygons=Polygons(tolerance=0))
+    expected = np.where(pixels[..., 3] == 0, 255, scene())
+    assert np.array_equal(np.array(Image.open(tmp_path / "out.png")), expected)
+    _, _, _, (_, _, sizes, *_) = pyogrio.raw.read(tmp_path / "out.gpkg")
+    assert sizes.sum() == (expected != 255).sum()
+
+
 @pytest.mark.parametrize("optimized", [False, True])
 def test_a_georeference_by_control_points_is_kept(tmp_path, optimized):
     points = [

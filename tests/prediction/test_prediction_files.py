@@ -86,6 +86,25 @@ def test_predictions_never_overwrite_their_images(tmp_path, name, by_windows):
     assert (tmp_path / "out" / name).is_file()
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found_again"), [("**/*.png", True), ("*/*.png", True), ("*.png", False)]
+)
+def test_results_are_not_written_where_the_pattern_of_images_finds_them(
+    tmp_path, pattern, found_again
+):
+    write_image(tmp_path / "tiles/a.png")
+    write_image(tmp_path / "tiles/b/a.png")
+    images, out = str(tmp_path / "tiles" / pattern), tmp_path / "tiles/out"
+    if found_again:
+        with pytest.raises(InputError, match="would also predict the results"):
+            predict(images, out)
+        assert not out.exists()
+    else:
+        predict(images, out)
+        predict(images, out)
+        assert [path.name for path in out.glob("*.png")] == ["a.png"]
+
+
 def test_probabilities_never_overwrite_an_image(tmp_path):
     pytest.importorskip("rasterio")
     write_image(tmp_path / "a.jpg")
@@ -292,11 +311,12 @@ def test_an_image_with_a_changed_extra_channel_is_not_finished(tmp_path):
     assert not notes.holds("a", notes.key(pair))
 
 
-def test_an_image_with_a_new_georeference_file_is_not_finished(tmp_path):
+@pytest.mark.parametrize("name", ["a.png.aux.xml", "a.png.msk", "a.tfw"])
+def test_an_image_with_a_new_file_of_its_place_or_mask_is_not_finished(tmp_path, name):
     write_image(tmp_path / "a.png")
     pair, notes = Pair("a", tmp_path / "a.png"), Progress(tmp_path / "out", "way")
     notes.note("a", notes.key(pair), [])
-    (tmp_path / "a.png.aux.xml").write_text("<PAMDataset/>")
+    (tmp_path / name).write_text("<PAMDataset/>")
     assert not notes.holds("a", notes.key(pair))
 
 

@@ -19,7 +19,7 @@ from lightning_seg.inference import SlidingWindow
 from lightning_seg.losses import CrossEntropyLoss, WeightedLoss
 from lightning_seg.networks import Unet
 from lightning_seg.prediction import predict_rasters, row_labels
-from lightning_seg.prediction.geotiff import Georeference, GeoTiff
+from lightning_seg.prediction.geotiff import GeoTiff
 from lightning_seg.prediction.polygons import Polygons
 from lightning_seg.prediction.row_store import RowStore
 from lightning_seg.tasks import SegmentationTask
@@ -239,7 +239,7 @@ def test_two_processes_share_the_images(tmp_path, count):
 @pytest.mark.parametrize("bands", [3, 4])
 def test_bands_of_bytes_are_neither_colours_nor_opacity(tmp_path, bands, overviews):
     path = tmp_path / "probabilities.tif"
-    file = GeoTiff(path, (bands, 16, 16), "uint8", Georeference(path), overviews=overviews)
+    file = GeoTiff(path, (bands, 16, 16), "uint8", {}, overviews=overviews)
     file.write(np.zeros((bands, 16, 16), np.uint8))
     file.close()
     with rasterio.open(path) as written:

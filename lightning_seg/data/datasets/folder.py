@@ -212,7 +212,8 @@ class FolderDataModule(SegmentationDataModule):
         problems, notes = super().judge(split, counts)
         if counts is None:
             return Judgement(problems, notes)
-        if self.multi_label and self.assumes_ignored and counts.ignored and not any(counts.pixels):
+        void = self.assumes_ignored and counts.ignored_by_labels
+        if self.multi_label and void and not any(counts.pixels):
             return Judgement(
                 [
                     "the bands of the masks hold only 0 and 255, and 255 would be ignored. If it "
@@ -223,7 +224,7 @@ class FolderDataModule(SegmentationDataModule):
             )
         if self.multi_label:
             return Judgement(problems, notes)
-        if self.assumes_ignored and counts.ignored and not any(counts.pixels[1:]):
+        if void and not any(counts.pixels[1:]):
             held = "0 and 255" if counts.pixels[0] else "255"
             return Judgement(
                 [

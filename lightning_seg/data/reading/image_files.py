@@ -55,14 +55,16 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def image_channels(path: Path) -> int:
-    """Return the number of channels in an image file; of a palette, those of its colours."""
+    """Return the number of channels in an image file; of a palette, those of its colours.
+
+    Alpha does not count in a raster, nor beside grey.
+    """
     if tiff.is_raster(path):
         with _naming(path):
             pixels = tiff.read_raster(path, tiff.Window(0, 0, 1, 1))
-            alpha = pixels.shape[2:] == (4,) and tiff.has_alpha(path)
-        return 3 if alpha else (pixels.shape[2] if pixels.ndim == 3 else 1)
+            return pixels.shape[2] - tiff.has_alpha(path) if pixels.ndim == 3 else 1
     with _naming(path), _open(path) as image:
-        return len(image.getbands()) if image.mode != "P" else 3
+        return {"P": 3, "LA": 1}.get(image.mode, len(image.getbands()))
 
 
 def is_paletted(path: Path) -> bool:
@@ -76,24 +78,16 @@ def is_paletted(path: Path) -> bool:
 def read_image(path: Path, in_channels: int, window: tiff.Window | None = None) -> np.ndarray:
     """Read an image, or a window of it, as (H, W, in_channels), upright, in the file's dtype.
 
-    Grey images are repeated to three channels; an alpha channel is dropped. Floats of a raster are
-    NaN where it has no data. The EXIF tag (in TIFF, Orientation) is applied, and palettes are
-    resolved to colours. Only the window is read from TIFFs; other files are read whole.
+    Grey images are repeated to three channels; an alpha channel is dropped. Where a band
+    of a raster has no data, floats are NaN and integers the lowest number of their type. The EXIF
+    tag (in TIFF, Orientation) is applied, and palettes are resolved to colours. Only the window is
+    read from TIFFs; other files are read whole.
     """
     with _naming(path):
         if tiff.is_raster(path):
-            array, window = tiff.read_raster(path, window), None
-            if np.issubdtype(array.dtype, np.floating):
-                array = tiff.nan_for_no_data(array, path)
-            if array.shape[2:] == (4,) and in_channels == 3 and tiff.has_alpha(path):
-                array = array[..., :3]
+            array, window = tiff.read_filled(path, window), None
         else:
-            with _open(path) as image:
-                _refuse_wrong_checksum(path)
-                if _has_16_bit_colours(path):
-                    array = _read_16_bit_colours(path)
-                else:
-                    array = np.asarray(ImageOps.exif_transpose(_plain(image)))
+            array = _read_whole(path, _plain)
     return fit_channels(cut(array, window), in_channels, path)
 
 
@@ -106,18 +100,28 @@ def no_data(path: Path, channels: int, window: tiff.Window | None = None) -> np.
     with _naming(path):
         if tiff.is_raster(path):
             return tiff.no_data(path, channels, window)
+        if not may_lack_data(path, channels):
+            return None
         with _open(path) as image:
-            if image.mode not in ("LA", "RGBA") or channels == len(image.mode):
-                return None
             alpha = np.asarray(ImageOps.exif_transpose(image).getchannel("A"))
     return cut(alpha == 0, window)
+
+
+def may_lack_data(path: Path, channels: int) -> bool:
+    """Return whether `no_data` may find pixels without data, by the header alone."""
+    with _naming(path):
+        if tiff.is_raster(path):
+            return tiff.may_lack_data(path, channels)
+        with _open(path) as image:
+            return image.mode in ("LA", "RGBA") and channels != len(image.mode)
 
 
 def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> np.ndarray:
     """Read a label file, or a window of it: ids (H, W), or with ``colors`` RGB (H, W, 3) uint8.
 
     A paletted PNG or TIFF yields its indices as ids and its palette entries as colours. Grey is a
-    colour with three equal channels, and a grey label saved as RGB still holds ids. Ids are the
+    colour with three equal channels, and a grey label saved as RGB, with 8 or 16 bits, still
+    holds ids. Ids are the
     stored numbers and colours the displayed ones, even in a TIFF where 0 is white. Alpha is
     dropped. Labels are rotated like images.
     """
@@ -125,11 +129,7 @@ def read_label(path: Path, colors: bool, window: tiff.Window | None = None) -> n
         if tiff.is_raster(path):
             array, window = tiff.read_raster(path, window, shown=colors), None
         else:
-            with _open(path) as image:
-                _refuse_wrong_checksum(path)
-                holds_ids = not colors and image.mode in ("P", "1")
-                plain = image if holds_ids else _plain(image)
-                array = np.asarray(ImageOps.exif_transpose(plain))
+            array = _read_whole(path, _plain if colors else _plain_ids, in_8_bits=colors)
     array = cut(array.astype(np.uint8) if array.dtype == bool else array, window)
     return label_colors(array, path) if colors else _label_ids(array, path)
 
@@ -140,12 +140,7 @@ def read_bands(path: Path, window: tiff.Window | None = None) -> np.ndarray:
         if tiff.is_raster(path):
             array, window = tiff.read_raster(path, window, shown=False), None
         else:
-            with _open(path) as image:
-                _refuse_wrong_checksum(path)
-                if _has_16_bit_colours(path):
-                    array = _read_16_bit_colours(path)
-                else:
-                    array = np.asarray(ImageOps.exif_transpose(image))
+            array = _read_whole(path)
     array = array.astype(np.uint8) if array.dtype == bool else array
     return cut(array[..., None] if array.ndim == 2 else array, window)
 
@@ -162,12 +157,11 @@ def fit_channels(array: np.ndarray, in_channels: int, path: Path) -> np.ndarray:
     """Convert an image (H, W) or (H, W, C) to (H, W, in_channels) if that loses nothing."""
     array = array[..., None] if array.ndim == 2 else array
     channels = array.shape[2]
-    if channels == in_channels:
-        return array
-    if channels == 1 and in_channels == 3:
-        return np.repeat(array, 3, axis=2)
-    if channels == 4 and in_channels == 3 and not tiff.is_raster(path):
-        return array[..., :3]
+    for bands in (array, _without_alpha(array, path)):
+        if bands.shape[2] == in_channels:
+            return bands
+        if bands.shape[2] == 1 and in_channels == 3:
+            return np.repeat(bands, 3, axis=2)
     raise InputError(
         f"{path} has {channels} channel(s), but {in_channels} are expected. "
         f"Convert the image, or set in_channels to {channels} if the dataset has that setting."
@@ -188,7 +182,12 @@ def label_colors(array: np.ndarray, path: Path) -> np.ndarray:
 def _label_ids(array: np.ndarray, path: Path) -> np.ndarray:
     if array.ndim == 2:
         return array
-    shown = array[..., :3] if array.shape[2] >= 3 else array[..., :1]
+    shown = _without_alpha(array, path)
+    if shown.shape[2] not in (1, 3):
+        raise InputError(
+            f"{path} has {array.shape[2]} bands, but class ids are expected in one. If it has a "
+            "band for each class, set multi_label; otherwise save it with one band of ids."
+        )
     if (shown != shown[..., :1]).any():
         row, column = np.argwhere((shown != shown[..., :1]).any(axis=2))[0]
         raise InputError(
@@ -197,6 +196,26 @@ def _label_ids(array: np.ndarray, path: Path) -> np.ndarray:
             "as palette, or save the label with one channel of ids."
         )
     return shown[..., 0]
+
+
+def _without_alpha(array: np.ndarray, path: Path) -> np.ndarray:
+    """Return an array (H, W, C) read from a file without its alpha channel, if it has one."""
+    channels = array.shape[2]
+    alpha = tiff.has_alpha(path) if tiff.is_raster(path) else channels in (2, 4)
+    return array[..., :-1] if alpha else array
+
+
+def _read_whole(
+    path: Path,
+    convert: Callable[[Image.Image], Image.Image] | None = None,
+    in_8_bits: bool = False,
+) -> np.ndarray:
+    """Read a file that is no raster, upright; ``convert`` is for those of 8 bits a channel."""
+    with _open(path) as image:
+        _refuse_wrong_checksum(path)
+        if _has_16_bit_colours(path) and not in_8_bits:
+            return _read_16_bit_colours(path)
+        return np.asarray(ImageOps.exif_transpose(convert(image) if convert else image))
 
 
 def _open(path: Path) -> Image.Image:
@@ -262,6 +281,11 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode in ("RGB", "RGBA", *_GRAY_MODES):
         return image
     return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+
+
+def _plain_ids(image: Image.Image) -> Image.Image:
+    """Convert like `_plain`, but keep indices of a palette and bits."""
+    return image if image.mode in ("P", "1") else _plain(image)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Reader of a pair's files, whole or by window, into arrays for the transforms."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,23 +101,42 @@ class PairReader:
     def mask(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
         """Read the mask (H, W) uint8 of 0..K-1 and 255, if the pair has a label.
 
-        It is 255, too, where the image has no data. With several labels per pixel it is (H, W, K)
-        of 0, 1 and 255.
+        It is 255, too, where `void` is true. With several labels per pixel it is (H, W, K) of 0, 1
+        and 255.
         """
+        label = self.label(pair, window)
+        return None if label is None else ignored_where(self.void(pair, window), label)
+
+    def label(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
+        """Read the label by itself, in the form of `mask`."""
         if pair.label is None:
             return None
         area = _in_files(pair, window)
         mask = self.decoder.read(pair.label, _upscaled(area, self.downscale))
         height, width = (side // self.downscale for side in mask.shape[:2])
-        mask = mask[:: self.downscale, :: self.downscale][:height, :width]
-        empty = None
+        return mask[:: self.downscale, :: self.downscale][:height, :width]
+
+    def void(self, pair: Pair, window: Window | None = None) -> np.ndarray | None:
+        """Return where the label does not count (H, W) bool; None if it counts everywhere.
+
+        It does not where the image has no data, and in the parts that are held out.
+        """
+        area, empty = _in_files(pair, window), None
+        height, width = self.size(pair) if area is None else area[2:]
         if not self.masks_alone:
             empty = no_data(pair.image, self.channels, _upscaled(area, self.image_factor))
-        if empty is not None and empty.any():
-            empty = empty[:: self.image_factor, :: self.image_factor][:height, :width]
-            empty = empty if mask.ndim == 2 else empty[..., None]
-            mask = np.where(empty, np.uint8(IGNORE_INDEX), mask)
-        return _ignored_in(mask, pair.without, area) if pair.without else mask
+        if empty is None and not pair.without:
+            return None
+        if empty is None:
+            void = np.zeros((height, width), bool)
+        else:
+            void = empty[:: self.image_factor, :: self.image_factor][:height, :width]
+        top, left = (0, 0) if area is None else (area.row, area.column)
+        for part in pair.without:
+            first_row, first_column = max(part.row - top, 0), max(part.column - left, 0)
+            last_row, last_column = part.row + part.height - top, part.column + part.width - left
+            void[first_row : max(last_row, 0), first_column : max(last_column, 0)] = True
+        return void
 
     @property
     def image_factor(self) -> int:
@@ -142,14 +160,11 @@ def _in_files(pair: Pair, window: Window | None) -> Window | None:
     return Window(pair.part.row + window.row, pair.part.column + window.column, *window[2:])
 
 
-def _ignored_in(mask: np.ndarray, parts: Sequence[Window], area: Window | None) -> np.ndarray:
-    top, left = (0, 0) if area is None else (area.row, area.column)
-    mask = mask.copy()
-    for part in parts:
-        first_row, first_column = max(part.row - top, 0), max(part.column - left, 0)
-        last_row, last_column = part.row + part.height - top, part.column + part.width - left
-        mask[first_row : max(last_row, 0), first_column : max(last_column, 0)] = IGNORE_INDEX
-    return mask
+def ignored_where(void: np.ndarray | None, label: np.ndarray) -> np.ndarray:
+    """Return a label (H, W) or (H, W, K) with 255 where it does not count."""
+    if void is None:
+        return label
+    return np.where(void if label.ndim == 2 else void[..., None], np.uint8(IGNORE_INDEX), label)
 
 
 def _upscaled(window: Window | None, factor: int) -> Window | None:
@@ -164,7 +179,8 @@ def as_decimals(image: np.ndarray) -> np.ndarray:
 def scale_values(image: np.ndarray, value_range: ValueRange | None, path: Path) -> np.ndarray:
     """Convert an image for the transforms: uint8 is kept, all else becomes float32 in [0, 1].
 
-    With ``value_range``, values outside are clipped. NaN (no data) becomes 0.
+    With ``value_range``, values outside are clipped. No data become 0, which are NaN or the lowest
+    number of an integer type, see `read_image`.
     """
     if value_range is not None:
         low, high = np.array(value_range, np.float32).T
@@ -175,8 +191,10 @@ def scale_values(image: np.ndarray, value_range: ValueRange | None, path: Path) 
     if image.dtype == np.uint16:
         return image.astype(np.float32) / np.iinfo(np.uint16).max
     if np.issubdtype(image.dtype, np.integer):
+        known = image[image > np.iinfo(image.dtype).min]
+        extremes = f", from {known.min()} to {known.max()}" if known.size else ""
         raise InputError(
-            f"{path} holds numbers of type {image.dtype}, from {image.min()} to {image.max()}, "
+            f"{path} holds numbers of type {image.dtype}{extremes}, "
             "whose range is unknown. Set value_range to the lowest and highest value of the images."
         )
     known = image[np.isfinite(image)]

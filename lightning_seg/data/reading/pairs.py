@@ -1,7 +1,7 @@
 """Pairs of image and label files, checked before training starts."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import takewhile
@@ -12,6 +12,7 @@ from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, image_size
 from lightning_seg.data.reading.labels import LabelDecoder
 from lightning_seg.data.reading.tiff import REMOTE_VARIABLE, Window
 from lightning_seg.errors import InputError
+from lightning_seg.files import RUN_MARK
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ def require_folder(folder: Path, hint: str = "") -> None:
 
 
 def find_images(
-    folder: Path, missing: str = "", ending: str = "", without: str = ""
+    folder: Path,
+    missing: str = "",
+    ending: str = "",
+    without: str = "",
+    among: Container[Path] | None = None,
 ) -> dict[str, Path]:
     """Return all image files below a folder by name, the relative path without suffix, sorted.
 
@@ -66,11 +71,14 @@ def find_images(
         missing: Advice for the error message if the folder is missing.
         ending: Only files whose names end so, such as "_image" or "_image.png"; names lack it.
         without: No files whose names end so.
+        among: Only these files; by default all.
     """
     require_folder(folder, missing)
     images: dict[str, Path] = {}
     others: set[str] = set()
     for path in sorted(files_below(folder)):
+        if among is not None and path not in among:
+            continue
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             others.add(path.suffix or path.name)
             continue
@@ -108,19 +116,28 @@ def images_at(root: str | Path) -> dict[str, Path]:
         )
     if os.path.isfile(path):
         return {path.stem: path}
-    fixed = list(takewhile(lambda part: not has_magic(part), path.parts))
-    if os.path.isdir(path) or len(fixed) == len(path.parts):
+    folder = folder_of(path)
+    if folder == path:
         return find_images(path, "Set predict_root to an image, a folder of them or a pattern.")
-    folder = Path(*fixed)
     matches = {Path(match) for match in glob(str(path), recursive=True)}
-    images = {name: found for name, found in find_images(folder).items() if found in matches}
+    images = find_images(folder, among=matches)
     if not images:
         raise InputError(f"predict_root: no image matches {root}. Correct the pattern.")
     return images
 
 
+def folder_of(root: Path) -> Path:
+    """Return the folder before a pattern's first wildcard; a folder itself."""
+    if os.path.isdir(root):
+        return root
+    return Path(*takewhile(lambda part: not has_magic(part), root.parts))
+
+
 def files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
-    """Yield all files below a folder that are not hidden, through links, but not in circles."""
+    """Yield all files below a folder that are not hidden, through links, but not in circles.
+
+    Folders of runs, which hold pictures, are left out.
+    """
     try:
         status, paths = folder.stat(), list(folder.iterdir())
     except OSError as error:
@@ -134,7 +151,8 @@ def files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from files_below(path, here)
+            if not (path / RUN_MARK).exists():
+                yield from files_below(path, here)
         elif path.is_file():
             yield path
 

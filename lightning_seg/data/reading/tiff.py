@@ -26,7 +26,7 @@ from lightning_seg.errors import InputError, install
 try:
     import rasterio
     import rasterio.windows
-    from rasterio.enums import ColorInterp
+    from rasterio.enums import ColorInterp, MaskFlags
 except ImportError:  # optional: most files can be read without it
     rasterio = None
 
@@ -98,9 +98,15 @@ class _Header(NamedTuple):
     columns_reversed: bool
     table: np.ndarray | None
     white_is_0: bool
-    nodata: float | None
     has_alpha: bool
     is_float: bool
+
+
+class _Absence(NamedTuple):
+    """How a raster tells where it has no data, besides alpha: by a value, or by its own mask."""
+
+    value: float | None
+    has_mask: bool
 
 
 def is_raster(path: Path) -> bool:
@@ -148,11 +154,22 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
     read = _read_with_tifffile if is_tiff(path) and rasterio is None else _read_with_rasterio
     pixels = _upright(read(path, area), header)
     pixels = pixels.astype(np.uint8) if pixels.dtype == bool else pixels
-    if shown and header.table is not None:
-        return header.table[pixels]
-    if shown and header.white_is_0 and np.issubdtype(pixels.dtype, np.unsignedinteger):
-        return np.iinfo(pixels.dtype).max - pixels
-    return pixels
+    return _displayed(pixels, header) if shown else pixels
+
+
+def read_filled(path: Path, window: Window | None = None) -> np.ndarray:
+    """Read displayed values like `read_raster`, filled where a band has no data.
+
+    Floats are NaN there, and integers the lowest number of their type.
+    """
+    header, stored = _header(path), read_raster(path, window, shown=False)
+    empty, pixels = _empty(stored, _absence(path)), _displayed(stored, header)
+    if not empty.any():
+        return pixels
+    if np.issubdtype(pixels.dtype, np.floating):
+        return np.where(empty, np.float32(np.nan), pixels)
+    empty = empty if empty.ndim == pixels.ndim else empty[..., None]
+    return np.where(empty, np.iinfo(pixels.dtype).min, pixels).astype(pixels.dtype)
 
 
 def has_alpha(path: Path) -> bool:
@@ -169,52 +186,100 @@ def band_names(path: Path) -> tuple[str, ...]:
     return tuple(names) if all(names) else ()
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the files that an image is read from: also those that its VRT names, and masks."""
+    files = [path]
+    for file in files:  # which grows
+        others = _beside(file)
+        if file.suffix.lower() == ".vrt":
+            with opened(file) as source:
+                others += filter(Path.is_file, map(Path, source.files))
+        files += [other for other in others if other not in files]
+    return files
+
+
 def no_data(path: Path, channels: int, window: Window | None = None) -> np.ndarray | None:
     """Return where a raster, or a window of it, has no data (H, W) bool; None if it has all.
 
     No data are the header's nodata value, and in floats numbers beyond 1e30, in all bands; NaN in
-    any band; and alpha 0, unless alpha is one of the ``channels`` in use.
+    any band; alpha 0, unless alpha is one of the ``channels`` in use; and, where rasterio is
+    installed, what the raster's own mask excludes.
     """
-    header = _header(path)
-    if not _may_lack_data(header, channels):
+    if not may_lack_data(path, channels):
         return None
+    header, absence = _header(path), _absence(path)
+    masked = _own_mask(path, header, window) if absence.has_mask else None
+    if absence.value is None and not header.is_float and not _uses_alpha(header, channels):
+        return masked
     pixels = read_raster(path, window, shown=False)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     bands = pixels[..., :-1] if header.has_alpha else pixels
-    empty = np.asarray(_empty(bands, header).all(axis=2))
+    empty = np.asarray(_empty(bands, absence).all(axis=2))
     if header.is_float:
         empty |= np.isnan(bands).any(axis=2)
-    return empty | (pixels[..., -1] == 0) if _uses_alpha(header, channels) else empty
+    if _uses_alpha(header, channels):
+        empty |= pixels[..., -1] == 0
+    return empty if masked is None else empty | masked
 
 
 def may_lack_data(path: Path, channels: int) -> bool:
     """Return whether `no_data` may find pixels without data, by the header alone."""
-    return _may_lack_data(_header(path), channels)
-
-
-def nan_for_no_data(image: np.ndarray, path: Path) -> np.ndarray:
-    """Return a float image of a raster with NaN where it has no data."""
-    return np.where(_empty(image, _header(path)), np.float32(np.nan), image)
-
-
-def _may_lack_data(header: _Header, channels: int) -> bool:
-    return header.nodata is not None or header.is_float or _uses_alpha(header, channels)
+    header, absence = _header(path), _absence(path)
+    by_value = absence.value is not None or header.is_float
+    return by_value or absence.has_mask or _uses_alpha(header, channels)
 
 
 def _uses_alpha(header: _Header, channels: int) -> bool:
     """Return whether alpha tells where data are missing: unless it is a channel in use."""
-    return header.has_alpha and channels < header.samples
+    return header.has_alpha and channels != header.samples
 
 
-def _empty(pixels: np.ndarray, header: _Header) -> np.ndarray:
-    empty = np.zeros(pixels.shape, bool)
-    if header.is_float:
-        empty |= ~(np.abs(pixels) < _NO_MEASUREMENT)
-    if header.nodata is not None and not np.isnan(header.nodata):
+def _empty(pixels: np.ndarray, absence: _Absence) -> np.ndarray:
+    """Return which stored numbers are none, in the shape of the pixels."""
+    is_float, value = np.issubdtype(pixels.dtype, np.floating), absence.value
+    empty = ~(np.abs(pixels) < _NO_MEASUREMENT) if is_float else np.zeros(pixels.shape, bool)
+    if value is not None and np.isfinite(value):
         # The header may hold fewer digits than the pixels.
-        near = 1e-6 * abs(header.nodata) if header.is_float else 0
-        empty |= np.abs(pixels.astype(np.float64) - header.nodata) <= near
+        near = 1e-6 * abs(value)
+        same = np.abs(pixels.astype(np.float64) - value) <= near if is_float else pixels == value
+        empty |= same
     return empty
+
+
+def _own_mask(path: Path, header: _Header, window: Window | None) -> np.ndarray:
+    area = None if window is None else _stored(header, window)
+    with opened(path) as source:
+        valid = source.read_masks(1, window=_in_rasterio(area))
+    return _upright(valid, header) == 0
+
+
+def _absence(path: Path) -> _Absence:
+    return _absence_in_state(path, tuple(map(_state, [path, *_beside(path)])))
+
+
+@lru_cache(maxsize=4096)
+def _absence_in_state(path: Path, states: tuple[tuple[int, ...], ...]) -> _Absence:
+    if rasterio is None:
+        with _first_page(path) as page:
+            return _Absence(_number(page.tags.valueof("GDAL_NODATA")), has_mask=False)
+    with opened(path) as source:
+        flags = source.mask_flag_enums[0]
+        has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+        return _Absence(source.nodata, has_mask)
+
+
+def _beside(path: Path) -> list[Path]:
+    """Return the files beside a raster that may tell where it has no data."""
+    files = (Path(f"{path}{ending}") for ending in (".msk", ".aux.xml"))
+    return [file for file in files if file.is_file()]
+
+
+def _displayed(pixels: np.ndarray, header: _Header) -> np.ndarray:
+    if header.table is not None:
+        return header.table[pixels]
+    if header.white_is_0 and np.issubdtype(pixels.dtype, np.unsignedinteger):
+        return np.iinfo(pixels.dtype).max - pixels
+    return pixels
 
 
 def _number(text: object) -> float | None:
@@ -295,8 +360,7 @@ def _header_in_state(path: Path, state: tuple[int, ...]) -> _Header:
             *_TO_UPRIGHT.get(orientation, _TO_UPRIGHT[1]),
             table=_table(page),
             white_is_0=page.photometric == tifffile.PHOTOMETRIC.MINISWHITE,
-            nodata=_number(page.tags.valueof("GDAL_NODATA")),
-            has_alpha=page.samplesperpixel in (2, 4) and _ends_with_alpha(page.extrasamples),
+            has_alpha=page.samplesperpixel > 1 and _ends_with_alpha(page.extrasamples),
             is_float=page.sampleformat == tifffile.SAMPLEFORMAT.IEEEFP,
         )
 
@@ -318,7 +382,6 @@ def _header_by_gdal(path: Path) -> _Header:
             *_TO_UPRIGHT[1],
             table=table,
             white_is_0=False,
-            nodata=source.nodata,
             has_alpha=source.colorinterp[-1] == ColorInterp.alpha,
             is_float=np.issubdtype(np.dtype(source.dtypes[0]), np.floating),
         )
@@ -428,14 +491,17 @@ def _upright(pixels: np.ndarray, header: _Header) -> np.ndarray:
 
 
 def _read_with_rasterio(path: Path, window: Window | None) -> np.ndarray:
-    area = None
-    if window is not None:
-        area = rasterio.windows.Window(window.column, window.row, window.width, window.height)
     with opened(path) as source:
         size = source.shape if window is None else window[2:]
         pixels = np.empty((*size, source.count), source.dtypes[0])
-        source.read(window=area, out=pixels.transpose(2, 0, 1))
+        source.read(window=_in_rasterio(window), out=pixels.transpose(2, 0, 1))
     return pixels[..., 0] if source.count == 1 else pixels
+
+
+def _in_rasterio(window: Window | None) -> Any:
+    if window is None:
+        return None
+    return rasterio.windows.Window(window.column, window.row, window.width, window.height)
 
 
 def _read_with_tifffile(path: Path, window: Window | None) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Locations of each class in a set of label maps, to draw all classes equally often."""
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from lightning_seg.data.reading.pair_reader import PairReader
 from lightning_seg.data.reading.pairs import Pair
 from lightning_seg.data.reading.tiff import Window
-from lightning_seg.data.sampling.class_counts import ClassCounts, labels_key
+from lightning_seg.data.sampling.class_counts import masks_key
 from lightning_seg.errors import InputError
 from lightning_seg.files import DAMAGED_ARCHIVE, OWN_FOLDER, atomic_file
 
@@ -33,13 +32,6 @@ class ClassLocations:
         self.pixels = pixels
         # (K, N), for binary search among a million blocks.
         self._pixels_so_far = np.ascontiguousarray(pixels.cumsum(axis=0).T)
-
-    def counts(self) -> ClassCounts:
-        """Return the pixels of each class, and of the label maps that contain it."""
-        maps = np.zeros((self.blocks[:, 0].max() + 1, self.pixels.shape[1]), np.int64)
-        np.add.at(maps, self.blocks[:, 0], self.pixels)
-        around = (maps.sum(axis=1, keepdims=True) * (maps > 0)).sum(axis=0)
-        return ClassCounts(tuple(maps.sum(axis=0).tolist()), tuple(around.tolist()))
 
     def draw(self, random: np.random.Generator) -> tuple[int, Window, int]:
         """Draw a label map's index, a block in it and a class in the block.
@@ -85,16 +77,12 @@ def class_locations(
 def cached_locations(
     pairs: Sequence[Pair], reader: PairReader, num_workers: int, root: Path
 ) -> ClassLocations:
-    """Return `class_locations`, cached in a file below ``root`` until labels or classes change.
+    """Return `class_locations`, cached in a file below ``root`` as long as `masks_key` stays.
 
     If ``root`` is not writable, the labels are read every time.
     """
-    paths = [pair.label for pair in pairs if pair.label is not None]
-    key = labels_key(paths, reader.decoder, root)
-    if any(pair.part or pair.without for pair in pairs):
-        parts = [(pair.part, pair.without) for pair in pairs]
-        key += "_" + hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    file = root / OWN_FOLDER / f"class_locations_{key}_{reader.downscale}_{_BLOCK}.npz"
+    key = masks_key(pairs, reader, root)
+    file = root / OWN_FOLDER / f"class_locations_{key}_{_BLOCK}.npz"
     # A damaged cache file is ignored and replaced.
     with suppress(*DAMAGED_ARCHIVE), np.load(file) as cached:
         return ClassLocations(cached["blocks"], cached["pixels"])

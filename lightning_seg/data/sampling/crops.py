@@ -156,7 +156,9 @@ class RandomCrops(Crops):
         raster, block, number = locations.draw(random)
         mask = self.reader.mask(self.pairs[raster], block)
         assert mask is not None, "training pairs have labels"
-        row, column = random.choice(np.argwhere(mask == number)).tolist()
+        found = np.argwhere(mask == number)
+        # There is none if the file has changed since.
+        row, column = random.choice(found).tolist() if len(found) else (0, 0)
         height, width = self._sizes[raster]
         return raster, Window(
             self._start(block.row + row, height),
