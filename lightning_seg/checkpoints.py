@@ -82,6 +82,18 @@ def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:
     return [path for path in found if path is not None]
 
 
+def checksum(path: str | Path) -> str | None:
+    """Return a checksum that tells checkpoints apart, without reading their tensors.
+
+    It is made of the checksums that the file's format holds; None for other formats.
+    """
+    if not is_zipfile(path):
+        return None
+    with ZipFile(path) as archive:
+        parts = [(part.filename, part.CRC) for part in archive.infolist()]
+    return f"{zlib.crc32(repr(parts).encode()):08x}"
+
+
 def read_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, Any]:
     """Read a checkpoint to the CPU and check it; with ``weights_only``, no code in it is run.
 

@@ -17,6 +17,7 @@ from lightning_seg.callbacks.environment import (
     peak_memory,
     start_memory,
 )
+from lightning_seg.checkpoints import checksum
 from lightning_seg.files import append, write_atomically
 
 ENVIRONMENT, EPOCHS, FIT = "environment.jsonl", "epochs.jsonl", "fit.json"
@@ -32,7 +33,7 @@ class RunRecord(Callback):
     parameters; whether the run has ended; its seconds, samples per second and peak memory. A
     resumed run continues the same files; epochs that it trains again replace the recorded ones.
     ``validate`` and ``test`` write similar records to ``val/record.json`` and
-    ``test/record.json``, with the name of the checkpoint.
+    ``test/record.json``, with the name of the checkpoint and a checksum that identifies it.
 
     Attributes:
         environment: Command, commit, seed, versions and hardware; empty before ``setup`` and in
@@ -230,6 +231,8 @@ class RunRecord(Callback):
             **self.environment,
             **_hardware(trainer),
             "checkpoint": ", ".join(evaluated_checkpoints(trainer, folder)) or None,
+            "checkpoint_checksum": ", ".join(filter(None, map(checksum, _evaluated(trainer))))
+            or None,
             "samples": samples,
             "seconds": round(self._stage_seconds, 3),
             "samples_per_second": _rate(samples, self._stage_seconds),
@@ -258,8 +261,12 @@ def run_folder(trainer: Trainer) -> Path:
 
 def evaluated_checkpoints(trainer: Trainer, folder: Path) -> list[str]:
     """Return the checkpoint, or those of an ensemble's members, relative to the run's folder."""
+    return [_name_within(path, folder) for path in _evaluated(trainer)]
+
+
+def _evaluated(trainer: Trainer) -> list[str]:
     paths = getattr(trainer.lightning_module, "checkpoints", ()) or (trainer.ckpt_path,)
-    return [name for path in paths if (name := _name_within(path, folder))]
+    return [str(path) for path in paths if path is not None]
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -303,12 +310,10 @@ def _rate(samples: int, seconds: float) -> float | None:
     return round(samples / seconds, 3) if samples and seconds > 0 else None
 
 
-def _name_within(path: Any, folder: Path) -> str | None:
+def _name_within(path: str, folder: Path) -> str:
     """Return a checkpoint's path relative to the run's folder, or unchanged if outside it."""
-    if path is None:
-        return None
     resolved, top = Path(path).resolve(), folder.resolve()
-    return str(resolved.relative_to(top)) if resolved.is_relative_to(top) else str(path)
+    return str(resolved.relative_to(top)) if resolved.is_relative_to(top) else path
 
 
 def _read(path: Path) -> dict[str, Any]:
