@@ -3,10 +3,12 @@
 import json
 import math
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -17,6 +19,8 @@ from lightning_seg.callbacks.environment import (
     peak_memory,
     start_memory,
 )
+from lightning_seg.callbacks.evaluation_stage import dataloaders
+from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
 from lightning_seg.checkpoints import checksum
 from lightning_seg.files import append, write_atomically
 
@@ -126,14 +130,14 @@ class RunRecord(Callback):
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Count the samples."""
-        self._stage_samples += _size(batch)
+        self._count(batch, dataloader_idx)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Count the samples."""
-        self._stage_samples += _size(batch)
+        self._count(batch, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop timing the validation, before reports are written."""
@@ -218,15 +222,25 @@ class RunRecord(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             start_memory(trainer.strategy.root_device)
         self._stage_samples = 0
+        world = trainer.world_size, trainer.global_rank
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metrics that count samples twice
+            self._real = [RealSampleMask(loader, *world) for loader in dataloaders(trainer)]
         self._stage_started = time.perf_counter()
         self._stage_seconds = 0.0
 
+    def _count(self, batch: Any, dataloader_idx: int) -> None:
+        real, _ = self._real[dataloader_idx](_size(batch))
+        self._stage_samples += sum(real)
+
     def _finish_stage(self, trainer: Trainer, stage: str) -> None:
         folder = run_folder(trainer)
-        peak = peak_memory(trainer.strategy.root_device)
+        device = trainer.strategy.root_device
+        peak = peak_memory(device)
+        counted = torch.tensor(self._stage_samples, device=device)
+        samples = int(trainer.strategy.reduce(counted, reduce_op="sum"))
         if not _writes(trainer):
             return
-        samples = self._stage_samples * trainer.world_size
         record = {
             **self.environment,
             **_hardware(trainer),
