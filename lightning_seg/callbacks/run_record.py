@@ -180,7 +180,7 @@ class RunRecord(Callback):
             "seconds": round(time.perf_counter() - self._started, 3),
             "validation_seconds": round(self._validation_seconds, 3),
             "samples": self._samples * trainer.world_size,
-            "learning_rate": rates if len(rates) > 1 else rates[0],
+            "learning_rate": rates[0] if len(rates) == 1 else rates or None,
             **figures,
         }
         append(folder / EPOCHS, f"{json.dumps(record)}\n")

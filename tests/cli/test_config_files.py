@@ -38,7 +38,6 @@ def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, exp
         "--config=",
         "--config .",
         "--data=.",
-        f'--data {{"class_path":"FolderDataModule","init_args":{{"root":"{"a/b" * 200}"}}}}',
     ],
 )
 def test_other_paths_are_left_unchanged(tmp_path, monkeypatch, given):
