@@ -252,7 +252,8 @@ class BoundaryMetrics(Callback):
             log_table(trainer, f"{title}/per_class", results.rows(self._class_names))
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reset the metrics."""
+        """Reset the metrics, and what an interrupted stage has left."""
+        self._metrics, self._worst, self._reports = [], [], []
         if not trainer.sanity_checking:
             loaders = dataloaders(trainer)
             thorough = trainer.state.fn != TrainerFn.FITTING
