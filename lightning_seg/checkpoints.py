@@ -3,6 +3,7 @@
 import re
 import zlib
 from glob import glob
+from os.path import exists, isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile, is_zipfile
@@ -31,7 +32,7 @@ def find_checkpoint(ckpt_path: str | None, run_dir: Path) -> str | None:
         if ckpt_path is None:
             return None
     path = folder / f"{ckpt_path}.ckpt" if ckpt_path in ("last", "best") else Path(ckpt_path)
-    if not path.is_file():
+    if not isfile(path):  # unlike `Path.is_file`, not an error for long names
         existing = ", ".join(path.name for path in list_checkpoints(folder)) or "none"
         raise InputError(
             f"--ckpt_path {ckpt_path}: {path} does not exist. Checkpoints in {folder}: {existing}. "
@@ -61,7 +62,7 @@ def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:
     if ckpt_path is None:
         return []
     names = [ckpt_path]
-    if re.fullmatch(r"\[.*\]", ckpt_path, re.S) and not Path(ckpt_path).exists():
+    if re.fullmatch(r"\[.*\]", ckpt_path, re.S) and not exists(ckpt_path):
         names = [name.strip().strip("'\"") for name in ckpt_path[1:-1].split(",")]
         names = [name for name in names if name]
         if not names or "auto" in names:
@@ -72,7 +73,7 @@ def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:
     found: list[str | None] = []
     for name in names:
         matches = [name]
-        if re.search("[*?]", name) and not Path(name).exists():
+        if re.search("[*?]", name) and not exists(name):
             matches = sorted(glob(name, recursive=True))
             if not matches:
                 raise InputError(
@@ -80,6 +81,18 @@ def find_checkpoints(ckpt_path: str | None, run_dir: Path) -> list[str]:
                 )
         found += [find_checkpoint(match, run_dir) for match in matches]
     return [path for path in found if path is not None]
+
+
+def checksum(path: str | Path) -> str | None:
+    """Return a checksum that tells checkpoints apart, without reading their tensors.
+
+    It is made of the checksums that the file's format holds; None for other formats.
+    """
+    if not is_zipfile(path):
+        return None
+    with ZipFile(path) as archive:
+        parts = [(part.filename, part.CRC) for part in archive.infolist()]
+    return f"{zlib.crc32(repr(parts).encode()):08x}"
 
 
 def read_checkpoint(path: str | Path, weights_only: bool = True) -> dict[str, Any]:

@@ -210,3 +210,10 @@ def test_a_task_made_in_python_is_restored_from_its_checkpoint_alone(tmp_path):
 def test_no_checkpoint_in_a_list_is_an_error_and_no_fresh_start(tmp_path, named):
     with pytest.raises(InputError, match="does not exist" if named == "" else "one checkpoint or"):
         find_checkpoints(named, tmp_path)
+
+
+def test_a_list_of_checkpoints_longer_than_any_file_name_is_read(good, tmp_path):
+    named = ", ".join([str(good)] * 100)
+    assert find_checkpoints(f"[{named}]", tmp_path) == [str(good)] * 100
+    with pytest.raises(InputError, match="does not exist"):
+        find_checkpoints(named, tmp_path)

@@ -3,10 +3,12 @@
 import json
 import math
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -17,6 +19,9 @@ from lightning_seg.callbacks.environment import (
     peak_memory,
     start_memory,
 )
+from lightning_seg.callbacks.evaluation_stage import dataloaders
+from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
+from lightning_seg.checkpoints import checksum
 from lightning_seg.files import append, write_atomically
 
 ENVIRONMENT, EPOCHS, FIT = "environment.jsonl", "epochs.jsonl", "fit.json"
@@ -32,7 +37,7 @@ class RunRecord(Callback):
     parameters; whether the run has ended; its seconds, samples per second and peak memory. A
     resumed run continues the same files; epochs that it trains again replace the recorded ones.
     ``validate`` and ``test`` write similar records to ``val/record.json`` and
-    ``test/record.json``, with the name of the checkpoint.
+    ``test/record.json``, with the name of the checkpoint and a checksum that identifies it.
 
     Attributes:
         environment: Command, commit, seed, versions and hardware; empty before ``setup`` and in
@@ -125,14 +130,14 @@ class RunRecord(Callback):
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Count the samples."""
-        self._stage_samples += _size(batch)
+        self._count(batch, dataloader_idx)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Count the samples."""
-        self._stage_samples += _size(batch)
+        self._count(batch, dataloader_idx)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop timing the validation, before reports are written."""
@@ -175,7 +180,7 @@ class RunRecord(Callback):
             "seconds": round(time.perf_counter() - self._started, 3),
             "validation_seconds": round(self._validation_seconds, 3),
             "samples": self._samples * trainer.world_size,
-            "learning_rate": rates if len(rates) > 1 else rates[0],
+            "learning_rate": rates[0] if len(rates) == 1 else rates or None,
             **figures,
         }
         append(folder / EPOCHS, f"{json.dumps(record)}\n")
@@ -217,19 +222,31 @@ class RunRecord(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             start_memory(trainer.strategy.root_device)
         self._stage_samples = 0
+        world = trainer.world_size, trainer.global_rank
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metrics that count samples twice
+            self._real = [RealSampleMask(loader, *world) for loader in dataloaders(trainer)]
         self._stage_started = time.perf_counter()
         self._stage_seconds = 0.0
 
+    def _count(self, batch: Any, dataloader_idx: int) -> None:
+        real, _ = self._real[dataloader_idx](_size(batch))
+        self._stage_samples += sum(real)
+
     def _finish_stage(self, trainer: Trainer, stage: str) -> None:
         folder = run_folder(trainer)
-        peak = peak_memory(trainer.strategy.root_device)
+        device = trainer.strategy.root_device
+        peak = peak_memory(device)
+        counted = torch.tensor(self._stage_samples, device=device)
+        samples = int(trainer.strategy.reduce(counted, reduce_op="sum"))
         if not _writes(trainer):
             return
-        samples = self._stage_samples * trainer.world_size
         record = {
             **self.environment,
             **_hardware(trainer),
             "checkpoint": ", ".join(evaluated_checkpoints(trainer, folder)) or None,
+            "checkpoint_checksum": ", ".join(filter(None, map(checksum, _evaluated(trainer))))
+            or None,
             "samples": samples,
             "seconds": round(self._stage_seconds, 3),
             "samples_per_second": _rate(samples, self._stage_seconds),
@@ -258,8 +275,12 @@ def run_folder(trainer: Trainer) -> Path:
 
 def evaluated_checkpoints(trainer: Trainer, folder: Path) -> list[str]:
     """Return the checkpoint, or those of an ensemble's members, relative to the run's folder."""
+    return [_name_within(path, folder) for path in _evaluated(trainer)]
+
+
+def _evaluated(trainer: Trainer) -> list[str]:
     paths = getattr(trainer.lightning_module, "checkpoints", ()) or (trainer.ckpt_path,)
-    return [name for path in paths if (name := _name_within(path, folder))]
+    return [str(path) for path in paths if path is not None]
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -303,12 +324,10 @@ def _rate(samples: int, seconds: float) -> float | None:
     return round(samples / seconds, 3) if samples and seconds > 0 else None
 
 
-def _name_within(path: Any, folder: Path) -> str | None:
+def _name_within(path: str, folder: Path) -> str:
     """Return a checkpoint's path relative to the run's folder, or unchanged if outside it."""
-    if path is None:
-        return None
     resolved, top = Path(path).resolve(), folder.resolve()
-    return str(resolved.relative_to(top)) if resolved.is_relative_to(top) else str(path)
+    return str(resolved.relative_to(top)) if resolved.is_relative_to(top) else path
 
 
 def _read(path: Path) -> dict[str, Any]:

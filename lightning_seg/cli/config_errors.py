@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from os.path import isfile
 from pathlib import Path
 
 import torch.optim
@@ -189,7 +190,7 @@ def _section_as_config(args: Sequence[str]) -> str | None:
     words = [word for arg in args for word in arg.split("=", 1)]
     for option, word in pairwise(words):
         path = Path(word)
-        if option not in ("--config", "-c") or not path.is_file():
+        if option not in ("--config", "-c") or not isfile(path):
             continue
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and "class_path" in content:
@@ -208,7 +209,7 @@ def _config_files(args: Sequence[str]) -> list[Path]:
     queue += [Path(word) for option, word in pairwise(words) if option in ("--config", "-c")]
     files: list[Path] = []
     for path in queue:
-        if path.is_file() and path not in files:
+        if isfile(path) and path not in files:
             files.append(path)
             text = path.read_text(encoding="utf-8", errors="replace")
             queue += [Path(path.parent, m) for m in re.findall(r":\s*['\"]?(\S+\.ya?ml)\b", text)]

@@ -1,6 +1,7 @@
 """Configurations shipped with the package, and their short names."""
 
 from collections.abc import Sequence
+from os.path import isfile
 from pathlib import Path
 
 _SUFFIX = ".yaml"
@@ -43,15 +44,15 @@ def resolve_short_names(args: Sequence[str]) -> list[str]:
 
 
 def _resolved(value: str) -> str:
-    if not value or Path(value).is_file():
+    if not value or isfile(value):  # unlike `Path.is_file`, not an error for long values
         return value
     path = Path(value)
-    parts = path.parts[1:] if path.parts[0] == "configs" else path.parts
+    parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
     if not parts or path.is_absolute() or ".." in parts:
         return value
     name = Path(*parts)
     name = name if name.suffix == _SUFFIX else name.with_name(name.name + _SUFFIX)
     for candidate in (name, Path(_EXPERIMENTS, name)):
-        if (configs_folder() / candidate).is_file():
+        if isfile(configs_folder() / candidate):
             return str(configs_folder() / candidate)
     return value

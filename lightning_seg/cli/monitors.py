@@ -42,12 +42,12 @@ class MonitorCheck(Callback):
         for callback in callbacks:
             if isinstance(callback, BoundaryMetrics):
                 logged |= set(callback.names)
-        watched = {
-            type(c).__name__: name for c in callbacks if (name := getattr(c, "monitor", None))
-        }
+        watched = [
+            (type(c).__name__, name) for c in callbacks if (name := getattr(c, "monitor", None))
+        ]
         if isinstance(pl_module, SegmentationTask) and pl_module.optimization.epoch_schedule:
-            watched["optimization"] = pl_module.optimization.monitor
-        for owner, name in watched.items():
+            watched.append(("optimization", pl_module.optimization.monitor))
+        for owner, name in watched:
             elsewhere = name.startswith(_ELSEWHERE) or "dataloader_idx" in name
             if name not in logged and not elsewhere:
                 near = difflib.get_close_matches(name, logged, n=3, cutoff=0.4)

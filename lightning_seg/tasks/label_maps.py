@@ -32,9 +32,9 @@ def original_label_maps(
         scores: Names of the predictions that are class scores.
         multi_label: Whether pixels may have several labels, see `label_map`.
     """
-    whole = list(predictions["logits"].shape[-2:])
-    sizes = batch["size"].tolist() if "size" in batch else [whole]
-    contents = batch["content"].tolist() if "content" in batch else [[0, 0, *whole]] * len(sizes)
+    count, _, *whole = predictions["logits"].shape
+    contents = batch["content"].tolist() if "content" in batch else [[0, 0, *whole]] * count
+    sizes = batch["size"].tolist() if "size" in batch else [place[2:] for place in contents]
     if all(place == (sizes[0], contents[0]) for place in zip(sizes, contents, strict=True)):
         resized = _resized(predictions, sizes[0], contents[0], scores, multi_label)
         return resized | {"name": batch["name"]}

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NoReturn, Self, cast
@@ -157,7 +158,7 @@ class Optimization:
         return [{"params": group, "lr_factor": factor} for factor, group in groups.items()]
 
 
-# Lengths of schedules, which `Optimization.check_resumed` compares.
+# Lengths of step schedules, which `Optimization.check_resumed` compares.
 _LENGTHS = ("total_iters", "total_steps", "T_max", "T_0", "num_steps")
 
 
@@ -176,8 +177,24 @@ def optimizer_settings(configured: Any) -> dict[str, Any]:
     if "lr_scheduler" in configured:
         schedule = configured["lr_scheduler"]["scheduler"]
         settings["schedule"] = type(schedule).__name__
-        state = schedule.state_dict().items()
-        settings |= {f"schedule.{n}": v for n, v in state if n not in _LENGTHS and _is_plain(v)}
+        left_out = _LENGTHS if configured["lr_scheduler"]["interval"] == "step" else ()
+        settings |= _schedule_settings("schedule", schedule.state_dict(), left_out)
+    return settings
+
+
+def _schedule_settings(
+    name: str, state: dict[str, Any], left_out: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the plain settings of a schedule, and of those that it runs one after another."""
+    settings: dict[str, Any] = {}
+    for key, value in state.items():
+        if key == "_schedulers":
+            for i, part in enumerate(value):
+                settings |= _schedule_settings(f"{name}.{i}", part, left_out)
+        elif isinstance(value, Counter):  # milestones
+            settings[f"{name}.{key}"] = sorted(value.elements())
+        elif key not in left_out and _is_plain(value):
+            settings[f"{name}.{key}"] = value
     return settings
 
 

@@ -313,6 +313,31 @@ def test_the_sanity_check_is_not_counted_and_a_checkpoint_can_monitor_the_scores
     assert checkpoint.best_model_score.item() == pytest.approx(history[-1])
 
 
+def test_an_interrupted_validation_leaves_nothing_for_the_sanity_check(tmp_path):
+    class Interrupted(ReturnsLoss):
+        def validation_step(self, batch, batch_idx):
+            if batch_idx == 1:
+                raise RuntimeError("as by a signal")
+            return self.loss(batch)
+
+    callback = BoundaryMetrics()
+    with pytest.raises(RuntimeError, match="as by a signal"):
+        validated(Interrupted(), tmp_path, loader(), callback)
+    fit = trainer(tmp_path, callback, num_sanity_val_steps=1)
+    fit.fit(ReturnsLoss(), loader(), loader())
+    assert len((tmp_path / "epochs_per_class.csv").read_text().splitlines()) == 1 + K
+
+
+def test_a_report_that_could_not_be_written_is_not_written_by_the_next_stage(tmp_path):
+    callback = BoundaryMetrics()
+    (tmp_path / "test").write_text("no folder")
+    with pytest.raises(OSError, match="test"):
+        trainer(tmp_path, callback).test(ReturnsLoss(), loader(), verbose=False)
+    (tmp_path / "test").unlink()
+    validated(ReturnsLoss(), tmp_path, loader(), callback)
+    assert [path.name for path in tmp_path.iterdir()] == ["val"]
+
+
 def test_several_dataloaders_are_measured_separately(tmp_path):
     t = trainer(tmp_path, BoundaryMetrics())
     parts = t.test(ReturnsLoss(), [loader(), loader(3, seed=1)], verbose=False)
@@ -548,6 +573,24 @@ def test_additional_metrics_are_logged_tabulated_and_stored(tmp_path, capsys):
     assert all(float(row["right"]) == pytest.approx(float(row["accuracy"])) for row in images)
     stored = json.loads((tmp_path / "val" / "metrics.json").read_text())
     assert stored["settings"]["metrics"] == {"e": "EMeasure", "right": "MulticlassAccuracy"}
+
+
+def test_an_additional_metric_that_the_module_uses_too_counts_only_the_validation(tmp_path):
+    class Measures(ReturnsLoss):
+        def __init__(self):
+            super().__init__()
+            self.accuracy = MulticlassAccuracy(K, ignore_index=255, average="micro")
+
+        def training_step(self, batch, batch_idx):
+            self.accuracy.update(torch.zeros_like(batch[1]), batch[1])
+            return self.loss(batch)
+
+    module = Measures()
+    t = trainer(tmp_path, BoundaryMetrics(metrics={"right": module.accuracy}))
+    t.fit(module, loader(), loader())
+    scores = t.callback_metrics
+    assert scores["val/right"].item() == pytest.approx(scores["val/accuracy"].item(), abs=1e-6)
+    assert module.accuracy.update_count == 1
 
 
 def test_an_additional_metric_cannot_reuse_a_name(tmp_path):

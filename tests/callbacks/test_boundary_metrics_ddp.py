@@ -14,7 +14,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, PredictionPanels
+from lightning_seg.callbacks import BoundaryMetrics, CaptureForward, PredictionPanels, RunRecord
 from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
 from lightning_seg.data.sampling.evaluation import EvaluationBatches, SampleLists
 
@@ -66,6 +66,14 @@ def test_two_processes_equal_one_bit_for_bit(module, tmp_path):
     two = validated(module(), tmp_path / "two", 2)
     assert one == two
     assert one[1]
+
+
+@pytest.mark.parametrize(("module", "samples"), [(Padded, 7), (Unpadded, 7), (Nameless, 12)])
+@in_clean_process
+def test_the_record_counts_each_sample_once(module, samples, tmp_path):
+    t = trainer(tmp_path, RunRecord(), devices=2, strategy="ddp_fork")
+    t.validate(module(), verbose=False)
+    assert json.loads((tmp_path / "val" / "record.json").read_text())["samples"] == samples
 
 
 @in_clean_process

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from foreign_modules import K, ReturnsDict, ReturnsLoss, Scenes, loader, trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_seg.callbacks import BoundaryMetrics
+from lightning_seg.callbacks import BoundaryMetrics, ExactResume
 from lightning_seg.metrics.functional import boundary_f_counts, boundary_iou_counts
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -145,3 +146,27 @@ def test_repeated_epochs_replace_their_records(tmp_path):
     with (tmp_path / "epochs_per_class.csv").open() as file:
         epochs = [row["epoch"] for row in csv.DictReader(file)]
     assert epochs == [e for e in "012" for _ in range(K)]
+
+
+def test_a_resumed_fit_repeats_no_row_and_loses_none(tmp_path):
+    def fit(*callbacks, ckpt_path=None):
+        t = trainer(
+            tmp_path, BoundaryMetrics(), ExactResume(), *callbacks, max_epochs=2,
+            limit_train_batches=2, val_check_interval=1, enable_checkpointing=bool(callbacks),
+        )  # fmt: skip
+        t.fit(ReturnsLoss(), loader(), loader(), ckpt_path=ckpt_path)
+        return (tmp_path / "epochs_per_class.csv").read_text()
+
+    each = ModelCheckpoint(
+        tmp_path,
+        "{step}",
+        save_top_k=-1,
+        save_on_train_epoch_end=False,
+        enable_version_counter=False,
+    )
+    whole = fit(each)
+    checkpoints = sorted(tmp_path.glob("*.ckpt"))
+    assert len(whole.splitlines()) == 1 + K * len(checkpoints) > 1 + 2 * K
+    for path in checkpoints:
+        assert fit(ckpt_path=path) == whole
+    assert fit() == whole

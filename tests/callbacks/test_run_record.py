@@ -133,6 +133,18 @@ def test_a_resumed_fit_is_recorded_in_full(tmp_path):
     assert record["seconds"] > before["seconds"]
 
 
+def test_a_fit_without_an_optimizer_is_recorded(tmp_path):
+    class Counts(LightningModule):
+        def training_step(self, batch, batch_idx):
+            return None
+
+        def configure_optimizers(self):
+            return None
+
+    make_trainer(tmp_path, max_epochs=1).fit(Counts(), DataLoader(torch.rand(4, 2)))
+    assert lines(tmp_path / "epochs.jsonl")[0]["learning_rate"] is None
+
+
 def test_frozen_parameters_are_not_counted_as_trained(tmp_path):
     module = Regression()
     module.layer.bias.requires_grad_(False)

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -136,6 +137,14 @@ def test_a_wrong_value_names_key_value_and_accepted_values(refused, option, expe
     message = refused(*FIT, option)
     assert expected in message
     assert "config.yaml" not in message  # the value stands in the command line
+
+
+def test_a_setting_longer_than_any_file_name_is_read_and_its_mistakes_are_named(run, refused):
+    names = [f"land use class number {i}" for i in range(12)]
+    data = {"class_path": "FolderDataModule", "init_args": {"root": "d", "class_names": names}}
+    assert names[-1] in printed(run, "--data", json.dumps(data))
+    whole = json.dumps({"seed_everything": 1, "data": data, "modell": None})
+    assert "modell" in refused("fit", "--config", whole)
 
 
 def test_an_unknown_class_lists_the_known_ones(refused):

@@ -36,6 +36,8 @@ def test_a_short_name_is_a_file_of_the_package(tmp_path, monkeypatch, given, exp
         "--model.network Unet",
         "--config",
         "--config=",
+        "--config .",
+        "--data=.",
     ],
 )
 def test_other_paths_are_left_unchanged(tmp_path, monkeypatch, given):

@@ -200,6 +200,18 @@ def test_a_run_becomes_a_folder_with_its_figures_and_a_picture(run):
     assert actual.head.target == expected.head.target
 
 
+def test_a_folder_has_no_figures_of_other_weights_of_the_same_name(run):
+    fit = ("fit", "--config", "config.yaml", "--run_dir", "first")
+    run(*fit)
+    run("test", "--config", "config.yaml", "--run_dir", "first", "--ckpt_path", "last")
+    run(*fit, "--ckpt_path", "last", "--trainer.max_epochs", "2")
+    command = ("export", "--run_dir", "first", "--ckpt_path", "last", "--output", "model")
+    status, out, err = run(*command)
+    assert status == 0, err
+    assert "Without figures: those of" in out
+    assert "boundary_iou" not in Path("model/README.md").read_text()
+
+
 def test_a_folder_has_neither_size_nor_result(workplace, refused):
     message = refused("export", "--ckpt_path", "a.ckpt", "--output", "model", "--size", "32", "64")
     assert "--size and --result are for .onnx and .pt2 files" in message

@@ -43,6 +43,7 @@ def test_the_mode_follows_the_name():
     [
         ("--best_by", "val/iuo"),
         (EARLY, "--trainer.callbacks.monitor=val/iuo"),
+        ("--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/iuo"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_never_logged_is_found_before_the_first_epoch(refused, options):

@@ -4,7 +4,14 @@ from functools import partial
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from torch.optim.lr_scheduler import MultiStepLR, PolynomialLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    MultiStepLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
 from lightning_seg.errors import InputError
 from lightning_seg.tasks import Optimization, SegmentationTask
@@ -127,3 +134,37 @@ def test_a_lambda_missing_from_a_checkpoint_is_reported_when_needed(
 def test_a_copy_keeps_its_lambdas():
     optimization = Optimization(lambda groups: torch.optim.SGD(groups, lr=0.1))
     assert copy.deepcopy(optimization).optimizer is optimization.optimizer
+
+
+def warmed_up(optimizer, epochs):
+    parts = [ConstantLR(optimizer), CosineAnnealingLR(optimizer, epochs)]
+    return SequentialLR(optimizer, parts, milestones=[1])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "setting"),
+    [
+        (partial(CosineAnnealingLR, T_max=5), partial(CosineAnnealingLR, T_max=9), "T_max 5"),
+        (
+            partial(MultiStepLR, milestones=[4, 2]),
+            partial(MultiStepLR, milestones=[4]),
+            r"milestones \[2, 4\]",
+        ),
+        (partial(warmed_up, epochs=5), partial(warmed_up, epochs=9), "T_max 5"),
+    ],
+)
+def test_an_epoch_schedule_of_another_length_is_not_dropped_on_resume(
+    make_task, loader, tmp_path, before, after, setting
+):
+    task = make_task(optimization=Optimization(SGD, epoch_schedule=before))
+    path = saved(task, loader, tmp_path)
+
+    def resume(schedule):
+        resumed = make_task(optimization=Optimization(SGD, epoch_schedule=schedule))
+        Trainer(max_steps=2, **QUIET).fit(
+            resumed, loader(batch_size=2), ckpt_path=path, weights_only=False
+        )
+
+    resume(before)
+    with pytest.raises(InputError, match=rf"trained with schedule\S*\.{setting}, but"):
+        resume(after)

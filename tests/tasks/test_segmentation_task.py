@@ -181,6 +181,17 @@ def test_predictions_are_label_maps(make_task, loader):
     assert outputs[-1]["name"] == ["4"]
 
 
+def test_padding_is_cropped_from_predictions_of_images_that_keep_their_size(make_task, samples):
+    task = make_task().eval()
+    batch = {"image": torch.stack([s["image"] for s in samples[:2]]), "name": ["a", "b"]}
+    content = [[2, 3, 30, 50], [0, 0, 40, 64]]
+    with torch.no_grad():
+        whole = task.predict_step(batch, 0)["labels"]
+        cropped = task.predict_step(batch | {"content": torch.tensor(content)}, 0)["labels"]
+    assert torch.equal(cropped[0], whole[0, 2:32, 3:53])
+    assert torch.equal(cropped[1], whole[1])
+
+
 def test_a_checkpoint_loads_without_other_files(make_task, loader, samples, tmp_path):
     task = make_task()
     trainer = Trainer(max_steps=1, **QUIET)

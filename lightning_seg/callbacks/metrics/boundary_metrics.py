@@ -31,7 +31,7 @@ from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
 from lightning_seg.callbacks.loggers import log_picture, log_table
 from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
-from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, forget_epochs
+from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, keep_rows, rows_before
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
 from lightning_seg.callbacks.metrics.metric_set import (
     MetricSet,
@@ -50,6 +50,8 @@ from lightning_seg.callbacks.run_record import (
 )
 from lightning_seg.errors import InputError
 from lightning_seg.files import write_atomically
+
+_ROWS = "epochs_per_class"  # in checkpoints
 
 
 class BoundaryMetrics(Callback):
@@ -172,11 +174,14 @@ class BoundaryMetrics(Callback):
         self._real: list[RealSampleMask] = []
         self._reports: list[tuple[Report, list[WorstImage]]] = []
         self._fitted: dict[str, Results] = {}
+        self._rows: dict[str, int] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the number and the names of the classes."""
         if stage == "predict":
             return
+        if stage == "fit":
+            self._rows = None
         multi_label = find_multi_label(trainer, pl_module, self.multi_label)
         if multi_label and (self.merged_classes or self.pooled_classes):
             raise InputError(
@@ -213,12 +218,33 @@ class BoundaryMetrics(Callback):
         return [f"{prefix}{logged_name(name)}" for name in (*results.scalars, *self.metrics)]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop recorded epochs that will be trained again."""
+        """Drop the recorded scores of validations that will be repeated."""
         self._fitted = {}
-        folder = self._folder(trainer)
+        folder, recorded = self._folder(trainer), self._rows
+        self._rows = {}
         if trainer.is_global_zero and not is_trial(trainer):
             for path in folder.glob("epochs_per_class*.csv"):
-                forget_epochs(path, trainer.current_epoch)
+                if recorded is None:
+                    kept = rows_before(path, trainer.current_epoch)
+                else:
+                    kept = recorded.get(path.name, 0)
+                keep_rows(path, kept)
+                self._rows[path.name] = kept
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Store how many rows ``epochs_per_class.csv`` has."""
+        # No `state_dict`: of several such callbacks, Lightning would demand a key of each.
+        if self._rows is not None:
+            checkpoint.setdefault(_ROWS, {})[str(self.folder)] = dict(self._rows)
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Read how many rows of ``epochs_per_class.csv`` a resumed fit keeps."""
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._rows = checkpoint.get(_ROWS, {}).get(str(self.folder))  # none in older ones
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the scores of each class in the last validation."""
@@ -226,7 +252,8 @@ class BoundaryMetrics(Callback):
             log_table(trainer, f"{title}/per_class", results.rows(self._class_names))
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Reset the metrics."""
+        """Reset the metrics, and what an interrupted stage has left."""
+        self._metrics, self._worst, self._reports = [], [], []
         if not trainer.sanity_checking:
             loaders = dataloaders(trainer)
             thorough = trainer.state.fn != TrainerFn.FITTING
@@ -300,7 +327,9 @@ class BoundaryMetrics(Callback):
                 self._reports.append((report, worst(_gather(kept))))
             elif trainer.is_global_zero and not is_trial(trainer):
                 path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
-                add_epoch(path, trainer.current_epoch, results, self._class_names)
+                added = add_epoch(path, trainer.current_epoch, results, self._class_names)
+                assert self._rows is not None, "since the start of the fit"
+                self._rows[path.name] = self._rows.get(path.name, 0) + added
                 self._fitted[f"{stage}{suffix}"] = results
         self._metrics, self._worst = [], []
 

@@ -11,8 +11,12 @@ from lightning_seg.files import append, write_atomically
 _DIGITS = 6
 
 
-def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[str]) -> None:
-    """Append one row per class and per merged class; create the file if it does not exist."""
+def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[str]) -> int:
+    """Append one row per class and per merged class; create the file if it does not exist.
+
+    Returns:
+        The number of rows that were added.
+    """
     rows = results.rows(class_names)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -20,14 +24,23 @@ def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[st
         writer.writerow(["epoch", *rows[0]])
     writer.writerows([epoch, *map(_rounded, row.values())] for row in rows)
     append(path, text.getvalue())
+    return len(rows)
 
 
-def forget_epochs(path: Path, first: int) -> None:
-    """Remove the rows of epoch ``first`` and all later epochs."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines[1:] if int(line.split(",", 1)[0]) < first]
-    if len(kept) < len(lines) - 1:
-        write_atomically(path, "".join([lines[0], *kept]))
+def rows_before(path: Path, epoch: int) -> int:
+    """Return the number of rows of earlier epochs."""
+    return sum(int(line.split(",", 1)[0]) < epoch for line in _lines(path)[1:])
+
+
+def keep_rows(path: Path, count: int) -> None:
+    """Keep only the first ``count`` rows."""
+    lines = _lines(path)
+    if count < len(lines) - 1:
+        write_atomically(path, "".join(lines[: count + 1]))
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines(keepends=True)
 
 
 def _rounded(value: str | float | None) -> str | float | None:

@@ -194,7 +194,9 @@ class MetricSet:
         metrics = settings.metrics(thorough)
         if taken := sorted(set(self.additional) & set(metrics)):
             raise InputError(f"metrics names {taken[0]!r}, which is measured already; rename it.")
-        metrics |= {name: metric.clone() for name, metric in self.additional.items()}
+        for name, metric in self.additional.items():
+            metrics[name] = metric.clone()
+            metrics[name].reset()  # the module may use the given one itself
         self.metrics = self._on_device(metrics)
         self.merged = {
             group.name: self._on_device(settings.merged_metrics())

@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from lightning_seg.callbacks.run_record import STAGE
-from lightning_seg.checkpoints import CHECKPOINTS, find_checkpoint
+from lightning_seg.checkpoints import checksum, find_checkpoint
 from lightning_seg.cli.commands.export_model import cannot_write, load_task
 
 FIGURES = ("iou", "f1", "boundary_iou", "boundary_f")
@@ -24,14 +24,19 @@ def export(arguments: Namespace) -> None:
 
 
 def _tested(checkpoint: Path) -> tuple[dict[str, float], Path | None]:
-    """Return figures and a picture of ``test``, if the run tested this checkpoint last."""
+    """Return figures and a picture of ``test``, if the run tested these weights last."""
     run = checkpoint.parent.parent
     try:
         record = json.loads((run / "test" / STAGE).read_text(encoding="utf-8"))
         scalars = json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8"))["scalars"]
     except FileNotFoundError:
         return {}, None
-    if record["checkpoint"] != f"{CHECKPOINTS}/{checkpoint.name}":
+    if record.get("checkpoint_checksum") != checksum(checkpoint):
+        print(
+            f"Without figures: those of {run / 'test'} are not known to be of these weights. "
+            f"Measure them: lightning-seg test --config {run / 'config.yaml'} "
+            f"--ckpt_path {checkpoint}"
+        )
         return {}, None
     pictures = sorted((run / "pictures" / "test").glob("*.[jp][pn]g"))
     figures = {name: scalars[name] for name in FIGURES if scalars.get(name) is not None}
