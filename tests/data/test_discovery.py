@@ -148,6 +148,24 @@ def test_named_folders_decide(tmp_path):
     assert (settings["images"], settings["masks"]) == ("images", "labels")
 
 
+@pytest.mark.parametrize("given", [("photos", "truth"), ("photos", None), (None, "truth")])
+def test_folders_that_are_given_are_not_guessed_by_content(tmp_path, given):
+    for name in "abc":
+        save(tmp_path / "photos" / f"{name}.png", mask(0, 255))  # few values, as masks have
+        save(tmp_path / "truth" / f"{name}.png", PHOTO)
+    settings = find_layout(tmp_path, *given).settings
+    assert (settings["images"], settings["masks"]) == ("photos", "truth")
+
+
+def test_content_tells_masks_of_images_with_16_bits_and_a_black_first_one(tmp_path):
+    write(tmp_path, "one/{}.tif", "two/{}.tif")
+    for name in "abcd":
+        image = PHOTO.astype(np.uint16) * 16 * (name != "a")
+        save(tmp_path / "one" / f"{name}.tif", image)
+    settings = find_layout(tmp_path).settings
+    assert (settings["images"], settings["masks"]) == ("one", "two")
+
+
 GREEN, BLACK, RED = (0, 200, 0), (0, 0, 0), (250, 10, 10)
 
 

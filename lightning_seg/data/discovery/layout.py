@@ -11,8 +11,8 @@ import numpy as np
 from lightning_seg.data.discovery.findings import Findings
 from lightning_seg.data.discovery.groups import Group, common_folder, find_groups, with_split
 from lightning_seg.data.discovery.splits import add_splits
-from lightning_seg.data.discovery.windows import codes, first_window
-from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, read_label
+from lightning_seg.data.discovery.windows import first_window, spread
+from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, read_bands
 from lightning_seg.errors import InputError
 
 _MASK_NAME = re.compile(
@@ -20,6 +20,7 @@ _MASK_NAME = re.compile(
 )
 _ENDING = re.compile(r"|[_\-. ].*[^\W\d_].*")  # none, or from a separator on, with a letter
 _MOST_VALUES = 64  # of masks; photos have more
+_READ_PAIRS = 8
 
 
 @dataclass
@@ -67,7 +68,8 @@ def find_layout(
         if _is_given(group.folder, images) and _is_given(other.folder, masks)
         for match in _matches(group, other, image_suffix, mask_suffix)
     ]
-    match = _best(root, groups, matches)
+    given = any((images, masks, image_suffix, mask_suffix))
+    match = _best(root, groups, matches, given)
     findings = Findings({"root": root, "images": match.images.folder, "masks": match.masks.folder})
     for name, suffix in (("image_suffix", match.image_suffix), ("mask_suffix", match.mask_suffix)):
         if suffix:
@@ -125,8 +127,8 @@ def _length_of_name(one: str, other: str) -> int:
     return length
 
 
-def _best(root: Path, groups: Sequence[Group], matches: Sequence[_Match]) -> _Match:
-    """Return the match of most pairs whose masks look like masks."""
+def _best(root: Path, groups: Sequence[Group], matches: Sequence[_Match], given: bool) -> _Match:
+    """Return the match of most pairs whose masks look like masks, unless folders are given."""
     folders = ", ".join(dict.fromkeys(group.folder for group in groups))
     if not matches:
         raise InputError(
@@ -135,8 +137,9 @@ def _best(root: Path, groups: Sequence[Group], matches: Sequence[_Match]) -> _Ma
             "_image, --mask_suffix _mask)."
         )
     most = max(match.pairs for match in matches)
-    likely = [m for m in matches if m.pairs * 2 > most and _named_as_masks(m) >= 0]
-    named = [m for m in likely if _named_as_masks(m) > 0] or [m for m in likely if _look_so(m)]
+    likely = [m for m in matches if m.pairs * 2 > most and (given or _named_as_masks(m) >= 0)]
+    named = [m for m in likely if _named_as_masks(m) > 0]
+    named = named or [m for m in likely if _look_so(m)] or (likely if given else [])
     if not named:
         raise InputError(
             f"Masks cannot be told from images below {root} (folders: {folders}). Name the masks' "
@@ -166,14 +169,12 @@ def _named_as_masks(match: _Match) -> int:
 
 
 def _look_so(match: _Match) -> bool:
-    """Return whether masks have few values, and images many."""
-    key = min(match.images.named(match.image_suffix).keys() & match.masks.named(match.mask_suffix))
-    few = [
-        len(np.unique(codes(read_label(path, colors=True, window=first_window(path)))))
-        <= _MOST_VALUES
-        for path in (
-            match.images.named(match.image_suffix)[key],
-            match.masks.named(match.mask_suffix)[key],
-        )
-    ]
+    """Return whether the first bands of masks have few values, and those of images many."""
+    images = match.images.named(match.image_suffix)
+    masks = match.masks.named(match.mask_suffix)
+    keys = spread(sorted(images.keys() & masks.keys()), _READ_PAIRS)
+    few = []
+    for paths in ([images[key] for key in keys], [masks[key] for key in keys]):
+        bands = [read_bands(path, first_window(path))[..., 0] for path in paths]
+        few.append(len(set().union(*(np.unique(band).tolist() for band in bands))) <= _MOST_VALUES)
     return few == [False, True]

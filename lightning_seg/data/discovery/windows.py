@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from lightning_seg.data.reading.image_files import image_size
 from lightning_seg.data.reading.tiff import Window, is_raster
 
+T = TypeVar("T")
+
 _WINDOW = 1024
 _ROWS = 1024
 
 
-def spread(files: Sequence[Path], count: int) -> Sequence[Path]:
+def spread(files: Sequence[T], count: int) -> Sequence[T]:
     """Return at most ``count`` files, spread evenly."""
     if len(files) <= count:
         return files
