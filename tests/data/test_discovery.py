@@ -116,6 +116,46 @@ def test_lists_of_names_are_used(tmp_path):
     assert [paired(settings, split) for split in ("train", "val", "test")] == [3, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("lists", "expected", "remark"),
+    [
+        ({"train": "images/a.png\nimages/b.png", "val": "images/c.png"}, "ab|c|c", "no test list"),
+        ({"val": "c", "test": "d"}, "ab|c|d", ""),
+        ({"test": "d\nc"}, "?|?|dc", ""),
+        (
+            {"train": "a\nmissing", "val": "c", "test": "d"},
+            "ab|c|d",
+            "train.txt, line 2, names mis",
+        ),
+        ({"train": "a\nb", "val": "c", "x/test": "a\nz"}, "ab|c|c", "test.txt, line 2, names z"),
+        ({"train": "a\nb", "val": "c", "test": "unlabelled"}, "ab|c|c", "no images with masks"),
+        ({"train": "a\nb", "x/train": "a", "val": "c"}, "ab|c|c", "x/train.txt is not used"),
+        ({"train": "a"}, "?|?|?", "train.txt is not used: no list beside it"),
+    ],
+)
+@pytest.mark.parametrize("below", ["", "data/"])
+def test_lists_of_every_kind_are_used_or_named(tmp_path, lists, expected, remark, below):
+    write(tmp_path, below + "images/{}.png", below + "masks/{}.png")
+    if "unlabelled" in lists.values():
+        save(tmp_path / below / "images" / "unlabelled.png", PHOTO)
+    for name, lines in lists.items():
+        (tmp_path / "x").mkdir(exist_ok=True)
+        (tmp_path / f"{name}.txt").write_text(lines)
+    layout = find_layout(tmp_path)
+    data = FolderDataModule(num_classes=3, **layout.settings)
+    found = {split: [p.name for p in data.pairs(split)] for split in ("train", "val", "test")}
+    for names, split in zip(expected.split("|"), found, strict=True):
+        assert names == "?" or found[split] == [*names]
+    assert remark in " ".join(layout.remarks)
+
+
+def test_lists_beside_folders_of_splits_are_named(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path, f"{split}/{{}}.jpg", f"{split}annot/{{}}.png")
+    (tmp_path / "train.txt").write_text("a\n")
+    assert "train.txt is not used: the folders tell" in " ".join(find_layout(tmp_path).remarks)
+
+
 def test_regions_of_a_single_image_validate_and_test(tmp_path):
     write(tmp_path, "top_2_10_RGB.tif", "top_2_10_label.tif", "a")
     settings = find_layout(tmp_path).settings

@@ -53,6 +53,7 @@ def find_layout(
     Raises:
         InputError: There are no images, or masks cannot be told from images.
     """
+    searched = root
     if images is None and masks is None:
         root = common_folder(root)
     groups = find_groups(root, [folder for folder in (images, masks) if folder])
@@ -75,7 +76,7 @@ def find_layout(
         if suffix:
             findings.settings[name] = suffix
     named = match.images.named(match.image_suffix), match.masks.named(match.mask_suffix)
-    add_splits(root, match.images, *named, match.image_suffix, findings)
+    add_splits(searched, match.images, *named, findings)
     return findings
 
 

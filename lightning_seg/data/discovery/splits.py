@@ -1,88 +1,122 @@
 """Splits of images by folders, by lists, or else at random."""
 
-import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lightning_seg.data.discovery.findings import Findings
 from lightning_seg.data.discovery.groups import SPLIT_OF, SPLITS, Group
 from lightning_seg.data.reading.pairs import files_below
-from lightning_seg.data.reading.text_lists import read_lines
+from lightning_seg.data.sampling.splits import split_by_lists
 from lightning_seg.errors import InputError
 
 _FEW = 3  # images that cannot be split
 
-
 Files = Mapping[tuple[str, str], Path]  # by split and name
 
 
-def add_splits(
-    root: Path, group: Group, images: Files, masks: Files, image_suffix: str, findings: Findings
-) -> None:
+def add_splits(given: Path, group: Group, images: Files, masks: Files, findings: Findings) -> None:
     """Add the settings of the splits.
 
     Args:
-        root: The folder that holds the files.
+        given: The folder in which lists are searched.
         group: The group of the images.
         images: The images.
         masks: The masks.
-        image_suffix: Ending of image names that the names of ``images`` lack.
         findings: What is known of the folder.
     """
-    settings, remarks = findings.settings, findings.remarks
+    labelled = images.keys() & masks.keys()
     if "{split}" in group.folder:
-        folders = {split: group.splits.get(split) for split in SPLITS}
-        labelled = Counter(split for split, _ in images.keys() & masks.keys())
-        if not labelled["train"]:
-            raise InputError(
-                f"{root} has folders of splits ({', '.join(group.splits.values())}), but "
-                "no images with masks in train. Add a folder train."
-            )
-        renamed = {s: name for s, name in folders.items() if name not in (None, s) and labelled[s]}
-        if not labelled["test"]:
-            if labelled["val"]:
-                renamed["test"] = folders["val"] or "val"
-                remarks.append("No test images have masks: test uses the validation images.")
-            else:
-                renamed["test"] = folders["train"] or "train"
-                remarks.append(
-                    "There is no validation folder: a share of train validates. There is no test "
-                    "folder with masks: test uses the training images, whose scores flatter."
-                )
-        if renamed:
-            settings["split_folders"] = renamed
+        _add_folders(group, Counter(split for split, _ in labelled), findings)
+        findings.remarks += [
+            f"{path} is not used: the folders tell the splits." for _, path in _list_files(given)
+        ]
         return
-    lists = _lists(root, [name for _, name in images], image_suffix)
-    if "train" in lists and len(lists) > 1:
-        missing = {"val", "test"} - lists.keys()
-        if missing:
-            (other,) = {"val", "test"} & lists.keys()
-            lists |= dict.fromkeys(missing, lists[other])
-            remarks.append("There is one list beside train's: it validates and tests.")
-        settings |= {f"{split}_list": lists[split] for split in SPLITS}
-        return
-    if len(images.keys() & masks.keys()) < _FEW:
-        settings["val_region"] = [0.7, 0.0, 1.0, 0.5]
-        settings["test_region"] = [0.7, 0.5, 1.0, 1.0]
-        remarks.append(
+    lists = _lists(given, {name for _, name in images}, {name for _, name in labelled}, findings)
+    if lists:
+        _add_lists(given, lists, findings)
+    elif len(labelled) < _FEW:
+        findings.settings["val_region"] = [0.7, 0.0, 1.0, 0.5]
+        findings.settings["test_region"] = [0.7, 0.5, 1.0, 1.0]
+        findings.remarks.append(
             "So few images cannot be split: of each, the lower left validates and the lower right "
             "tests."
         )
-        return
-    settings["fractions"] = [0.7, 0.15, 0.15]
+    else:
+        findings.settings["fractions"] = [0.7, 0.15, 0.15]
 
 
-def _lists(root: Path, names: Sequence[str], suffix: str) -> dict[str, str]:
-    """Return text files such as train.txt that list images, by split."""
-    known = set(names) | {f"{name}{suffix}" for name in names}
-    lists: dict[str, str] = {}
-    for path in sorted(files_below(root)):
+def _add_folders(group: Group, labelled: Counter[str], findings: Findings) -> None:
+    settings, remarks = findings.settings, findings.remarks
+    folders = {split: group.splits.get(split) for split in SPLITS}
+    if not labelled["train"]:
+        raise InputError(
+            f"{settings['root']} has folders of splits ({', '.join(group.splits.values())}), but "
+            "no images with masks in train. Add a folder train."
+        )
+    renamed = {s: name for s, name in folders.items() if name not in (None, s) and labelled[s]}
+    if not labelled["test"]:
+        if labelled["val"]:
+            renamed["test"] = folders["val"] or "val"
+            remarks.append("No test images have masks: test uses the validation images.")
+        else:
+            renamed["test"] = folders["train"] or "train"
+            remarks.append(
+                "There is no validation folder: a share of train validates. There is no test "
+                "folder with masks: test uses the training images, whose scores flatter."
+            )
+    if renamed:
+        settings["split_folders"] = renamed
+
+
+def _list_files(given: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the text files such as train.txt below a folder, with their splits."""
+    for path in sorted(files_below(given)):
         split = SPLIT_OF.get(path.stem.lower())
-        if path.suffix.lower() != ".txt" or split is None or split in lists:
+        if path.suffix.lower() == ".txt" and split:
+            yield split, path
+
+
+def _lists(given: Path, names: set[str], labelled: set[str], findings: Findings) -> dict[str, Path]:
+    """Return the lists of images by split; remark on those that cannot be used."""
+    settings = findings.settings
+    folder = settings["root"] / settings["images"]
+    lists: dict[str, Path] = {}
+    for split, path in _list_files(given):
+        try:
+            listed = split_by_lists(names, {split: path}, settings.get("image_suffix", ""), folder)
+        except InputError as error:
+            findings.remarks.append(f"A list is not used: {error}")
             continue
-        lines = [line.strip() for line in read_lines(path, "") if line.strip()]
-        stems = [os.path.splitext(line)[0] for line in lines]
-        if lines and all(a in known or b in known for a, b in zip(lines, stems, strict=True)):
-            lists[split] = path.relative_to(root).as_posix()
+        if split in lists:
+            findings.remarks.append(f"{path} is not used: {lists[split]} is.")
+        elif not labelled & set(listed[split]):
+            findings.remarks.append(f"{path} is not used: it names no images with masks.")
+        else:
+            lists[split] = path
+    if lists.keys() == {"train"}:
+        findings.remarks.append(
+            f"{lists.pop('train')} is not used: no list beside it names images for validation. Add "
+            "a list val.txt."
+        )
     return lists
+
+
+def _add_lists(given: Path, lists: dict[str, Path], findings: Findings) -> None:
+    settings, remarks = findings.settings, findings.remarks
+    root = settings["root"]
+    if not all(path.is_relative_to(root) for path in lists.values()):
+        for kind in ("images", "masks"):
+            settings[kind] = (root / settings[kind]).relative_to(given).as_posix()
+        root = settings["root"] = given
+    if "val" not in lists and "train" in lists:
+        lists["val"] = lists["test"]
+        remarks.append("There is one list beside train's: it validates and tests.")
+    elif "test" not in lists:
+        lists["test"] = lists["val"]
+        remarks.append("There is no test list: test uses the validation images.")
+    for split in SPLITS:
+        if split in lists:
+            settings[f"{split}_list"] = lists[split].relative_to(root).as_posix()
+    if lists.keys() == {"test"}:
+        settings["fractions"] = [0.8, 0.2, 0.0]
