@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from lightning_seg.data import FolderDataModule
@@ -249,6 +250,91 @@ def test_blended_colours_of_a_jpeg_are_taken_for_the_nearest(tmp_path):
     Image.fromarray(colors[..., 0]).save(path)
     settings = find_classes([path]).settings
     assert settings == {"unknown": "nearest", "palette": [0, 255]}
+
+
+@pytest.mark.parametrize(
+    "colors", [((0, 0, 0), (255, 255, 255)), ((0, 0, 0), (200, 0, 0), (0, 200, 0), (0, 0, 200))]
+)
+def test_a_few_blends_at_smooth_borders_are_taken_for_the_nearest(tmp_path, colors):
+    areas = np.zeros((200, 200), int)
+    areas[60:, :90] = 1
+    areas[:100, 120:] = 2 % len(colors)
+    areas[150:160, 150:162] = 3 % len(colors)  # a class of 0.3 % of the pixels
+    sharp = Image.fromarray(np.array(colors, np.uint8)[areas])
+    sharp.resize((199, 199), Image.Resampling.BILINEAR).save(tmp_path / "a.png")
+    layout = find_classes([tmp_path / "a.png"])
+    expected = sorted([*color] for color in colors)
+    expected = [color[0] for color in expected] if len(colors) == 2 else expected
+    assert layout.settings == {"unknown": "nearest", "palette": expected}
+    assert "taken for the nearest class" in "".join(layout.remarks)
+    assert "--ignored" not in "".join(layout.remarks)
+
+
+def test_thin_lines_are_classes(tmp_path):
+    lines = np.zeros((40, 40), np.uint8)
+    for number in range(1, 9):
+        lines[4 * number] = lines[:, 4 * number] = 20 * number
+    save(tmp_path / "a.png", lines)
+    assert find_classes([tmp_path / "a.png"]).settings == {"palette": [*range(0, 161, 20)]}
+
+
+def test_colours_may_begin_in_any_mask_and_in_any_part(tmp_path):
+    masks = [tmp_path / f"{number:02}.tif" for number in range(12)]
+    for path in masks:
+        colors = np.zeros((1100, 8, 3), np.uint8)
+        colors[:4] = RED if path == masks[-1] else BLACK
+        save(path, colors)
+    assert find_classes(masks).settings == {"palette": [[*BLACK], [*RED]]}
+
+
+def test_every_one_of_several_hundred_masks_is_read(tmp_path):
+    for number in range(520):
+        save(tmp_path / f"{number:03}.png", mask(0, 1, 2 if number == 207 else 0))
+    layout = find_classes(sorted(tmp_path.iterdir()))
+    assert layout.settings == {"num_classes": 3}
+
+
+def tagged(path: Path, array: np.ndarray, nodata: str) -> Path:
+    """Write a GeoTIFF whose header has a number for no data."""
+    tifffile.imwrite(path, array, extratags=[(42113, "s", 0, nodata, True)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stripes", "nodata", "expected", "remark"),
+    [
+        ((0, 1, 2, 127), "127", {"num_classes": 3, "ignored": [127]}, "127 is ignored: the masks'"),
+        ((0, 1, 2, 3), "3", {"num_classes": 3, "ignored": [3]}, "3 is ignored"),
+        ((0, 1, 15, 255), "15", {"num_classes": 2, "ignored": [15, 255]}, "15 is ignored"),
+        ((0, 1, 2), "0", {"num_classes": 3}, "0 is taken for a class, although"),
+        ((0, 255), "255", {"palette": [0, 255]}, "255 is taken for a class, although"),
+        ((0, 1), "1", {"num_classes": 2}, "1 is taken for a class, although"),
+        (
+            (GREEN, RED, (7, 7, 7)),
+            "7",
+            {"palette": [[*GREEN], [*RED]], "ignored": [[7, 7, 7]]},
+            "7 is ignored",
+        ),
+    ],
+)
+def test_what_the_header_calls_no_data_is_ignored(tmp_path, stripes, nodata, expected, remark):
+    layout = find_classes([tagged(tmp_path / "a.tif", mask(*stripes), nodata)])
+    assert layout.settings == expected
+    assert remark in layout.remarks[0]
+
+
+def test_a_grey_is_ignored_among_colours(tmp_path):
+    save(tmp_path / "a.png", mask(GREEN, BLACK, RED))
+    settings = find_classes([tmp_path / "a.png"], ignored=[0]).settings
+    assert settings == {"palette": [[*GREEN], [*RED]], "ignored": [[0, 0, 0]]}
+    with pytest.raises(InputError, match=r"--ignored 5: the masks are colours.*\[5, 5, 5\]"):
+        find_classes([tmp_path / "a.png"], ignored=[5])
+
+
+def test_the_colour_of_each_name_is_said(tmp_path):
+    save(tmp_path / "a.png", mask(RED, GREEN))
+    layout = find_classes([tmp_path / "a.png"], ["roof", "tree"])
+    assert "roof [0, 200, 0], tree [250, 10, 10]" in "".join(layout.remarks)
 
 
 def test_names_and_ignored_numbers_are_taken(tmp_path):

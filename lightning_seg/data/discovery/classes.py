@@ -1,23 +1,25 @@
 """The classes of masks, by their values."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
 from lightning_seg.data.discovery.bands import add_bands, find_bands
+from lightning_seg.data.discovery.blends import blended_values
 from lightning_seg.data.discovery.findings import Findings
-from lightning_seg.data.discovery.windows import codes, first_window, spread, strips
+from lightning_seg.data.discovery.windows import codes, spread, strips
 from lightning_seg.data.reading.image_files import is_paletted, read_label
 from lightning_seg.data.reading.labels import IGNORE_INDEX
+from lightning_seg.data.reading.tiff import is_raster, no_data_value
 from lightning_seg.errors import InputError
 
 _PALETTE_GAP = 32  # classes that a set of masks may lack
 _MOST_VALUES = 64  # of masks; photos have more
-_READ_MASKS = 500
-_READ_IMAGES = 8
+_READ_MASKS = 5000
+_GREY = 0x010101  # times a number is its grey as 0xRRGGBB
 
 
 def find_classes(
@@ -26,37 +28,65 @@ def find_classes(
     """Return the settings that decode masks: classes and their values, and ignored values.
 
     Args:
-        masks: The masks; of more than 500, as many are read, spread evenly.
+        masks: The masks; of more than 5000, as many are read, spread evenly.
         names: Names of the classes, if known.
-        ignored: Numbers of unlabelled pixels, if known.
+        ignored: Numbers of unlabelled pixels, or the greys of masks of colours, if known.
 
     Raises:
         InputError: Values are not those of classes, or not as many as names.
     """
     findings = Findings()
     if len(masks) > _READ_MASKS:
-        findings.remarks.append(f"Of {len(masks)} masks, {_READ_MASKS} were read.")
+        findings.remarks.append(
+            f"Of {len(masks)} masks, {_READ_MASKS} were read. If others hold further classes, name "
+            "all: --classes."
+        )
         masks = spread(masks, _READ_MASKS)
-    # A few tell at once that most masks, which have one band or colours, are none of bands.
-    bands = find_bands(spread(masks, _READ_IMAGES), ignored) and find_bands(masks, ignored)
+    bands = find_bands(masks, ignored)
     if bands:
         add_bands(bands, masks[0], names, ignored, findings)
         return findings
     pixels, in_colors = _values(masks)
-    if len(pixels) > (256 if not in_colors else _MOST_VALUES) or _is_blurred(pixels):
-        pixels = _main_values(pixels, masks[0], findings)
+    void = _ignored(pixels, in_colors, masks, ignored, findings)
+    paletted = is_paletted(masks[0])
+    many = len(pixels) > (256 if not in_colors else _MOST_VALUES) or _is_blurred(pixels)
+    blends: set[int] = set()
+    if many:
+        blends = {value for value, count in pixels.items() if count < 0.005 * pixels.total()}
+    elif in_colors or not _are_counted(sorted(pixels.keys() - set(void)), paletted):
+        blends = blended_values(pixels, _parts(masks, in_colors), in_colors)
+    if many or blends:
+        pixels = _main_values(pixels, blends.difference(void), masks[0], findings)
     if in_colors:
-        _add_colors(pixels, findings)
+        _add_colors(pixels, void, findings)
     else:
-        _add_numbers(pixels, is_paletted(masks[0]), ignored, findings)
+        _add_numbers(pixels, paletted, void, bool(ignored), findings)
     _add_names(names, findings)
     return findings
 
 
 def _values(masks: Sequence[Path]) -> tuple[Counter[int], bool]:
     """Return the pixels of each number, or of each colour as 0xRRGGBB, and if they are colours."""
-    in_colors = any(_is_colored(path) for path in masks[:_READ_IMAGES])
+    try:
+        return _count(masks, in_colors=False), False
+    except InputError as error:
+        if "is a colour label" not in str(error):
+            raise
+    return _count(masks, in_colors=True), True
+
+
+def _count(masks: Sequence[Path], in_colors: bool) -> Counter[int]:
     pixels: Counter[int] = Counter()
+    for part in _parts(masks, in_colors):
+        values, counts = np.unique(part, return_counts=True)
+        pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        if len(pixels) > 100_000:
+            break
+    return pixels
+
+
+def _parts(masks: Sequence[Path], in_colors: bool) -> Iterator[np.ndarray]:
+    """Yield masks, rasters in strips, as numbers or 0xRRGGBB (H, W)."""
     for path in masks:
         for window in strips(path):
             part = read_label(path, in_colors, window)
@@ -65,21 +95,7 @@ def _values(masks: Sequence[Path]) -> tuple[Counter[int], bool]:
                     f"{path}: the mask holds {part.dtype}, but class numbers are whole. Save the "
                     "masks with 8 or 16 bits."
                 )
-            values, counts = np.unique(codes(part) if in_colors else part, return_counts=True)
-            pixels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-        if len(pixels) > 100_000:
-            break
-    return pixels, in_colors
-
-
-def _is_colored(path: Path) -> bool:
-    try:
-        read_label(path, colors=False, window=first_window(path))
-    except InputError as error:
-        if "is a colour label" in str(error):
-            return True
-        raise
-    return False
+            yield codes(part) if in_colors else part
 
 
 def _is_blurred(pixels: Counter[int]) -> bool:
@@ -88,8 +104,10 @@ def _is_blurred(pixels: Counter[int]) -> bool:
     return len(pixels) > _MOST_VALUES and few > 0.9 * pixels.total()
 
 
-def _main_values(pixels: Counter[int], example: Path, findings: Findings) -> Counter[int]:
-    main = Counter({v: n for v, n in pixels.items() if n >= 0.005 * pixels.total()})
+def _main_values(
+    pixels: Counter[int], blends: set[int], example: Path, findings: Findings
+) -> Counter[int]:
+    main = Counter({value: count for value, count in pixels.items() if value not in blends})
     if not 2 <= len(main) <= _MOST_VALUES or main.total() < 0.8 * pixels.total():
         raise InputError(
             f"The masks, such as {example}, hold {len(pixels)} different values, so they are not "
@@ -103,8 +121,45 @@ def _main_values(pixels: Counter[int], example: Path, findings: Findings) -> Cou
     return main
 
 
-def _add_colors(pixels: Counter[int], findings: Findings) -> None:
-    colors = [(code >> 16, code >> 8 & 255, code & 255) for code in sorted(pixels)]
+def _ignored(
+    pixels: Counter[int],
+    in_colors: bool,
+    masks: Sequence[Path],
+    given: Sequence[int],
+    findings: Findings,
+) -> list[int]:
+    """Return the ignored values: those that are given, or else negative and no data in headers."""
+    scale = _GREY if in_colors else 1
+    for number in given:
+        if in_colors and number * scale not in pixels:
+            raise InputError(
+                f"--ignored {number}: the masks are colours, and none is {[number] * 3}. Give "
+                "another grey, or write the colour as ignored in the file that init writes."
+            )
+    headers = [no_data_value(path) for path in masks if is_raster(path)]
+    tagged = {int(value) for value in headers if value is not None and value.is_integer()}
+    # GDAL's tools often call black, which is a class, no data; 255 is ignored beside others.
+    void = sorted(value for value in tagged - {0, IGNORE_INDEX} if value * scale in pixels)
+    void = void if len(pixels) - len(void) > 1 else []
+    for value in sorted(tagged):
+        if given or value * scale not in pixels:
+            continue
+        if value in void:
+            findings.remarks.append(f"{value} is ignored: the masks' header says it is no data.")
+        elif value != IGNORE_INDEX or len(pixels) == 2:
+            findings.remarks.append(
+                f"{value} is taken for a class, although the masks' header says it is no data; "
+                f"--ignored {value} ignores it."
+            )
+    if given:
+        return [number * scale for number in given]
+    return sorted({*(value for value in pixels if value < 0), *(value * scale for value in void)})
+
+
+def _add_colors(pixels: Counter[int], ignored: Sequence[int], findings: Findings) -> None:
+    colors = [_color(code) for code in sorted(pixels) if code not in ignored]
+    if ignored:
+        findings.settings["ignored"] = [list(_color(code)) for code in ignored]
     known = {color: name for name, color in ISPRS_CLASSES.items()}
     others = [color for color in colors if color not in known]
     if len(colors) - len(others) >= 3 and others in ([], [(0, 0, 0)]):
@@ -115,26 +170,34 @@ def _add_colors(pixels: Counter[int], findings: Findings) -> None:
         }
         findings.remarks.append("Colours are those of ISPRS 2D semantic labelling.")
         if others:
-            findings.settings["ignored"] = [[0, 0, 0]]
+            findings.settings.setdefault("ignored", []).append([0, 0, 0])
             findings.remarks.append("Black is ignored there.")
         return
     findings.settings["palette"] = [list(color) for color in colors]
 
 
+def _color(code: int) -> tuple[int, int, int]:
+    return code >> 16, code >> 8 & 255, code & 255
+
+
+def _are_counted(values: Sequence[int], paletted: bool) -> bool:
+    """Return whether values number classes from 0 or 1 on, perhaps beside 255.
+
+    Palettes number their classes, also those that no mask holds, but leave no large gaps.
+    """
+    without_255 = [value for value in values if value != IGNORE_INDEX]
+    most = 2 * len(without_255) + (_PALETTE_GAP if paletted else 0)
+    return len(without_255) > 1 and max(without_255) < most
+
+
 def _add_numbers(
-    pixels: Counter[int], paletted: bool, given: Sequence[int], findings: Findings
+    pixels: Counter[int], paletted: bool, ignored: list[int], given: bool, findings: Findings
 ) -> None:
     settings, remarks = findings.settings, findings.remarks
-    ignored = list(given) or [value for value in pixels if value < 0]
     values = sorted(value for value in pixels if value not in ignored)
-    without_255 = [value for value in values if value != IGNORE_INDEX]
-    highest = max(without_255, default=0)
-    # Palettes number their classes, also those that no mask holds, but leave no large gaps.
-    most = 2 * len(without_255) + (_PALETTE_GAP if paletted else 0)
-    counted = len(without_255) > 1 and highest < most
-    if given or any(value < 0 for value in pixels):
-        settings["ignored"] = ignored
-    if counted and without_255[0] == 1:
+    counted = _are_counted(values, paletted)
+    highest = max((value for value in values if value != IGNORE_INDEX), default=0)
+    if counted and values[0] == 1:
         settings["palette"] = list(range(1, highest + 1))
         absent = "0 is ignored" if 0 in ignored else "No mask holds 0"
         remarks.append(f"{absent}: classes are numbered from 1 on.")
@@ -143,12 +206,14 @@ def _add_numbers(
     else:
         settings["palette"] = values
     if counted and IGNORE_INDEX in values and not given:
-        settings.setdefault("ignored", [*ignored, IGNORE_INDEX])
+        ignored = [*ignored, IGNORE_INDEX]
         remarks.append("255 is taken for ignored pixels.")
     elif counted and not ignored:
         remarks.append("No value is ignored; if one means unlabelled, give it: --ignored NUMBER.")
     elif not counted and IGNORE_INDEX in values and len(values) > 2:
         remarks.append("255 is taken for a class; --ignored 255 ignores it.")
+    if ignored:
+        settings["ignored"] = ignored
 
 
 def _add_names(names: Sequence[str], findings: Findings) -> None:
@@ -169,3 +234,10 @@ def _add_names(names: Sequence[str], findings: Findings) -> None:
         )
     settings.pop("num_classes", None)
     settings["class_names"] = list(names)
+    palette = settings.get("palette", [])
+    if palette and isinstance(palette[0], list):
+        pairs = [f"{name} {color}" for name, color in zip(names, palette, strict=True)]
+        findings.remarks.append(
+            f"Colours take the names in this order: {', '.join(pairs)}. Sort the palette in the "
+            "file if it is another."
+        )
