@@ -414,3 +414,56 @@ def test_channels_and_value_range_are_found(tmp_path, array, expected):
     if array.dtype == np.float32 and array.max() > 1:
         assert settings.pop("value_range") == [float(array.min()), float(array.max())]
     assert settings == expected
+
+
+@pytest.mark.parametrize(("kind", "nodata"), [(np.uint16, 65535), (np.int16, -32768)])
+def test_no_data_is_outside_the_value_range(tmp_path, kind, nodata):
+    image = PHOTO.astype(kind) * 10
+    image[:4], image[8, :, 1] = nodata, nodata
+    found = find_image_format([Pair("a", tagged(tmp_path / "a.tif", image, str(nodata)))])
+    assert found.values == (0, 2550)
+    assert found.settings["value_range"] == ([0, 4095] if kind == np.uint16 else [0, 2550])
+
+
+def test_images_without_data_have_no_range(tmp_path):
+    path = tagged(tmp_path / "a.tif", np.zeros((8, 8, 3), np.uint16), "0")
+    found = find_image_format([Pair("a", path)])
+    assert (found.settings, found.values) == ({}, (0, 0))
+    assert "no data" in found.remarks[0]
+
+
+def test_small_values_keep_their_digits(tmp_path):
+    image = (PHOTO / np.float32(255) - np.float32(0.5)) * np.float32(6e-4)
+    save(tmp_path / "a.tif", image)
+    settings = find_image_format([Pair("a", tmp_path / "a.tif")]).settings
+    assert settings["value_range"] == [-0.0003, 0.0003]
+
+
+def test_images_of_several_types_are_named(tmp_path):
+    save(tmp_path / "a.tif", PHOTO.astype(np.uint16) * 16)
+    save(tmp_path / "b.tif", PHOTO)
+    found = find_image_format([Pair(name, tmp_path / f"{name}.tif") for name in "ab"])
+    assert (found.dtype, found.settings) == ("uint16, uint8", {})
+    assert "several types (uint16, uint8)" in found.remarks[0]
+
+
+def with_alpha(path: Path, array: np.ndarray) -> Path:
+    """Write four bands as GDAL does by default, which calls the last alpha."""
+    tifffile.imwrite(path, array, photometric="rgb", extrasamples=["unassalpha"])
+    return path
+
+
+def test_infrared_that_the_header_calls_alpha_is_a_channel(tmp_path):
+    infrared = np.dstack([PHOTO, PHOTO[..., 0]])
+    found = find_image_format([Pair("a", with_alpha(tmp_path / "a.tif", infrared))])
+    assert found.settings == {"in_channels": 4}
+    assert "--data.in_channels 3 takes it for that" in found.remarks[0]
+    infrared[..., 3] = np.where(PHOTO[..., 0] > 99, 255, 0)
+    found = find_image_format([Pair("b", with_alpha(tmp_path / "b.tif", infrared))])
+    assert found.settings == {}
+    assert "--data.in_channels 4 reads it" in found.remarks[0]
+
+
+def test_grey_with_alpha_is_read_as_three_channels(tmp_path):
+    save(tmp_path / "a.png", PHOTO[..., :2])
+    assert find_image_format([Pair("a", tmp_path / "a.png")]).settings == {}
