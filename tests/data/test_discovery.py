@@ -362,6 +362,30 @@ def test_a_band_for_each_class_is_found(tmp_path, file, stripes, expected):
     assert f"Each of the masks' {len(stripes[0])} bands" in layout.remarks[0]
 
 
+def test_bands_of_one_class_per_pixel_are_said_to_be_so(tmp_path):
+    save(tmp_path / "a.tif", mask((0, 1, 0, 0, 255), (1, 0, 0, 0, 255), (0, 0, 0, 0, 0)))
+    layout = find_classes([tmp_path / "a.tif"])
+    assert layout.settings["multi_label"]
+    assert "though no pixel has several. Save class numbers" in layout.remarks[0]
+
+
+def test_a_fourth_band_that_holds_1_is_a_class_whatever_the_header_says(tmp_path):
+    four = mask((0, 1, 0, 1), (1, 1, 0, 0))
+    found = find_classes([with_alpha(tmp_path / "a.tif", four)])
+    assert found.settings == {"multi_label": True, "num_classes": 4}
+    found = find_classes([with_alpha(tmp_path / "b.tif", four * 255)])
+    assert "multi_label" not in found.settings
+    assert "last band is taken for opacity" in found.remarks[0]
+    assert "num_classes: 4 and palette: [0, 255]" in found.remarks[0]
+
+
+@pytest.mark.parametrize("stripes", [(0, 1, 2), ((0, 1, 0, 0, 0), (1, 0, 0, 0, 0))])
+def test_masks_of_floats_are_refused(tmp_path, stripes):
+    save(tmp_path / "a.tif", mask(*stripes, kind=np.float32))
+    with pytest.raises(InputError, match=r"a\.tif: the mask holds float32.*with 8 or 16 bits"):
+        find_classes([tmp_path / "a.tif"])
+
+
 def test_band_names_are_class_names(tmp_path):
     rasterio = pytest.importorskip("rasterio")
     profile = {"height": 24, "width": 8, "count": 2, "dtype": "uint8"}

@@ -10,7 +10,7 @@ from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
 from lightning_seg.data.discovery.bands import add_bands, find_bands
 from lightning_seg.data.discovery.blends import blended_values
 from lightning_seg.data.discovery.findings import Findings
-from lightning_seg.data.discovery.windows import codes, spread, strips
+from lightning_seg.data.discovery.windows import codes, refuse_fractions, spread, strips
 from lightning_seg.data.reading.image_files import is_paletted, read_label
 from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.data.reading.tiff import is_raster, no_data_value
@@ -42,7 +42,7 @@ def find_classes(
             "all: --classes."
         )
         masks = spread(masks, _READ_MASKS)
-    bands = find_bands(masks, ignored)
+    bands = find_bands(masks, ignored, findings)
     if bands:
         add_bands(bands, masks[0], names, ignored, findings)
         return findings
@@ -90,11 +90,7 @@ def _parts(masks: Sequence[Path], in_colors: bool) -> Iterator[np.ndarray]:
     for path in masks:
         for window in strips(path):
             part = read_label(path, in_colors, window)
-            if not np.issubdtype(part.dtype, np.integer):
-                raise InputError(
-                    f"{path}: the mask holds {part.dtype}, but class numbers are whole. Save the "
-                    "masks with 8 or 16 bits."
-                )
+            refuse_fractions(path, part)
             yield codes(part) if in_colors else part
 
 

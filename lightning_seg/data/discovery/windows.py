@@ -1,4 +1,4 @@
-"""What is read of many or large files, and colours as numbers."""
+"""What is read of many or large files, and numbers that masks hold."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from lightning_seg.data.reading.image_files import image_size
 from lightning_seg.data.reading.tiff import Window, is_raster
+from lightning_seg.errors import InputError
 
 T = TypeVar("T")
 
@@ -43,3 +44,12 @@ def strips(path: Path) -> list[Window | None]:
         return [None]
     height, width = image_size(path)
     return [Window(row, 0, min(_ROWS, height - row), width) for row in range(0, height, _ROWS)]
+
+
+def refuse_fractions(path: Path, mask: np.ndarray) -> None:
+    """Raise unless a mask holds whole numbers."""
+    if not np.issubdtype(mask.dtype, np.integer):
+        raise InputError(
+            f"{path}: the mask holds {mask.dtype}, but class numbers are whole. Save the masks "
+            "with 8 or 16 bits."
+        )
