@@ -107,6 +107,25 @@ def test_without_test_masks_the_validation_images_are_tested(tmp_path):
     assert paired(layout.settings, "test") == 4
 
 
+@pytest.mark.parametrize(
+    ("pattern", "mask_pattern"),
+    [
+        ("images/{}/{{}}.png", "masks/{}/{{}}.png"),
+        ("{}/images/{{}}.png", "{}/masks/{{}}.png"),
+        ("{}/{{}}_sat.png", "{}/{{}}_mask.png"),
+    ],
+)
+def test_without_masks_of_val_a_share_of_train_validates(tmp_path, pattern, mask_pattern):
+    write(tmp_path, pattern.format("train"), mask_pattern.format("train"), "abcdef")
+    write(tmp_path, pattern.format("test"), mask_pattern.format("test"), "gh")
+    save(tmp_path / pattern.format("val").format("z"), PHOTO)
+    layout = find_layout(tmp_path)
+    assert layout.settings["split_folders"] == {"val": "none"}
+    assert layout.remarks == ["No validation images have masks: a share of train validates."]
+    settings = layout.settings | {"fractions": [0.5, 0.5, 0.0]}
+    assert [paired(settings, split) for split in ("train", "val", "test")] == [3, 3, 2]
+
+
 def test_lists_of_names_are_used(tmp_path):
     write(tmp_path, "JPEGImages/{}.jpg", "SegmentationClass/{}.png")
     (tmp_path / "sets").mkdir()

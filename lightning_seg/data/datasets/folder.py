@@ -78,7 +78,8 @@ class FolderDataModule(SegmentationDataModule):
         group: Images that a random split or a fold does not separate, such as the frames of a
             video: a regular expression whose match in the name is the group, such as "^[^_]+".
         split_folders: Names of the folders of train, val and test if they have others, such as
-            ``{val: valid}``; ``{test: val}`` tests on the validation images.
+            ``{val: valid}``; ``{test: val}`` tests on the validation images, and ``{val: none}``
+            without such a folder validates on a share of the training images.
         val_region: Validates on this region of every image, and trains on the rest: top, left,
             bottom and right as fractions of height and width. For a few large images; needs
             ``crop_size``.

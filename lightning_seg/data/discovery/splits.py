@@ -11,6 +11,7 @@ from lightning_seg.data.sampling.splits import split_by_lists
 from lightning_seg.errors import InputError
 
 _FEW = 3  # images that cannot be split
+_NO_FOLDER = "none"  # without a folder of this name, a share of train validates
 
 Files = Mapping[tuple[str, str], Path]  # by split and name
 
@@ -55,6 +56,10 @@ def _add_folders(group: Group, labelled: Counter[str], findings: Findings) -> No
             "no images with masks in train. Add a folder train."
         )
     renamed = {s: name for s, name in folders.items() if name not in (None, s) and labelled[s]}
+    if not labelled["val"]:
+        remarks.append("No validation images have masks: a share of train validates.")
+        if folders["val"]:
+            renamed["val"] = _NO_FOLDER
     if not labelled["test"]:
         if labelled["val"]:
             renamed["test"] = folders["val"] or "val"
@@ -62,8 +67,7 @@ def _add_folders(group: Group, labelled: Counter[str], findings: Findings) -> No
         else:
             renamed["test"] = folders["train"] or "train"
             remarks.append(
-                "There is no validation folder: a share of train validates. There is no test "
-                "folder with masks: test uses the training images, whose scores flatter."
+                "No test images have masks: test uses the training images, whose scores flatter."
             )
     if renamed:
         settings["split_folders"] = renamed
