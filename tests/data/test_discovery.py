@@ -192,6 +192,7 @@ def test_regions_of_a_single_image_validate_and_test(tmp_path):
         (["images/a.png", "masks/b.png"], "No image .* has a mask of the same name.*--images"),
         (["one/a.png", "two/a.png"], "Masks cannot be told from images.*--masks"),
         (["images/a.png", "masks/a.png", "labels/a.png"], "hold masks: labels, masks.*--masks"),
+        (["images/a.png", "depth/a.png", "masks/a.png"], "hold images: depth, images.*--images"),
     ],
 )
 def test_folders_that_cannot_be_understood_say_what_to_give(tmp_path, files, message):

@@ -148,12 +148,16 @@ def _best(root: Path, groups: Sequence[Group], matches: Sequence[_Match], given:
         )
     # Of several kinds of masks, the one of most pairs and shortest ending.
     named.sort(key=lambda m: (-m.pairs, len(m.image_suffix + m.mask_suffix)))
-    folders_of_best = {m.masks.folder for m in named if m.pairs == named[0].pairs}
-    if len(folders_of_best) > 1:
-        raise InputError(
-            f"Several folders below {root} hold masks: {', '.join(sorted(folders_of_best))}. "
-            "Choose one: --masks FOLDER."
-        )
+    best = [m for m in named if m.pairs == named[0].pairs]
+    for kind, of_kind in (
+        ("masks", {m.masks.folder for m in best}),
+        ("images", {m.images.folder for m in best}),
+    ):
+        if len(of_kind) > 1:
+            raise InputError(
+                f"Several folders below {root} hold {kind}: {', '.join(sorted(of_kind))}. Choose "
+                f"one: --{kind} FOLDER."
+            )
     return named[0]
 
 
