@@ -150,13 +150,18 @@ def test_lists_of_names_are_used(tmp_path):
         ({"train": "a\nb", "val": "c", "x/test": "a\nz"}, "ab|c|c", "test.txt, line 2, names z"),
         ({"train": "a\nb", "val": "c", "test": "unlabelled"}, "ab|c|c", "no images with masks"),
         ({"train": "a\nb", "x/train": "a", "val": "c"}, "ab|c|c", "x/train.txt is not used"),
+        (
+            {"train": "a\nunlabelled", "x/train": "a", "val": "c"},
+            "a|c|c",
+            "/train.txt is not used: ",
+        ),
         ({"train": "a"}, "?|?|?", "train.txt is not used: no list beside it"),
     ],
 )
 @pytest.mark.parametrize("below", ["", "data/"])
 def test_lists_of_every_kind_are_used_or_named(tmp_path, lists, expected, remark, below):
     write(tmp_path, below + "images/{}.png", below + "masks/{}.png")
-    if "unlabelled" in lists.values():
+    if "unlabelled" in "".join(lists.values()):
         save(tmp_path / below / "images" / "unlabelled.png", PHOTO)
     for name, lines in lists.items():
         (tmp_path / "x").mkdir(exist_ok=True)

@@ -85,17 +85,21 @@ def _lists(given: Path, names: set[str], labelled: set[str], findings: Findings)
     """Return the lists of images by split; remark on those that cannot be used."""
     settings = findings.settings
     folder = settings["root"] / settings["images"]
-    lists: dict[str, Path] = {}
+    usable: list[tuple[int, Path, str]] = []
     for split, path in _list_files(given):
         try:
             listed = split_by_lists(names, {split: path}, settings.get("image_suffix", ""), folder)
         except InputError as error:
             findings.remarks.append(f"A list is not used: {error}")
             continue
+        if labelled.isdisjoint(listed[split]):
+            findings.remarks.append(f"{path} is not used: it names no images with masks.")
+        else:
+            usable.append((len(set(listed[split]) - labelled), path, split))
+    lists: dict[str, Path] = {}
+    for _, path, split in sorted(usable):  # first those whose images all have masks, as in VOC
         if split in lists:
             findings.remarks.append(f"{path} is not used: {lists[split]} is.")
-        elif not labelled & set(listed[split]):
-            findings.remarks.append(f"{path} is not used: it names no images with masks.")
         else:
             lists[split] = path
     if lists.keys() == {"train"}:
