@@ -159,6 +159,27 @@ def test_lists_name_the_images_of_a_split(root):
         data.setup("test")
 
 
+def test_a_line_may_begin_with_the_folders_of_the_images(root):
+    (root / "a.txt").write_text(f"images/03\n./images/01.jpg\n{root.name}/images/02.png\n")
+    found = names(make(root, train_list="a.txt"))["train"]
+    assert found == ["03", "01", "02"]
+
+
+def test_without_a_list_of_train_the_images_of_no_list_train(root):
+    (root / "a.txt").write_text("03\n01\n")
+    (root / "b.txt").write_text("05\n")
+    found = names(make(root, test_list="a.txt", val_list="b.txt"))
+    assert found == {
+        "train": ["00", "02", "04", "06", "07", "08", "09"], "val": ["05"], "test": ["03", "01"]
+    }  # fmt: skip
+    data = make(root, test_list="a.txt", fractions=(0.5, 0.5, 0.0))
+    found = names(data)
+    assert found["test"] == ["03", "01"]
+    assert (len(found["train"]), len(found["val"])) == (4, 4)
+    assert len(set(chain(*found.values()))) == 10
+    assert "All other images are train and val by random shares of 0.5" in data.about_splits()
+
+
 def test_only_listed_images_need_masks(root):
     (root / "masks" / "09.png").unlink()
     (root / "images" / "08.png").unlink()

@@ -46,13 +46,18 @@ def _parser() -> argparse.ArgumentParser:
         "--mask_suffix", metavar="TEXT", help="Ending of mask names, such as _mask."
     )
     parser.add_argument(
-        "--classes", nargs="+", metavar="NAME", help="Names of the classes, in order."
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="Names of the classes, in the order of their numbers, or of their colours by red, "
+        "green and blue; for those of ISPRS, in the order of its benchmark.",
     )
     parser.add_argument(
         "--ignored",
         nargs="+",
         type=int,
         metavar="NUMBER",
-        help="Numbers of unlabelled pixels in the masks. Default: 255 and negative ones.",
+        help="Numbers of unlabelled pixels in the masks; of colours, the grey level. Default: 255, "
+        "negative ones and what the header of a raster calls no data.",
     )
     return parser

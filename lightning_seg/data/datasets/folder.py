@@ -1,7 +1,8 @@
 """A user's own folder of images and masks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from lightning_seg.data.base import Judgement, SegmentationDataModule, Split
@@ -61,7 +62,9 @@ class FolderDataModule(SegmentationDataModule):
         mask_suffix: Ending of mask names after the common name, such as "_mask"; other files are
             no masks. If images and masks are in one folder, an ending tells them apart.
         image_suffix: The same for images, such as "_image" or "_sat.jpg".
-        train_list: Text file below ``root`` with one training image, or sub-folder, per line.
+        train_list: Text file below ``root`` with one training image, or sub-folder, per line. If
+            only other lists are given, the images of none train; without ``val_list``, too, their
+            share by ``fractions`` validates.
         val_list: The same for validation.
         test_list: The same for test; it may be the file of ``val_list``.
         fractions: Fractions of train, val and test; without a folder ``val``, the first two are
@@ -75,7 +78,8 @@ class FolderDataModule(SegmentationDataModule):
         group: Images that a random split or a fold does not separate, such as the frames of a
             video: a regular expression whose match in the name is the group, such as "^[^_]+".
         split_folders: Names of the folders of train, val and test if they have others, such as
-            ``{val: valid}``; ``{test: val}`` tests on the validation images.
+            ``{val: valid}``; ``{test: val}`` tests on the validation images, and ``{val: none}``
+            without such a folder validates on a share of the training images.
         val_region: Validates on this region of every image, and trains on the rest: top, left,
             bottom and right as fractions of height and width. For a few large images; needs
             ``crop_size``.
@@ -191,7 +195,12 @@ class FolderDataModule(SegmentationDataModule):
     def about_splits(self) -> str:
         """Describe how the files are split."""
         if self.lists:
-            return f"Splits by {', '.join(path.name for path in self.lists.values())}."
+            text = f"Splits by {', '.join(path.name for path in self.lists.values())}."
+            if "train" in self.lists:
+                return text
+            train, val, _ = self._shares()
+            others = f"train and val by random shares of {train:g} and {val:g}"
+            return f"{text} All other images are {others if self._lacks_val() else 'train'}."
         if self.regions:
             regions = [f"{split} {list(region)}" for split, region in self.regions.items()]
             return f"Regions of every image: {', '.join(regions)}."
@@ -264,7 +273,7 @@ class FolderDataModule(SegmentationDataModule):
         images = masks if self.reader.masks_alone else images
         if self.lists:
             # Only listed images need a mask; the folder may hold unlabelled ones.
-            wanted = self._listed(split, images)
+            wanted = self._listed(split, images, image_folder)
             images = {name: images[name] for name in wanted}
             masks = {name: masks[name] for name in wanted if name in masks}
         try:
@@ -279,17 +288,20 @@ class FolderDataModule(SegmentationDataModule):
     def _unlabelled(self) -> list[Pair]:
         if self._has_split_folders() and not self._split_folder("test").is_dir():
             return []
-        images = self._images(self._folders("test")[0])
-        names = self._listed("test", images) if self.lists else images
+        folder = self._folders("test")[0]
+        images = self._images(folder)
+        names = self._listed("test", images, folder) if self.lists else images
         return self._share("test", [Pair(name, images[name]) for name in names])
 
-    def _listed(self, split: Split, images: dict[str, Path]) -> list[str]:
-        if split not in self.lists and split == "train":
-            raise InputError("There is no list of train images. Set train_list.")
+    def _listed(self, split: Split, images: dict[str, Path], folder: Path) -> list[str]:
         lists = dict(self.lists)
         if lists.get("val") == lists.get("test"):  # one list may be for both
             lists.pop("val" if split == "test" else "test", None)
-        return split_by_lists(images, lists, self.image_suffix).get(split, [])
+        listed = split_by_lists(images, lists, self.image_suffix, folder)
+        if split in self.lists or "train" in self.lists:
+            return listed.get(split, [])
+        rest = [name for name in images if name not in set(chain(*listed.values()))]
+        return self._random_share(split, rest) if self._lacks_val() else rest
 
     def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:
         """Return a split's share of pairs that a random split divides; otherwise all."""
@@ -303,13 +315,16 @@ class FolderDataModule(SegmentationDataModule):
         if self._has_split_folders() and (split == "test" or not self._lacks_val()):
             return list(pairs)
         by_name = {pair.name: pair for pair in pairs}
-        groups = grouped(by_name, self.group)
+        return [by_name[name] for name in self._random_share(split, by_name)]
+
+    def _random_share(self, split: Split, names: Iterable[str]) -> list[str]:
+        groups = grouped(names, self.group)
         if self.fold is None:
             shares = split_by_fractions(groups, self._shares(), self.split_seed)
         else:
             how = (self.fold, self.folds, self._shares(), self.split_seed)
             shares = split_by_fold(groups, *how)
-        return [by_name[name] for name in sorted(n for g in shares[split] for n in groups[g])]
+        return sorted(name for group in shares[split] for name in groups[group])
 
     def _shares(self) -> tuple[float, float, float]:
         if not self._lacks_val():
@@ -325,6 +340,9 @@ class FolderDataModule(SegmentationDataModule):
         return "{split}" in self.images or below
 
     def _lacks_val(self) -> bool:
+        """Return whether a share of the training images validates."""
+        if self.lists:
+            return not {"train", "val"} & self.lists.keys()
         return self._has_split_folders() and not self._split_folder("val").is_dir()
 
     def _folder_name(self, split: Split) -> str:

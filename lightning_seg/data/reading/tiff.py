@@ -177,6 +177,11 @@ def has_alpha(path: Path) -> bool:
     return _header(path).has_alpha
 
 
+def no_data_value(path: Path) -> float | None:
+    """Return the number that means no data, as the header says."""
+    return _header(path).nodata
+
+
 def band_names(path: Path) -> tuple[str, ...]:
     """Return the names of a raster's bands; none unless all have one, and none without rasterio."""
     if rasterio is None:

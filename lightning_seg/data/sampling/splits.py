@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES
 from lightning_seg.data.reading.text_lists import plain_name, read_lines
@@ -121,23 +121,25 @@ def _counts(total: int, fractions: Sequence[float]) -> list[int]:
 
 
 def split_by_lists(
-    names: Collection[str], lists: Mapping[str, Path], ending: str = ""
+    names: Collection[str], lists: Mapping[str, Path], ending: str, folder: Path
 ) -> dict[str, list[str]]:
     """Split names by text files with one name per line, with or without an image suffix.
 
-    A line may also name a sub-folder, and thereby all names in it.
+    A line may also name a sub-folder, and thereby all names in it, and may begin with the folders
+    that hold the images, as in "images/a.png".
 
     Args:
         names: All existing names.
         lists: The text file of each split.
         ending: Ending of image names in the lists that ``names`` lack.
+        folder: The folder of the images.
     """
     sources: dict[str, str] = {}
     result: dict[str, list[str]] = {}
     for split, path in lists.items():
         result[split] = []
         for source, line in _lines(path):
-            named = _named(line, names, ending)
+            named = _named(line, names, ending, folder.absolute().parts)
             if not named:
                 ends = (line.split("/", depth)[-1] for depth in range(1, line.count("/") + 1))
                 meant = next((end for end in ends if _named(end, names, ending)), None)
@@ -156,13 +158,19 @@ def split_by_lists(
     return result
 
 
-def _named(line: str, names: Collection[str], ending: str) -> list[str]:
+def _named(line: str, names: Collection[str], ending: str, folders: tuple[str, ...]) -> list[str]:
     """Return the names that a line of a list names: an image, or all in a sub-folder."""
-    for name in (line, line.removesuffix(ending.partition(".")[0])):
-        if name in names:
-            return [name]
-    folder = line.rstrip("/") + "/"
-    return [name for name in names if name.startswith(folder)]
+    parts = PurePosixPath(line).parts
+    for count in range(len(parts)):
+        if count and parts[:count] != folders[-count:]:
+            continue
+        inside = "/".join(parts[count:])
+        for name in (inside, inside.removesuffix(ending.partition(".")[0])):
+            if name in names:
+                return [name]
+        if below := [name for name in names if name.startswith(f"{inside}/")]:
+            return below
+    return []
 
 
 def listed_names(path: Path, hint: str) -> list[str]:
