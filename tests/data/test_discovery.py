@@ -465,7 +465,9 @@ def test_channels_and_value_range_are_found(tmp_path, array, expected):
     assert settings == expected
 
 
-@pytest.mark.parametrize(("kind", "nodata"), [(np.uint16, 65535), (np.int16, -32768)])
+@pytest.mark.parametrize(
+    ("kind", "nodata"), [(np.uint16, 65535), (np.int16, -32768), (np.int16, -9999)]
+)
 def test_no_data_is_outside_the_value_range(tmp_path, kind, nodata):
     image = PHOTO.astype(kind) * 10
     image[:4], image[8, :, 1] = nodata, nodata

@@ -204,12 +204,6 @@ def test_a_list_that_names_a_missing_image_is_refused_with_the_line(root):
         make(root, train_list="a.txt").pairs("train")
 
 
-def test_a_list_of_paths_is_told_how_names_begin(root):
-    (root / "a.txt").write_text("images/03.png\n")
-    with pytest.raises(InputError, match=r"names images/03, .*no such image.*: write 03\."):
-        make(root, train_list="a.txt").pairs("train")
-
-
 def test_an_image_in_two_lists_is_refused(root):
     (root / "a.txt").write_text("03\n")
     (root / "b.txt").write_text("04\n03\n")

@@ -179,7 +179,7 @@ def has_alpha(path: Path) -> bool:
 
 def no_data_value(path: Path) -> float | None:
     """Return the number that means no data, as the header says."""
-    return _header(path).nodata
+    return _absence(path).value
 
 
 def band_names(path: Path) -> tuple[str, ...]:

@@ -141,12 +141,10 @@ def split_by_lists(
         for source, line in _lines(path):
             named = _named(line, names, ending, folder.absolute().parts)
             if not named:
-                ends = (line.split("/", depth)[-1] for depth in range(1, line.count("/") + 1))
-                meant = next((end for end in ends if _named(end, names, ending)), None)
-                mend = "Correct the list, or add the image."
-                if meant:
-                    mend = f"Names begin below the folder of images: write {meant}."
-                raise InputError(f"{source} names {line}, but there is no such image. {mend}")
+                raise InputError(
+                    f"{source} names {line}, but there is no such image. Correct the list, or add "
+                    "the image."
+                )
             for name in named:
                 if name in sources:
                     raise InputError(
