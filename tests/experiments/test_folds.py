@@ -167,10 +167,17 @@ def test_a_seed_without_all_folds_is_left_out(write):
     assert compared.results[1].figures[:, 0, 0] == pytest.approx(expected, abs=1e-8)
 
 
-def test_a_method_without_a_complete_seed_is_refused(write):
-    runs = write([(0, 1, 2), (3, 4)], without=[("dice", 1, 1), ("dice", 0, 2)])
-    with pytest.raises(InputError, match="dice has no seed with runs on the images of all 2 folds"):
-        compare([runs])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fold_of_seed_2", [0, 1])
+def test_a_method_without_a_complete_seed_is_left_out(method, fold_of_seed_2, write):
+    other = "dice" if method == "cross_entropy" else "cross_entropy"
+    runs = write([(0, 1, 2), (3, 4)], without=[(method, 1, 1), (method, fold_of_seed_2, 2)])
+    compared = compare([runs], resamples=100)
+    assert [result.method.name for result in compared.results] == [other]
+    assert compared.folds == 2
+    assert f"{method}: left out, as no seed has runs on all 2 folds yet." in compared.notes
+    with pytest.raises(InputError, match=f"no method '{method}'; there are '{other}'"):
+        compare([runs], baseline=method)
 
 
 def test_a_seed_for_each_fold_is_not_pooled(write):

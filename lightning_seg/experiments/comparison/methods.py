@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from lightning_seg.errors import InputError
-from lightning_seg.experiments.comparison.evaluation import Evaluation, differences
+from lightning_seg.experiments.comparison.evaluation import (
+    Evaluation,
+    differences,
+    other_images,
+)
 from lightning_seg.experiments.comparison.labels import (
     distinctions,
     method_label,
@@ -127,22 +131,28 @@ def find_baseline(methods: Sequence[Method], name: str | None) -> Method | None:
 
 
 def refuse_incomparable(methods: Sequence[Method]) -> None:
-    """Raise if evaluations differ from the first in images or settings."""
-    [reference, *_] = methods
-    by_images = {one.truth: one for one in reference.evaluations.values()}
-    first = next(iter(reference.evaluations.values()))
+    """Raise if evaluations differ from the first in images or settings.
+
+    A set of images that the first method lacks is a fold that it has not finished, if it has no
+    image in common with another set, and its method has another set in common with the first.
+    """
+    of_each = [list(method.evaluations.values()) for method in methods]
+    first, known = of_each[0][0], {one.truth for one in of_each[0]}
+    names = {one.truth: set(one.images) for of in of_each for one in of}
+
+    def is_fold(truth: str) -> bool:
+        return all(names[truth].isdisjoint(names[other]) for other in names if other != truth)
+
     problems = []
-    for method in methods:
-        for evaluation in method.evaluations.values():
-            differing = differences(first, evaluation, compare_images=False)
-            if evaluation.truth not in by_images:
-                differing += differences(first, evaluation)[len(differing) :]
+    for of in of_each:
+        has_known = any(one.truth in known for one in of)
+        for one in of:
+            differing = differences(first, one)
+            if one.truth not in known and not (has_known and is_fold(one.truth)):
+                like = max(of_each[0], key=lambda known: len(names[known.truth] & names[one.truth]))
+                differing.append(other_images(like, one))
             if differing:
-                problems.append(f"{evaluation.run.folder}: {', '.join(differing)}")
-        lacking = set(by_images) - {one.truth for one in method.evaluations.values()}
-        if lacking and len(method.evaluations) and not problems:
-            missed = next(one for truth, one in by_images.items() if truth in lacking)
-            problems.append(f"{method.name} has no run on the images of {missed.run.folder}")
+                problems.append(f"{one.run.folder}: {', '.join(differing)}")
     if problems:
         raise InputError(
             f"Not all runs were evaluated like {first.run.folder}, so they cannot be compared. "

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import yaml
 
 from lightning_seg.errors import InputError
+from lightning_seg.experiments.comparison.names import some
 from lightning_seg.own_files import refuse_foreign, write_own
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
@@ -110,13 +111,28 @@ def find_runs(argument: str | Path) -> list[Run]:
     Raises:
         InputError: If there is no such folder, or no run in it.
     """
-    text = str(argument)
-    name, equals, folders = text.partition("=")
-    if not equals or Path(text).exists():
-        return _named_by_sweep(_folders(Path(text)))
-    if not name or not folders:
-        raise InputError(f"{text!r} names no runs; write RUN or NAME=RUN,RUN.")
-    return [Run(path, name) for folder in folders.split(",") for path in _folders(Path(folder))]
+    return find_all([argument])[0]
+
+
+def find_all(arguments: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
+    """Return the runs of several arguments, and notes on what was left out.
+
+    Of a method's folders, those without a run are left out, unless all are.
+    """
+    runs, notes = [], []
+    for argument in arguments:
+        text = str(argument)
+        name, equals, folders = text.partition("=")
+        if not equals or Path(text).exists():
+            runs += _named_by_sweep(_folders([Path(text)]))
+            continue
+        if not name or not folders:
+            raise InputError(f"{text!r} names no runs; write RUN or NAME=RUN,RUN.")
+        tops = [Path(folder) for folder in folders.split(",")]
+        runs += [Run(folder, name) for folder in _folders(tops)]
+        if empty := [top for top in tops if not list(_walk(top))]:
+            notes.append(f"{name}: left out, as they hold no run: {some(empty)}.")
+    return runs, notes
 
 
 def _named_by_sweep(folders: Sequence[Path]) -> list[Run]:
@@ -138,13 +154,14 @@ def _named_by_sweep(folders: Sequence[Path]) -> list[Run]:
     ]
 
 
-def _folders(top: Path) -> list[Path]:
-    if not top.is_dir():
-        raise InputError(f"{top} does not exist; give a run's folder, or a folder with runs.")
-    folders = list(_walk(top))
+def _folders(tops: Sequence[Path]) -> list[Path]:
+    for top in tops:
+        if not top.is_dir():
+            raise InputError(f"{top} does not exist; give a run's folder, or a folder with runs.")
+    folders = [folder for top in tops for folder in _walk(top)]
     if not folders:
         raise InputError(
-            f"{top} contains no run: no folder in it has {FIT}, {EPOCHS}, test/{METRICS} or "
+            f"{some(tops)} contains no run: no folder in it has {FIT}, {EPOCHS}, test/{METRICS} or "
             f"val/{METRICS}."
         )
     return folders
