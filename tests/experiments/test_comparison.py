@@ -333,5 +333,12 @@ def test_a_swept_number_is_plotted_as_a_curve(runs, tmp_path):
     assert "setting_accuracy.png" in (tmp_path / "comparison.md").read_text()
 
 
+def test_versions_are_not_plotted_as_numbers(runs, tmp_path):
+    folders = sorted(path.parent for path in runs.rglob("fit.json"))[:3]
+    named = [f"release 1.{n}.0={run}" for n, run in enumerate(folders)]
+    write_comparison(compare(named, resamples=100), tmp_path)
+    assert not list(tmp_path.glob("setting_*.png"))
+
+
 def test_methods_without_a_common_number_have_no_curve(compared):
     assert not list(compared.glob("setting_*.png"))

@@ -109,6 +109,10 @@ def test_different_ground_truth_of_the_same_images_is_refused(copies):
 
 def test_folders_without_runs_are_refused(copies, tmp_path):
     assert "does not exist" in refused(tmp_path / "nowhere")
+    many = ",".join(str(tmp_path / f"run{n}") for n in range(100))  # longer than a path may be
+    assert f"{tmp_path}/run0 does not exist" in refused(f"name={many}")
+    (tmp_path / "file").touch()
+    assert "file is a file; give a run's folder" in refused(tmp_path / "file")
     (tmp_path / "empty").mkdir()
     assert "contains no run" in refused(tmp_path / "empty")
     assert "names no runs" in refused("name=")

@@ -17,7 +17,7 @@ from lightning_seg.experiments.comparison.bootstrap import (
 )
 from lightning_seg.experiments.comparison.convergence import final, first_reached, superiority
 from lightning_seg.experiments.comparison.evaluation import read_evaluation
-from lightning_seg.experiments.comparison.folds import pool_folds
+from lightning_seg.experiments.comparison.folds import identities, pool_folds
 from lightning_seg.experiments.comparison.methods import (
     Method,
     Training,
@@ -187,7 +187,8 @@ def compare(
     split, by_image, runs, left_out = _with_scores(runs, split)
     notes += left_out
     evaluations = [read_evaluation(run, split) if by_image else None for run in runs]
-    methods = sort_into_methods(runs, evaluations)
+    methods, split_notes = sort_into_methods(runs, evaluations)
+    notes += split_notes
     for method in methods:
         _order(method)
     if by_image:
@@ -214,8 +215,9 @@ def compare(
         for every, base in chosen
         for result in sorted(every, key=lambda r: (r is not base, -np.nan_to_num(r.mean[by, 0])))
     ]
-    sizes = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}
-    images, fewest = sum(sizes.values()), min(sizes.values(), default=0)
+    sets = {e.truth: e for m in methods for e in m.evaluations.values()}.values()
+    images = len({image for one in sets for image in identities(one)})
+    fewest = min((len(one.images) for one in sets), default=0)
     few = by_image and fewest < FEWEST_IMAGES
     _compare_with_baselines(chosen, resamples if by_image else 0, not few)
     measure = _converge(chosen, reach)

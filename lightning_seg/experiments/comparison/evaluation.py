@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,6 +82,7 @@ def _evaluation(
         merged=tuple(record["merged"]),
         widths=tuple(sorted(set(settings["trimap_widths"]))),
         excluded=tuple(settings["excluded_from_mean"]),
+        multi_label=settings.get("multi_label", False),
     )
     settings["inference"] = _inference(run, split)
     images = tuple(sorted(record["images"]))
@@ -103,6 +105,12 @@ def _inference(run: Run, split: str) -> Any:
 
 
 def _check(evaluation: Evaluation, record: Mapping[str, Any], folder: Path) -> None:
+    for name, count in Counter(evaluation.images).items():
+        if count > 1:
+            raise InputError(
+                f"{folder}: {count} images are called {name}, so their counts cannot be told "
+                "apart. Give each image its own name, and evaluate the run again."
+            )
     for measure, actual in zip(evaluation.scale.measures, evaluation.figures[:, 0], strict=True):
         recorded = record["scalars"].get(measure)
         if not np.isclose(

@@ -16,9 +16,10 @@ def pool_folds(methods: Sequence[Method]) -> tuple[list[Method], list[str]]:
     Nothing changes if there is only one set of images, if an image is in several sets (random
     splits), or if no seed of any method has all sets.
     """
-    folds = {one.truth: one for method in methods for one in method.evaluations.values()}
-    images = [image for one in folds.values() for image in _identities(one)]
-    if len(folds) < 2:
+    every = [item for method in methods for item in method.evaluations.items()]
+    folds = {images: one for (images, _), one in every}
+    images = [image for one in folds.values() for image in identities(one)]
+    if len({one.truth for one in folds.values()}) < 2:
         return list(methods), []
     if len(set(images)) < len(images):
         twice = next(image[0] for image in images if images.count(image) > 1)
@@ -60,7 +61,7 @@ def pool_folds(methods: Sequence[Method]) -> tuple[list[Method], list[str]]:
     return pooled_methods, notes
 
 
-def _identities(evaluation: Evaluation) -> list[tuple[str, ...]]:
+def identities(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """Return what tells images apart: regions of one file share its name, but not their pixels."""
     return [
         (name, *map(str, evaluation.true_pixels(i).values()))

@@ -1,5 +1,6 @@
 """Configurations shipped with the package, and their short names."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ _OPTIONS = (
 
 def configs_folder() -> Path:
     """Return the folder of the configurations, in the installed package or a checkout."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
@@ -43,15 +44,15 @@ def resolve_short_names(args: Sequence[str]) -> list[str]:
 
 
 def _resolved(value: str) -> str:
-    if not value or Path(value).is_file():
+    if not value or os.path.isfile(value):  # which accepts long values, such as JSON
         return value
     path = Path(value)
-    parts = path.parts[1:] if path.parts[0] == "configs" else path.parts
+    parts = path.parts[1:] if path.parts[:1] == ("configs",) else path.parts
     if not parts or path.is_absolute() or ".." in parts:
         return value
     name = Path(*parts)
     name = name if name.suffix == _SUFFIX else name.with_name(name.name + _SUFFIX)
     for candidate in (name, Path(_EXPERIMENTS, name)):
-        if (configs_folder() / candidate).is_file():
+        if os.path.isfile(configs_folder() / candidate):
             return str(configs_folder() / candidate)
     return value
