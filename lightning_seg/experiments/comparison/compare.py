@@ -468,7 +468,7 @@ def _hardware(run: Run) -> str | None:
     if run.fit.get("device") == "cpu":
         device = " ".join(filter(None, ["CPU", run.fit.get("cpu")]))
     else:
-        device = ", ".join(sorted(set(run.fit.get("gpus", [])))) or run.fit.get("device")
+        device = ", ".join(sorted(set(run.fit.get("gpus", [])))) or str(run.fit.get("device"))
     return f"{run.fit.get('processes')} x {device}"
 
 

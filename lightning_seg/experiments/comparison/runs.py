@@ -174,7 +174,7 @@ def _sweep_note(folder: Path) -> dict[str, Any] | None:
 def _sweep_folder(folder: Path, labels: Mapping[str, str]) -> Path:
     """Return the folder above those that are named by a run's labels."""
     folder = folder.resolve()
-    for axis, label in reversed(labels.items()):
+    for axis, label in reversed(list(labels.items())):
         if folder.name == (f"seed{label}" if axis == "seed" else label):
             folder = folder.parent
     return folder
