@@ -6,8 +6,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.warnings import filter_warnings
+from lightning_seg.config_files import resolve_short_names
 from lightning_seg.errors import InputError, needs
 from lightning_seg.files import UNWRITABLE
 

@@ -1,7 +1,6 @@
 """Logged values that callbacks and schedules watch."""
 
 import difflib
-import re
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -9,15 +8,8 @@ from lightning_seg.callbacks import BoundaryMetrics
 from lightning_seg.errors import InputError
 from lightning_seg.tasks import EdgeDetectionTask, SegmentationTask
 
-_SMALL_IS_GOOD = re.compile(r"loss|error|distance|hausdorff|mae\b|mse\b|entropy")
-
 # Logged by the trainer, or only with some losses.
 _ELSEWHERE = ("train/", "lr-", "epoch", "step")
-
-
-def mode_of(name: str) -> str:
-    """Return whether the largest or the smallest value of this name is best: ``max``, ``min``."""
-    return "min" if _SMALL_IS_GOOD.search(name) else "max"
 
 
 class MonitorCheck(Callback):

@@ -41,7 +41,7 @@ from lightning_seg.cli.config_errors import explain, first_cause
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.entry import COMMANDS
 from lightning_seg.cli.lost_process import raise_if_process_lost
-from lightning_seg.cli.monitors import MonitorCheck, mode_of
+from lightning_seg.cli.monitors import MonitorCheck
 from lightning_seg.cli.precision import warn_of_slow_precision
 from lightning_seg.cli.run_folder import (
     CONFIG,
@@ -55,6 +55,7 @@ from lightning_seg.files import write_atomically
 from lightning_seg.networks import no_pretrained_weights
 from lightning_seg.prediction import PredictionFiles
 from lightning_seg.prediction.predict import plan_prediction
+from lightning_seg.score_names import mode_of
 from lightning_seg.tasks import Ensemble
 
 register_type(torch.device)  # a setting of Lightning's weight averaging

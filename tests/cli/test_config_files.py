@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightning_seg.cli.config_files import configs_folder, resolve_short_names
+from lightning_seg.config_files import configs_folder, resolve_short_names
 
 FOLDER = str(configs_folder())
 

@@ -13,9 +13,9 @@ import yaml
 from jsonargparse import ArgumentError
 
 from lightning_seg import cli, testing
-from lightning_seg.cli.config_files import resolve_short_names
 from lightning_seg.cli.config_parsing import faithful_parsing
 from lightning_seg.cli.segmentation_cli import SegmentationCLI
+from lightning_seg.config_files import resolve_short_names
 from lightning_seg.data import ISPRSDataModule
 from lightning_seg.experiments.sweep import plan, read_spec
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_seg.cli.monitors import mode_of
+from lightning_seg.score_names import mode_of
 
 FIT = ("fit", "--config", "config.yaml", "--run_dir", "run")
 EARLY = "--trainer.callbacks+=EarlyStopping"

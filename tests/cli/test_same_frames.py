@@ -50,6 +50,15 @@ def frame_names(tmp_path):
     return [pair.name for pair in data.pairs("val")]
 
 
+def test_a_run_of_a_grid_has_an_equals_sign_in_its_folder(tmp_path, runs, monkeypatch):
+    folder = (tmp_path / "a").rename(tmp_path / "line.weight=0.1")
+    monkeypatch.chdir(tmp_path)
+    for argument, name in ((folder.name, folder.name), (f"weak={folder.name}", "weak")):
+        assert load_method(argument, "best").name == name
+    run([f"weak={folder.name}", "--data.root=data", "--data.num_workers", "0", "--count", "1"])
+    assert (tmp_path / "frames.jpg").is_file()
+
+
 def test_every_run_predicts_the_named_frames_as_in_validation(tmp_path, runs):
     methods = [load_method(str(runs[0]), "best"), load_method(f"second={runs[1]}", "last")]
     (name, *_) = frame_names(tmp_path)

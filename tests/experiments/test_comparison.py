@@ -253,6 +253,49 @@ def test_runs_on_different_processors_are_said_not_to_compare_in_time(copies):
     assert note in compare([copies]).notes
 
 
+def test_runs_that_are_not_evaluated_are_left_out(copies):
+    """With the others' intervals, and a note that says why."""
+    training, waiting = copies / "focal" / "seed1", copies / "distance_regression" / "seed2"
+    shutil.copytree(copies / "cross_entropy" / "seed1", training)
+    for folder in (training, waiting):
+        shutil.rmtree(folder / "test")
+    record = json.loads((training / "fit.json").read_text())
+    (training / "fit.json").write_text(json.dumps(record | {"finished": False}))
+    notes = [
+        f"Left out, as their training has not ended: {training} (2 epochs).",
+        f"Left out, as they have no test counts: {waiting}; run lightning-seg test with their "
+        "checkpoints.",
+    ]
+    for split in (None, "test"):
+        actual = compare([copies], split=split, resamples=100)
+        assert actual.has_intervals
+        assert actual.notes[:2] == notes
+        assert {r.method.name: len(r.runs) for r in actual.results} == {
+            "cross_entropy": 2, "distance_regression": 1
+        }  # fmt: skip
+
+
+def test_runs_without_any_score_are_left_out(copies):
+    for path in copies.rglob("test"):
+        shutil.rmtree(path)
+    folder = copies / "distance_regression" / "seed2"
+    (folder / "epochs.jsonl").write_text("")
+    actual = compare([copies])
+    assert [len(result.runs) for result in actual.results] == [2, 1]
+    assert actual.notes[0].startswith(
+        f"Left out, as they have no val counts and no validated epoch: {folder};"
+    )
+
+
+def test_folders_of_a_method_that_hold_no_run_are_left_out(runs, tmp_path):
+    waiting = tmp_path / "waiting"
+    waiting.mkdir()
+    folders = f"{waiting},{runs}/cross_entropy/seed1"
+    actual = compare([f"a={folders}", f"b={runs}/distance_regression"], resamples=100)
+    assert [len(result.runs) for result in actual.results] == [1, 2]
+    assert f"a: left out, as they hold no run: {waiting}." in actual.notes
+
+
 def test_without_evaluations_the_last_epochs_are_compared_without_intervals(copies, tmp_path):
     for path in copies.rglob("test"):
         shutil.rmtree(path)
@@ -288,6 +331,13 @@ def test_a_swept_number_is_plotted_as_a_curve(runs, tmp_path):
     names = {path.name for path in write_comparison(compare(swept, resamples=100), tmp_path)}
     assert {"setting_boundary_iou.png", "setting_accuracy.png"} <= names
     assert "setting_accuracy.png" in (tmp_path / "comparison.md").read_text()
+
+
+def test_versions_are_not_plotted_as_numbers(runs, tmp_path):
+    folders = sorted(path.parent for path in runs.rglob("fit.json"))[:3]
+    named = [f"release 1.{n}.0={run}" for n, run in enumerate(folders)]
+    write_comparison(compare(named, resamples=100), tmp_path)
+    assert not list(tmp_path.glob("setting_*.png"))
 
 
 def test_methods_without_a_common_number_have_no_curve(compared):

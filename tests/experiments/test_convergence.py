@@ -60,6 +60,14 @@ def test_epochs_are_counted_from_one(run):
     assert first_reached(one, "boundary_iou", 0.5) is None
 
 
+def test_a_loss_is_reached_from_above(run):
+    one = run("a", [0.1] * 4)
+    lines = [json.dumps({"epoch": n, "val/loss": 1 - 0.3 * n}) for n in range(4)]
+    (one.folder / "epochs.jsonl").write_text("\n".join(lines))
+    assert first_reached(one, "loss", 0.5) == 3
+    assert first_reached(one, "loss", 0.01) is None
+
+
 def test_shares_are_means_over_the_seeds_and_the_goal_is_the_baselines_last(run, tmp_path):
     for name, scores, seed in (
         ("base/1", [0.1, 0.4], 1),

@@ -31,9 +31,13 @@ class Predicts(LightningModule):
         return batch
 
 
+class PredictsLabels(Predicts):
+    multi_label = True
+
+
 def samples(images, wrong, seed):
     """Yield labelled scenes of which a share ``wrong`` is predicted at random."""
-    noise = np.random.default_rng([seed, images[0], int(100 * wrong)])
+    noise = np.random.default_rng([int(seed), images[0], int(100 * wrong)])
     for number in images:
         mask = np.zeros((24, 40), np.int64)
         mask[4 + number : 16, 4:20] = 1
@@ -43,14 +47,13 @@ def samples(images, wrong, seed):
         yield {"mask": torch.tensor(mask), "preds": torch.tensor(preds), "name": f"{number}"}
 
 
-def evaluate(folder, images, wrong, seed):
+def validate(folder, data, task=Predicts):
     trainer = Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False,
         enable_model_summary=False, default_root_dir=folder,
         callbacks=BoundaryMetrics(class_names=CLASSES, surface_distances=False, report=False),
     )  # fmt: skip
-    data = DataLoader(list(samples(images, wrong, seed)), batch_size=1)
-    trainer.validate(Predicts(), data, verbose=False)
+    trainer.validate(task(), DataLoader(list(data), batch_size=1), verbose=False)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def evaluations(tmp_path_factory):
     def evaluated(method, images, seed):
         folder = top / f"{method}_{'_'.join(map(str, images))}_{seed}"
         if not folder.exists():
-            evaluate(folder, images, METHODS[method], seed)
+            validate(folder, samples(images, METHODS[method], seed))
         return folder
 
     return evaluated
@@ -167,10 +170,17 @@ def test_a_seed_without_all_folds_is_left_out(write):
     assert compared.results[1].figures[:, 0, 0] == pytest.approx(expected, abs=1e-8)
 
 
-def test_a_method_without_a_complete_seed_is_refused(write):
-    runs = write([(0, 1, 2), (3, 4)], without=[("dice", 1, 1), ("dice", 0, 2)])
-    with pytest.raises(InputError, match="dice has no seed with runs on the images of all 2 folds"):
-        compare([runs])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fold_of_seed_2", [0, 1])
+def test_a_method_without_a_complete_seed_is_left_out(method, fold_of_seed_2, write):
+    other = "dice" if method == "cross_entropy" else "cross_entropy"
+    runs = write([(0, 1, 2), (3, 4)], without=[(method, 1, 1), (method, fold_of_seed_2, 2)])
+    compared = compare([runs], resamples=100)
+    assert [result.method.name for result in compared.results] == [other]
+    assert compared.folds == 2
+    assert f"{method}: left out, as no seed has runs on all 2 folds yet." in compared.notes
+    with pytest.raises(InputError, match=f"no method '{method}'; there are '{other}'"):
+        compare([runs], baseline=method)
 
 
 def test_a_seed_for_each_fold_is_not_pooled(write):
@@ -183,7 +193,7 @@ def test_a_seed_for_each_fold_is_not_pooled(write):
 
 def test_random_splits_that_share_images_are_not_pooled(write):
     compared = compare([write([(0, 1, 2), (2, 3, 4)], seeds=(1,))], resamples=100)
-    assert compared.folds == 1
+    assert (compared.folds, compared.images) == (1, 5)
     assert [len(result.figures) for result in compared.results] == [2, 2]
 
 
@@ -195,6 +205,50 @@ def test_regions_of_one_image_are_images_of_their_own(write):
             path.write_text(path.read_text().replace('"3"', '"0"').replace("\n3,", "\n0,"))
     compared = compare([runs], resamples=100)
     assert (compared.folds, compared.images) == (2, 3)
+
+
+def test_folds_with_one_test_set_count_each_by_itself(write, evaluations):
+    runs = write([(0, 1, 2), (3, 4)])
+    for fold in runs.glob("*/*/seed*"):
+        method, number, seed = fold.relative_to(runs).parts
+        # Wrong pixels differ by seed, so that the folds do.
+        shutil.copytree(
+            evaluations(method, (0, 1, 4), f"{seed[4:]}{number}") / "val", fold / "test"
+        )
+    compared = compare([runs], resamples=100)
+    assert (compared.split, compared.folds, compared.images) == ("test", 1, 3)
+    base, dice = compared.results
+    assert len(base.figures) == len(dice.figures) == dice.difference.trainings == 4
+    assert compared.notes[0].endswith("they differ in fold. Each run counts by itself.")
+    assert compare([runs], split="val", resamples=100).folds == 2
+
+
+def test_evaluations_with_several_labels_per_pixel_are_compared(write, tmp_path):
+    """Without accuracy: the counts lack its true negatives."""
+    runs = write([(0, 1, 2, 3, 4)])
+    for run in runs.glob("*/*/seed*"):
+        shutil.rmtree(run / "val")
+        wrong, seed = METHODS[run.parts[-3]], int(run.name[4:])
+        data = list(samples((0, 1, 2, 3, 4), wrong, seed))
+        for one in data:
+            for key in ("mask", "preds"):
+                one[key] = torch.stack([one[key] == k for k in range(3)]).long()
+        validate(run, data, PredictsLabels)
+        assert json.loads((run / "val/metrics.json").read_text())["scalars"]["accuracy"] > 0.5
+    compared = compare([runs], resamples=100)
+    assert compared.has_intervals
+    assert compared.measures[:4] == ("iou", "f1", "boundary_iou", "boundary_f")
+    assert "accuracy" not in compared.measures
+    write_comparison(compared, tmp_path / "out")
+
+
+def test_images_with_the_same_name_are_named(write):
+    runs = write([(0, 1, 2)], seeds=(1,))
+    for run in runs.glob("*/*/seed*"):
+        shutil.rmtree(run / "val")
+        validate(run, [one | {"name": "tile"} for one in samples((0, 1), 0.1, 1)])
+    with pytest.raises(InputError, match="2 images are called tile, so their counts"):
+        compare([runs])
 
 
 def test_folds_of_other_images_are_refused(write):

@@ -97,6 +97,72 @@ def test_runs_of_a_sweep_are_named_by_its_choices(run, tmp_path):
     assert not (tmp_path / "kept" / "before").exists()
 
 
+def test_sweeps_with_equal_choices_are_told_apart_by_their_folders(run, tmp_path):
+    def write(sweep, setting, seed_):
+        folder = run(f"{sweep}/{setting}/seed{seed_}", seed=seed_).folder
+        note = {"labels": {"setting": setting, "seed": str(seed_)}}
+        (folder / "sweep.json").write_text(json.dumps(note))
+
+    for sweep, seed_ in (("long", 1), ("short", 2)):
+        for setting in ("cross_entropy", "dice"):
+            write(sweep, setting, seed_)
+    expected = {"long, cross_entropy", "long, dice", "short, cross_entropy", "short, dice"}
+    assert set(names(tmp_path)) == expected
+    actual = compare([tmp_path / "short", tmp_path / "long"]).results
+    assert {result.method.name for result in actual} == expected
+    assert actual[0].method.name == "short, cross_entropy"
+    assert names(tmp_path / "long") == ["cross_entropy", "dice"]
+    write("longer", "focal", 1)
+    assert set(names(tmp_path / "longer")) == {"cross_entropy"}  # of one choice: by configuration
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_runs_that_others_depend_on_are_never_compared(recorded, run, tmp_path):
+    """However deep their folders, and with a given name, too."""
+    above = "before" if recorded else "runs"
+    labels = {"a": "a1", "b": "b1", "c": "c1", "d": "d1", "seed": "1"}
+    for name in ("before/first/a1/b1/c1/d1/seed1", "a1/b1/c1/d1/seed1"):
+        folder = run(f"{above}/sweep/{name}").folder
+        note = {"labels": labels} | ({"name": name} if recorded else {})
+        (folder / "sweep.json").write_text(json.dumps(note))
+    top = tmp_path / above / "sweep"
+    for argument in (top, f"mine={top}"):
+        [found] = find_runs(argument)
+        assert found.folder == top / "a1/b1/c1/d1/seed1"
+    assert find_runs(top / "before")[0].folder.name == "seed1"
+
+
+def test_a_foreign_file_of_the_name_of_a_sweeps_note_is_ignored(run, tmp_path):
+    (run("a").folder / "sweep.json").write_text('{"runs": 3}')
+    assert names(tmp_path) == ["cross_entropy"]
+
+
+def test_the_baseline_of_several_axes_is_the_first_with_cross_entropy(run, tmp_path):
+    for loss in ("combo", "cross_entropy", "dice"):
+        for network in ("deeplab", "unet"):
+            folder = run(f"{loss}/{network}", {"losses": {loss: term("Loss")}}).folder
+            note = {"labels": {"loss": loss, "network": network, "seed": "1"}}
+            (folder / "sweep.json").write_text(json.dumps(note))
+    assert names(tmp_path)[0] == "cross_entropy, deeplab"
+    assert names(tmp_path, baseline="dice")[0] == "dice, deeplab"
+    assert names(tmp_path, baseline="dice, unet")[0] == "dice, unet"
+
+
+@pytest.mark.parametrize(
+    ("trainer", "name"),
+    [
+        ({"precision": "bf16-mixed"}, "precision bf16-mixed"),
+        ({"callbacks": [{"class_path": "a.b.EMA", "init_args": {}}]}, "callbacks EMA"),
+        ({"gradient_clip_algorithm": "value"}, "gradient_clip_algorithm value"),
+        ({"sync_batchnorm": True}, "sync_batchnorm true"),
+    ],
+)
+def test_runs_with_other_settings_of_the_trainer_are_other_methods(trainer, name, run, tmp_path):
+    run("plain", seed=1, trainer={"max_epochs": 2, "callbacks": None})
+    run("other", seed=2, trainer={"max_epochs": 2} | trainer)
+    assert f"cross_entropy ({name})" in names(tmp_path)
+
+
 def test_each_network_has_its_own_baseline(run, tmp_path):
     for encoder, scores in (("resnet18", (0.5, 0.6)), ("resnet34", (0.7, 0.6))):
         network = {"class_path": "a.Unet", "init_args": {"encoder": encoder}}

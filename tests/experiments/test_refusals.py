@@ -75,7 +75,9 @@ def test_different_images_are_refused(copies):
     rename(copies / "distance_regression" / "seed1", {images[0]: "new"})
     message = refused(copies)
     assert f"it lacks {images[0]} and has new; {len(images) - 1} are shared" in message
-    rename(copies / "distance_regression" / "seed1", {name: f"{name}x" for name in images[1:]})
+    for seed in (1, 2):
+        folder = copies / "distance_regression" / f"seed{seed}"
+        rename(folder, {name: f"{name}x" for name in images})
     assert "no images are shared" in refused(copies)
 
 
@@ -107,6 +109,10 @@ def test_different_ground_truth_of_the_same_images_is_refused(copies):
 
 def test_folders_without_runs_are_refused(copies, tmp_path):
     assert "does not exist" in refused(tmp_path / "nowhere")
+    many = ",".join(str(tmp_path / f"run{n}") for n in range(100))  # longer than a path may be
+    assert f"{tmp_path}/run0 does not exist" in refused(f"name={many}")
+    (tmp_path / "file").touch()
+    assert "file is a file; give a run's folder" in refused(tmp_path / "file")
     (tmp_path / "empty").mkdir()
     assert "contains no run" in refused(tmp_path / "empty")
     assert "names no runs" in refused("name=")
@@ -118,10 +124,13 @@ def test_a_missing_baseline_is_refused(copies):
     assert "no method 'dice'; there are 'cross_entropy', 'distance_regression'" in message
 
 
-def test_missing_test_scores_are_refused(copies):
-    shutil.rmtree(copies / "cross_entropy" / "seed2" / "test")
+def test_runs_without_any_test_are_not_compared_on_it(copies):
+    for path in copies.rglob("test"):
+        shutil.rmtree(path)
     message = refused(copies, split="test")
-    assert "cross_entropy/seed2 has no per-image test counts" in message
+    assert message.startswith("No run is left to compare. Left out, as they have no test counts: ")
+    assert "cross_entropy/seed1" in message
+    assert message.endswith("and 1 more; run lightning-seg test with their checkpoints.")
 
 
 def test_an_unreadable_file_is_named(copies):

@@ -201,6 +201,12 @@ def test_a_prerequisite_can_have_a_prerequisite():
         ('{sweep_dir: a, fit_args: "--x \'y"}', "cannot be split into words"),
         ("{sweep_dir: a, before: {e: --config e.yaml}}", "before.e is used by no run"),
         ("{sweep_dir: a, before: {e: {per: [m]}}}", "before.e.per names m"),
+        ("{sweep_dir: a, before: {e: {per: 3}}}", "before.e.per is 3, but must be a text"),
+        ("{sweep_dir: 2024}", "sweep_dir is 2024, but must be a text"),
+        ("{sweep_dir: a, ckpt_path: [best]}", "ckpt_path is ['best'], but must be a text"),
+        ("{sweep_dir: a, folds: 0}", "folds is 0"),
+        ("{sweep_dir: a, devices_per_run: true}", "devices_per_run is True"),
+        ("{sweep_dir: a, evaluate: [test, test]}", "evaluate names 'test' twice"),
         (
             "{sweep_dir: a, fit_args: '{f}', seeds: [1], folds: [x.yaml],"
             " before: {e: {per: [fold]}, f: '{e}'}}",
@@ -212,6 +218,15 @@ def test_an_invalid_sweep_file_is_refused(text, expected):
     with pytest.raises(InputError) as error:
         runs_of(text)
     assert expected in str(error.value)
+
+
+def test_a_single_axis_may_be_a_word_and_an_empty_checkpoint_is_the_best():
+    runs = runs_of(
+        "{sweep_dir: a, ckpt_path: , fit_args: '--model.weights {e}', folds: 2,"
+        " before: {e: {fit_args: '--config e.yaml', per: fold}}}"
+    )
+    assert [run.name for run in runs][:2] == ["before/e/fold1", "before/e/fold2"]
+    assert runs[-1].steps[-1].arguments == ("--ckpt_path", "best")
 
 
 def printed(capsys, *words):

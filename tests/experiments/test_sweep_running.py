@@ -10,10 +10,11 @@ import pytest
 import yaml
 from sweep_of_stand_ins import LAUNCH
 
+from lightning_seg.config_files import configs_folder
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.sweep import plan, read_spec, run_all
 from lightning_seg.experiments.sweep.running import duration, last_words
-from lightning_seg.experiments.sweep.state import locked_file, sweep_lock
+from lightning_seg.experiments.sweep.state import config_digests, locked_file, sweep_lock
 
 SWEEP = Path("sweep")
 PROCESS = Path(__file__).with_name("sweep_of_stand_ins.py")
@@ -290,6 +291,12 @@ def test_an_unfinished_run_is_not_resumed_by_another_command():
         run(spec(axes={"m": {"a": "--fail_unless other"}}))
 
 
+def test_configurations_of_the_package_are_watched_by_their_short_names():
+    digests = config_digests(("--config", "camvid/unet", "--config=method/epl"))
+    for name in ("experiment/camvid/unet", "method/epl"):
+        assert str(configs_folder() / f"{name}.yaml") in digests
+
+
 @pytest.mark.parametrize("changed", ["method.yaml", "parts/loss.yaml"])
 def test_a_changed_configuration_is_refused(changed):
     Path("parts").mkdir()
@@ -325,6 +332,7 @@ def test_a_sweep_can_be_moved():
 def test_the_run_folder_records_its_labels():
     run(spec(folds={"fold0": "--fold 0"}))
     content = json.loads((SWEEP / "b/fold0/seed1/sweep.json").read_text())
+    assert content["name"] == "b/fold0/seed1"
     assert content["labels"] == {"m": "b", "fold": "fold0", "seed": "1"}
     assert set(content["steps"]) == {"fit", "validate"}
 

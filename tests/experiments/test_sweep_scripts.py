@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shlex
@@ -8,8 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lightning_seg.cli.commands import sweep
+from lightning_seg.experiments.comparison import find_runs
+from lightning_seg.experiments.sweep import plan, read_spec
 
 SPEC = """\
 sweep_dir: runs/it's a sweep
@@ -115,35 +119,44 @@ def test_an_array_job_submits_prerequisites_first_and_the_comparison_last(script
     ]
     compared = shlex.split(third[2].removeprefix("--wrap="))
     sweep_dir = "runs/it's a sweep"
-    methods = [f"{m}={sweep_dir}/{m}/seed1,{sweep_dir}/{m}/seed2" for m in ("plain", "semeda")]
+    # The whole folder: a task that fails leaves the comparison of the others.
     output = ["--output", f"{sweep_dir}/comparison"]
-    assert compared == ["lightning-seg", "compare", *methods, *output]
+    assert compared == ["lightning-seg", "compare", sweep_dir, *output]
 
 
-def compared(script, text):
-    Path("spec.yaml").write_text(text)
-    (line,) = (line for line in script("--print", "slurm").splitlines() if "--wrap=" in line)
-    return shlex.split(shlex.split(line)[-1].removeprefix("--wrap="))[2:]
+def finished(text, failed=()):
+    spec = read_spec(yaml.safe_load(text))
+    return sweep._finished(spec, plan(spec), dict.fromkeys(failed, "failed"))
 
 
-def test_methods_are_named_by_all_axes_but_folds_and_seeds(script):
-    words = compared(
-        script,
-        "{sweep_dir: a, axes: {net: {unet: ''}}, grid: {m.losses.line.weight: [0.1, 0.2]},"
-        " folds: [f0.yaml, f1.yaml], compare: --baseline x}",
-    )
-    assert words == [
-        *(
-            f"line.weight {w}=" + ",".join(f"a/unet/line.weight={w}/f{n}/seed1" for n in (0, 1))
-            for w in (0.1, 0.2)
-        ),
-        *("--output", "a/comparison", "--baseline", "x"),
+SWEPT = """\
+sweep_dir: a
+axes: {net: {unet: ''}}
+grid: {m.losses.line.weight: [0.1, 0.2]}
+folds: [f0.yaml, f1.yaml]
+"""
+
+
+def test_methods_are_named_by_all_axes_but_folds_and_seeds():
+    assert finished(SWEPT, failed=["unet/line.weight=0.2/f1/seed1"]) == [
+        "line.weight 0.1=a/unet/line.weight=0.1/f0/seed1,a/unet/line.weight=0.1/f1/seed1",
+        "line.weight 0.2=a/unet/line.weight=0.2/f0/seed1",
     ]
 
 
-def test_runs_that_differ_only_in_seed_are_named_by_their_configuration(script):
-    words = compared(script, "{sweep_dir: a, seeds: [1, 2]}")
-    assert words == ["a/seed1", "a/seed2", "--output", "a/comparison"]
+def test_compare_gives_the_runs_of_a_sweeps_folder_the_same_names(tmp_path):
+    for one in plan(read_spec(yaml.safe_load(SWEPT))):
+        folder = tmp_path / one.name
+        folder.mkdir(parents=True)
+        note = {"name": one.name, "labels": dict(one.labels), "steps": {}}
+        (folder / "sweep.json").write_text(json.dumps(note))
+        (folder / "fit.json").write_text("{}")
+    named = {run.given_name for run in find_runs(tmp_path)}
+    assert named == {word.partition("=")[0] for word in finished(SWEPT)}
+
+
+def test_runs_that_differ_only_in_seed_are_named_by_their_configuration():
+    assert finished("{sweep_dir: a, seeds: [1, 2]}") == ["a/seed1", "a/seed2"]
 
 
 def test_an_array_job_without_comparison_or_prerequisites_is_one_submission(script, programs):

@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split",
         choices=("test", "val"),
-        help="The split to compare on. Default: test if all runs were tested, else val.",
+        help="The split to compare on. Default: that with more evaluated runs.",
     )
     parser.add_argument(
         "--reach",

@@ -29,6 +29,7 @@ from lightning_seg.cli.commands.export_model import load_task
 from lightning_seg.data import SegmentationDataModule
 from lightning_seg.data.base import Split
 from lightning_seg.errors import InputError
+from lightning_seg.experiments.comparison.runs import split_name
 from lightning_seg.own_files import refuse_foreign, write_own
 from lightning_seg.tasks import SegmentationTask
 
@@ -76,7 +77,7 @@ def load_method(argument: str, checkpoint: str, data_options: Sequence[str] = ()
         checkpoint: ``best`` or ``last``, for folders.
         data_options: Options that override the run's data settings, such as ``--data.root``.
     """
-    name, _, given = argument.rpartition("=")
+    name, given = split_name(argument)
     path = Path(given)
     is_file = path.is_file()
     run_dir = path.resolve().parent.parent if is_file else path
@@ -253,8 +254,11 @@ def run(argv: list[str]) -> None:
     """Run ``lightning-seg frames`` with these arguments."""
     parser = _parser()
     options, data_options = parser.parse_known_args(argv)
-    if any(not option.startswith("--data.") for option in data_options[::2]):
-        parser.error(f"unknown options: {' '.join(data_options)}")
+    unknown = [
+        word for word in data_options if word.startswith("--") and not word.startswith("--data.")
+    ]
+    if unknown:
+        parser.error(f"unknown options: {' '.join(unknown)}")
     output = Path(options.output)
     if output.suffix.lower() not in _SUFFIXES:
         raise InputError(f"--output is {output}. Give a name that ends in {', '.join(_SUFFIXES)}.")

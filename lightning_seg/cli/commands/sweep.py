@@ -253,7 +253,8 @@ def _printed(
         return bash_script(runs, spec.sweep_dir)
     if arguments.print == "torchrun":
         return torchrun_script(runs, spec.sweep_dir, spec.devices_per_run)
-    compare = _compare_words(spec, runs, {}) if spec.compare else None
+    # Of the whole folder, so that runs that fail are left out.
+    compare = _compare_words(spec, [str(spec.sweep_dir)]) if spec.compare else None
     at_a_time = arguments.jobs or len(runs)
     words = _without_print(argv)
     return slurm_script(runs, spec.sweep_dir, words, at_a_time, spec.devices_per_run, compare)
@@ -269,8 +270,12 @@ def _without_print(argv: Sequence[str]) -> list[str]:
     return [*rest, "--", *options] if options else rest
 
 
-def _compare_words(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> list[str]:
-    """Return the arguments that compare all finished runs, except dependencies.
+def _compare_words(spec: SweepSpec, runs: Sequence[str]) -> list[str]:
+    return ["compare", *runs, "--output", str(spec.sweep_dir / "comparison"), *spec.compare_args]
+
+
+def _finished(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> list[str]:
+    """Return the arguments that name all finished runs, except dependencies.
 
     Methods are named by the axes with several choices, so all folds and seeds of a choice are one
     method.
@@ -282,19 +287,19 @@ def _compare_words(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str])
             # The name ends at the first =.
             name = ", ".join(one.labels[axis] for axis in telling).replace("=", " ")
             methods.setdefault(name, []).append(str(spec.sweep_dir / one.name))
-    named = [
+    return [
         word
         for name, folders in methods.items()
         for word in ([f"{name}={','.join(folders)}"] if name else folders)
     ]
-    return ["compare", *named, "--output", str(spec.sweep_dir / "comparison"), *spec.compare_args]
 
 
 def _compare(spec: SweepSpec, runs: Sequence[Run], failed: dict[str, str]) -> bool:
     """Compare the finished runs; return whether the comparison succeeded."""
-    words = _compare_words(spec, runs, failed)
-    if words[1] == "--output":
-        return True  # nothing has finished, which was already reported
+    finished = _finished(spec, runs, failed)
+    if not finished:
+        return True  # which was already reported
+    words = _compare_words(spec, finished)
     log = spec.sweep_dir / "compare.log"
     with log.open("wb") as file:
         ended = subprocess.run([*launcher(), *words], stdout=file, stderr=subprocess.STDOUT)

@@ -17,7 +17,7 @@ from lightning_seg.experiments.comparison.bootstrap import (
 )
 from lightning_seg.experiments.comparison.convergence import final, first_reached, superiority
 from lightning_seg.experiments.comparison.evaluation import read_evaluation
-from lightning_seg.experiments.comparison.folds import pool_folds
+from lightning_seg.experiments.comparison.folds import identities, pool_folds
 from lightning_seg.experiments.comparison.methods import (
     Method,
     Training,
@@ -26,7 +26,8 @@ from lightning_seg.experiments.comparison.methods import (
     refuse_incomparable,
     sort_into_methods,
 )
-from lightning_seg.experiments.comparison.runs import SPLITS, VAL, Run, find_runs
+from lightning_seg.experiments.comparison.names import some
+from lightning_seg.experiments.comparison.runs import SPLITS, VAL, Run, find_all
 from lightning_seg.experiments.comparison.scores import Array, measures, nanmean
 
 SUPERIORITY = "boundary_iou"
@@ -168,29 +169,32 @@ def compare(
     Args:
         arguments: Run folders, folders with runs at any depth, or ``NAME=FOLDER[,FOLDER...]``.
         baseline: The baseline method; by default cross entropy if there is one, else the first.
-        split: ``test`` or ``val``; by default ``test`` if all runs were tested, else ``val``. If
-            not all runs have per-image counts on ``val``, the scores of the last validated epoch
-            are compared.
+        split: ``test`` or ``val``; by default the one on which more runs were evaluated, ``test``
+            if it is the same number. The other runs are left out, with a note. If no run was
+            evaluated, the scores of the last validated epoch are compared.
         reach: Measure and target score to report the epoch of; by default the final boundary IoU
             of the baseline.
         resamples: Bootstrap resamples for an interval.
 
     Raises:
-        InputError: If there are no runs or no such baseline, the runs are not comparable, or files
-            cannot be read.
+        InputError: If no run has scores, there is no such baseline, the runs are not comparable, or
+            files cannot be read.
     """
-    runs = _unique([run for argument in arguments for run in find_runs(argument)])
+    found, notes = find_all(arguments)
+    runs = _unique(found)
     if resamples < 100:
         raise InputError(f"--resamples is {resamples}; an interval needs 100 or more.")
-    split, by_image = _split(runs, split)
+    split, by_image, runs, left_out = _with_scores(runs, split)
+    notes += left_out
     evaluations = [read_evaluation(run, split) if by_image else None for run in runs]
-    methods = sort_into_methods(runs, evaluations)
+    methods, split_notes = sort_into_methods(runs, evaluations)
+    notes += split_notes
     for method in methods:
         _order(method)
-    fold_notes: list[str] = []
     if by_image:
         refuse_incomparable(methods)
-        fold_notes = pool_folds(methods)
+        methods, fold_notes = pool_folds(methods)
+        notes += fold_notes
         scale = next(iter(methods[0].evaluations.values())).scale
         names, columns = scale.measures, scale.columns
         results = [Result(m, _stack(m)) for m in methods]
@@ -203,21 +207,21 @@ def compare(
         results_of = [by_name[method.name] for method in group]
         chosen.append((results_of, None if base is None else by_name[base.name]))
     if all(base is None for _, base in chosen):
-        raise InputError(
-            f"There is no method {baseline!r}; there are {', '.join(map(repr, by_name))}."
-        )
+        methods_are = f"there are {', '.join(map(repr, by_name))}."
+        raise InputError(" ".join([f"There is no method {baseline!r}; {methods_are}", *notes]))
     by = names.index("boundary_iou") if "boundary_iou" in names else 0
     results = [
         result
         for every, base in chosen
         for result in sorted(every, key=lambda r: (r is not base, -np.nan_to_num(r.mean[by, 0])))
     ]
-    sizes = {e.truth: len(e.images) for m in methods for e in m.evaluations.values()}
-    images, fewest = sum(sizes.values()), min(sizes.values(), default=0)
+    sets = {e.truth: e for m in methods for e in m.evaluations.values()}.values()
+    images = len({image for one in sets for image in identities(one)})
+    fewest = min((len(one.images) for one in sets), default=0)
     few = by_image and fewest < FEWEST_IMAGES
     _compare_with_baselines(chosen, resamples if by_image else 0, not few)
     measure = _converge(chosen, reach)
-    notes = fold_notes + _notes(results, chosen, split, fewest)
+    notes += _notes(results, chosen, split, fewest)
     return Comparison(split, images, few, names, columns, results, resamples, measure, notes)
 
 
@@ -235,21 +239,38 @@ def _unique(runs: Sequence[Run]) -> list[Run]:
     return list(by_folder.values())
 
 
-def _split(runs: Sequence[Run], wanted: str | None) -> tuple[str, bool]:
-    """Return the split to compare on, and whether all runs have per-image counts."""
+def _with_scores(runs: Sequence[Run], wanted: str | None) -> tuple[str, bool, list[Run], list[str]]:
+    """Return the split, whether there are per-image counts, the runs with scores, and notes."""
     if wanted not in (None, *SPLITS):
         raise InputError(f"--split is {wanted!r}; it is test or val.")
-    for split in [wanted] if wanted else SPLITS:
-        if all(run.is_evaluated(split) for run in runs):
-            return split, True
-    if wanted == "test":
-        [first, *more] = [run for run in runs if not run.is_evaluated("test")]
-        others = f" and {len(more)} more" if more else ""
-        raise InputError(
-            f"{first.folder}{others} has no per-image test counts; run lightning-seg test "
-            "with its checkpoint, or compare on --split val."
+    counts = {
+        split: [run for run in runs if run.is_evaluated(split)]
+        for split in ([wanted] if wanted else SPLITS)
+    }
+    split = max(counts, key=lambda one: len(counts[one]))
+    kept, lacking = counts[split], f"{split} counts"
+    by_image = bool(kept)
+    if not kept and wanted != "test":
+        split, lacking = "val", "val counts and no validated epoch"
+        kept = [run for run in runs if run.validated]
+    others = [run for run in runs if run not in kept]
+    ended = [run.folder for run in others if run.fit.get("finished") is not False]
+    training = [
+        f"{run.folder} ({len(run.epochs)} epoch{'s' * (len(run.epochs) != 1)})"
+        for run in others
+        if run.folder not in ended
+    ]
+    notes = []
+    if training:
+        notes.append(f"Left out, as their training has not ended: {some(training)}.")
+    if ended:
+        notes.append(
+            f"Left out, as they have no {lacking}: {some(ended)}; run lightning-seg "
+            f"{'test' if split == 'test' else 'validate'} with their checkpoints."
         )
-    return "val", False
+    if not kept:
+        raise InputError(" ".join(["No run is left to compare.", *notes]))
+    return split, by_image, kept, notes
 
 
 def _stack(method: Method) -> Array:
@@ -273,12 +294,6 @@ def _last_epochs(
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[Result]]:
     """Return the scores of the last validated epochs, for runs without per-image counts."""
     runs = [run for method in methods for run in method.runs.values()]
-    for run in runs:
-        if not run.validated:
-            raise InputError(
-                f"{run.folder} has neither per-image counts nor a validated epoch; run "
-                "lightning-seg validate with its checkpoint."
-            )
     keys = {key for run in runs for key in run.validated[-1]}
     start = f"{VAL}trimap_iou/"
     widths = sorted(int(key.removeprefix(start)) for key in keys if key.startswith(start))
@@ -392,7 +407,7 @@ def _notes(
     single = any(len(result.figures) == 1 for result in results)
     if not fewest:
         notes.append(
-            "Not all runs have per-image counts, so the last validated epochs are compared, "
+            "No run has per-image counts, so the last validated epochs are compared, "
             "without intervals. It is not recorded whether all runs used the same images and "
             "evaluation settings."
         )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lightning_seg.experiments.comparison.runs import VAL, Run
+from lightning_seg.score_names import mode_of
 
 
 def curve(run: Run, measure: str) -> dict[int, float]:
@@ -19,8 +20,13 @@ def final(run: Run, measure: str) -> float:
 
 
 def first_reached(run: Run, measure: str, score: float) -> int | None:
-    """Return the trained epochs until a score first reaches ``score``; None if never."""
-    return next((epoch for epoch, v in sorted(curve(run, measure).items()) if v >= score), None)
+    """Return the trained epochs until a score first reaches ``score``; None if never.
+
+    A measure of which small values are good, such as ``loss``, reaches it from above.
+    """
+    sign = 1 if mode_of(measure) == "max" else -1
+    values = sorted(curve(run, measure).items())
+    return next((epoch for epoch, value in values if sign * value >= sign * score), None)
 
 
 def superiority(runs: Mapping[str, Run], measure: str = "boundary_iou") -> dict[str, float]:

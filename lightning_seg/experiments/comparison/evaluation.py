@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_seg.errors import InputError
+from lightning_seg.experiments.comparison.names import some
 from lightning_seg.experiments.comparison.runs import COUNTS, METRICS, Run, read
 from lightning_seg.experiments.comparison.scores import CONTOURS, Scale, contour_sums, scores
 
 # Settings that do not affect any compared score.
 _UNUSED = ("curve_tolerances", "surface_distances", "boundary_errors")
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def _evaluation(
         merged=tuple(record["merged"]),
         widths=tuple(sorted(set(settings["trimap_widths"]))),
         excluded=tuple(settings["excluded_from_mean"]),
+        multi_label=settings.get("multi_label", False),
     )
     settings["inference"] = _inference(run, split)
     images = tuple(sorted(record["images"]))
@@ -103,6 +105,12 @@ def _inference(run: Run, split: str) -> Any:
 
 
 def _check(evaluation: Evaluation, record: Mapping[str, Any], folder: Path) -> None:
+    for name, count in Counter(evaluation.images).items():
+        if count > 1:
+            raise InputError(
+                f"{folder}: {count} images are called {name}, so their counts cannot be told "
+                "apart. Give each image its own name, and evaluate the run again."
+            )
     for measure, actual in zip(evaluation.scale.measures, evaluation.figures[:, 0], strict=True):
         recorded = record["scalars"].get(measure)
         if not np.isclose(
@@ -114,23 +122,21 @@ def _check(evaluation: Evaluation, record: Mapping[str, Any], folder: Path) -> N
             )
 
 
-def differences(first: Evaluation, other: Evaluation, compare_images: bool = True) -> list[str]:
-    """Return the differences that make two evaluations incomparable."""
-    found = [
+def differences(first: Evaluation, other: Evaluation) -> list[str]:
+    """Return the differences in settings that make two evaluations incomparable."""
+    return [
         f"{key} is {_shown(other.settings.get(key))}, not {_shown(first.settings.get(key))}"
         for key in sorted({*first.settings, *other.settings})
         if first.settings.get(key) != other.settings.get(key)
     ]
-    if compare_images and other.truth != first.truth:
-        found.append(_other_images(first, other))
-    return found
 
 
-def _other_images(first: Evaluation, other: Evaluation) -> str:
+def other_images(first: Evaluation, other: Evaluation) -> str:
+    """Say how the images of an evaluation differ from those of the first, or their ground truth."""
     missing = sorted(set(first.images) - set(other.images))
     added = sorted(set(other.images) - set(first.images))
     if missing or added:
-        parts = [f"lacks {_some(missing)}" if missing else "", f"has {_some(added)}" * bool(added)]
+        parts = [f"lacks {some(missing)}" if missing else "", f"has {some(added)}" * bool(added)]
         common = len(set(first.images) & set(other.images))
         shared = f"{common} are shared" if common else "no images are shared"
         return f"its images differ: it {' and '.join(filter(None, parts))}; {shared}"
@@ -143,11 +149,6 @@ def _other_images(first: Evaluation, other: Evaluation) -> str:
                 f"the ground truth of {name} differs: {here.get(k)} pixels of {k}, not {there[k]}"
             )
     return "the ground truth of its images differs"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def _shown(value: Any) -> str:

@@ -24,7 +24,7 @@ _CURVES = ("iou", "boundary_iou")
 _DIFFERENCES = ("iou", "f1", "boundary_iou", "boundary_f")
 _PANEL, _HEIGHT, _ROW = 5.2, 4.2, 0.3
 _SHIFT = 0.09  # pixels of the band's width
-_SWEPT = re.compile(r"(?P<setting>[\w.]+)[ =](?P<value>[-+]?\d[\d.]*(e[-+]?\d+)?)")
+_SWEPT = re.compile(r"(?P<setting>[\w.]+)[ =](?P<value>[-+]?\d+(\.\d*)?(e[-+]?\d+)?)")
 OVER_SETTING = ("boundary_iou", "accuracy")
 
 Style = Mapping[str, object]

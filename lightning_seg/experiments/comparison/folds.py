@@ -5,30 +5,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from lightning_seg.errors import InputError
 from lightning_seg.experiments.comparison.evaluation import Evaluation
 from lightning_seg.experiments.comparison.methods import Method
 
 
-def pool_folds(methods: Sequence[Method]) -> list[str]:
-    """Make the images of all folds one evaluation for each seed, and return notes.
+def pool_folds(methods: Sequence[Method]) -> tuple[list[Method], list[str]]:
+    """Make the images of all folds one evaluation for each seed; return the methods and notes.
 
-    Seeds that lack a fold are left out of their method. Nothing changes if there is only one set of
-    images, if an image is in several sets (random splits), or if no seed has all sets.
-
-    Args:
-        methods: Methods that all have the same sets of images.
-
-    Raises:
-        InputError: If a method has no seed with all folds, though another has.
+    Seeds that lack a fold are left out of their method, and so are methods without a complete seed.
+    Nothing changes if there is only one set of images, if an image is in several sets (random
+    splits), or if no seed of any method has all sets.
     """
-    folds = {one.truth: one for method in methods for one in method.evaluations.values()}
-    images = [image for one in folds.values() for image in _identities(one)]
-    if len(folds) < 2:
-        return []
+    every = [item for method in methods for item in method.evaluations.items()]
+    folds = {images: one for (images, _), one in every}
+    images = [image for one in folds.values() for image in identities(one)]
+    if len({one.truth for one in folds.values()}) < 2:
+        return list(methods), []
     if len(set(images)) < len(images):
         twice = next(image[0] for image in images if images.count(image) > 1)
-        return [
+        return list(methods), [
             f"The runs were evaluated on {len(folds)} sets of images that share {twice}, so they "
             "are not pooled as the folds of a cross-validation: each run counts by itself."
         ]
@@ -38,30 +33,35 @@ def pool_folds(methods: Sequence[Method]) -> list[str]:
         for method, of in zip(methods, seeds, strict=True)
     ]
     if not any(complete):
-        return [
+        return list(methods), [
             f"No seed has runs on all {len(folds)} sets of images, so they are not pooled as the "
             "folds of a cross-validation: each run counts by itself."
         ]
+    pooled_methods, incomplete = [], []
     left_out: dict[tuple[int | None, ...], list[str]] = {}
     for method, of, kept in zip(methods, seeds, complete, strict=True):
         if not kept:
-            raise InputError(
-                f"{method.name} has no seed with runs on the images of all {len(folds)} folds, as "
-                "other methods have; finish its runs or leave it out."
-            )
+            incomplete.append(method.name)
+            continue
+        pooled_methods.append(method)
         if lacking := tuple(seed for seed in of if seed not in kept):
             left_out.setdefault(lacking, []).append(method.name)
         method.runs = {key: run for key, run in method.runs.items() if key[1] in kept}
         pooled = [_pool([method.evaluations[truth, seed] for truth in folds]) for seed in kept]
         method.evaluations = {(p.truth, s): p for p, s in zip(pooled, kept, strict=True)}
-    return [
+    notes = [
         f"{', '.join(names)}: without seed {', '.join(map(str, of))}, whose runs lack some of the "
         f"{len(folds)} folds."
         for of, names in left_out.items()
     ]
+    if incomplete:
+        notes.append(
+            f"{', '.join(incomplete)}: left out, as no seed has runs on all {len(folds)} folds yet."
+        )
+    return pooled_methods, notes
 
 
-def _identities(evaluation: Evaluation) -> list[tuple[str, ...]]:
+def identities(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """Return what tells images apart: regions of one file share its name, but not their pixels."""
     return [
         (name, *map(str, evaluation.true_pixels(i).values()))

@@ -16,7 +16,8 @@ _METHODS = "method"
 # Trainer settings that define a method.
 _TRAINER = (
     "max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val",
-    "limit_train_batches", "overfit_batches",
+    "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "precision",
+    "sync_batchnorm",
 )  # fmt: skip
 # Data settings that do not: paths, loading, and the choice of samples in the splits.
 _DATA = re.compile(
@@ -56,10 +57,11 @@ def seed(run: Run) -> int | None:
 def settings(run: Run) -> Settings:
     """Return the settings that define the run's method, by dotted name."""
     config = run.config
-    trainer, data = config.get("trainer"), config.get("data")
+    trainer, data = config.get("trainer") or {}, config.get("data")
     parts = {
         "model": config.get("model"),
-        "trainer": {key: (trainer or {}).get(key) for key in _TRAINER},
+        "trainer": {key: trainer.get(key) for key in _TRAINER}
+        | {"callbacks": _callbacks(trainer.get("callbacks"))},
         "data": _arguments(data) if isinstance(data, Mapping) else None,
     }
     found = dict(_flat(parts))
@@ -82,6 +84,16 @@ def distinctions(groups: Sequence[Settings]) -> list[str]:
         ", ".join(f"{_last(key, differing)} {group.get(key, 'null')}" for key in differing)
         for group in groups
     ]
+
+
+def _callbacks(given: Any) -> str | None:
+    """Return the names and arguments of the trainer's callbacks."""
+    texts = []
+    for one in given if isinstance(given, list) else [given]:
+        name = _short(one) if isinstance(one, Mapping) else str(one).rsplit(".", 1)[-1]
+        arguments = one.get("init_args") if isinstance(one, Mapping) else None
+        texts.append(f"{name} {json.dumps(arguments, sort_keys=True)}" if arguments else name)
+    return " + ".join(texts) if given else None
 
 
 def _configs(run: Run) -> list[str]:

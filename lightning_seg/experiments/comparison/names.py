@@ -11,6 +11,7 @@ _LABELS = {
     "accuracy": "accuracy",
 }
 NONE = "–"
+_SHOWN = 3
 
 
 def label(measure: str) -> str:
@@ -26,6 +27,12 @@ def labels(measures: Sequence[str]) -> str:
     widths = [m.removeprefix(start) for m in measures if m.startswith(start)]
     names = [label(m) for m in measures if not m.startswith(start)]
     return ", ".join([*names, *([f"trimap IoU ({', '.join(widths)} px)"] if widths else [])])
+
+
+def some(names: Sequence[object]) -> str:
+    """Join the first three names, and count the others."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(str, names[:_SHOWN])) + more
 
 
 def score(value: float, deviation: float = math.nan) -> str:

@@ -4,10 +4,9 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from os.path import commonpath
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from lightning_seg.errors import InputError
+from lightning_seg.experiments.comparison.names import some
 from lightning_seg.own_files import refuse_foreign, write_own
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
@@ -110,44 +110,98 @@ def find_runs(argument: str | Path) -> list[Run]:
     Raises:
         InputError: If there is no such folder, or no run in it.
     """
-    text = str(argument)
-    name, equals, folders = text.partition("=")
-    if not equals or Path(text).exists():
-        return _named_by_sweep(_folders(Path(text)))
-    if not name or not folders:
-        raise InputError(f"{text!r} names no runs; write RUN or NAME=RUN,RUN.")
-    return [Run(path, name) for folder in folders.split(",") for path in _folders(Path(folder))]
+    return find_all([argument])[0]
 
 
-def _named_by_sweep(folders: Sequence[Path]) -> list[Run]:
-    notes = {folder: read(folder / SWEEP, json.loads) for folder in folders}
-    labels = {
-        folder: note["labels"]
-        for folder, note in notes.items()
-        if note is not None and _BEFORE not in [parent.name for parent in islice(folder.parents, 4)]
-    }
+def find_all(arguments: Iterable[str | Path]) -> tuple[list[Run], list[str]]:
+    """Return the runs of several arguments, and notes on what was left out.
+
+    Of a method's folders, those without a run are left out, unless all are. If several sweeps have
+    runs of one name, their folder is added to it.
+    """
+    found: list[tuple[Path, str | None]] = []
+    notes = []
+    for argument in map(str, arguments):
+        name, folders = split_name(argument)
+        if name is None:
+            found += [(folder, None) for folder in _folders([argument])]
+            continue
+        if not name or not folders:
+            raise InputError(f"{argument!r} names no runs; write RUN or NAME=RUN,RUN.")
+        tops = folders.split(",")
+        found += [(folder, name) for folder in _folders(tops)]
+        if empty := [top for top in tops if not list(_walk(Path(top)))]:
+            notes.append(f"{name}: left out, as they hold no run: {some(empty)}.")
+    names = _sweep_names([folder for folder, name in found if name is None])
+    return [Run(folder, name or names.get(folder)) for folder, name in found], notes
+
+
+def split_name(argument: str) -> tuple[str | None, str]:
+    """Split ``NAME=PATH`` at its first =, unless there is a path of that name."""
+    name, equals, path = argument.partition("=")
+    return (name, path) if equals and not os.path.exists(argument) else (None, argument)
+
+
+def _sweep_names(folders: Sequence[Path]) -> dict[Path, str]:
+    """Return the names of runs of sweeps whose methods have one."""
+    labels = {folder: note["labels"] for folder in folders if (note := _sweep_note(folder))}
     choices: dict[str, set[str]] = {}
     for each in labels.values():
         for axis, label in each.items():
             choices.setdefault(axis, set()).add(label)
     telling = [a for a, of in choices.items() if a not in ("seed", "fold") and len(of) > 1]
-    kept = [folder for folder in folders if notes[folder] is None or folder in labels] or folders
-    return [
-        Run(folder, ", ".join(of[axis] for axis in telling if axis in of) or None)
-        for folder, of in ((folder, labels.get(folder, {})) for folder in kept)
-    ]
+    names = {
+        # On the command line, a name ends at the first =.
+        folder: ", ".join(of[axis] for axis in telling if axis in of).replace("=", " ")
+        for folder, of in labels.items()
+        if any(axis in of for axis in telling)
+    }
+    sweeps = {folder: _sweep_folder(folder, labels[folder]) for folder in names}
+    if len({(name, sweeps[folder]) for folder, name in names.items()}) > len(set(names.values())):
+        top = commonpath(sweeps.values())
+        for folder, sweep in sweeps.items():
+            within = sweep.relative_to(top)
+            names[folder] = f"{within if within.name else sweep.name}, {names[folder]}"
+    return names
 
 
-def _folders(top: Path) -> list[Path]:
-    if not top.is_dir():
-        raise InputError(f"{top} does not exist; give a run's folder, or a folder with runs.")
-    folders = list(_walk(top))
+def _sweep_note(folder: Path) -> dict[str, Any] | None:
+    """Return a sweep's note in the folder of its run, None if there is none."""
+    note = read(folder / SWEEP, json.loads)
+    return note if isinstance(note, dict) and isinstance(note.get("labels"), dict) else None
+
+
+def _sweep_folder(folder: Path, labels: Mapping[str, str]) -> Path:
+    """Return the folder above those that are named by a run's labels."""
+    folder = folder.resolve()
+    for axis, label in reversed(list(labels.items())):
+        if folder.name == (f"seed{label}" if axis == "seed" else label):
+            folder = folder.parent
+    return folder
+
+
+def _is_before(folder: Path) -> bool:
+    """Return whether other runs of a sweep depend on this one."""
+    note = _sweep_note(folder)
+    if note is None:
+        return False
+    if "name" in note:
+        return str(note["name"]).startswith(f"{_BEFORE}/")
+    return _sweep_folder(folder, note["labels"]).parent.name == _BEFORE
+
+
+def _folders(tops: Sequence[str]) -> list[Path]:
+    for top in tops:
+        if not os.path.isdir(top):
+            what = "is a file" if os.path.exists(top) else "does not exist"
+            raise InputError(f"{top} {what}; give a run's folder, or a folder with runs.")
+    folders = [folder for top in tops for folder in _walk(Path(top))]
     if not folders:
         raise InputError(
-            f"{top} contains no run: no folder in it has {FIT}, {EPOCHS}, test/{METRICS} or "
+            f"{some(tops)} contains no run: no folder in it has {FIT}, {EPOCHS}, test/{METRICS} or "
             f"val/{METRICS}."
         )
-    return folders
+    return [folder for folder in folders if not _is_before(folder)] or folders
 
 
 def _walk(folder: Path) -> Iterator[Path]:

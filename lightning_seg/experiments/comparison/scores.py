@@ -30,12 +30,15 @@ class Scale:
         merged: Merged and pooled classes, listed in addition.
         widths: Trimap widths in pixels, ascending.
         excluded: Classes excluded from means.
+        multi_label: Pixels have several labels. Their accuracy needs true negatives, which are not
+            counted.
     """
 
     classes: tuple[str, ...]
     merged: tuple[str, ...]
     widths: tuple[int, ...]
     excluded: tuple[str, ...]
+    multi_label: bool = False
 
     @cached_property
     def rows(self) -> tuple[str, ...]:
@@ -47,7 +50,8 @@ class Scale:
     @cached_property
     def measures(self) -> tuple[str, ...]:
         """Names of scores, as in ``metrics.json``."""
-        return measures(self.widths)
+        names = measures(self.widths)
+        return tuple(name for name in names if not (self.multi_label and name == "accuracy"))
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

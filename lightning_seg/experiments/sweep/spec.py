@@ -92,7 +92,7 @@ def read_spec(content: Mapping[str, Any]) -> SweepSpec:
         if axis in axes:
             raise InputError(f"grid.{key}: the axis {axis} is already defined. Remove one of them.")
         axes[axis] = _grid(key, values)
-    if folds := content.get("folds"):
+    if (folds := content.get("folds")) is not None:
         axes["fold"] = _folds(folds)
     if "seed" in axes:
         raise InputError("axes.seed: seeds are not an axis. Write seeds: [1, 2, 3].")
@@ -104,7 +104,7 @@ def read_spec(content: Mapping[str, Any]) -> SweepSpec:
         final_args=split_words(content.get("final_args"), "final_args"),
         seeds=_seeds(content.get("seeds", [1])),
         evaluate=_stages(content.get("evaluate", "validate"), "evaluate"),
-        ckpt_path=str(content.get("ckpt_path", "best")),
+        ckpt_path=_text(content.get("ckpt_path") or "best", "ckpt_path"),
         evaluate_args=split_words(content.get("evaluate_args"), "evaluate_args"),
         before=_before(content.get("before"), axes),
         devices_per_run=_count(content.get("devices_per_run", 1), "devices_per_run"),
@@ -167,7 +167,10 @@ def _folds(folds: Any) -> dict[str, Choice]:
             for fold in range(1, count + 1)
         }
     if isinstance(folds, list):
-        found = {Path(str(path)).stem: Choice(("--config", str(path))) for path in folds}
+        found = {
+            Path(_text(path, "folds")).stem: Choice(("--config", _text(path, "folds")))
+            for path in folds
+        }
         if len(found) < len(folds):
             raise InputError(f"folds: two of the files {folds} have the same name. Rename one.")
         return {_name(name, "folds"): choice for name, choice in found.items()}
@@ -198,7 +201,7 @@ def _before(value: Any, axes: Mapping[str, Any]) -> dict[str, Before]:
         here = f"before.{name}"
         entry = entry if isinstance(entry, Mapping) else {"fit_args": entry}
         _refuse_other_keys(here, entry, ("fit_args", "evaluate", "evaluate_args", "per"))
-        per = tuple(entry.get("per") or ())
+        per = _per(entry.get("per"), f"{here}.per")
         if unknown := [axis for axis in per if axis not in (*axes, "seed")]:
             raise InputError(
                 f"{here}.per names {unknown[0]}. Axes are {', '.join((*axes, 'seed'))}."
@@ -210,6 +213,17 @@ def _before(value: Any, axes: Mapping[str, Any]) -> dict[str, Before]:
             per,
         )
     return found
+
+
+def _per(value: Any, where: str) -> tuple[str, ...]:
+    axes = value if isinstance(value, list) else [value] if value else []
+    return tuple(_text(axis, where) for axis in axes)
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{where} is {value!r}, but must be a text")
+    return value
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
@@ -233,7 +247,7 @@ def _name(name: Any, where: str) -> str:
 def _sweep_dir(value: Any) -> Path:
     if not value:
         raise InputError("A sweep needs a folder: --sweep_dir runs/sweeps/NAME.")
-    return Path(value)
+    return Path(_text(value, "sweep_dir"))
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
@@ -247,13 +261,15 @@ def _seeds(value: Any) -> tuple[int, ...]:
 def _stages(value: Any, where: str) -> tuple[str, ...]:
     given = value if isinstance(value, list) else [value]
     stages = tuple(stage for stage in given if stage not in (None, "none"))
+    if repeated := [stage for stage in stages if stages.count(stage) > 1]:
+        raise InputError(f"{where} names {repeated[0]!r} twice. Remove one of them.")
     if unknown := [stage for stage in stages if stage not in STAGES]:
         raise InputError(f"{where} is {unknown[0]!r}, but must be validate, test, both or none")
     return stages
 
 
 def _count(value: Any, where: str) -> int:
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InputError(f"{where} is {value!r}, but must be an integer, 1 or more")
     return value
 

@@ -16,6 +16,7 @@ from zipfile import is_zipfile
 import yaml
 
 from lightning_seg.checkpoints import CHECKPOINTS
+from lightning_seg.config_files import resolve_short_names
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.sweep.plan import Run, Step
 from lightning_seg.files import write_atomically
@@ -33,11 +34,14 @@ class RunState:
     def __init__(self, run: Run, sweep_dir: Path) -> None:
         self.run = run
         self.folder = sweep_dir / run.name
-        path = self.folder / STATE
-        try:
-            self.steps: dict[str, Any] = json.loads(path.read_text())["steps"]
-        except FileNotFoundError:
-            self.steps = {}
+        self.steps: dict[str, Any] = {}
+        if (path := self.folder / STATE).exists():
+            try:
+                self.steps = json.loads(path.read_text())["steps"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(
+                    f"{path} is not of a sweep. Move it away, or give another --sweep_dir."
+                ) from error
 
     def left(self) -> list[Step]:
         """Return the unfinished steps."""
@@ -89,7 +93,11 @@ class RunState:
         self._write()
 
     def _write(self) -> None:
-        content = {"labels": dict(self.run.labels), "steps": self.steps}
+        content = {
+            "name": self.run.name,
+            "labels": dict(self.run.labels),
+            "steps": self.steps,
+        }
         write_atomically(self.folder / STATE, json.dumps(content, indent=1) + "\n")
 
     def _clear(self) -> None:
@@ -106,7 +114,7 @@ def config_digests(words: tuple[str, ...]) -> dict[str, str]:
     Comments and formatting are ignored.
     """
     found: dict[str, str] = {}
-    for word in words:
+    for word in resolve_short_names(words):
         _add_digest(word.rpartition("=")[2], Path(), found)
     return found
 

@@ -21,7 +21,7 @@ _OPTIONS = (
 
 def configs_folder() -> Path:
     """Return the folder of the configurations, in the installed package or a checkout."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
