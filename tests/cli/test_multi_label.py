@@ -121,7 +121,7 @@ def test_init_writes_a_configuration_that_trains_tests_and_predicts(run, workpla
     status, out, err = run("init", "town", "--classes", *NAMES)
     assert status == 0, err
     assert "masks of 3 classes (a band each)" in out
-    assert "bands is taken for a class, and pixels may have several (multi_label)" in out
+    assert "bands is taken for a class (multi_label), and pixels may have several" in out
     assert "255 is taken for ignored pixels" in out
     data = yaml.safe_load(Path("town.yaml").read_text())["data"]["init_args"]
     assert (data["multi_label"], data["class_names"]) == (True, NAMES)
