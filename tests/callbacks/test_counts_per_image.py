@@ -148,6 +148,21 @@ def test_repeated_epochs_replace_their_records(tmp_path):
     assert epochs == [e for e in "012" for _ in range(K)]
 
 
+def test_a_resumed_fit_keeps_the_rows_of_two_metrics_in_one_folder(tmp_path):
+    def fit(epochs, ckpt_path=None):
+        both = BoundaryMetrics(), BoundaryMetrics(prefix="{stage}/again_")
+        t = trainer(tmp_path, *both, max_epochs=epochs)
+        t.fit(ReturnsLoss(), loader(), loader(), ckpt_path=ckpt_path)
+        return t
+
+    fit(2).save_checkpoint(tmp_path / "last.ckpt")
+    fit(3, tmp_path / "last.ckpt")
+    with (tmp_path / "epochs_per_class.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == [
+            e for e in "012" for _ in range(2 * K)
+        ]
+
+
 def test_a_resumed_fit_repeats_no_row_and_loses_none(tmp_path):
     def fit(*callbacks, ckpt_path=None):
         t = trainer(

@@ -172,6 +172,9 @@ def test_without_a_list_of_train_the_images_of_no_list_train(root):
     assert found == {
         "train": ["00", "02", "04", "06", "07", "08", "09"], "val": ["05"], "test": ["03", "01"]
     }  # fmt: skip
+    assert names(make(root, val_list="a.txt")) == {
+        "train": ["00", "02", "04", "05", "06", "07", "08", "09"], "val": ["03", "01"], "test": []
+    }  # fmt: skip
     data = make(root, test_list="a.txt", fractions=(0.5, 0.5, 0.0))
     found = names(data)
     assert found["test"] == ["03", "01"]

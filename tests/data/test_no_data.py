@@ -78,12 +78,25 @@ def test_no_data_are_not_advised_as_a_value_range(tmp_path, values, nodata, expe
         (np.int16, "-9999", (-50, 3000)),
     ],
 )
-def test_bands_of_integers_without_data_are_0(tmp_path, dtype, nodata, value_range):
+def test_integers_without_data_are_0(tmp_path, dtype, nodata, value_range):
     image = np.full((6, 8, 3), 100, dtype)
     image[:2], image[2, :, 1] = int(nodata), int(nodata)
     got = sample(tmp_path, image, 3, nodata, value_range, photometric="rgb")
-    np.testing.assert_array_equal(got["image"].permute(1, 2, 0) == 0, image == int(nodata))
-    np.testing.assert_array_equal(got["mask"] == 255, (image == int(nodata)).all(axis=2))
+    empty = image == int(nodata)
+    np.testing.assert_array_equal(got["mask"] == 255, empty.all(axis=2))
+    if np.issubdtype(dtype, np.unsignedinteger):  # a bright pixel of one band has data
+        empty[2] = False
+        assert (got["image"][1, 2] == 1).all()
+    np.testing.assert_array_equal(got["image"].permute(1, 2, 0) == 0, empty)
+
+
+@pytest.mark.usefixtures("_engine")
+def test_a_fourth_band_that_is_tagged_as_alpha_keeps_the_headers_value(tmp_path):
+    image = np.full((6, 8, 4), 255, np.uint8)
+    image[2:, :, :3] = 100
+    got = sample(tmp_path, image, 4, "255", photometric="rgb", extrasamples=["unassalpha"])
+    assert (got["image"][3] == 1).all()
+    assert (got["image"][:3, :2] == 0).all()
 
 
 def test_the_value_without_data_is_an_index_of_a_palette(tmp_path):

@@ -163,6 +163,13 @@ def test_runs_with_other_settings_of_the_trainer_are_other_methods(trainer, name
     assert f"cross_entropy ({name})" in names(tmp_path)
 
 
+def test_callbacks_that_watch_and_short_names_of_precision_make_no_method(run, tmp_path):
+    watching = [{"class_path": "a.b.LearningRateMonitor", "init_args": {}}]
+    run("one", seed=1, trainer={"max_epochs": 2, "callbacks": None, "precision": None})
+    run("other", seed=2, trainer={"max_epochs": 2, "callbacks": watching, "precision": 32})
+    assert names(tmp_path) == ["cross_entropy"]
+
+
 def test_each_network_has_its_own_baseline(run, tmp_path):
     for encoder, scores in (("resnet18", (0.5, 0.6)), ("resnet34", (0.7, 0.6))):
         network = {"class_path": "a.Unet", "init_args": {"encoder": encoder}}

@@ -106,6 +106,11 @@ def test_folds_may_be_a_number():
     assert plan(read_spec(sweep._content(parsed, []))) == runs
 
 
+@pytest.mark.parametrize("none", ["null", "false", "[]"])
+def test_without_folds_there_are_runs(none):
+    assert len(runs_of(f"{{sweep_dir: a, folds: {none}}}")) == 1
+
+
 def test_folds_are_files_named_by_their_stem_or_named_options():
     files = runs_of("{sweep_dir: a, seeds: [1, 2], folds: [x/fold0.yaml, x/fold1.yaml]}")
     named = runs_of(

@@ -31,7 +31,12 @@ from lightning_seg.callbacks.evaluation_stage import dataloaders, stage_of
 from lightning_seg.callbacks.extractors import AutoExtractor, Extractor, ExtractorLike
 from lightning_seg.callbacks.loggers import log_picture, log_table
 from lightning_seg.callbacks.metrics.distributed_padding import RealSampleMask
-from lightning_seg.callbacks.metrics.epochs_per_class import add_epoch, keep_rows, rows_before
+from lightning_seg.callbacks.metrics.epochs_per_class import (
+    add_epoch,
+    count_rows,
+    keep_rows,
+    rows_before,
+)
 from lightning_seg.callbacks.metrics.merged_classes import make_groups
 from lightning_seg.callbacks.metrics.metric_set import (
     MetricSet,
@@ -237,7 +242,9 @@ class BoundaryMetrics(Callback):
         """Store how many rows ``epochs_per_class.csv`` has."""
         # No `state_dict`: of several such callbacks, Lightning would demand a key of each.
         if self._rows is not None:
-            checkpoint.setdefault(_ROWS, {})[str(self.folder)] = dict(self._rows)
+            stored = checkpoint.setdefault(_ROWS, {}).setdefault(str(self.folder), {})
+            for name, rows in self._rows.items():  # of several in a folder, the last has all rows
+                stored[name] = max(rows, stored.get(name, 0))
 
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -327,9 +334,9 @@ class BoundaryMetrics(Callback):
                 self._reports.append((report, worst(_gather(kept))))
             elif trainer.is_global_zero and not is_trial(trainer):
                 path = folder / f"epochs_per_class{suffix.replace('/', '_')}.csv"
-                added = add_epoch(path, trainer.current_epoch, results, self._class_names)
+                add_epoch(path, trainer.current_epoch, results, self._class_names)
                 assert self._rows is not None, "since the start of the fit"
-                self._rows[path.name] = self._rows.get(path.name, 0) + added
+                self._rows[path.name] = count_rows(path)
                 self._fitted[f"{stage}{suffix}"] = results
         self._metrics, self._worst = [], []
 

@@ -11,12 +11,8 @@ from lightning_seg.files import append, write_atomically
 _DIGITS = 6
 
 
-def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[str]) -> int:
-    """Append one row per class and per merged class; create the file if it does not exist.
-
-    Returns:
-        The number of rows that were added.
-    """
+def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[str]) -> None:
+    """Append one row per class and per merged class; create the file if it does not exist."""
     rows = results.rows(class_names)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -24,7 +20,11 @@ def add_epoch(path: Path, epoch: int, results: Results, class_names: Sequence[st
         writer.writerow(["epoch", *rows[0]])
     writer.writerows([epoch, *map(_rounded, row.values())] for row in rows)
     append(path, text.getvalue())
-    return len(rows)
+
+
+def count_rows(path: Path) -> int:
+    """Return the number of rows."""
+    return len(_lines(path)) - 1
 
 
 def rows_before(path: Path, epoch: int) -> int:

@@ -298,9 +298,10 @@ class FolderDataModule(SegmentationDataModule):
         if lists.get("val") == lists.get("test"):  # one list may be for both
             lists.pop("val" if split == "test" else "test", None)
         listed = split_by_lists(images, lists, self.image_suffix, folder)
-        if split in self.lists or "train" in self.lists:
+        if split == "test" or split in self.lists or "train" in self.lists:
             return listed.get(split, [])
-        rest = [name for name in images if name not in set(chain(*listed.values()))]
+        taken = set(chain(*listed.values()))
+        rest = [name for name in images if name not in taken]
         return self._random_share(split, rest) if self._lacks_val() else rest
 
     def _share(self, split: Split, pairs: Sequence[Pair]) -> list[Pair]:

@@ -105,8 +105,10 @@ def _known(path: Path, in_channels: int) -> tuple[np.ndarray, np.ndarray]:
     empty = no_data(path, in_channels, window)
     if empty is not None:
         known &= ~empty[..., None]
-    if is_raster(path) and no_data_value(path) is not None and image.dtype.kind == "i":
-        known &= image != np.iinfo(image.dtype).min  # what bands without data are read as
+    if is_raster(path) and (value := no_data_value(path)) is not None:
+        known &= image != value
+        if image.dtype.kind == "i":
+            known &= image != np.iinfo(image.dtype).min  # what bands without data are read as
     return image, known
 
 

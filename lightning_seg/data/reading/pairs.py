@@ -1,7 +1,7 @@
 """Pairs of image and label files, checked before training starts."""
 
 import os
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import takewhile
@@ -62,7 +62,7 @@ def find_images(
     missing: str = "",
     ending: str = "",
     without: str = "",
-    among: Container[Path] | None = None,
+    among: Iterable[Path] | None = None,
 ) -> dict[str, Path]:
     """Return all image files below a folder by name, the relative path without suffix, sorted.
 
@@ -76,9 +76,8 @@ def find_images(
     require_folder(folder, missing)
     images: dict[str, Path] = {}
     others: set[str] = set()
-    for path in sorted(files_below(folder)):
-        if among is not None and path not in among:
-            continue
+    paths = files_below(folder) if among is None else (path for path in among if path.is_file())
+    for path in sorted(paths):
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             others.add(path.suffix or path.name)
             continue

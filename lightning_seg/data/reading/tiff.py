@@ -158,12 +158,20 @@ def read_raster(path: Path, window: Window | None = None, shown: bool = True) ->
 
 
 def read_filled(path: Path, window: Window | None = None) -> np.ndarray:
-    """Read displayed values like `read_raster`, filled where a band has no data.
+    """Read displayed values like `read_raster`, filled where there are no data.
 
-    Floats are NaN there, and integers the lowest number of their type.
+    Where a band has none, floats are NaN, and signed integers the lowest number of their type.
+    Unsigned integers are 0 where all bands have none: in a single band, their nodata value, such as
+    255, may be a bright pixel.
     """
     header, stored = _header(path), read_raster(path, window, shown=False)
     empty, pixels = _empty(stored, _absence(path)), _displayed(stored, header)
+    if stored.ndim == 3 and stored.dtype.kind in "iu":
+        bands = empty[..., :-1] if header.has_alpha else empty
+        if stored.dtype.kind == "u":
+            bands[:] = bands.all(axis=2, keepdims=True)
+        if header.has_alpha:
+            empty[..., -1] = False
     if not empty.any():
         return pixels
     if np.issubdtype(pixels.dtype, np.floating):

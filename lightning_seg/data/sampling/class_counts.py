@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from operator import add
 from pathlib import Path
 
@@ -185,7 +186,8 @@ class _Counting(Dataset[tuple[torch.Tensor, bool]]):
     def _windows(self, pair: Pair) -> list[Window | None]:
         """Return strips of rows of a large raster; None for other labels, which are read whole."""
         height, width = self.reader.size(pair)
-        if height * width <= _WHOLE or pair.label is None or not is_raster(pair.label):
+        is_small = height * width * self.reader.downscale**2 <= _WHOLE
+        if is_small or pair.label is None or not is_raster(pair.label):
             return [None]
         tops = range(0, height, _ROWS)
         return [Window(row, 0, min(_ROWS, height - row), width) for row in tops]
@@ -201,7 +203,8 @@ def masks_key(pairs: Sequence[Pair], reader: PairReader, root: Path) -> str:
     for pair in pairs:
         files = [] if pair.label is None else reader.decoder.files(pair.label)
         files += [] if reader.masks_alone else [pair.image]
-        for path in (path for file in files for path in files_of(file)):
+        # Photos have no files beside them that tell of data.
+        for path in chain(*(files_of(file) if is_raster(file) else [file] for file in files)):
             status = path.stat()
             states.append((os.path.relpath(path, root), status.st_size, status.st_mtime_ns))
         states.append((pair.part, pair.without))

@@ -16,9 +16,10 @@ _METHODS = "method"
 # Trainer settings that define a method.
 _TRAINER = (
     "max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val",
-    "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "precision",
-    "sync_batchnorm",
+    "gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "sync_batchnorm",
 )  # fmt: skip
+# Endings of callbacks that only watch.
+_WATCHING = ("Checkpoint", "Monitor", "ProgressBar", "Summary", "Panels", "Metrics", "Record")
 # Data settings that do not: paths, loading, and the choice of samples in the splits.
 _DATA = re.compile(
     r"(root|num_workers|targets_cache|predict_root|eval_batch_size|folds?|group|split_seed|fractions"
@@ -61,7 +62,8 @@ def settings(run: Run) -> Settings:
     parts = {
         "model": config.get("model"),
         "trainer": {key: trainer.get(key) for key in _TRAINER}
-        | {"callbacks": _callbacks(trainer.get("callbacks"))},
+        | {"callbacks": _callbacks(trainer.get("callbacks"))}
+        | {"precision": _precision(trainer.get("precision"))},
         "data": _arguments(data) if isinstance(data, Mapping) else None,
     }
     found = dict(_flat(parts))
@@ -87,13 +89,21 @@ def distinctions(groups: Sequence[Settings]) -> list[str]:
 
 
 def _callbacks(given: Any) -> str | None:
-    """Return the names and arguments of the trainer's callbacks."""
+    """Return the names and arguments of the trainer's callbacks that may affect training."""
     texts = []
     for one in given if isinstance(given, list) else [given]:
         name = _short(one) if isinstance(one, Mapping) else str(one).rsplit(".", 1)[-1]
+        if name.endswith(_WATCHING):
+            continue
         arguments = one.get("init_args") if isinstance(one, Mapping) else None
         texts.append(f"{name} {json.dumps(arguments, sort_keys=True)}" if arguments else name)
-    return " + ".join(texts) if given else None
+    return " + ".join(texts) if given and texts else None
+
+
+def _precision(given: Any) -> str:
+    """Return the precision by its long name."""
+    name = str(given or 32)
+    return f"{name}-{'true' if name in ('32', '64') else 'mixed'}" if "-" not in name else name
 
 
 def _configs(run: Run) -> list[str]:

@@ -92,7 +92,8 @@ def read_spec(content: Mapping[str, Any]) -> SweepSpec:
         if axis in axes:
             raise InputError(f"grid.{key}: the axis {axis} is already defined. Remove one of them.")
         axes[axis] = _grid(key, values)
-    if (folds := content.get("folds")) is not None:
+    folds = content.get("folds")
+    if not (folds is None or folds is False or folds == []):
         axes["fold"] = _folds(folds)
     if "seed" in axes:
         raise InputError("axes.seed: seeds are not an axis. Write seeds: [1, 2, 3].")
