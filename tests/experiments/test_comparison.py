@@ -11,7 +11,12 @@ import pytest
 from conftest import METHODS, SEEDS
 
 from lightning_seg import cli
-from lightning_seg.experiments.comparison import compare, export_record, write_comparison
+from lightning_seg.experiments.comparison import (
+    compare,
+    export_record,
+    find_runs,
+    write_comparison,
+)
 from lightning_seg.experiments.comparison.bootstrap import Scored, drawn_mean, interval, widening
 
 WIDTHS = (1, 2, 3, 5, 10)
@@ -240,7 +245,7 @@ def test_seeds_of_only_one_method_do_not_enter_the_difference(runs, copies):
     ]
     row = actual.measures.index("boundary_iou")
     assert actual.results[1].difference.mean[row, 0] == pytest.approx(each[0] - each[1], abs=1e-8)
-    assert "is computed from 1 shared." in str(actual.notes)
+    assert "is computed from 1 shared seed." in str(actual.notes)
 
 
 def test_runs_on_different_processors_are_said_not_to_compare_in_time(copies):
@@ -251,6 +256,24 @@ def test_runs_on_different_processors_are_said_not_to_compare_in_time(copies):
     kinds = sorted([f"1 x CPU {record['cpu']}", "1 x CPU Fast Processor 9"])
     note = f"Times do not compare, as training devices differ: {'; '.join(kinds)}."
     assert note in compare([copies]).notes
+
+
+def test_an_epoch_whose_line_is_still_being_written_is_left_out(copies):
+    path = copies / "cross_entropy" / "seed1" / "epochs.jsonl"
+    before = find_runs(copies)[0].epochs
+    path.write_text(path.read_text() + '{"epoch": 2, "ste')
+    assert find_runs(copies)[0].epochs == before
+
+
+def test_an_evaluation_of_a_checkpoint_that_was_replaced_since_is_noted(runs, copies):
+    folder = copies / "cross_entropy" / "seed1"
+    evaluated = json.loads((folder / "test" / "record.json").read_text())["checkpoint"]
+    (folder / evaluated).parent.mkdir()
+    shutil.copy(runs / "cross_entropy" / "seed1" / evaluated, folder / evaluated)
+    note = f"Evaluate again, as the checkpoint was replaced after its evaluation: {folder}."
+    assert note not in compare([copies], resamples=100).notes
+    shutil.copy(runs / "cross_entropy" / "seed2" / evaluated, folder / evaluated)
+    assert note in compare([copies], resamples=100).notes
 
 
 def test_runs_that_are_not_evaluated_are_left_out(copies):

@@ -135,7 +135,7 @@ def test_runs_without_any_test_are_not_compared_on_it(copies):
 
 def test_an_unreadable_file_is_named(copies):
     path = copies / "cross_entropy" / "seed1" / "epochs.jsonl"
-    path.write_text(path.read_text() + "{")
+    path.write_text(path.read_text() + "{\n")
     assert f"{path} cannot be read" in refused(copies)
 
 

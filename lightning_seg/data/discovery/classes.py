@@ -10,14 +10,19 @@ from lightning_seg.data.datasets.isprs import ISPRS_CLASSES
 from lightning_seg.data.discovery.bands import add_bands, find_bands
 from lightning_seg.data.discovery.blends import blended_values
 from lightning_seg.data.discovery.findings import Findings
-from lightning_seg.data.discovery.windows import codes, refuse_fractions, spread, strips
+from lightning_seg.data.discovery.windows import (
+    MOST_VALUES,
+    codes,
+    refuse_fractions,
+    spread,
+    strips,
+)
 from lightning_seg.data.reading.image_files import is_paletted, read_label
 from lightning_seg.data.reading.labels import IGNORE_INDEX
 from lightning_seg.data.reading.tiff import is_raster, no_data_value
 from lightning_seg.errors import InputError
 
 _PALETTE_GAP = 32  # classes that a set of masks may lack
-_MOST_VALUES = 64  # of masks; photos have more
 _READ_MASKS = 5000
 _GREY = 0x010101  # times a number is its grey as 0xRRGGBB
 
@@ -49,7 +54,7 @@ def find_classes(
     pixels, in_colors = _values(masks)
     void = _ignored(pixels, in_colors, masks, ignored, findings)
     paletted = is_paletted(masks[0])
-    many = len(pixels) > (256 if not in_colors else _MOST_VALUES) or _is_blurred(pixels)
+    many = len(pixels) > (256 if not in_colors else MOST_VALUES) or _is_blurred(pixels)
     blends: set[int] = set()
     if many:
         blends = {value for value, count in pixels.items() if count < 0.005 * pixels.total()}
@@ -97,14 +102,14 @@ def _parts(masks: Sequence[Path], in_colors: bool) -> Iterator[np.ndarray]:
 def _is_blurred(pixels: Counter[int]) -> bool:
     """Return whether few values hold nearly all pixels, and many others the rest."""
     few = sum(count for _, count in pixels.most_common(8))
-    return len(pixels) > _MOST_VALUES and few > 0.9 * pixels.total()
+    return len(pixels) > MOST_VALUES and few > 0.9 * pixels.total()
 
 
 def _main_values(
     pixels: Counter[int], blends: set[int], example: Path, findings: Findings
 ) -> Counter[int]:
     main = Counter({value: count for value, count in pixels.items() if value not in blends})
-    if not 2 <= len(main) <= _MOST_VALUES or main.total() < 0.8 * pixels.total():
+    if not 2 <= len(main) <= MOST_VALUES or main.total() < 0.8 * pixels.total():
         raise InputError(
             f"The masks, such as {example}, hold {len(pixels)} different values, so they are not "
             "masks of classes. Name the masks' folder (--masks) or ending (--mask_suffix)."

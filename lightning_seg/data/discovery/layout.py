@@ -11,7 +11,7 @@ import numpy as np
 from lightning_seg.data.discovery.findings import Findings
 from lightning_seg.data.discovery.groups import Group, common_folder, find_groups, with_split
 from lightning_seg.data.discovery.splits import add_splits
-from lightning_seg.data.discovery.windows import first_window, spread
+from lightning_seg.data.discovery.windows import MOST_VALUES, first_window, spread
 from lightning_seg.data.reading.image_files import IMAGE_SUFFIXES, read_bands
 from lightning_seg.errors import InputError
 
@@ -19,7 +19,6 @@ _MASK_NAME = re.compile(
     r"mask|label|lbl|annot|anno\b|segm|(^|[^a-z])gts?([^a-z]|$)|ground.?truth|target", re.IGNORECASE
 )
 _ENDING = re.compile(r"|[_\-. ].*[^\W\d_].*")  # none, or from a separator on, with a letter
-_MOST_VALUES = 64  # of masks; photos have more
 _READ_PAIRS = 8
 
 
@@ -181,5 +180,5 @@ def _look_so(match: _Match) -> bool:
     few = []
     for paths in ([images[key] for key in keys], [masks[key] for key in keys]):
         bands = [read_bands(path, first_window(path))[..., 0] for path in paths]
-        few.append(len(set().union(*(np.unique(band).tolist() for band in bands))) <= _MOST_VALUES)
+        few.append(len(set().union(*(np.unique(band).tolist() for band in bands))) <= MOST_VALUES)
     return few == [False, True]

@@ -12,6 +12,7 @@ from lightning_seg.errors import InputError
 
 T = TypeVar("T")
 
+MOST_VALUES = 64  # that masks hold; photos have more
 _WINDOW = 1024
 _ROWS = 1024
 

@@ -438,6 +438,11 @@ def _notes(
         kinds = sorted({str(value) for value in values if value})
         if len(kinds) > 1:
             notes.append(f"{subject}: {'; '.join(kinds)}.")
+    if outdated := [run.folder for run in runs if run.is_outdated(split)]:
+        notes.append(
+            "Evaluate again, as the checkpoint was replaced after its evaluation: "
+            f"{some(outdated)}."
+        )
     for results_of, base in chosen:
         if base is None:
             names = ", ".join(result.method.name for result in results_of)
@@ -455,7 +460,8 @@ def _seeds_notes(results: Sequence[Result], base: Result) -> Iterator[str]:
         count = result.difference.trainings if result.difference else 0
         by_count.setdefault(count, []).append(result.method.name)
     for count, names in sorted(by_count.items()):
-        how = f"from {count} shared" if count else "unpaired, as none is shared"
+        seeds = "seed" if count == 1 else "seeds"
+        how = f"from {count} shared {seeds}" if count else "unpaired, as none is shared"
         yield (
             f"{', '.join(names)}: not the same seeds as {base.method.name}; the difference is "
             f"computed {how}."

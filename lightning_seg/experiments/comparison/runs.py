@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 import yaml
 
+from lightning_seg.checkpoints import checksum
 from lightning_seg.errors import InputError
 from lightning_seg.experiments.comparison.names import some
 from lightning_seg.own_files import refuse_foreign, write_own
 
 CONFIG, FIT, EPOCHS, CLASSES = "config.yaml", "fit.json", "epochs.jsonl", "epochs_per_class.csv"
+CHECKSUM = "checkpoint_checksum"
 METRICS, COUNTS, RECORD = "metrics.json", "counts_per_image.csv", "record.json"
 ERRORS = "boundary_errors.csv"
 SPLITS = ("test", "val")
@@ -89,6 +91,12 @@ class Run:
     def is_evaluated(self, split: str) -> bool:
         """Return whether there are per-image counts of a split."""
         return all((self.folder / split / name).is_file() for name in (METRICS, COUNTS))
+
+    def is_outdated(self, split: str) -> bool:
+        """Return whether the evaluated checkpoint has been replaced since."""
+        record = self.record(split)
+        path, evaluated = self.folder / (record.get("checkpoint") or ""), record.get(CHECKSUM)
+        return bool(evaluated) and path.is_file() and checksum(path) != evaluated
 
     def _config(self, name: str) -> dict[str, Any]:
         content = read(self.folder / name, yaml.safe_load)
@@ -234,7 +242,13 @@ def _measure(logged: str) -> str:
 
 
 def _lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines() if line]
+    """Parse JSON lines; the last one, without its end, may be cut by a kill or still be written."""
+    *lines, last = text.split("\n")
+    records = [json.loads(line) for line in lines if line.strip()]
+    try:
+        return [*records, json.loads(last)]
+    except json.JSONDecodeError:
+        return records
 
 
 def _rows(text: str) -> list[dict[str, str]]:
