@@ -258,6 +258,25 @@ def test_a_command_line_describes_the_same_sweep_as_a_file(tmp_path, capsys):
     assert capsys.readouterr().out == printed(capsys, str(spec))
 
 
+@pytest.mark.parametrize(
+    ("only", "fits"),
+    [
+        (["m/seed2"], ["before/e", "m/seed2"]),
+        (["m"], ["before/e", "m/seed1", "m/seed2"]),
+        (["ce/", "m/seed1"], ["before/e", "ce/seed1", "m/seed1", "ce/seed2"]),
+        (["ce"], ["ce/seed1", "ce/seed2"]),
+    ],
+)
+def test_a_run_or_a_folder_of_runs_is_chosen_with_its_dependencies(only, fits, tmp_path, capsys):
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "sweep_dir: a\nseeds: [1, 2]\nbefore: {e: --config e.yaml}\n"
+        "axes: {overlay: {ce: '', ce2: '', m: '--model.edges {e}'}}\n"
+    )
+    text = printed(capsys, str(spec), *(word for name in only for word in ("--only", name)))
+    assert re.findall(r" fit .*--run_dir a/(\S+)", text) == fits
+
+
 def test_options_after_the_dashes_override_the_overlays(capsys):
     overlay = ("--overlay", "ce=ce.yaml", "--grid", "x=1,2")
     sweep.run(["--sweep_dir", "a", "--config", "base.yaml", *overlay, "--print", "--", "--lr", "1"])

@@ -36,13 +36,14 @@ def run(argv: list[str]) -> None:
     arguments = _parser().parse_args(own)
     spec = read_spec(_content(arguments, options))
     runs = plan(spec)
-    chosen = _chosen(runs, arguments.only)
+    named = _named(runs, arguments.only) if arguments.only else runs
+    chosen = _with_dependencies(runs, named)
     if arguments.print:
         print(_printed(arguments, spec, chosen, argv), end="")
         return
     jobs = arguments.jobs
     if arguments.only and jobs is not None:
-        jobs = min(jobs, len(arguments.only))  # in an array job, other runs are other tasks
+        jobs = min(jobs, len(named))  # in an array job, other runs are other tasks
     per_job = environments(jobs, arguments.threads, arguments.devices or [], spec.devices_per_run)
     launch = launcher(spec.devices_per_run)
     try:
@@ -109,7 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         metavar="RUN",
-        help="Run only this run and those it depends on, without a comparison.",
+        help="Run only this run, or all runs of this folder, and those they depend on, without a "
+        "comparison.",
     )
     how = parser.add_argument_group("how it is run")
     how.add_argument("--jobs", type=int, help="Parallel runs. Default: as many as --devices.")
@@ -198,16 +200,22 @@ def _grids(given: Sequence[str]) -> dict[str, list[Any]]:
     return grids
 
 
-def _chosen(runs: list[Run], only: Sequence[str] | None) -> list[Run]:
-    """Return the named runs and those they depend on."""
-    if not only:
-        return runs
-    by_name = {run.name: run for run in runs}
-    if unknown := [name for name in only if name not in by_name]:
-        raise InputError(
-            f"--only {unknown[0]}: there is no such run; runs are {', '.join(by_name)}"
-        )
-    wanted = set(only)
+def _named(runs: list[Run], only: Sequence[str]) -> list[Run]:
+    """Return the runs that have one of these names, or lie in a folder of that name."""
+    for name in only:
+        if not any(_is_in(run, name) for run in runs):
+            names = ", ".join(run.name for run in runs)
+            raise InputError(f"--only {name}: there is no such run; runs are {names}")
+    return [run for run in runs if any(_is_in(run, name) for name in only)]
+
+
+def _is_in(run: Run, folder: str) -> bool:
+    return f"{run.name}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _with_dependencies(runs: list[Run], named: list[Run]) -> list[Run]:
+    """Return the named runs and those they depend on, in the order of all runs."""
+    wanted = {run.name for run in named}
     for one in reversed(runs):  # dependencies come first
         if one.name in wanted:
             wanted |= set(one.needs.values())
