@@ -1,10 +1,14 @@
 """Tanimoto loss of class probabilities."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor
 
 from lightning_seg.losses._by_class import sum_by_class
 from lightning_seg.losses._probabilities import masked_probabilities
 from lightning_seg.losses.base import loss_function
+from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
 from lightning_seg.losses.tanimoto_formula import FormulaLoss, TanimotoFormula
 
 
@@ -14,6 +18,7 @@ def tanimoto(
     mask: Tensor,
     formula: TanimotoFormula = TanimotoFormula(),  # noqa: B008 (it is frozen)
     ignore_index: int = 255,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """Tanimoto with complement of the softmax and the one-hot labels (Diakogiannis et al. 2020).
 
@@ -22,12 +27,15 @@ def tanimoto(
         mask: (B, H, W) int64 with labels 0..K-1 or ``ignore_index``.
         formula: Coefficient, weights and complement.
         ignore_index: Label of ignored pixels.
+        class_weights: (K,) non-negative, instead of weights from the volumes; see `TanimotoLoss`.
 
     Returns:
         Scalar in [0, 1], float32 (float64 for float64 logits); 0 if no pixel is valid.
     """
+    check_weights(class_weights, logits.shape[1])
     probabilities, labels = masked_probabilities(logits, mask, ignore_index)
-    return formula(probabilities, labels.to(probabilities.dtype), mask != ignore_index)
+    labels = labels.to(probabilities.dtype)
+    return formula(probabilities, labels, mask != ignore_index, class_weights)
 
 
 class TanimotoLoss(FormulaLoss):
@@ -37,7 +45,14 @@ class TanimotoLoss(FormulaLoss):
     ``normalize_weights=False``. Then ``smooth`` is no longer negligible: the weighted sums of a
     large image are equally small, and the loss of an undecided prediction drops from 0.5 to 0.3 at
     512 x 512 pixels. The Dice losses ``"D1"`` and ``"D2"``, with or without complement, are those
-    of the comparison in section 3.2.2 of the paper. For the options see `FormulaLoss`.
+    of the comparison in section 3.2.2 of the paper. For further options see `FormulaLoss`.
+
+    Args:
+        class_weights: One weight per class, the name of a balance to count from the training labels
+            (see `ClassWeights`), or None for weights from the volumes of the labels in the batch.
+            In a small batch a rare class may cover a few pixels, and its false positives then
+            outweigh all other classes; ``"inverse_frequency"`` has the volumes of all training
+            labels instead, and ``volume_weights``, ``volumes`` and ``empty_weight`` do not count.
 
     Example:
         >>> import torch
@@ -48,9 +63,16 @@ class TanimotoLoss(FormulaLoss):
         tensor(0.5102)
     """
 
+    def __init__(
+        self, *, class_weights: Sequence[float] | ClassBalance | None = None, **formula: Any
+    ) -> None:
+        super().__init__(**formula)
+        self.class_weights = ClassWeights(class_weights)
+
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Return the loss of logits (B, K, H, W) and mask (B, H, W); see `tanimoto`."""
-        return tanimoto(logits, mask, self.formula, self.ignore_index)
+        weights = self.class_weights(logits.shape[1])
+        return tanimoto(logits, mask, self.formula, self.ignore_index, weights)
 
     def statistics(self, *inputs: Tensor) -> dict[str, Tensor]:
         """Return ``weight_ratio``, the largest class weight over the smallest.
@@ -58,6 +80,8 @@ class TanimotoLoss(FormulaLoss):
         If it is large, the rarest class dominates the loss.
         """
         logits, mask = inputs
+        if (weights := self.class_weights(logits.shape[1])) is not None:
+            return {"weight_ratio": weights.amax() / weights[weights > 0].amin()}
         valid = mask != self.ignore_index
         volume = sum_by_class(valid.float(), mask.masked_fill(~valid, 0), logits.shape[1])
         return {"weight_ratio": self.formula.weight_ratio(volume, valid)}

@@ -76,18 +76,36 @@ class TanimotoFormula:
         check_choice("empty_weight", self.empty_weight, EmptyWeight)
         check_number("smooth", self.smooth)
 
-    def __call__(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        """Return the loss of two maps (B, C, H, W), 0 at void, and the valid pixels (B, H, W)."""
+    def __call__(
+        self, prediction: Tensor, target: Tensor, valid: Tensor, class_weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of two maps.
+
+        Args:
+            prediction: (B, C, H, W), 0 at void.
+            target: (B, C, H, W), 0 at void.
+            valid: (B, H, W) bool.
+            class_weights: (C,) non-negative, instead of weights from the volumes. For the
+                complements the weights are inverse to theirs: if the weights are inverse to
+                the shares of all pixels s_J, those of the complements are ``(1 - s_J)^-1``.
+        """
         counts = valid.flatten(1).any(dim=1)
         overlap = (prediction * target).sum(dim=(2, 3))
         excess = self._excess(prediction, target).sum(dim=(2, 3))
-        weights = self._weights(target.sum(dim=(2, 3)), counts)
+        if class_weights is None:
+            weights = self._weights(target.sum(dim=(2, 3)), counts)
+        else:
+            weights = class_weights.to(overlap).unsqueeze(0)
+            weights = weights / weights.amax()
         score = self._score(overlap, excess, weights)
         if self.complement:
             outside = valid.unsqueeze(1).to(target.dtype) - target
             overlap = ((1 - prediction) * outside).sum(dim=(2, 3))
             if self.dual_weights == "complement":
-                weights = self._weights(outside.sum(dim=(2, 3)), counts)
+                if class_weights is None:
+                    weights = self._weights(outside.sum(dim=(2, 3)), counts)
+                else:
+                    weights = _complement_weights(weights)
             score = (score + self._score(overlap, excess, weights)) / 2
         return mean_where(1 - score, counts)
 
@@ -132,6 +150,18 @@ class TanimotoFormula:
         overlap = (weights * overlap).sum(dim=1) + self.smooth
         everything = overlap + (weights * excess).sum(dim=1)
         return torch.where(everything == 0, 1.0, ratio(overlap, everything))
+
+
+def _complement_weights(weights: Tensor) -> Tensor:
+    """Return the weights of the complements of channels whose weights are inverse to their shares.
+
+    A channel of weight 0 has no share.
+    """
+    shares = torch.where(weights > 0, 1 / weights, 0.0)
+    rest = 1 - shares / shares.sum(dim=1, keepdim=True)
+    least = torch.finfo(rest.dtype).eps  # of a single channel with a weight
+    rest = rest.clamp(min=least)
+    return rest.amin(dim=1, keepdim=True) / rest
 
 
 class FormulaLoss(Loss):

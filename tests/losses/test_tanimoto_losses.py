@@ -55,6 +55,7 @@ def numpy_tanimoto(
     volumes="batch",
     coefficient="D3",
     empty_weight="largest",
+    class_weights=None,
 ):
     images = [
         (prediction[b][:, mask[b] != VOID], target[b][:, mask[b] != VOID])
@@ -71,6 +72,12 @@ def numpy_tanimoto(
                 counted = [1 - t if outside else t]
             volume = np.mean([one.sum(1) for one in counted], axis=0)
             weights = numpy_weights(volume, volume_weights, normalize_weights, empty_weight)
+            if class_weights is not None:
+                weights = np.array(class_weights)
+                if outside:
+                    shares = np.divide(1, weights, out=np.zeros(len(weights)), where=weights > 0)
+                    weights = 1 / (1 - shares / shares.sum())
+                weights = weights / weights.max()
             pair = (1 - p, 1 - t) if dual else (p, t)
             scores.append(numpy_coefficient(*pair, weights, smooth, coefficient))
         losses.append(1 - np.mean(scores))
@@ -106,6 +113,16 @@ class TestTanimotoLossOfThePaper(TanimotoContract):
 
 class TestTanimotoLossOfTheAuthors(TanimotoContract):
     arguments: ClassVar = {"volume_weights": "inverse_square", "normalize_weights": False}
+
+
+class TestTanimotoLossWithClassWeights(TanimotoContract):
+    classes_permute = False
+    arguments: ClassVar = {"class_weights": [1.0, 4.0, 0.0, 2.5]}
+
+
+class TestTanimotoLossWithDirectClassWeights(TanimotoContract):
+    classes_permute = False
+    arguments: ClassVar = {"class_weights": [3.0, 1.0, 2.0, 5.0], "dual_weights": "direct"}
 
 
 class TestTanimotoLossWithDirectWeights(TanimotoContract):
@@ -335,6 +352,44 @@ def test_the_ratio_of_class_weights_is_logged(volumes, empty_weight):
     loss = MapTanimotoLoss(volumes=volumes, empty_weight=empty_weight)
     actual = loss.statistics(torch.rand(2, 3, 4, 5), maps, mask)
     assert actual == {"weight_ratio": pytest.approx(expected)}
+
+
+def test_inverse_frequencies_of_the_batch_are_its_own_volumes():
+    mask = torch.tensor([[[0, 0, 0, 1], [2, 1, 0, VOID]], [[0, 0, 0, 0], [1, 2, VOID, 2]]])
+    logits = random_logits((2, 3, 2, 4))
+    volumes = torch.bincount(mask[mask != VOID])
+    counted = TanimotoLoss(class_weights=(7 / volumes).tolist())
+    torch.testing.assert_close(counted(logits, mask), TanimotoLoss()(logits, mask))
+    expected = {"weight_ratio": pytest.approx(8 / 3)}
+    assert counted.statistics(logits, mask) == expected == TanimotoLoss().statistics(logits, mask)
+
+
+def test_a_rare_class_of_a_batch_no_longer_outweighs_the_others():
+    # Two pixels of class 1 in this batch, a tenth of all training pixels.
+    mask = torch.zeros(1, 20, 20, dtype=torch.int64)
+    mask[0, 0, :2] = 1
+    logits = torch.zeros(1, 2, 20, 20)
+    logits[:, 0] = 6.0
+    logits[0, 1, :5, :10] = 9.0  # predicted on 50 pixels
+    by_batch = TanimotoLoss(complement=False)(logits, mask)
+    by_training = TanimotoLoss(complement=False, class_weights=[10 / 9, 10.0])(logits, mask)
+    assert by_batch > 0.9
+    assert by_training < 0.6
+
+
+def test_a_single_class_with_a_weight_is_finite():
+    logits, mask = random_logits((1, 2, 3, 3)), torch.zeros(1, 3, 3, dtype=torch.int64)
+    value, gradient = value_and_gradient(TanimotoLoss(class_weights=[1.0, 0.0]), logits, mask)
+    assert torch.isfinite(value)
+    assert torch.isfinite(gradient).all()
+
+
+def test_class_weights_of_another_number_of_classes_are_refused():
+    mask = torch.zeros(1, 3, 3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"expected \(3,\)"):
+        tanimoto(torch.zeros(1, 3, 3, 3), mask, class_weights=torch.ones(2))
+    with pytest.raises(ValueError, match="class_weights holds 2 weights, but there are 3"):
+        TanimotoLoss(class_weights=[1.0, 2.0])(torch.zeros(1, 3, 3, 3), mask)
 
 
 def test_the_papers_weights_have_the_ratio_of_squares():
