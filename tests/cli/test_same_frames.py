@@ -8,7 +8,13 @@ import yaml
 from lightning.pytorch import Trainer
 
 from lightning_seg import testing
-from lightning_seg.cli.commands.same_frames import draw_frames, load_method, predict_frames, run
+from lightning_seg.cli.commands.same_frames import (
+    draw_frames,
+    load_method,
+    names_by_difference,
+    predict_frames,
+    run,
+)
 from lightning_seg.data import FolderDataModule
 from lightning_seg.errors import InputError
 from lightning_seg.heads import ClassificationHead
@@ -57,6 +63,29 @@ def test_a_run_of_a_grid_has_an_equals_sign_in_its_folder(tmp_path, runs, monkey
         assert load_method(argument, "best").name == name
     run([f"weak={folder.name}", "--data.root=data", "--data.num_workers", "0", "--count", "1"])
     assert (tmp_path / "frames.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["x/dice/seed1", "x/sobel/seed1"], ["dice", "sobel"]),
+        (["x/dice/seed1", "x/dice/seed2", "y/dice/seed1"], ["x/dice/seed1", "x/dice/seed2",
+                                                            "y/dice/seed1"]),
+        (["x/a=0.1/seed1", "x/a=0.2/seed1", "best=x/a=0.3/seed1"], ["a=0.1", "a=0.2"]),
+        (["seed1", "x/seed1"], ["seed1", "x/seed1"]),
+        (["x/seed1", "x/seed2"], []),
+        (["x/seed1", "x/seed1"], []),
+        (["x/seed1"], []),
+    ],
+)  # fmt: skip
+def test_runs_whose_folders_have_one_name_are_named_by_their_paths(
+    arguments, names, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for argument in arguments:
+        (tmp_path / argument.removeprefix("best=")).mkdir(parents=True, exist_ok=True)
+    expected = dict(zip([one for one in arguments if not one.startswith("best=")], names))
+    assert names_by_difference(arguments) == expected
 
 
 def test_every_run_predicts_the_named_frames_as_in_validation(tmp_path, runs):

@@ -1,6 +1,7 @@
 """``lightning-seg frames``: predictions of several runs for the same frames, on one sheet."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,16 +80,36 @@ def load_method(argument: str, checkpoint: str, data_options: Sequence[str] = ()
     """
     name, given = split_name(argument)
     path = Path(given)
-    is_file = path.is_file()
-    run_dir = path.resolve().parent.parent if is_file else path
+    run_dir = _run_dir(path)
     config = run_dir / "config.yaml"
     if not config.is_file():
         raise InputError(
             f"{given} is not a run: there is no {config}. Give the folder of a run, or one of "
             "its checkpoints."
         )
-    resolved = find_checkpoint(str(path) if is_file else checkpoint, run_dir)
+    resolved = find_checkpoint(str(path) if path.is_file() else checkpoint, run_dir)
     return Method(name or run_dir.name, load_task(resolved), data_of_run(config, data_options))
+
+
+def names_by_difference(arguments: Sequence[str]) -> dict[str, str]:
+    """Return names for runs without one whose folders have the same name: where their paths differ.
+
+    ``runs/dice/seed1`` and ``runs/sobel/seed1`` are ``dice`` and ``sobel``.
+    """
+    unnamed = [argument for argument in arguments if split_name(argument)[0] is None]
+    folders = [_run_dir(Path(path)).absolute() for path in unnamed]
+    if len({folder.name for folder in folders}) == len(folders) or len(set(folders)) < len(folders):
+        return {}
+    start = os.path.commonpath(folders)
+    parts = [folder.relative_to(start).parts for folder in folders]
+    while len({each[-1] for each in parts}) == 1 and min(map(len, parts)) > 1:
+        parts = [each[:-1] for each in parts]
+    return {path: "/".join(each) for path, each in zip(unnamed, parts)}
+
+
+def _run_dir(path: Path) -> Path:
+    """Return the folder of a run that is given by its folder or one of its checkpoints."""
+    return path.resolve().parent.parent if path.is_file() else path
 
 
 def predict_frames(
@@ -264,6 +285,9 @@ def run(argv: list[str]) -> None:
         raise InputError(f"--output is {output}. Give a name that ends in {', '.join(_SUFFIXES)}.")
     refuse_foreign([output])
     methods = [load_method(run, options.checkpoint, data_options) for run in options.runs]
+    names = names_by_difference(options.runs)
+    for argument, method in zip(options.runs, methods):
+        method.name = names.get(argument, method.name)
     frames = predict_frames(methods, options.split, options.names, options.count)
     data = methods[0].data
     positive = None
