@@ -1,6 +1,6 @@
 """How Tanimoto's class weights vary with the labels of small batches.
 
-    python benchmarks/tanimoto_batches.py docs/runs/camvid/tanimoto/seed1 [--batches 1 4] [--epochs 8]
+    python benchmarks/tanimoto_batches.py RUN [--batches 1 4] [--epochs 8]
 
 The weight of a class is the inverse of its mean volume in the batch, and in a batch without it the
 largest weight of the others. Printed is each class's mean weight in the batches of a run's
@@ -19,7 +19,9 @@ from lightning_seg.cli.commands.data import data_of_run
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("run", type=Path, help="A folder with the config.yaml of a run.")
+    parser.add_argument(
+        "run", type=Path, help="A folder with config.yaml, such as docs/runs/camvid/tanimoto/seed1."
+    )
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args()
