@@ -73,6 +73,8 @@ def test_a_run_of_a_grid_has_an_equals_sign_in_its_folder(tmp_path, runs, monkey
                                                             "y/dice/seed1"]),
         (["x/a=0.1/seed1", "x/a=0.2/seed1", "best=x/a=0.3/seed1"], ["a=0.1", "a=0.2"]),
         (["seed1", "x/seed1"], ["seed1", "x/seed1"]),
+        (["x/../a/seed1", "x/seed1"], ["a", "x"]),
+        (["a", "a/b/a"], []),
         (["x/seed1", "x/seed2"], []),
         (["x/seed1", "x/seed1"], []),
         (["x/seed1"], []),
@@ -86,6 +88,16 @@ def test_runs_whose_folders_have_one_name_are_named_by_their_paths(
         (tmp_path / argument.removeprefix("best=")).mkdir(parents=True, exist_ok=True)
     expected = dict(zip([one for one in arguments if not one.startswith("best=")], names))
     assert names_by_difference(arguments) == expected
+
+
+def test_runs_of_one_seed_are_drawn_without_names(tmp_path, runs):
+    for run_dir in runs:  # a/seed1 and b/seed1
+        run_dir.rename(tmp_path / "moved")
+        run_dir.mkdir()
+        (tmp_path / "moved").rename(run_dir / "seed1")
+    arguments = [str(runs[0] / "seed1"), str(runs[1] / "seed1" / "checkpoints" / "last.ckpt")]
+    run([*arguments, "--count", "1", "--output", str(tmp_path / "x.png")])
+    assert (tmp_path / "x.png").is_file()
 
 
 def test_every_run_predicts_the_named_frames_as_in_validation(tmp_path, runs):

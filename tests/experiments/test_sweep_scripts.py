@@ -178,6 +178,19 @@ def test_each_task_of_an_array_job_is_one_run_of_the_sweep(script, programs, tas
     assert calls("lightning-seg") == [[*expected, "--", "--trainer.max_epochs", "3"]]
 
 
+def test_a_script_of_chosen_runs_has_these_and_no_comparison(script, programs):
+    script("--only", "semeda", "--print", "slurm", "--only=plain/seed1")
+    text = Path("script.sh").read_text()
+    assert "compare" not in text
+    programs("lightning-seg")
+    environment = os.environ | {"SLURM_ARRAY_JOB_ID": "5"}
+    for task in range(4):
+        environment["SLURM_ARRAY_TASK_ID"] = str(task)
+        subprocess.run(["bash", "script.sh"], env=environment, check=True)
+    names = ["before/edge", "semeda/seed1", "semeda/seed2", "plain/seed1"]
+    assert calls("lightning-seg") == [["sweep", "--only", name, "spec.yaml"] for name in names]
+
+
 def kill_sleep(process):
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

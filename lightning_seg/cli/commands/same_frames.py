@@ -97,11 +97,13 @@ def names_by_difference(arguments: Sequence[str]) -> dict[str, str]:
     ``runs/dice/seed1`` and ``runs/sobel/seed1`` are ``dice`` and ``sobel``.
     """
     unnamed = [argument for argument in arguments if split_name(argument)[0] is None]
-    folders = [_run_dir(Path(path)).absolute() for path in unnamed]
-    if len({folder.name for folder in folders}) == len(folders) or len(set(folders)) < len(folders):
+    folders = [Path(os.path.abspath(_run_dir(Path(path)))) for path in unnamed]
+    if len({folder.name for folder in folders}) == len(folders):
         return {}
     start = os.path.commonpath(folders)
     parts = [folder.relative_to(start).parts for folder in folders]
+    if len(set(parts)) < len(parts) or () in parts:  # one run twice, or inside another
+        return {}
     while len({each[-1] for each in parts}) == 1 and min(map(len, parts)) > 1:
         parts = [each[:-1] for each in parts]
     return {path: "/".join(each) for path, each in zip(unnamed, parts)}

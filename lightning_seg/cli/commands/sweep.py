@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         "--only",
         action="append",
         metavar="RUN",
-        help="Run only this run, or all runs of this folder, and those they depend on, without a "
+        help="Run only this run or all runs in this folder, with those they depend on; no "
         "comparison.",
     )
     how = parser.add_argument_group("how it is run")
@@ -262,19 +262,23 @@ def _printed(
     if arguments.print == "torchrun":
         return torchrun_script(runs, spec.sweep_dir, spec.devices_per_run)
     # Of the whole folder, so that runs that fail are left out.
-    compare = _compare_words(spec, [str(spec.sweep_dir)]) if spec.compare else None
+    compared = spec.compare and not arguments.only
+    compare = _compare_words(spec, [str(spec.sweep_dir)]) if compared else None
     at_a_time = arguments.jobs or len(runs)
-    words = _without_print(argv)
+    words = _words_of_a_task(argv)
     return slurm_script(runs, spec.sweep_dir, words, at_a_time, spec.devices_per_run, compare)
 
 
-def _without_print(argv: Sequence[str]) -> list[str]:
-    """Return the command line without --print."""
+def _words_of_a_task(argv: Sequence[str]) -> list[str]:
+    """Return the command line without --print and --only; a task has its own --only."""
     own, options = _split(argv)
-    where = next(i for i, word in enumerate(own) if word.partition("=")[0] == "--print")
-    following = own[where + 1 : where + 2]
-    skipped = 2 if own[where] == "--print" and following and following[0] in FORMS else 1
-    rest = own[:where] + own[where + skipped :]
+    rest: list[str] = []
+    while own:
+        word, *own = own
+        if word == "--only" or (word == "--print" and own and own[0] in FORMS):
+            own = own[1:]
+        elif word.partition("=")[0] not in ("--only", "--print"):
+            rest.append(word)
     return [*rest, "--", *options] if options else rest
 
 
