@@ -1,15 +1,23 @@
 """Tanimoto loss of class probabilities."""
 
 from collections.abc import Sequence
-from typing import Any
 
+import torch
 from torch import Tensor
 
 from lightning_seg.losses._by_class import sum_by_class
 from lightning_seg.losses._probabilities import masked_probabilities
 from lightning_seg.losses.base import loss_function
 from lightning_seg.losses.class_weights import ClassBalance, ClassWeights, check_weights
-from lightning_seg.losses.tanimoto_formula import FormulaLoss, TanimotoFormula
+from lightning_seg.losses.tanimoto_formula import (
+    Coefficient,
+    DualWeights,
+    EmptyWeight,
+    FormulaLoss,
+    TanimotoFormula,
+    Volumes,
+    VolumeWeights,
+)
 
 
 @loss_function
@@ -45,14 +53,22 @@ class TanimotoLoss(FormulaLoss):
     ``normalize_weights=False``. Then ``smooth`` is no longer negligible: the weighted sums of a
     large image are equally small, and the loss of an undecided prediction drops from 0.5 to 0.3 at
     512 x 512 pixels. The Dice losses ``"D1"`` and ``"D2"``, with or without complement, are those
-    of the comparison in section 3.2.2 of the paper. For further options see `FormulaLoss`.
+    of the comparison in section 3.2.2 of the paper.
+
+    In a small batch a rare class may cover a few pixels, so that its false positives cost more than
+    all the rest. ``class_weights="inverse_frequency"`` takes the volumes of all training labels
+    instead.
 
     Args:
+        complement, volume_weights, normalize_weights, smooth, dual_weights, volumes, coefficient,
+            empty_weight: As in `TanimotoFormula`.
+        ignore_index: Label of ignored pixels.
         class_weights: One weight per class, the name of a balance to count from the training labels
-            (see `ClassWeights`), or None for weights from the volumes of the labels in the batch.
-            In a small batch a rare class may cover a few pixels, and its false positives then
-            outweigh all other classes; ``"inverse_frequency"`` has the volumes of all training
-            labels instead, and ``volume_weights``, ``volumes`` and ``empty_weight`` do not count.
+            (see `ClassWeights`), or None for weights from volumes. They are divided by the largest,
+            and ``volume_weights``, ``normalize_weights``, ``volumes`` and ``empty_weight`` do not
+            count. The second term takes them as inverse to the classes' shares s of all pixels,
+            which is exact for ``"inverse_frequency"``, and weighs the complements by 1 / (1 - s).
+            So a class of weight 0 still counts there; ``dual_weights="direct"`` leaves it out.
 
     Example:
         >>> import torch
@@ -64,9 +80,29 @@ class TanimotoLoss(FormulaLoss):
     """
 
     def __init__(
-        self, *, class_weights: Sequence[float] | ClassBalance | None = None, **formula: Any
+        self,
+        complement: bool = True,
+        volume_weights: VolumeWeights | None = "inverse",
+        normalize_weights: bool = True,
+        smooth: float = 1e-5,
+        dual_weights: DualWeights = "complement",
+        volumes: Volumes = "batch",
+        coefficient: Coefficient = "D3",
+        empty_weight: EmptyWeight = "largest",
+        ignore_index: int = 255,
+        class_weights: Sequence[float] | ClassBalance | None = None,
     ) -> None:
-        super().__init__(**formula)
+        super().__init__(
+            complement,
+            volume_weights,
+            normalize_weights,
+            smooth,
+            dual_weights,
+            volumes,
+            coefficient,
+            empty_weight,
+            ignore_index,
+        )
         self.class_weights = ClassWeights(class_weights)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
@@ -81,7 +117,8 @@ class TanimotoLoss(FormulaLoss):
         """
         logits, mask = inputs
         if (weights := self.class_weights(logits.shape[1])) is not None:
-            return {"weight_ratio": weights.amax() / weights[weights > 0].amin()}
+            least = torch.where(weights > 0, weights, torch.inf).amin()
+            return {"weight_ratio": weights.amax() / least}
         valid = mask != self.ignore_index
         volume = sum_by_class(valid.float(), mask.masked_fill(~valid, 0), logits.shape[1])
         return {"weight_ratio": self.formula.weight_ratio(volume, valid)}

@@ -85,9 +85,9 @@ class TanimotoFormula:
             prediction: (B, C, H, W), 0 at void.
             target: (B, C, H, W), 0 at void.
             valid: (B, H, W) bool.
-            class_weights: (C,) non-negative, instead of weights from the volumes. For the
-                complements the weights are inverse to theirs: if the weights are inverse to
-                the shares of all pixels s_J, those of the complements are ``(1 - s_J)^-1``.
+            class_weights: (C,) non-negative and one above 0, instead of weights from volumes. They
+                are divided by the largest, and taken as inverse to the channels' shares s_J of all
+                pixels, so that the weights of the complements are ``(1 - s_J)^-1``.
         """
         counts = valid.flatten(1).any(dim=1)
         overlap = (prediction * target).sum(dim=(2, 3))
@@ -153,9 +153,9 @@ class TanimotoFormula:
 
 
 def _complement_weights(weights: Tensor) -> Tensor:
-    """Return the weights of the complements of channels whose weights are inverse to their shares.
+    """Return the weights (1, C) of the complements of channels with these weights.
 
-    A channel of weight 0 has no share.
+    Weights are inverse to shares of all pixels; a channel of weight 0 has no share.
     """
     shares = torch.where(weights > 0, 1 / weights, 0.0)
     rest = 1 - shares / shares.sum(dim=1, keepdim=True)

@@ -377,6 +377,25 @@ def test_a_rare_class_of_a_batch_no_longer_outweighs_the_others():
     assert by_training < 0.6
 
 
+def test_a_class_of_weight_0_counts_in_neither_term_with_direct_weights():
+    mask = torch.tensor([[[0, 0, 1], [2, 2, VOID]]])
+    loss = TanimotoLoss(class_weights=[1.0, 4.0, 0.0], dual_weights="direct")
+    probabilities = random_logits((1, 3, 2, 3)).softmax(1)
+    value = loss(probabilities.log(), mask)
+    split = probabilities.clone()  # the mass of class 2 alone changes
+    split[:, 2] *= 3
+    masked = torch.nn.functional.one_hot(mask.clamp(max=2), 3).movedim(-1, 1).double()
+    valid = (mask != VOID).unsqueeze(1)
+    formula, weights = loss.formula, loss.class_weights(3)
+    first, other = (
+        formula(torch.where(valid, p, 0), torch.where(valid, masked, 0), valid[:, 0], weights)
+        for p in (probabilities, split)
+    )
+    torch.testing.assert_close(first, other)
+    torch.testing.assert_close(first, value)
+    assert loss.statistics(probabilities, mask) == {"weight_ratio": pytest.approx(4)}
+
+
 def test_a_single_class_with_a_weight_is_finite():
     logits, mask = random_logits((1, 2, 3, 3)), torch.zeros(1, 3, 3, dtype=torch.int64)
     value, gradient = value_and_gradient(TanimotoLoss(class_weights=[1.0, 0.0]), logits, mask)

@@ -20,6 +20,7 @@ from lightning_seg.losses import (
     CrossEntropyLoss,
     MapL1Loss,
     SemedaLoss,
+    TanimotoLoss,
     WeightedLoss,
 )
 from lightning_seg.networks import EdgeNetwork, Unet
@@ -203,6 +204,24 @@ def test_nested_losses_get_class_weights_too(make_task, samples):
     Trainer(max_steps=1, **QUIET).fit(task, WithWeights(samples))
     (loss,) = task.losses.values()
     assert [t.class_weights(3).tolist() for t in loss.terms] == [[1, 2, 4], [1, 2, 0]]
+
+
+def test_tanimoto_takes_the_volumes_of_all_training_labels(make_task, folder, tmp_path):
+    def make():
+        return make_task(
+            {"tanimoto": WeightedLoss(TanimotoLoss(class_weights="inverse_frequency"))}
+        )
+
+    task = make()
+    trainer = Trainer(max_epochs=1, **QUIET)
+    trainer.fit(task, folder)
+    trainer.save_checkpoint(tmp_path / "task.ckpt")
+    masks = np.stack([cv2.imread(str(p), 0) for p in (folder.root / "train/masks").iterdir()])
+    expected = masks.size / (3 * np.bincount(masks.ravel()))
+    assert weights(task) == [pytest.approx(expected)]
+    loaded = make()
+    loaded.on_load_checkpoint(torch.load(tmp_path / "task.ckpt", weights_only=False))
+    assert weights(loaded) == weights(task)
 
 
 def test_validation_before_any_fit_reports_unknown_weights(make_balanced, loader):
