@@ -4,9 +4,9 @@
 
 RUN is the folder of a run, of which the last weights and the validation images are taken. At its
 scores, the gradient of each term with respect to a class's score is summed over the pixels of that
-class, where it raises the score (+), and over all others, where it lowers it (-). Where both are
-equal, the term neither favours the class nor suppresses it. Printed are means over the batches, in
-thousandths, and the gradient's norm over that of cross entropy.
+class, which it raises on balance (+), and over all others, which it lowers on balance (-). If both
+are equal, the term neither favours the class nor suppresses it. Printed are means over the full
+batches, in thousandths, and the gradient's norm over that of cross entropy.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from lightning_seg.losses import CrossEntropyLoss, Loss, SemedaLoss, SobelLoss
 
 
 def pulls(gradient: Tensor, mask: Tensor) -> Tensor:
-    """Return what raises and what lowers the scores of each class, (K, 2)."""
+    """Return how much the scores of each class rise on it and fall elsewhere, (K, 2)."""
     rows = []
     for label in range(gradient.shape[1]):
         own, score = mask == label, gradient[:, label]
@@ -45,7 +45,8 @@ def main() -> None:
     }
     method = load_method(options.run, "last")
     data = method.data
-    loader = DataLoader(data.dataset("val", data.pairs("val")), batch_size=options.batch_size)
+    images = data.dataset("val", data.pairs("val"))
+    loader = DataLoader(images, options.batch_size, drop_last=True)
     sums = {name: torch.zeros(len(data.class_names), 2) for name in terms}
     norms = dict.fromkeys(terms, 0.0)
     for batch in loader:
@@ -60,7 +61,7 @@ def main() -> None:
     print(f"| term | norm | {' | '.join(data.class_names)} |")
     print(f"|---|---:|{'---:|' * len(data.class_names)}")
     for name, total in sums.items():
-        cells = [f"+{up:.1f} −{down:.1f}" for up, down in (total / len(loader) * 1e3).tolist()]
+        cells = [f"{up:+.1f} {-down:+.1f}" for up, down in (total / len(loader) * 1e3).tolist()]
         print(f"| {name} | {norms[name] / norms['cross entropy']:.2f} | {' | '.join(cells)} |")
 
 

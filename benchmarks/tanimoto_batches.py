@@ -3,7 +3,8 @@
     python benchmarks/tanimoto_batches.py RUN [--batches 1 4] [--epochs 8]
 
 The weight of a class is the inverse of its mean volume in the batch, and in a batch without it the
-largest weight of the others. Printed is each class's mean weight in the batches of a run's
+largest weight of the others. So each class that is there counts 1, and a false positive pixel costs
+the weight of its class. Printed is the mean of each class's weight in the batches of a run's
 training, and in several of them together, over the inverse of its mean volume in all of them; and
 the share of batches that lack it.
 """
@@ -12,6 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from lightning.pytorch import seed_everything
 
 from lightning_seg.cli.commands.data import data_of_run
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--epochs", type=int, default=8)
     options = parser.parse_args()
+    seed_everything(0)
     data = data_of_run(options.run / "config.yaml", ["--data.num_workers", "0"])
     data.setup("fit")
     classes = len(data.class_names)
