@@ -60,8 +60,8 @@ class TanimotoLoss(FormulaLoss):
     instead.
 
     Args:
-        complement, volume_weights, normalize_weights, smooth, dual_weights, volumes, coefficient,
-            empty_weight: As in `TanimotoFormula`.
+        complement, volume_weights, normalize_weights, smooth: As in `TanimotoFormula`.
+        dual_weights, volumes, coefficient, empty_weight: As in `TanimotoFormula`.
         ignore_index: Label of ignored pixels.
         class_weights: One weight per class, the name of a balance to count from the training labels
             (see `ClassWeights`), or None for weights from volumes. They are divided by the largest,
