@@ -53,16 +53,13 @@ class TanimotoLoss(FormulaLoss):
     ``normalize_weights=False``. Then ``smooth`` is no longer negligible: the weighted sums of a
     large image are equally small, and the loss of an undecided prediction drops from 0.5 to 0.3 at
     512 x 512 pixels. The Dice losses ``"D1"`` and ``"D2"``, with or without complement, are those
-    of the comparison in section 3.2.2 of the paper.
+    of the comparison in section 3.2.2 of the paper. For the other options see `FormulaLoss`.
 
     In a small batch a rare class may cover a few pixels, so that its false positives cost more than
     all the rest. ``class_weights="inverse_frequency"`` takes the volumes of all training labels
     instead.
 
     Args:
-        complement, volume_weights, normalize_weights, smooth: As in `TanimotoFormula`.
-        dual_weights, volumes, coefficient, empty_weight: As in `TanimotoFormula`.
-        ignore_index: Label of ignored pixels.
         class_weights: One weight per class, the name of a balance to count from the training labels
             (see `ClassWeights`), or None for weights from volumes. They are divided by the largest,
             and ``volume_weights``, ``normalize_weights``, ``volumes`` and ``empty_weight`` do not
