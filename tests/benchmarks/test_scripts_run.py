@@ -83,6 +83,31 @@ def test_script_runs(name, camvid_root, tmp_path):
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
+def test_scripts_that_read_a_run_print_a_row_for_each_term_or_batch(tmp_path):
+    data = (
+        "--data.size 64 --data.num_train 2 --data.num_val 2 --data.crop_size 32 --data.batch_size 2"
+        " --data.samples_per_epoch 4 --data.num_workers 0 --trainer.max_epochs 1"
+    )
+    for words in (
+        f"--config semeda/edge_network --run_dir edges {data}",
+        f"--config synthetic/unet --run_dir run {data} --model.network.encoder test_resnet",
+    ):
+        fit = [sys.executable, "-m", "lightning_seg.cli", "fit", *words.split()]
+        ended = subprocess.run(fit, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+    edges = tmp_path / "edges/checkpoints/best.ckpt"
+    for name, options, rows in (
+        ("tanimoto_batches", ["--epochs", "1", "--batches", "1", "2"], 2),
+        ("class_gradients", ["--edge_network", edges, "--batch_size", "1"], 4),
+    ):
+        script = [sys.executable, SCRIPTS / f"{name}.py", "run", *options]
+        ended = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        table = [line for line in ended.stdout.splitlines() if line.startswith("|")]
+        assert len(table) == 2 + rows
+
+
 def test_methods_of_the_step_benchmark_are_those_of_the_configurations():
     """Method files are overlays, not complete models."""
     code = (
