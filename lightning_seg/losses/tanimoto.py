@@ -55,9 +55,8 @@ class TanimotoLoss(FormulaLoss):
     512 x 512 pixels. The Dice losses ``"D1"`` and ``"D2"``, with or without complement, are those
     of the comparison in section 3.2.2 of the paper. For the other options see `FormulaLoss`.
 
-    In a small batch a rare class may cover a few pixels, so that its false positives cost more than
-    all the rest. ``class_weights="inverse_frequency"`` takes the volumes of all training labels
-    instead.
+    In a small batch a rare class may cover a few pixels, so that its false positives cost very
+    much. ``class_weights="inverse_frequency"`` takes the volumes of all training labels instead.
 
     Args:
         class_weights: One weight per class, the name of a balance to count from the training labels
